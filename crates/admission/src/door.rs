@@ -1,0 +1,279 @@
+//! From judged documents to jobs: media into the bucket, then records into the store, in batches.
+
+use crate::check::{Judge, Sound};
+use crate::codes;
+use crate::intake::{Admitted, How, Intake};
+use crate::{Checked, Refusal, Settings};
+use assets::Assets;
+use futures::{StreamExt, stream};
+use job::{JobId, PoolSettings, Source, StateWord, Timestamp};
+use seedance::{Cost, Fault, InlineMedia, PriceTable, Warning};
+use std::collections::HashMap;
+use std::sync::Arc;
+use store::{ADMIT_MAX, NewJob, Pulse, Store, StoreError};
+use telemetry::metrics;
+
+/// Requests judged and copied to the bucket at once. Each may hold its document and its decoded
+/// media, so this bounds memory as well.
+const PREPARE_AT_ONCE: usize = 8;
+
+/// The door of one pool. Cheap to clone; as many processes as like may have one.
+#[derive(Debug, Clone)]
+pub struct Door {
+    judge: Arc<Judge>,
+    store: Store,
+    assets: Assets,
+}
+
+/// A request that may be stored, its media already in the bucket.
+struct Ready {
+    job: NewJob,
+    told: Told,
+}
+
+/// What its caller hears whatever the store answers.
+struct Told {
+    estimate_tokens: u64,
+    cost: Cost,
+    warnings: Vec<Warning>,
+}
+
+/// Where an older job stands.
+type Known = HashMap<JobId, (StateWord, Timestamp)>;
+
+impl Door {
+    /// The door to the pool of `store`, whose section is `pool`.
+    #[must_use]
+    pub fn new(store: Store, assets: Assets, pool: &PoolSettings, settings: Settings) -> Self {
+        telemetry::declare("tenant", settings.tenants.keys().map(String::as_str));
+        telemetry::declare("reason", ["no_price", "unavailable"]);
+        let judge = Judge {
+            pool: store.pool().to_owned(),
+            route: pool.route,
+            layout: assets.layout().clone(),
+            settings,
+            prices: PriceTable::builtin(),
+        };
+        Self { judge: Arc::new(judge), store, assets }
+    }
+
+    /// Says what would become of a request at `now`, and stores nothing. It works without Redis and
+    /// without the bucket, so it does not know whether an equal job exists. Decodes inline media:
+    /// keep it off the threads that serve others.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Faults`] or [`Refusal::NoPrice`].
+    pub fn check(&self, intake: &Intake, now: Timestamp) -> Result<Checked, Refusal> {
+        self.judge.judge(intake.clone(), now).map(|sound| sound.checked)
+    }
+
+    /// Takes one request in.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`], sorted by what to do next.
+    pub async fn admit(&self, intake: Intake) -> Result<Admitted, Refusal> {
+        let mut answers = self.admit_many(vec![intake]).await;
+        answers.pop().unwrap_or_else(|| Err(unavailable("the door gave no answer")))
+    }
+
+    /// Takes many requests in; the answers come in the same order, each on its own. Equal requests
+    /// become one job, also among themselves. Safe to repeat: the same jobs answer.
+    pub async fn admit_many(&self, intakes: Vec<Intake>) -> Vec<Result<Admitted, Refusal>> {
+        let mut answers = Vec::with_capacity(intakes.len());
+        let mut intakes = intakes.into_iter();
+        loop {
+            let group: Vec<Intake> = intakes.by_ref().take(ADMIT_MAX).collect();
+            if group.is_empty() {
+                return answers;
+            }
+            answers.extend(self.admit_group(group).await);
+        }
+    }
+
+    async fn admit_group(&self, group: Vec<Intake>) -> Vec<Result<Admitted, Refusal>> {
+        let from: Vec<(Source, String)> =
+            group.iter().map(|intake| (intake.source, intake.tenant.clone())).collect();
+        let answers = match self.store.pulse().await {
+            Ok(pulse) => {
+                let prepared = self.prepare_all(group, pulse).await;
+                self.store_all(prepared).await
+            }
+            Err(error) => group.iter().map(|_| Err(unavailable(&error))).collect(),
+        };
+        for ((source, tenant), answer) in from.iter().zip(&answers) {
+            count(*source, tenant, answer);
+        }
+        answers
+    }
+
+    async fn prepare_all(&self, group: Vec<Intake>, pulse: Pulse) -> Vec<Result<Ready, Refusal>> {
+        let paused = self.paused(pulse);
+        let prepared = group.into_iter().map(|intake| {
+            let (door, paused) = (self.clone(), paused.clone());
+            async move { door.prepare(intake, pulse.now, paused).await }
+        });
+        stream::iter(prepared).buffered(PREPARE_AT_ONCE).collect().await
+    }
+
+    /// Why nobody is let in: running jobs need the memory that is left.
+    fn paused(&self, pulse: Pulse) -> Option<Refusal> {
+        let (used, stop) = (pulse.memory_ratio(), self.judge.settings.intake_stop_ratio);
+        (used > stop).then(|| Refusal::Paused {
+            why: format!(
+                "Redis uses {:.0} % of its memory and intake stops at {:.0} %; running jobs go on",
+                used * 100.0,
+                stop * 100.0
+            ),
+        })
+    }
+
+    async fn prepare(
+        self,
+        intake: Intake,
+        now: Timestamp,
+        paused: Option<Refusal>,
+    ) -> Result<Ready, Refusal> {
+        let judge = Arc::clone(&self.judge);
+        // Decoding and hashing tens of megabytes is no work for a thread that serves others.
+        let mut sound = match tokio::task::spawn_blocking(move || judge.judge(intake, now)).await {
+            Ok(judged) => judged?,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => return Err(unavailable(error)),
+        };
+        // After the judgement: who sends a faulty document need not wait to hear so.
+        if let Some(paused) = paused {
+            return Err(paused);
+        }
+        let media = std::mem::take(&mut sound.media);
+        let ready = self.ready(sound, now);
+        for medium in media {
+            self.put(&ready.job.record.spec.tenant, medium).await?;
+        }
+        Ok(ready)
+    }
+
+    fn ready(&self, mut sound: Sound, now: Timestamp) -> Ready {
+        let told = Told {
+            estimate_tokens: sound.checked.estimate_tokens,
+            cost: sound.checked.cost,
+            warnings: std::mem::take(&mut sound.checked.warnings),
+        };
+        Ready { job: self.judge.record(sound, now), told }
+    }
+
+    /// Bytes first, record second: a record never names a medium that is not there.
+    async fn put(&self, tenant: &str, medium: InlineMedia) -> Result<(), Refusal> {
+        let InlineMedia { sha256_hex, mime, bytes } = medium;
+        match self.assets.put_media(tenant, &sha256_hex, &mime, bytes.into()).await {
+            Ok(_) => Ok(()),
+            Err(assets::Error::TooBig { limit_bytes, .. }) => Err(Refusal::Faults(vec![
+                Fault::new(
+                    "/content",
+                    codes::MEDIA_TOO_LARGE,
+                    "an inline medium is larger than the bucket takes",
+                    "pass it by URL or asset id",
+                )
+                .allowing(format!("up to {limit_bytes} bytes inline")),
+            ])),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    async fn store_all(
+        &self,
+        prepared: Vec<Result<Ready, Refusal>>,
+    ) -> Vec<Result<Admitted, Refusal>> {
+        let mut jobs = Vec::with_capacity(prepared.len());
+        let told: Vec<Result<Told, Refusal>> = prepared
+            .into_iter()
+            .map(|ready| {
+                ready.map(|Ready { job, told }| {
+                    jobs.push(job);
+                    told
+                })
+            })
+            .collect();
+        let stored = match self.store.admit(&jobs).await {
+            Ok(stored) => stored,
+            Err(error) => jobs.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let known = self.known(&stored).await;
+        let mut stored = jobs.iter().zip(stored);
+        told.into_iter()
+            .map(|told| {
+                let told = told?;
+                let (job, outcome) = stored.next().ok_or_else(|| unavailable("no answer"))?;
+                admitted(job, told, outcome, &known)
+            })
+            .collect()
+    }
+
+    /// Looks up the older jobs that answered. What cannot be read is left out: it costs the caller
+    /// the state, not the job.
+    async fn known(&self, stored: &[Result<store::Admitted, StoreError>]) -> Known {
+        let older = stored.iter().filter_map(|outcome| match outcome {
+            Ok(store::Admitted::Existing { id, .. }) => Some(id.clone()),
+            Ok(store::Admitted::Created | store::Admitted::KeyReused { .. }) | Err(_) => None,
+        });
+        let ids: Vec<JobId> = older.collect();
+        if ids.is_empty() {
+            return Known::new();
+        }
+        let Ok(found) = self.store.load_many(&ids).await else { return Known::new() };
+        let readable = found.into_iter().filter_map(|found| found.ok().flatten());
+        readable
+            .map(|stored| stored.record)
+            .map(|record| (record.id, (record.life.state.word(), record.created_at)))
+            .collect()
+    }
+}
+
+fn admitted(
+    job: &NewJob,
+    told: Told,
+    outcome: Result<store::Admitted, StoreError>,
+    known: &Known,
+) -> Result<Admitted, Refusal> {
+    let record = &job.record;
+    let (id, how, place) = match outcome.map_err(unavailable)? {
+        store::Admitted::Created => {
+            let place = (record.life.state.word(), record.created_at);
+            (record.id.clone(), How::Created, Some(place))
+        }
+        store::Admitted::Existing { id, by } => {
+            let place = known.get(&id).copied();
+            (id, How::Deduplicated { by }, place)
+        }
+        store::Admitted::KeyReused { id } => return Err(Refusal::KeyReused { id }),
+    };
+    let Told { estimate_tokens, cost, warnings } = told;
+    let (state, created_at) = place.unzip();
+    Ok(Admitted { id, state, how, created_at, estimate_tokens, cost, warnings })
+}
+
+fn unavailable(cause: impl std::fmt::Display) -> Refusal {
+    Refusal::Unavailable { cause: cause.to_string() }
+}
+
+fn count(source: Source, tenant: &str, answer: &Result<Admitted, Refusal>) {
+    let source = match source {
+        Source::Api => "api",
+        Source::Import => "batch",
+        Source::Cli => "cli",
+    };
+    match answer {
+        Ok(Admitted { how: How::Created, .. }) => {
+            metrics().jobs_accepted.add(1, [source, tenant]);
+        }
+        Ok(Admitted { how: How::Deduplicated { by }, .. }) => {
+            let kind = match by {
+                store::Match::Key => "key",
+                store::Match::Fingerprint => "hash",
+            };
+            metrics().idempotent_replays.add(1, [kind]);
+        }
+        Err(refusal) => metrics().jobs_rejected.add(1, [source, refusal.reason()]),
+    }
+}

@@ -1,0 +1,77 @@
+//! What comes to the door and what leaves it.
+
+use job::{JobId, Source, StateWord, Timestamp};
+use seedance::{Cost, Warning};
+use serde_json::Value;
+use store::Match;
+
+/// The tenant of a fleet that has none.
+const TENANT_DEFAULT: &str = "default";
+
+/// One request for a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Intake {
+    /// The caller's document: the provider's create body, with [`crate::FIELDS`] beside it.
+    pub body: Value,
+    /// Whose job; `default` where tenants are not used.
+    pub tenant: String,
+    /// The door it came through.
+    pub source: Source,
+    /// The batch it belongs to.
+    pub batch: Option<String>,
+    /// The caller's key for this request. An imported row without one that has a batch and a
+    /// `custom_id` is known by these two.
+    pub idempotency_key: Option<String>,
+    /// W3C trace context of the request that brought it.
+    pub traceparent: Option<String>,
+    /// In place of the document's `take`: the importer counts equal rows with it.
+    pub take_override: Option<u32>,
+}
+
+impl Intake {
+    /// A bare request of the default tenant.
+    #[must_use]
+    pub fn new(body: Value, source: Source) -> Self {
+        Self {
+            body,
+            tenant: TENANT_DEFAULT.to_owned(),
+            source,
+            batch: None,
+            idempotency_key: None,
+            traceparent: None,
+            take_override: None,
+        }
+    }
+}
+
+/// A request that has a job now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Admitted {
+    /// Which.
+    pub id: JobId,
+    /// Where it stands: `held` or `queued` when it is new; `None` if an older job's record has left
+    /// Redis or cannot be read by this binary.
+    pub state: Option<StateWord>,
+    /// Whether it is new.
+    pub how: How,
+    /// When the job was accepted, by Redis's clock; `None` as above.
+    pub created_at: Option<Timestamp>,
+    /// Tokens expected of this request.
+    pub estimate_tokens: u64,
+    /// What they cost today.
+    pub cost: Cost,
+    /// Legal, but worth telling.
+    pub warnings: Vec<Warning>,
+}
+
+/// How a request came to its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// It made it.
+    Created,
+    /// An equal one had.
+    Deduplicated {
+        /// How we know.
+        by: Match,
+    },
+}

@@ -1,0 +1,29 @@
+//! The one door for a new job: API, import and command line all come through [`Door`].
+//!
+//! A document is the provider's create body with a few fields of ours beside it. The door tells every
+//! fault of both at once, in the caller's own pointers, and stores nothing of a faulty one. What is
+//! sound gets an identity, a price and the answer of the review gate (M21); its inline media go to the
+//! bucket, then the record goes to the store, where equal requests become one job however many arrive
+//! at once (M23). A job that waits for a person has no ticket, so nothing can buy it.
+//!
+//! The judgement itself is a pure function ([`Door::check`]): the clock is an argument. It must not
+//! know HTTP, files or terminals, nor the provider's wire beyond what `seedance` says.
+#![forbid(unsafe_code)]
+
+mod check;
+mod codes;
+mod door;
+mod envelope;
+mod identity;
+mod intake;
+mod reader;
+mod refusal;
+mod settings;
+
+pub use check::Checked;
+pub use codes::CODES;
+pub use door::Door;
+pub use envelope::{FIELDS, TAKE_MAX};
+pub use intake::{Admitted, How, Intake};
+pub use refusal::Refusal;
+pub use settings::{Review, ReviewSettings, Settings, TenantSettings};

@@ -1,0 +1,114 @@
+//! Sections `review` and `tenants`, and the intake's share of `redis`.
+
+use serde::Deserialize;
+use settings::{Loaded, SettingsError};
+use std::collections::BTreeMap;
+
+/// What the door asks the configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Section `review`.
+    pub review: ReviewSettings,
+    /// Section `tenants`, by tenant.
+    pub tenants: BTreeMap<String, TenantSettings>,
+    /// `redis.intake_stop_ratio`: above this share of the server's `maxmemory` no job is taken in.
+    pub intake_stop_ratio: f64,
+}
+
+/// Section `review`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReviewSettings {
+    /// Holds wherever a tenant does not say otherwise.
+    pub require: Review,
+}
+
+/// What the door reads of section `tenants.<tenant>`; unknown keys were refused when it was loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct TenantSettings {
+    /// The pool the tenant's jobs go to; `None`: the only one there is. Callers pick the door by it.
+    pub pool: Option<String>,
+    /// In place of `review.require`.
+    pub review: Option<Review>,
+}
+
+/// Which jobs wait for a person before anything is paid (M21).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Review {
+    /// None.
+    #[default]
+    Off,
+    /// Those that ask for it, or that say they show real people.
+    Marked,
+    /// Those, and all that bring a picture or a video.
+    AnyImageOrVideo,
+    /// All.
+    Always,
+}
+
+impl Review {
+    /// Every choice, from lax to strict.
+    pub const ALL: [Self; 4] = [Self::Off, Self::Marked, Self::AnyImageOrVideo, Self::Always];
+
+    /// Whether a job waits. `marked`: the request says that somebody should look.
+    #[must_use]
+    pub fn holds(self, request: &seedance::Request, marked: bool) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Marked => marked,
+            Self::AnyImageOrVideo => marked || request.has_image_or_video(),
+            Self::Always => true,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            review: ReviewSettings::default(),
+            tenants: BTreeMap::new(),
+            intake_stop_ratio: default_stop_ratio(),
+        }
+    }
+}
+
+fn default_stop_ratio() -> f64 {
+    0.80
+}
+
+impl Settings {
+    /// Picks the door's keys out of a loaded configuration.
+    ///
+    /// # Errors
+    ///
+    /// A value that none of the sections takes, with its full key.
+    pub fn from_loaded(loaded: &Loaded) -> Result<Self, SettingsError> {
+        // The rest of the section belongs to the store, so unknown keys are not refused here.
+        #[derive(Deserialize)]
+        struct Redis {
+            #[serde(default = "default_stop_ratio")]
+            intake_stop_ratio: f64,
+        }
+        let redis: Redis = loaded.section("redis")?;
+        Ok(Self {
+            review: loaded.section("review")?,
+            tenants: loaded.section("tenants")?,
+            intake_stop_ratio: redis.intake_stop_ratio,
+        })
+    }
+
+    /// The gate that holds for a tenant.
+    #[must_use]
+    pub fn review_of(&self, tenant: &str) -> Review {
+        let own = self.tenants.get(tenant).and_then(|tenant| tenant.review);
+        own.unwrap_or(self.review.require)
+    }
+
+    /// The pool a tenant is bound to, if the configuration binds it.
+    #[must_use]
+    pub fn pool_of(&self, tenant: &str) -> Option<&str> {
+        self.tenants.get(tenant)?.pool.as_deref()
+    }
+}

@@ -1,0 +1,71 @@
+//! The downloader: copies finished videos into the bucket before their links die.
+//!
+//! [`bring`] is one turn of the step for a job whose output is due: it looks for what an earlier
+//! turn left behind, copies what is missing, and publishes last. [`file_payload`] files a task that
+//! left no video. Neither writes a job's state: the turn ends in a value, and the machine decides.
+//!
+//! Must not know: how a bucket stores bytes, how an address is vetted, the error table.
+
+#![forbid(unsafe_code)]
+
+mod bring;
+mod copy;
+mod filing;
+mod step;
+
+pub use bring::{Brought, Errand, bring};
+pub use copy::{At, Copied, CopyError, Moment, Order, copy_video, read_small};
+pub use filing::{
+    expected_duration_s, facts, file_payload, filed_without_video, findings, folder, manifest,
+};
+
+use assets::Assets;
+use egress::{FetchTimeouts, GuardedClient, Rules, Trust, Url};
+use limiter::Limiter;
+use provider::Client;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use step::DownloadStep;
+use worker::{Crew, CrewSettings, Fleet, Role};
+
+/// The binary.
+pub const ROLE: Role = Role { name: "downloader", grace: Duration::from_secs(120) };
+
+/// What the downloader itself reads of section `download`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Settings {
+    #[serde(with = "humantime_serde")]
+    idle_timeout: Duration,
+}
+
+/// Works the download queue of every pool until a signal comes.
+///
+/// # Errors
+///
+/// In words, with the configuration key where one is at fault.
+pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
+    let crew: CrewSettings = fleet.section("download")?;
+    let Settings { idle_timeout } = fleet.section("download")?;
+    let limits: limiter::Settings = fleet.section("limits")?;
+    let provider: provider::Settings = fleet.section("provider")?;
+    let egress: egress::Settings = fleet.section("egress")?;
+    let assets = Assets::open(&fleet.section::<assets::Settings>("store")?)?;
+    let mut crews = Vec::new();
+    for pool in fleet.pools() {
+        let rules = Rules::for_outputs(&egress, &pool.settings.output_origins)?;
+        let timeouts = FetchTimeouts { connect: provider.connect_timeout, idle: idle_timeout };
+        let trust = Url::parse(pool.settings.base_url())
+            .map_or(Trust::System, |base| Trust::for_url(&base));
+        let step = DownloadStep {
+            fetch: GuardedClient::new(rules, timeouts, trust)?,
+            client: Arc::new(Client::open(&pool.name, &pool.settings, &provider)?),
+            limiter: Limiter::new(pool.store.clone(), &pool.settings, &limits),
+            assets: assets.clone(),
+            policy: Arc::clone(&pool.policy),
+        };
+        crews.push(Crew::new(pool, step, crew));
+    }
+    fleet.work(crews).await?;
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! What is kept of an HTTP answer: the status, three headers, and a bounded body.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use jiff::Timestamp;
+
+/// Longest wait a `Retry-After` may ask for; anything above is a mistake of the sender.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Longest request id or error code that is kept, in characters.
+const LABEL_MAX: usize = 128;
+
+/// A whole answer: its body ended where it said it would, within the bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The headers worth keeping.
+    pub head: AnswerHead,
+    /// The body as received.
+    pub body: Bytes,
+}
+
+/// The headers of an answer that somebody acts on (`docs/provider.md`, headers).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AnswerHead {
+    /// The provider's id of this request, for support cases.
+    pub request_id: Option<String>,
+    /// The provider's error code where it stands in a header.
+    pub error_code: Option<String>,
+    /// How long the provider asks us to wait; never above a day. Undocumented there, so it may
+    /// lengthen our own wait and must not be relied on.
+    pub retry_after: Option<Duration>,
+}
+
+impl AnswerHead {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        Self {
+            request_id: label(headers, "x-request-id"),
+            error_code: label(headers, "x-error-code"),
+            retry_after: retry_after(headers),
+        }
+    }
+}
+
+/// A header's value if it is a plain word; others' bytes do not get into our logs unseen.
+fn label(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?.to_str().ok()?.trim();
+    let plain = !value.is_empty()
+        && value.len() <= LABEL_MAX
+        && value.bytes().all(|byte| byte.is_ascii_graphic());
+    plain.then(|| value.to_owned())
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let wait = match (text("retry-after-ms").and_then(|ms| ms.parse().ok()), text("retry-after")) {
+        (Some(ms), _) => Duration::from_millis(ms),
+        (None, Some(after)) => match after.parse() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => until(after, text(header::DATE.as_str()))?,
+        },
+        (None, None) => return None,
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+/// The wait an HTTP date asks for, by the sender's own clock where it told it: ours may differ.
+fn until(date: &str, sent_at: Option<&str>) -> Option<Duration> {
+    let moment = |text: &str| {
+        jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.as_bytes()).ok()
+    };
+    let now = sent_at.and_then(moment).unwrap_or_else(Timestamp::now);
+    Some(Duration::try_from(moment(date)?.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+/// Why a body was not read to its end.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// It is longer than the bound.
+    TooLong,
+    /// It was cut, or the time ran out.
+    Broken(reqwest::Error),
+}
+
+/// Reads a body up to `bytes_max`, holding no more than that in memory.
+pub(crate) async fn read_bounded(
+    response: &mut reqwest::Response,
+    bytes_max: usize,
+) -> Result<Bytes, Unread> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(Unread::Broken)? {
+        if body.len() + chunk.len() > bytes_max {
+            return Err(Unread::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}

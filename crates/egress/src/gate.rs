@@ -1,0 +1,258 @@
+//! The body of a create call, whose last byte is kept back until it may go.
+//!
+//! A provider cannot create a task from a request it never had in full. So the last byte of the
+//! body is the switch: it leaves only while the attempt's deadline lies ahead, and whoever wants to
+//! say "nothing was sent" first locks that switch for good. Both happen on one atomic word, so a
+//! connection that is still being driven in the background cannot release the byte after somebody
+//! has already reported that it stayed.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use futures::{future::BoxFuture, task::AtomicWaker};
+use http_body::{Body, Frame, SizeHint};
+
+/// When the last byte of a create call may leave.
+pub struct Gate {
+    /// Absolute and monotonic: at this moment or later the byte stays. Taken by the worker before
+    /// its intent was committed, so that it never lies behind the deadline in the record. It is
+    /// never renewed from outside this process.
+    pub deadline: Instant,
+    /// Awaited after all other bytes have been handed to the connection and before the deadline is
+    /// looked at. A place for fault points; `None` in ordinary service.
+    pub before_release: Option<BoxFuture<'static, ()>>,
+}
+
+impl Gate {
+    /// A gate with nothing to wait for.
+    #[must_use]
+    pub fn until(deadline: Instant) -> Self {
+        Self { deadline, before_release: None }
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate")
+            .field("deadline", &self.deadline)
+            .field("before_release", &self.before_release.is_some())
+            .finish()
+    }
+}
+
+/// Where the last byte is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LastByte {
+    /// Handed to the connection: the request may have arrived.
+    Released,
+    /// Still here, and it stays: nobody released it and nobody can any more.
+    Kept,
+    /// Still here, and it stays: the deadline had passed when its turn came.
+    Late,
+}
+
+const HELD: u8 = 0;
+const RELEASED: u8 = 1;
+const SHUT: u8 = 2;
+const LATE: u8 = 3;
+
+/// The switch. Its position leaves `HELD` once and never moves again.
+#[derive(Debug)]
+struct Switch {
+    position: AtomicU8,
+    /// Whether a connection ever asked for any of the body.
+    asked: AtomicBool,
+    /// The connection that waits at the hook, so that shutting ends it at once.
+    waiting: AtomicWaker,
+}
+
+impl Switch {
+    /// Moves from `HELD` to `to`; otherwise tells where it stands already.
+    fn set(&self, to: u8) -> u8 {
+        match self.position.compare_exchange(HELD, to, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => to,
+            Err(already) => already,
+        }
+    }
+}
+
+/// The sender's end of the switch. Dropping it shuts the gate, so a call that is abandoned half
+/// way cannot send its last byte behind the caller's back.
+#[derive(Debug)]
+pub(crate) struct Lock(Arc<Switch>);
+
+impl Lock {
+    /// Shuts the gate if the byte has not left, and says for good where the byte is.
+    pub(crate) fn shut(&self) -> LastByte {
+        let position = self.0.set(SHUT);
+        self.0.waiting.wake();
+        match position {
+            RELEASED => LastByte::Released,
+            LATE => LastByte::Late,
+            _ => LastByte::Kept,
+        }
+    }
+
+    /// Whether there was ever a connection that asked for the body. Words the reason of a failure;
+    /// the proof is [`Lock::shut`].
+    pub(crate) fn asked(&self) -> bool {
+        self.0.asked.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}
+
+/// Ends the body stream in place of the last byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Withheld {
+    #[error("the send deadline passed: the last byte was withheld")]
+    Late,
+    #[error("the call was given up: the last byte was withheld")]
+    Shut,
+}
+
+/// The body: everything but the last byte, then the hook, then the check, then the last byte. It
+/// cannot be cloned, so no layer below is able to send it twice.
+pub(crate) struct GatedBody {
+    head: Bytes,
+    last: Bytes,
+    deadline: Instant,
+    // In a mutex only because a request body must be `Sync`; it is never locked.
+    before_release: Mutex<Option<BoxFuture<'static, ()>>>,
+    switch: Arc<Switch>,
+}
+
+impl GatedBody {
+    /// `None` for an empty body: there would be no last byte to keep.
+    pub(crate) fn new(mut body: Bytes, gate: Gate) -> Option<(Lock, Self)> {
+        let head = body.split_to(body.len().checked_sub(1)?);
+        let switch = Arc::new(Switch {
+            position: AtomicU8::new(HELD),
+            asked: AtomicBool::new(false),
+            waiting: AtomicWaker::new(),
+        });
+        let lock = Lock(Arc::clone(&switch));
+        let before_release = Mutex::new(gate.before_release);
+        Some((lock, Self { head, last: body, deadline: gate.deadline, before_release, switch }))
+    }
+}
+
+impl Body for GatedBody {
+    type Data = Bytes;
+    type Error = Withheld;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Withheld>>> {
+        let this = self.get_mut();
+        this.switch.asked.store(true, Ordering::Release);
+        if !this.head.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.head)))));
+        }
+        if this.last.is_empty() {
+            return Poll::Ready(None);
+        }
+        let hook = this.before_release.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waiting) = hook {
+            // Registered before looking, so that a shutting in between is not slept through.
+            this.switch.waiting.register(cx.waker());
+            if this.switch.position.load(Ordering::Acquire) == SHUT {
+                return Poll::Ready(Some(Err(Withheld::Shut)));
+            }
+            ready!(waiting.as_mut().poll(cx));
+            *hook = None;
+        }
+        let wish = if Instant::now() < this.deadline { RELEASED } else { LATE };
+        Poll::Ready(Some(match this.switch.set(wish) {
+            RELEASED => Ok(Frame::data(std::mem::take(&mut this.last))),
+            LATE => Err(Withheld::Late),
+            _ => Err(Withheld::Shut),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.last.is_empty()
+    }
+
+    /// Exact, so that the request is framed by its length and a missing byte means a missing end.
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact((self.head.len() + self.last.len()) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn gated() -> (Lock, GatedBody) {
+        let gate = Gate::until(Instant::now() + Duration::from_secs(60));
+        GatedBody::new(Bytes::from_static(b"body"), gate).unwrap()
+    }
+
+    /// What the connection gets when it asks the next time.
+    fn ask(body: &mut GatedBody) -> Option<Result<usize, Withheld>> {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match Pin::new(body).poll_frame(&mut cx) {
+            Poll::Ready(frame) => {
+                frame.map(|frame| frame.map(|frame| frame.into_data().unwrap().len()))
+            }
+            Poll::Pending => panic!("there is no hook to wait for"),
+        }
+    }
+
+    #[test]
+    fn once_shut_the_last_byte_never_leaves() {
+        let (lock, mut body) = gated();
+        assert_eq!(ask(&mut body), Some(Ok(3)));
+        assert_eq!(lock.shut(), LastByte::Kept);
+        assert_eq!(ask(&mut body), Some(Err(Withheld::Shut)));
+        assert_eq!(lock.shut(), LastByte::Kept);
+
+        let (lock, mut body) = gated();
+        drop(lock);
+        assert_eq!(ask(&mut body), Some(Ok(3)));
+        assert_eq!(ask(&mut body), Some(Err(Withheld::Shut)));
+    }
+
+    #[test]
+    fn once_released_nobody_can_say_it_was_kept() {
+        let (lock, mut body) = gated();
+        assert_eq!((ask(&mut body), ask(&mut body)), (Some(Ok(3)), Some(Ok(1))));
+        assert_eq!(ask(&mut body), None);
+        assert_eq!(lock.shut(), LastByte::Released);
+    }
+
+    /// A connection and a verdict at the same instant: they agree, whoever is first.
+    #[test]
+    fn a_race_has_one_outcome() {
+        for _ in 0..2_000 {
+            let (lock, mut body) = gated();
+            ask(&mut body);
+            let start = Arc::new(std::sync::Barrier::new(2));
+            let there = Arc::clone(&start);
+            let connection = std::thread::spawn(move || {
+                there.wait();
+                ask(&mut body).unwrap().is_ok()
+            });
+            start.wait();
+            let released = lock.shut() == LastByte::Released;
+            assert_eq!(connection.join().unwrap(), released);
+        }
+    }
+}

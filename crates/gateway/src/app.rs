@@ -1,0 +1,91 @@
+//! What every request may ask, and which path leads where.
+
+use crate::callbacks::{self, CallbackDoor};
+use crate::jobs;
+use crate::keys::Keys;
+use crate::problem::Problem;
+use crate::settings::GatewaySettings;
+use admission::Door;
+use assets::Assets;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tower_http::timeout::TimeoutLayer;
+use worker::{Fleet, Pool};
+
+/// No request takes longer; uploads of inline media included.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// One pool with its door for new jobs.
+pub(crate) struct PoolDoor {
+    pub(crate) pool: Pool,
+    pub(crate) door: Door,
+}
+
+/// The gateway's state.
+pub(crate) struct App {
+    pub(crate) keys: Keys,
+    pub(crate) public_url: String,
+    pub(crate) pools: BTreeMap<String, PoolDoor>,
+    pub(crate) callbacks: Option<CallbackDoor>,
+    tenants: BTreeMap<String, admission::TenantSettings>,
+}
+
+impl App {
+    pub(crate) fn build(
+        fleet: &Fleet,
+        settings: &GatewaySettings,
+        keys: Keys,
+    ) -> anyhow::Result<Self> {
+        let assets = Assets::open(&fleet.section::<assets::Settings>("store")?)?;
+        let admission = admission::Settings::from_loaded(fleet.loaded())?;
+        let mut pools = BTreeMap::new();
+        for pool in fleet.pools() {
+            let store = pool.store.clone();
+            let door = Door::new(store, assets.clone(), &pool.settings, admission.clone());
+            pools.insert(pool.name.clone(), PoolDoor { pool: pool.clone(), door });
+        }
+        Ok(Self {
+            keys,
+            public_url: settings.public_url.clone(),
+            callbacks: CallbackDoor::open(fleet)?,
+            pools,
+            tenants: admission.tenants,
+        })
+    }
+
+    /// The pool that carries a tenant's jobs.
+    pub(crate) fn pool_of(&self, tenant: &str) -> Result<&PoolDoor, Problem> {
+        let named = self.tenants.get(tenant).and_then(|t| t.pool.as_deref());
+        let found = match named {
+            Some(name) => self.pools.get(name),
+            None if self.pools.len() == 1 => self.pools.values().next(),
+            None => None,
+        };
+        found.ok_or_else(|| {
+            let title = format!("no pool is configured for tenant {tenant}");
+            Problem::new(StatusCode::FORBIDDEN, "no-pool", title)
+                .detail(format!("set tenants.{tenant}.pool to one of the configured pools"))
+        })
+    }
+}
+
+pub(crate) fn router(app: Arc<App>, settings: &GatewaySettings) -> Router {
+    let jobs = Router::new()
+        .route("/v1/jobs", post(jobs::create))
+        .route("/v1/jobs/{id}", get(jobs::show).post(jobs::act))
+        .layer(DefaultBodyLimit::max(settings.body_bytes_max));
+    let callback = Router::new().route("/cb/v1/{attempt}/{token}", post(callbacks::receive));
+    Router::new()
+        .merge(jobs)
+        .merge(callback)
+        .fallback(async || {
+            Problem::new(StatusCode::NOT_FOUND, "no-such-route", "there is no such route")
+        })
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME_MAX))
+        .with_state(app)
+}

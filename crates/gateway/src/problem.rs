@@ -1,0 +1,140 @@
+//! What goes wrong, as RFC 9457 problems. Each says whether to try again and whether money moved.
+
+use crate::settings::Scope;
+use admission::Refusal;
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use seedance::Fault;
+use serde::Serialize;
+
+/// Wait told to callers whose request may be accepted later, seconds.
+const RETRY_AFTER_S: u32 = 5;
+
+/// A problem document.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    status: u16,
+    code: String,
+    /// The same request may succeed later.
+    retryable: bool,
+    /// Nothing that fails here has cost anything.
+    charged: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Detail>,
+}
+
+/// One fault of a document.
+#[derive(Debug, Clone, Serialize)]
+struct Detail {
+    pointer: String,
+    code: String,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed: Option<String>,
+    fix: String,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, code: &str, title: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:seedfleet:problem:{code}"),
+            title: title.into(),
+            status: status.as_u16(),
+            code: code.to_owned(),
+            retryable: false,
+            charged: false,
+            detail: None,
+            errors: Vec::new(),
+        }
+    }
+
+    fn retryable(self) -> Self {
+        Self { retryable: true, ..self }
+    }
+
+    pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        let title = "a configured key is needed: Authorization: Bearer <key>";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", title)
+    }
+
+    pub(crate) fn forbidden(needs: Scope) -> Self {
+        let title = format!("this key lacks the scope {}", needs.word());
+        Self::new(StatusCode::FORBIDDEN, "forbidden", title)
+    }
+
+    /// Also for another tenant's job: whether it exists is nobody else's business.
+    pub(crate) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "there is no such job")
+    }
+
+    pub(crate) fn unavailable(cause: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the fleet's memory is away")
+            .detail(cause)
+            .retryable()
+    }
+
+    pub(crate) fn malformed(detail: impl Into<String>) -> Self {
+        let title = "the body is not a JSON object";
+        Self::new(StatusCode::BAD_REQUEST, "malformed-json", title).detail(detail)
+    }
+
+    pub(crate) fn refused(refusal: &Refusal) -> Self {
+        let (status, title) = match refusal {
+            Refusal::Faults(_) => (StatusCode::UNPROCESSABLE_ENTITY, "the request has faults"),
+            Refusal::KeyReused { .. } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "the idempotency key was used before")
+            }
+            Refusal::NoPrice(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no price is known"),
+            Refusal::Paused { .. } => (StatusCode::SERVICE_UNAVAILABLE, "intake is paused"),
+            Refusal::Unavailable { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "the request could not be stored")
+            }
+        };
+        let errors = refusal.faults().iter().map(detail).collect();
+        let problem = Self::new(status, refusal.code(), title).detail(refusal.to_string());
+        Self { errors, retryable: refusal.is_retryable(), ..problem }
+    }
+}
+
+fn detail(fault: &Fault) -> Detail {
+    Detail {
+        pointer: fault.pointer.clone(),
+        code: fault.code.to_string(),
+        message: fault.message.clone(),
+        allowed: fault.allowed.clone(),
+        fix: fault.fix.clone(),
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retryable = self.retryable;
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        let problem = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, problem);
+        if retryable {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

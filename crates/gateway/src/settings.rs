@@ -1,0 +1,112 @@
+//! Sections `gateway` and `callbacks`, as far as this room reads them.
+
+use crate::keys::{KeyEntry, Keys};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Section `gateway`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct GatewaySettings {
+    /// Public listener.
+    pub(crate) listen: String,
+    /// Prefix of links in answers; empty leaves them relative.
+    pub(crate) public_url: String,
+    /// Longest body of the job routes.
+    pub(crate) body_bytes_max: usize,
+    /// Callers by name.
+    pub(crate) keys: BTreeMap<String, KeySettings>,
+}
+
+impl Default for GatewaySettings {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            public_url: String::new(),
+            body_bytes_max: 64 << 20,
+            keys: BTreeMap::new(),
+        }
+    }
+}
+
+/// Section `gateway.keys.<name>`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeySettings {
+    /// For whom the key speaks.
+    pub(crate) tenant: String,
+    /// SHA-256 of the key in hex, or
+    #[serde(default)]
+    pub(crate) key_sha256: Option<String>,
+    /// a file that holds the key.
+    #[serde(default)]
+    pub(crate) key_file: Option<PathBuf>,
+    /// What it may do.
+    #[serde(default)]
+    pub(crate) scopes: Vec<Scope>,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) enum Scope {
+    /// Make and cancel jobs.
+    #[serde(rename = "jobs:write")]
+    JobsWrite,
+    /// Look at jobs.
+    #[serde(rename = "jobs:read")]
+    JobsRead,
+}
+
+impl Scope {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::JobsWrite => "jobs:write",
+            Self::JobsRead => "jobs:read",
+        }
+    }
+}
+
+/// The flood limits of section `callbacks`; its keys and address belong to `provider`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct CallbackLimits {
+    pub(crate) body_bytes_max: usize,
+    #[serde(with = "humantime_serde")]
+    pub(crate) read_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub(crate) coalesce: Duration,
+    pub(crate) attempt_rpm: u32,
+    pub(crate) source_qps: u32,
+    pub(crate) total_qps: u32,
+}
+
+/// Reads the configured keys, hashing those that lie in files.
+pub(crate) fn read_keys(settings: &GatewaySettings) -> anyhow::Result<Keys> {
+    let mut entries = Vec::new();
+    for (name, key) in &settings.keys {
+        let at = format!("gateway.keys.{name}");
+        let sha256 = match (&key.key_sha256, &key.key_file) {
+            (Some(hex), None) => crate::keys::unhex(hex).ok_or_else(|| {
+                anyhow::anyhow!("{at}.key_sha256: 64 hex digits are needed, as `sha256sum` prints")
+            })?,
+            (None, Some(path)) => {
+                let key = std::fs::read_to_string(path).map_err(|error| {
+                    anyhow::anyhow!("{at}.key_file: cannot read {}: {error}", path.display())
+                })?;
+                anyhow::ensure!(key.trim().len() >= 16, "{at}.key_file: 16 characters at least");
+                crate::keys::digest(key.trim())
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                anyhow::bail!("{at}: set exactly one of `key_sha256` and `key_file`")
+            }
+        };
+        entries.push(KeyEntry {
+            name: name.clone(),
+            tenant: key.tenant.clone(),
+            sha256,
+            scopes: key.scopes.clone(),
+        });
+    }
+    Ok(Keys::new(entries))
+}

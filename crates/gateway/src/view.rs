@@ -1,0 +1,147 @@
+//! A job as callers see it. Links of the provider and payloads never leave the fleet.
+
+use job::{End, Record, State};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The answer to `GET /v1/jobs/{id}`.
+#[derive(Debug, Serialize)]
+pub(crate) struct JobView<'a> {
+    id: &'a str,
+    object: &'static str,
+    state: &'static str,
+    created_at: String,
+    updated_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom_id: Option<&'a str>,
+    metadata: &'a BTreeMap<String, String>,
+    model: &'a str,
+    estimate_tokens: u64,
+    attempts: u32,
+    provider: Option<ProviderView<'a>>,
+    output: Option<OutputView<'a>>,
+    error: Option<ErrorView<'a>>,
+    cancel_requested: bool,
+    links: Links,
+}
+
+#[derive(Debug, Serialize)]
+struct ProviderView<'a> {
+    task_id: &'a str,
+    account: &'a str,
+    route: &'static str,
+    status: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct OutputView<'a> {
+    video: &'a str,
+    video_sha256: &'a str,
+    video_bytes: u64,
+    last_frame: Option<&'a str>,
+    manifest: &'a str,
+    tokens: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorView<'a> {
+    code: &'a str,
+    class: Option<&'static str>,
+    message: &'a str,
+    retryable: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Links {
+    #[serde(rename = "self")]
+    this: String,
+    cancel: String,
+}
+
+/// Path of a job's resource below `public_url`.
+pub(crate) fn job_path(public_url: &str, id: &str) -> String {
+    format!("{}/v1/jobs/{id}", public_url.trim_end_matches('/'))
+}
+
+impl<'a> JobView<'a> {
+    pub(crate) fn of(record: &'a Record, public_url: &str) -> Self {
+        let (spec, life) = (&record.spec, &record.life);
+        let this = job_path(public_url, record.id.as_str());
+        Self {
+            id: record.id.as_str(),
+            object: "job",
+            state: life.state.word().as_str(),
+            created_at: record.created_at.rfc3339(),
+            updated_at: life.updated_at.rfc3339(),
+            batch: spec.batch.as_deref(),
+            custom_id: spec.custom_id.as_deref(),
+            metadata: &spec.metadata,
+            model: &spec.request.model_id,
+            estimate_tokens: spec.estimate_tokens,
+            attempts: life.attempts_begun,
+            provider: provider(&life.state),
+            output: output(&life.state),
+            error: error(&life.state),
+            cancel_requested: life.cancel.is_some(),
+            links: Links { cancel: format!("{this}:cancel"), this },
+        }
+    }
+}
+
+fn provider(state: &State) -> Option<ProviderView<'_>> {
+    let task = state.task()?;
+    let status = match state {
+        State::Generating { seen, .. } => seen.as_str(),
+        State::Held { .. }
+        | State::Queued { .. }
+        | State::Submitting { .. }
+        | State::InDoubt { .. }
+        | State::Parked { .. }
+        | State::Overdue { .. }
+        | State::Downloading { .. }
+        | State::Finished { .. } => "",
+    };
+    Some(ProviderView {
+        task_id: task.id.as_str(),
+        account: &task.facts.account,
+        route: task.facts.route.word(),
+        status,
+    })
+}
+
+fn output(state: &State) -> Option<OutputView<'_>> {
+    let State::Finished { end: End::Stored { output }, .. } = state else { return None };
+    Some(OutputView {
+        video: &output.video,
+        video_sha256: &output.video_sha256,
+        video_bytes: output.video_bytes,
+        last_frame: output.last_frame.as_deref(),
+        manifest: &output.manifest,
+        tokens: output.tokens,
+    })
+}
+
+fn error(state: &State) -> Option<ErrorView<'_>> {
+    let State::Finished { end, .. } = state else { return None };
+    let plain =
+        |code, message, retryable| Some(ErrorView { code, class: None, message, retryable });
+    match end {
+        End::Stored { .. } | End::Cancelled { .. } => None,
+        End::Failed { cause } => Some(ErrorView {
+            code: &cause.code,
+            class: Some(cause.class.word()),
+            message: &cause.message,
+            retryable: false,
+        }),
+        End::Expired { retryable } => {
+            plain("expired", "the provider gave up on the task; it was not billed", *retryable)
+        }
+        End::Rejected { reason, .. } => plain("rejected", reason, false),
+        End::NotUseful => plain("not-useful", "useful_until passed before it was bought", false),
+        End::GivenUp { reason, .. } => plain("given-up", reason, false),
+        End::OutputLost { reason } => plain("output-lost", reason, false),
+        End::TimedOut => plain("timed-out", "its end is not known", false),
+    }
+}

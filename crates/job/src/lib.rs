@@ -1,0 +1,40 @@
+//! Our record of one requested generation, and its life.
+//!
+//! Nobody sets a state. Workers, the callback door and operators report an [`Event`];
+//! [`transition`] answers with a [`Verdict`]: the next [`Life`], the one ticket it needs and the
+//! [`Effect`]s that are committed with it. Everything here is pure: time is an argument, random
+//! numbers arrive inside the event, and no socket, file or clock is ever touched. That is what lets
+//! one function serve production, the property tests and the model checker.
+//!
+//! Must not know: Redis, HTTP, the bucket, tokio.
+#![forbid(unsafe_code)]
+
+mod attempt;
+mod effect;
+mod event;
+mod fingerprint;
+mod ids;
+mod policy;
+mod pools;
+mod record;
+mod state;
+
+pub mod docs;
+pub mod retry;
+pub mod settle;
+mod transition;
+
+pub use attempt::{Attempt, AttemptOutcome, Facts, OpenAttempt, Slot, TaskRef};
+pub use effect::{Alarm, Contradiction, Effect, Note, Ticket, Verdict};
+pub use event::{
+    By, DoubtCause, Event, FoundVia, Links, Look, Refusal, StoredOutput, TaskReport, Trouble,
+};
+pub use fingerprint::{FINGERPRINT_VERSION, Fingerprint};
+pub use ids::{AttemptId, IdError, JobId, TaskId, Timestamp};
+pub use policy::{DownloadPolicy, Policy, PollPolicy, SettlePolicy, SubmitPolicy};
+pub use pools::{AccountSettings, ClassLimits, DoubtPolicy, LimitSettings, PoolSettings};
+pub use record::{
+    CancelAsk, Life, Priority, Record, RecordError, SCHEMA_VERSION, Source, Spec, Webhook,
+};
+pub use state::{Cause, End, Filing, HeldWhy, Looks, ParkWhy, State, StateWord, Step};
+pub use transition::transition;

@@ -1,0 +1,271 @@
+//! The durable record: what was asked (`Spec`, never changed) and what became of it (`Life`).
+
+use crate::attempt::{Attempt, AttemptOutcome, OpenAttempt};
+use crate::event::By;
+use crate::state::State;
+use crate::{Fingerprint, JobId, TaskId, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of the stored form. A binary reads this one and the one before.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Closed attempts kept in the record; older ones live on in the timeline.
+const ATTEMPTS_KEPT: usize = 12;
+/// Stray tasks kept; one is already an alarm.
+const STRAYS_KEPT: usize = 16;
+
+/// One job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// See [`SCHEMA_VERSION`].
+    pub schema: u32,
+    /// Our id.
+    pub id: JobId,
+    /// Accepted at, by Redis's clock.
+    pub created_at: Timestamp,
+    /// What was asked.
+    pub spec: Spec,
+    /// What became of it.
+    pub life: Life,
+}
+
+/// What was asked, fixed at admission.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Whose job; `default` where tenants are not used.
+    pub tenant: String,
+    /// The pool that carries it.
+    pub pool: String,
+    /// The caller's own customer: goes into the fingerprint, hashed into `safety_identifier`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_user: Option<String>,
+    /// Order inside the tenant.
+    #[serde(default)]
+    pub priority: Priority,
+    /// The batch it came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<String>,
+    /// The caller's own id for the row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_id: Option<String>,
+    /// After this instant the job is not worth buying.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub useful_until: Option<Timestamp>,
+    /// 1, 2, 3…: a wanted repeat of the same request.
+    pub take: u32,
+    /// The caller's notes; never read by us.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// Where the caller wants to hear the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
+    /// W3C trace context of the request that brought the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// Folder in front of the layout, wished by the caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_prefix: Option<String>,
+    /// The caller says that real people are shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub people: bool,
+    /// Where their consent is written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent_ref: Option<String>,
+    /// The door it came through.
+    pub source: Source,
+    /// Identity of the request.
+    pub fingerprint: Fingerprint,
+    /// Tokens expected, for budgets and lanes.
+    pub estimate_tokens: u64,
+    /// The provider's request in normal form.
+    pub request: seedance::Request,
+}
+
+/// Order inside a tenant.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Before the others.
+    High,
+    /// As they come.
+    #[default]
+    Normal,
+    /// When nothing else waits.
+    Low,
+}
+
+impl Priority {
+    /// The word in keys and output.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+}
+
+/// The caller's address for news; delivered by the notifier, which a later issue brings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    /// https address.
+    pub url: String,
+    /// Name of the secret that signs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<String>,
+}
+
+/// The door a job came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// HTTP.
+    Api,
+    /// A file.
+    Import,
+    /// `seedfleet submit`.
+    Cli,
+}
+
+/// What became of a job. The only part that changes, and only through `transition`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Life {
+    /// Where it stands.
+    pub state: State,
+    /// Last change of the state.
+    pub updated_at: Timestamp,
+    /// Attempts begun, ever.
+    #[serde(default)]
+    pub attempts_begun: u32,
+    /// Sends after a proven absence, by program.
+    #[serde(default)]
+    pub resends: u32,
+    /// Closed attempts, newest last, bounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    /// Tasks of this job beside its own: paid or not, somebody must look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strays: Vec<TaskId>,
+    /// A cancel that has not been answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<CancelAsk>,
+    /// The provider's last terminal payload, until it is filed in the bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+}
+
+/// A wish to stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelAsk {
+    /// Whose.
+    pub by: By,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The stored form cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Written by a newer binary.
+    #[error(
+        "record has schema version {found}, this binary reads up to {SCHEMA_VERSION}: upgrade it"
+    )]
+    Newer {
+        /// What was found.
+        found: u32,
+    },
+    /// Not our JSON.
+    #[error("record cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+}
+
+impl Life {
+    /// A life that begins in `state`.
+    #[must_use]
+    pub fn begin(state: State, now: Timestamp) -> Self {
+        Self {
+            state,
+            updated_at: now,
+            attempts_begun: 0,
+            resends: 0,
+            attempts: Vec::new(),
+            strays: Vec::new(),
+            cancel: None,
+            payload: None,
+        }
+    }
+
+    /// The open attempt, or a closed one, by id.
+    #[must_use]
+    pub fn attempt(&self, id: &crate::AttemptId) -> Option<&OpenAttempt> {
+        self.state
+            .open_attempt()
+            .filter(|a| a.id == *id)
+            .or_else(|| self.attempts.iter().rev().map(|a| &a.open).find(|a| a.id == *id))
+    }
+
+    /// Every task this job answers for.
+    pub fn tasks(&self) -> impl Iterator<Item = &TaskId> {
+        self.state.task().map(|t| &t.id).into_iter().chain(self.strays.iter())
+    }
+
+    pub(crate) fn close(&mut self, open: OpenAttempt, outcome: AttemptOutcome, now: Timestamp) {
+        if self.attempts.len() >= ATTEMPTS_KEPT {
+            self.attempts.remove(0);
+        }
+        self.attempts.push(Attempt { open, closed_at: now, outcome });
+    }
+
+    pub(crate) fn add_stray(&mut self, task: TaskId) {
+        if !self.strays.contains(&task) && self.strays.len() < STRAYS_KEPT {
+            self.strays.push(task);
+        }
+    }
+}
+
+impl Record {
+    /// The two stored parts: the request, written once, and the life, written at every commit.
+    ///
+    /// # Errors
+    ///
+    /// Only if a value cannot be serialised, which is a bug.
+    pub fn to_parts(&self) -> Result<(String, String), RecordError> {
+        #[derive(Serialize)]
+        struct SpecPart<'a> {
+            schema: u32,
+            created_at: Timestamp,
+            #[serde(flatten)]
+            spec: &'a Spec,
+        }
+        let part = SpecPart { schema: self.schema, created_at: self.created_at, spec: &self.spec };
+        Ok((serde_json::to_string(&part)?, serde_json::to_string(&self.life)?))
+    }
+
+    /// Reads the two stored parts.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Newer`] when a newer binary wrote it, [`RecordError::Unreadable`] otherwise.
+    pub fn from_parts(id: JobId, spec: &str, life: &str) -> Result<Self, RecordError> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema: u32,
+            created_at: Timestamp,
+        }
+        let head: Head = serde_json::from_str(spec)?;
+        if head.schema > SCHEMA_VERSION {
+            return Err(RecordError::Newer { found: head.schema });
+        }
+        Ok(Self {
+            schema: head.schema,
+            id,
+            created_at: head.created_at,
+            spec: serde_json::from_str(spec)?,
+            life: serde_json::from_str(life)?,
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! Finding out what an unclear create bought: the quiet horizon and the match by nonce.
+
+use crate::attempt::OpenAttempt;
+use crate::policy::Policy;
+use crate::{TaskId, Timestamp};
+use std::time::Duration;
+
+/// Clocks of two companies: a task may seem to be made a little before we began.
+const CLOCK_SKEW_MAX: Duration = Duration::from_secs(5);
+/// The provider stamps whole seconds.
+const STAMP_STEP: Duration = Duration::from_secs(1);
+
+/// A task as a list shows it, reduced to what can identify an orphan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// The task.
+    pub id: TaskId,
+    /// Its model id on the wire.
+    pub model_id: String,
+    /// Its `execution_expires_after` in seconds: our nonce.
+    pub nonce_s: Option<u32>,
+    /// When the provider made it.
+    pub created_at: Option<Timestamp>,
+    /// Echoed identifier, where one was sent.
+    pub safety_identifier: Option<String>,
+}
+
+/// What a scan says about one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Match {
+    /// No task fits. Whether that proves anything depends on when the scan began.
+    Nothing,
+    /// Exactly one fits.
+    One(TaskId),
+    /// More than one fits: a person decides.
+    Several(Vec<TaskId>),
+}
+
+/// From this instant on a scan that sees nothing counts as evidence of absence.
+///
+/// Deadline of the last byte, plus what our kernel may still deliver, plus the longest stay in the
+/// provider's front door, plus the list's lag. Before it a scan may find, never exclude.
+#[must_use]
+pub fn quiet_horizon(attempt: &OpenAttempt, policy: &Policy) -> Timestamp {
+    created_before(attempt, policy) + policy.settle.list_lag_max
+}
+
+/// A task of the attempt cannot have been made later than this.
+fn created_before(attempt: &OpenAttempt, policy: &Policy) -> Timestamp {
+    attempt.send_by + policy.delivery_max + policy.settle.front_door_max
+}
+
+/// A task of the attempt cannot have been made earlier than this: how far back a scan must reach.
+#[must_use]
+pub fn created_after(attempt: &OpenAttempt) -> Timestamp {
+    attempt.begun_at - CLOCK_SKEW_MAX
+}
+
+/// Whether the task can be the attempt's.
+#[must_use]
+pub fn fits(attempt: &OpenAttempt, seen: &Sighting, policy: &Policy) -> bool {
+    let identifier_agrees = match (&attempt.safety_identifier, &seen.safety_identifier) {
+        (Some(sent), Some(echoed)) => sent == echoed,
+        // Not sent, or not echoed: says nothing either way.
+        (None, _) | (Some(_), None) => true,
+    };
+    let in_window = seen.created_at.is_none_or(|made| {
+        made + STAMP_STEP >= created_after(attempt)
+            && made <= created_before(attempt, policy) + CLOCK_SKEW_MAX
+    });
+    seen.model_id == attempt.facts.model_id
+        && seen.nonce_s == Some(attempt.nonce_s)
+        && identifier_agrees
+        && in_window
+}
+
+/// Looks for the attempt's task among `seen`; `owned_by_other` says which belong to another job or
+/// attempt already.
+#[must_use]
+pub fn find(
+    attempt: &OpenAttempt,
+    seen: &[Sighting],
+    policy: &Policy,
+    owned_by_other: &dyn Fn(&TaskId) -> bool,
+) -> Match {
+    let mut fitting: Vec<TaskId> = seen
+        .iter()
+        .filter(|s| fits(attempt, s, policy) && !owned_by_other(&s.id))
+        .map(|s| s.id.clone())
+        .collect();
+    fitting.sort();
+    fitting.dedup();
+    match fitting.len() {
+        0 => Match::Nothing,
+        1 => Match::One(fitting.remove(0)),
+        _ => Match::Several(fitting),
+    }
+}

@@ -1,0 +1,94 @@
+//! Download: from a temporary link into the bucket, or only the payload of a task without output.
+
+use super::draft::{Draft, ignore};
+use crate::event::{Links, StoredOutput};
+use crate::state::{End, Filing, State, Step};
+use crate::{Alarm, TaskId, Ticket, Verdict, retry};
+
+pub(super) fn stored(mut draft: Draft<'_>, id: &TaskId, output: &StoredOutput) -> Verdict {
+    let State::Downloading { task, .. } = draft.state() else {
+        return ignore("not downloading");
+    };
+    if task.id != *id {
+        return ignore("another task's output");
+    }
+    // The payload lies beside the video already.
+    draft.life.payload = None;
+    let state = State::Finished {
+        end: End::Stored { output: output.clone() },
+        task: Some(task.clone()),
+        filing: Filing::Filed,
+        at: draft.now,
+    };
+    draft.go(state, Ticket::Gone, "stored")
+}
+
+pub(super) fn troubled(mut draft: Draft<'_>, id: &TaskId, reason: &str) -> Verdict {
+    let State::Downloading { task, tries, links, .. } = draft.state() else {
+        return ignore("not downloading");
+    };
+    if task.id != *id {
+        return ignore("another task's output");
+    }
+    let policy = &draft.policy.download;
+    let pause = retry::backoff(policy.retry_first, policy.retry_max, *tries);
+    let due = draft.now + pause;
+    // Never sleep past the link's death: that visit asks for a fresh one.
+    let due = if links.die_at > draft.now { due.min(links.die_at) } else { due };
+    if let State::Downloading { tries, .. } = &mut draft.life.state {
+        *tries = tries.saturating_add(1);
+    }
+    let what = format!("download failed: {reason}");
+    draft.stay(Ticket::Due(Step::Download, due), Some(&what))
+}
+
+/// The link is dead. One more read of the task may have given fresh links; once.
+pub(super) fn link_died(
+    mut draft: Draft<'_>,
+    id: &TaskId,
+    fresh: Option<&Links>,
+    reason: &str,
+) -> Verdict {
+    let State::Downloading { task, renewed, .. } = draft.state() else {
+        return ignore("not downloading");
+    };
+    if task.id != *id {
+        return ignore("another task's output");
+    }
+    match fresh {
+        Some(links) if !renewed => {
+            if let State::Downloading { links: kept, tries, renewed, .. } = &mut draft.life.state {
+                *kept = links.clone();
+                *tries = 0;
+                *renewed = true;
+            }
+            let now = draft.now;
+            draft.stay(Ticket::Due(Step::Download, now), Some("link died, a fresh one was given"))
+        }
+        Some(_) | None => {
+            let end = End::OutputLost { reason: reason.to_owned() };
+            let payload = draft.life.payload.clone();
+            let what = format!("output lost: {reason}");
+            draft.page(Alarm::OutputLost).finish(end, Some(task.clone()), payload, what)
+        }
+    }
+}
+
+pub(super) fn payload_filed(mut draft: Draft<'_>) -> Verdict {
+    if !matches!(draft.state(), State::Finished { filing: Filing::Pending, .. }) {
+        return ignore("nothing to file");
+    }
+    draft.life.payload = None;
+    if let State::Finished { filing, .. } = &mut draft.life.state {
+        *filing = Filing::Filed;
+    }
+    draft.stay(Ticket::Gone, None)
+}
+
+pub(super) fn filing_troubled(draft: Draft<'_>) -> Verdict {
+    if !matches!(draft.state(), State::Finished { filing: Filing::Pending, .. }) {
+        return ignore("nothing to file");
+    }
+    let due = draft.in_jittered(draft.policy.download.retry_max, 0);
+    draft.stay(Ticket::Due(Step::Download, due), None)
+}

@@ -1,0 +1,140 @@
+//! What callers and operators ask for, and what a broken step leaves behind.
+
+use super::draft::{Draft, ignore};
+use super::submit;
+use crate::attempt::AttemptOutcome;
+use crate::event::{By, DoubtCause};
+use crate::record::CancelAsk;
+use crate::state::{End, Filing, State, Step};
+use crate::{TaskId, Ticket, Verdict, retry};
+
+pub(super) fn approved(draft: Draft<'_>, by: &By) -> Verdict {
+    let State::Held { .. } = draft.state() else {
+        return ignore("not held");
+    };
+    let now = draft.now;
+    draft.requeue(0, now, format!("approved by {}", by.as_str()))
+}
+
+pub(super) fn review_rejected(draft: Draft<'_>, by: &By, reason: &str) -> Verdict {
+    let State::Held { .. } = draft.state() else {
+        return ignore("not held");
+    };
+    let what = format!("rejected by {}: {reason}", by.as_str());
+    draft.finish(End::Rejected { by: by.clone(), reason: reason.to_owned() }, None, None, what)
+}
+
+/// Unpaid jobs stop at once. A job with a task only notes the wish: the poller deletes the task if
+/// a read still says `queued`, because DELETE on a finished task would destroy what was paid for.
+pub(super) fn cancel_asked(mut draft: Draft<'_>, by: &By) -> Verdict {
+    let ticket = match draft.state() {
+        State::Held { .. } | State::Queued { .. } => {
+            let what = format!("cancelled by {}, unpaid", by.as_str());
+            return draft.finish(End::Cancelled { by: by.clone() }, None, None, what);
+        }
+        State::Submitting { .. } | State::InDoubt { .. } | State::Parked { .. } => Ticket::Kept,
+        State::Generating { .. } => Ticket::Due(Step::Poll, draft.now),
+        State::Overdue { .. } | State::Downloading { .. } | State::Finished { .. } => {
+            return ignore("too late to cancel");
+        }
+    };
+    if draft.job.life.cancel.is_some() {
+        return ignore("already asked");
+    }
+    draft.life.cancel = Some(CancelAsk { by: by.clone(), at: draft.now });
+    draft.stay(ticket, Some(&format!("cancel asked by {}", by.as_str())))
+}
+
+pub(super) fn cancel_done(draft: Draft<'_>, id: &TaskId) -> Verdict {
+    match draft.state() {
+        State::Generating { task, .. } if task.id == *id => {
+            let asked = draft.job.life.cancel.as_ref();
+            let by = asked.map_or_else(|| By::named("provider"), |ask| ask.by.clone());
+            let task = Some(task.clone());
+            draft.finish(End::Cancelled { by }, task, None, "cancelled at the provider, unpaid")
+        }
+        State::Generating { .. }
+        | State::Held { .. }
+        | State::Queued { .. }
+        | State::Submitting { .. }
+        | State::InDoubt { .. }
+        | State::Parked { .. }
+        | State::Overdue { .. }
+        | State::Downloading { .. }
+        | State::Finished { .. } => ignore("this task is no longer watched"),
+    }
+}
+
+pub(super) fn cancel_too_late(mut draft: Draft<'_>, id: &TaskId) -> Verdict {
+    match draft.state() {
+        State::Generating { task, checks, .. }
+            if task.id == *id && draft.job.life.cancel.is_some() =>
+        {
+            let poll = &draft.policy.poll;
+            let due = draft.in_jittered(retry::cadence(poll.first, poll.steady, *checks), *checks);
+            draft.life.cancel = None;
+            draft.stay(Ticket::Due(Step::Poll, due), Some("too late to cancel"))
+        }
+        State::Generating { .. }
+        | State::Held { .. }
+        | State::Queued { .. }
+        | State::Submitting { .. }
+        | State::InDoubt { .. }
+        | State::Parked { .. }
+        | State::Overdue { .. }
+        | State::Downloading { .. }
+        | State::Finished { .. } => ignore("no cancel is open"),
+    }
+}
+
+/// The one door by which a second create can follow an attempt that was never proven harmless: a
+/// person has seen the evidence and takes the risk.
+pub(super) fn resend_ordered(mut draft: Draft<'_>, by: &By, reason: &str) -> Verdict {
+    let State::Parked { attempt, .. } = draft.state() else {
+        return ignore("not parked");
+    };
+    let outcome =
+        AttemptOutcome::Abandoned { by: by.as_str().to_owned(), reason: reason.to_owned() };
+    let now = draft.now;
+    draft.life.close(attempt.clone(), outcome, now);
+    draft.requeue(0, now, format!("sent again by {}: {reason}", by.as_str()))
+}
+
+pub(super) fn gave_up(mut draft: Draft<'_>, by: &By, reason: &str) -> Verdict {
+    let (State::Parked { attempt, .. } | State::InDoubt { attempt, .. }) = draft.state() else {
+        return ignore("not in doubt");
+    };
+    let outcome =
+        AttemptOutcome::Abandoned { by: by.as_str().to_owned(), reason: reason.to_owned() };
+    let now = draft.now;
+    draft.life.close(attempt.clone(), outcome, now);
+    let what = format!("given up by {}: {reason}", by.as_str());
+    draft.finish(End::GivenUp { by: by.clone(), reason: reason.to_owned() }, None, None, what)
+}
+
+/// A panic, or a fault of our own making. What it leaves depends on what may have been bought.
+pub(super) fn step_broke(draft: Draft<'_>, step: Step, reason: &str) -> Verdict {
+    if draft.state().step() != Some(step) {
+        return ignore("the job has left this step");
+    }
+    let what = format!("step {} broke: {reason}", step.word());
+    let policy = draft.policy;
+    let pause = match draft.state() {
+        State::Submitting { attempt, .. } => {
+            let id = attempt.id.clone();
+            let cause = DoubtCause { kind: "step-broke".to_owned(), detail: reason.to_owned() };
+            return submit::unclear(draft, &id, &cause);
+        }
+        State::Queued { .. } => policy.submit.retry_max,
+        State::InDoubt { .. } => policy.settle.look_max,
+        State::Parked { .. } => policy.settle.parked_look,
+        State::Generating { .. } => policy.poll.max,
+        State::Overdue { .. } => policy.poll.overdue_look,
+        State::Downloading { .. } | State::Finished { filing: Filing::Pending, .. } => {
+            policy.download.retry_max
+        }
+        State::Held { .. } | State::Finished { .. } => return ignore("nothing is due"),
+    };
+    let due = draft.in_jittered(pause, 0);
+    draft.stay(Ticket::Due(step, due), Some(&what))
+}

@@ -1,0 +1,297 @@
+//! Begin, and every answer a create can get. The only place where a task enters a record.
+
+use super::draft::{Draft, ignore};
+use crate::attempt::{AttemptOutcome, OpenAttempt, TaskRef};
+use crate::event::{DoubtCause, FoundVia, Refusal};
+use crate::retry::{self, AfterRefusal, Stop};
+use crate::state::{Cause, End, Looks, State, Step};
+use crate::{Alarm, AttemptId, Contradiction, Effect, TaskId, Ticket, Timestamp, Verdict};
+use seedance::Class;
+use std::time::Duration;
+
+/// Committed before the request leaves the process. From here on a crash is doubt: the lease that
+/// stays behind brings somebody to say so.
+pub(super) fn began(mut draft: Draft<'_>, attempt: &OpenAttempt) -> Verdict {
+    let State::Queued { tries } = *draft.state() else {
+        return ignore("only a queued job begins an attempt");
+    };
+    if draft.job.life.cancel.is_some() {
+        return ignore("a cancel was asked for");
+    }
+    draft.life.attempts_begun += 1;
+    let what = format!("attempt {} begun", attempt.number);
+    draft.go(State::Submitting { attempt: attempt.clone(), tries }, Ticket::Kept, what)
+}
+
+pub(super) fn usefulness_passed(draft: Draft<'_>) -> Verdict {
+    let passed = draft.job.spec.useful_until.is_some_and(|until| until <= draft.now);
+    match draft.state() {
+        State::Queued { .. } if passed => {
+            draft.finish(End::NotUseful, None, None, "no longer useful, unpaid")
+        }
+        State::Held { .. }
+        | State::Queued { .. }
+        | State::Submitting { .. }
+        | State::InDoubt { .. }
+        | State::Parked { .. }
+        | State::Generating { .. }
+        | State::Overdue { .. }
+        | State::Downloading { .. }
+        | State::Finished { .. } => ignore("not queued, or still useful"),
+    }
+}
+
+/// The open attempt with this id, and the tries spent before it.
+fn open<'a>(draft: &Draft<'a>, id: &AttemptId) -> Option<(&'a OpenAttempt, u32)> {
+    let found = match draft.state() {
+        State::Submitting { attempt, tries } | State::InDoubt { attempt, tries, .. } => {
+            (attempt, *tries)
+        }
+        State::Parked { attempt, .. } => (attempt, 0),
+        State::Held { .. }
+        | State::Queued { .. }
+        | State::Generating { .. }
+        | State::Overdue { .. }
+        | State::Downloading { .. }
+        | State::Finished { .. } => return None,
+    };
+    (found.0.id == *id).then_some(found)
+}
+
+/// Proof that nothing was bought, from the only process that ever held this attempt's body.
+pub(super) fn not_sent(
+    mut draft: Draft<'_>,
+    id: &AttemptId,
+    reason: &str,
+    unreachable: bool,
+    stops_in_row: u32,
+) -> Verdict {
+    let Some((attempt, tries)) = open(&draft, id) else {
+        return ignore("a report about another attempt");
+    };
+    let (now, policy) = (draft.now, &draft.policy.submit);
+    let outcome = AttemptOutcome::NotSent { reason: reason.to_owned() };
+    draft.life.close(attempt.clone(), outcome, now);
+    // A gate of our own that closed, or a route already known to be down, is waiting and no failure.
+    let spends = unreachable && stops_in_row == 0;
+    let tries = tries + u32::from(spends);
+    if tries >= policy.tries_max && spends {
+        let cause = Cause {
+            code: "submit-not-sent".to_owned(),
+            class: Class::Server,
+            message: reason.to_owned(),
+            task_existed: false,
+        };
+        return draft.finish(End::Failed { cause }, None, None, "could not be sent, unpaid");
+    }
+    let pause = retry::backoff(policy.retry_first, policy.retry_max, tries.saturating_sub(1));
+    let due = draft.now + pause;
+    let draft = if unreachable {
+        let until =
+            draft.now + retry::stop_pause(Stop::Backoff, stops_in_row, &draft.policy.submit);
+        let code = "unreachable".to_owned();
+        stop(draft, attempt, until, Class::Server, code, stops_in_row)
+    } else {
+        draft
+    };
+    draft.requeue(tries, due, format!("attempt {} sent nothing: {reason}", attempt.number))
+}
+
+/// A definite no.
+pub(super) fn refused(mut draft: Draft<'_>, id: &AttemptId, refusal: &Refusal) -> Verdict {
+    let Some((attempt, tries)) = open(&draft, id) else {
+        return ignore("a report about another attempt");
+    };
+    let rule = retry::after_refusal(refusal.class);
+    if rule == AfterRefusal::Doubt {
+        let cause =
+            DoubtCause { kind: refusal.code.clone(), detail: "not a definite refusal".into() };
+        return unclear(draft, id, &cause);
+    }
+    let (now, submit) = (draft.now, &draft.policy.submit);
+    let outcome = AttemptOutcome::Refused { code: refusal.code.clone() };
+    draft.life.close(attempt.clone(), outcome, now);
+    match rule {
+        AfterRefusal::Fail | AfterRefusal::Doubt => {
+            let cause = Cause {
+                code: refusal.code.clone(),
+                class: refusal.class,
+                message: refusal.message.clone(),
+                task_existed: false,
+            };
+            let what = format!("refused: {}", refusal.code);
+            draft.finish(End::Failed { cause }, None, None, what)
+        }
+        AfterRefusal::StopAccount(kind) => {
+            let pause = retry::stop_pause(kind, refusal.stops_in_row, submit);
+            let asked = refusal.not_before.unwrap_or(draft.now);
+            let until = (draft.now + pause).max(asked);
+            let stopped = stop(
+                draft,
+                attempt,
+                until,
+                refusal.class,
+                refusal.code.clone(),
+                refusal.stops_in_row,
+            );
+            // Another account of the pool may be free sooner: do not sleep through all of it.
+            let due = until.min(stopped.now + submit.retry_max);
+            stopped.requeue(tries, due, format!("account waits: {}", refusal.code))
+        }
+    }
+}
+
+fn stop<'a>(
+    draft: Draft<'a>,
+    attempt: &OpenAttempt,
+    until: Timestamp,
+    class: Class,
+    code: String,
+    stops_in_row: u32,
+) -> Draft<'a> {
+    let account = attempt.facts.account.clone();
+    let in_row = stops_in_row.saturating_add(1);
+    let draft = draft.with(Effect::StopAccount { account, until, class, code, in_row });
+    match class {
+        Class::Auth | Class::Account => draft.page(Alarm::AccountStopped),
+        Class::Input
+        | Class::Content
+        | Class::Output
+        | Class::Rate
+        | Class::Capacity
+        | Class::Pause
+        | Class::Server
+        | Class::Ambiguous
+        | Class::State => draft,
+    }
+}
+
+/// Silence may have bought a task. Only a look-up or a person settles it; never a re-send.
+pub(super) fn unclear(draft: Draft<'_>, id: &AttemptId, cause: &DoubtCause) -> Verdict {
+    match draft.state() {
+        State::Submitting { attempt, tries } if attempt.id == *id => {
+            doubt(draft, attempt, *tries, cause.clone())
+        }
+        State::Submitting { .. }
+        | State::Held { .. }
+        | State::Queued { .. }
+        | State::InDoubt { .. }
+        | State::Parked { .. }
+        | State::Generating { .. }
+        | State::Overdue { .. }
+        | State::Downloading { .. }
+        | State::Finished { .. } => ignore("no longer submitting this attempt"),
+    }
+}
+
+/// The ticket of a submitting job was handed out again: whoever held it is gone or late.
+pub(super) fn lease_passed(draft: Draft<'_>) -> Verdict {
+    match draft.state() {
+        State::Submitting { attempt, tries } => {
+            let cause = DoubtCause {
+                kind: "lease-passed".to_owned(),
+                detail: "the submitter did not report".to_owned(),
+            };
+            doubt(draft, attempt, *tries, cause)
+        }
+        State::Held { .. }
+        | State::Queued { .. }
+        | State::InDoubt { .. }
+        | State::Parked { .. }
+        | State::Generating { .. }
+        | State::Overdue { .. }
+        | State::Downloading { .. }
+        | State::Finished { .. } => ignore("not submitting"),
+    }
+}
+
+fn doubt(draft: Draft<'_>, attempt: &OpenAttempt, tries: u32, cause: DoubtCause) -> Verdict {
+    let (since, due) = (draft.now, draft.now + draft.policy.settle.look_first);
+    let what = format!("attempt {} unclear: {}", attempt.number, cause.kind);
+    let attempt = attempt.clone();
+    let state = State::InDoubt { attempt, cause, since, looks: Looks::default(), tries };
+    draft.go(state, Ticket::Due(Step::Settle, due), what)
+}
+
+/// A task is known to have come of `id`: by the provider's answer, or found later (`via`).
+///
+/// The only door by which a task enters. One that finds the door shut is written down as a stray,
+/// because it may have been paid for.
+pub(super) fn accepted(
+    mut draft: Draft<'_>,
+    id: &AttemptId,
+    task: &TaskId,
+    via: Option<FoundVia>,
+) -> Result<Verdict, Contradiction> {
+    if draft.job.life.tasks().any(|t| t == task) {
+        return Ok(ignore("this task is known"));
+    }
+    let Some(bought_by) = draft.job.life.attempt(id).cloned() else {
+        return Err(Contradiction::UnknownAttempt {
+            job: draft.job.id.clone(),
+            state: draft.state().word(),
+            attempt: id.clone(),
+        });
+    };
+    let takes = match draft.state() {
+        State::Submitting { attempt, .. }
+        | State::InDoubt { attempt, .. }
+        | State::Parked { attempt, .. } => attempt.id == *id,
+        // Late proof for a closed attempt: buying again is what must not happen now.
+        State::Held { .. } | State::Queued { .. } => true,
+        State::Generating { .. } | State::Overdue { .. } | State::Downloading { .. } => false,
+        State::Finished { end, task: owned, .. } => match end {
+            End::GivenUp { .. } | End::TimedOut => owned.is_none(),
+            End::Stored { .. }
+            | End::Failed { .. }
+            | End::Expired { .. }
+            | End::Cancelled { .. }
+            | End::Rejected { .. }
+            | End::NotUseful
+            | End::OutputLost { .. } => false,
+        },
+    };
+    if !takes {
+        draft.life.add_stray(task.clone());
+        let what = format!("stray task {task} of attempt {}", bought_by.number);
+        return Ok(draft.page(Alarm::StrayTask).stay(Ticket::Kept, Some(&what)));
+    }
+    Ok(generate(draft, bought_by, task, via))
+}
+
+fn generate(
+    mut draft: Draft<'_>,
+    bought_by: OpenAttempt,
+    task: &TaskId,
+    via: Option<FoundVia>,
+) -> Verdict {
+    let now = draft.now;
+    let account = bought_by.facts.account.clone();
+    let outcome = AttemptOutcome::Accepted { task: task.clone() };
+    if draft.state().open_attempt().is_some() {
+        draft.life.close(bought_by.clone(), outcome, now);
+    }
+    let what = match via {
+        None => format!("accepted as {task}"),
+        Some(FoundVia::Callback) => format!("adopted {task}, named by its callback"),
+        Some(FoundVia::List) => format!("adopted {task}, found in the list"),
+        Some(FoundVia::Operator) => format!("adopted {task}, by an operator"),
+    };
+    let first = if via.is_some() || draft.job.life.cancel.is_some() {
+        // Adopted late, or somebody wants to stop it: look at once.
+        Duration::ZERO
+    } else {
+        draft.policy.poll.first
+    };
+    let due = draft.in_jittered(first, 0);
+    let task = TaskRef {
+        id: task.clone(),
+        attempt: bought_by.id.clone(),
+        known_at: now,
+        expires_at: bought_by.begun_at + Duration::from_secs(u64::from(bought_by.nonce_s)),
+        facts: bought_by.facts,
+    };
+    let give_up_at = now + draft.policy.poll.deadline;
+    let state = State::Generating { task, seen: String::new(), checks: 0, troubles: 0, give_up_at };
+    draft.with(Effect::ClearStop { account }).go(state, Ticket::Due(Step::Poll, due), what)
+}

@@ -1,0 +1,5 @@
+//! What `job` promises, seen from outside.
+
+mod fingerprint;
+mod histories;
+mod pages;

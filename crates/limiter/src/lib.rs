@@ -1,0 +1,22 @@
+//! Permits: the right to one call to the provider, at one instant, for the whole fleet.
+//!
+//! The limit lives in Redis (`store`), as paced slots on the server's clock: nothing is saved up
+//! while idle, so no burst is possible, and a slot that its holder cannot use in time is lost rather
+//! than used late. In front of it each process has a local gate (`governor`), which is not the limit:
+//! it spaces what this process sends and catches programming errors.
+//!
+//! Fails closed: while Redis does not answer, nobody gets a permit.
+//!
+//! Must not know: HTTP, what a call is for, the state of any job.
+#![forbid(unsafe_code)]
+
+mod flood;
+mod gate;
+mod permit;
+mod settings;
+mod wait;
+
+pub use flood::Flood;
+pub use permit::{Permit, Stale};
+pub use settings::{Settings, pace};
+pub use wait::Limiter;

@@ -1,0 +1,61 @@
+//! Section `limits`, and how a limit becomes a spacing.
+
+use serde::Deserialize;
+use std::time::Duration;
+use store::Pace;
+
+/// Section `limits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// How far ahead of the server's clock slots are handed out.
+    #[serde(with = "humantime_serde")]
+    pub grant_horizon: Duration,
+    /// How long after its instant a slot may still be used.
+    #[serde(with = "humantime_serde")]
+    pub use_within: Duration,
+    /// Slowest minus fastest way to the provider.
+    #[serde(with = "humantime_serde")]
+    pub network_spread: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            grant_horizon: Duration::from_millis(500),
+            use_within: Duration::from_millis(100),
+            network_spread: Duration::from_millis(250),
+        }
+    }
+}
+
+/// The spacing that keeps every window of length `window` at or below `limit` calls.
+///
+/// Two slots whose calls arrive within one window lie less than `window + use_within +
+/// network_spread` apart, so that span may hold `limit` slots. Share used of a limit per minute:
+/// 99.4 %; of a limit per second: 74 % with the default spread, the price of a network that jitters.
+#[must_use]
+pub fn pace(window: Duration, limit: u32, settings: &Settings) -> Pace {
+    let span = window + settings.use_within + settings.network_spread;
+    let us = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
+    // Rounded up: a spacing that is short by a fraction of a microsecond adds up over a window.
+    let interval_us = us(span).div_ceil(u64::from(limit.max(1)));
+    Pace { interval_us, horizon_us: us(settings.grant_horizon) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_window_can_hold_more_than_the_limit() {
+        let settings = Settings::default();
+        for (window_ms, limit) in [(60_000, 600), (60_000, 15), (1_000, 20), (1_000, 1)] {
+            let window = Duration::from_millis(window_ms);
+            let spacing = Duration::from_micros(pace(window, limit, &settings).interval_us);
+            let span = window + settings.use_within + settings.network_spread;
+            // limit + 1 slots span `limit` spacings; they must not fit into the widest span.
+            assert!(spacing * limit >= span, "{limit} per {window_ms} ms");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The poll step: one authenticated read of one task, and what it means.
+
+use crate::context::{Context, trouble};
+use crate::report::report;
+use job::{Event, State, TaskRef};
+use provider::{Deleted, Retrieved, Site};
+use seedance::{Call, TaskStatus};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Held, Queue};
+use worker::{Outcome, Step, Turn, fault};
+
+/// Watches the tasks of one pool.
+pub(crate) struct PollStep {
+    pub(crate) context: Arc<Context>,
+    /// Section `download`: life of a link whose signature does not tell.
+    pub(crate) link_life: Duration,
+}
+
+#[async_trait::async_trait]
+impl Step for PollStep {
+    fn queue(&self) -> Queue {
+        Queue::Poll
+    }
+
+    async fn run(&self, held: &Held, _: &Turn) -> Outcome {
+        let record = &held.stored.record;
+        let (State::Generating { task, .. } | State::Overdue { task, .. }) = &record.life.state
+        else {
+            return Outcome::Report(Event::StepLeft);
+        };
+        let site = Site::for_reads(&task.facts);
+        let event = match self.context.retrieve(&site, &task.id).await {
+            Retrieved::Task { task: seen, raw, .. } => {
+                let cancel = record.life.cancel.is_some() && seen.status == TaskStatus::Queued;
+                match cancel {
+                    true => self.withdraw(&site, task, held).await,
+                    false => {
+                        let raw = String::from_utf8_lossy(&raw);
+                        let report = report(&seen, &raw, held.stored.now, self.link_life);
+                        Event::TaskSeen { task: task.id.clone(), report }
+                    }
+                }
+            }
+            Retrieved::NotFound => Event::TaskMissing { task: task.id.clone() },
+            Retrieved::Trouble(t) => {
+                Event::PollTroubled { task: task.id.clone(), trouble: trouble(&t, held.stored.now) }
+            }
+        };
+        fault::point(fault::POLL_READ).await;
+        Outcome::Report(event)
+    }
+}
+
+impl PollStep {
+    /// Somebody wants the job stopped and the read just said `queued`. Nothing but a queued task is
+    /// ever deleted: on a finished one DELETE destroys the record of what was paid for.
+    async fn withdraw(&self, site: &Site, task: &TaskRef, held: &Held) -> Event {
+        let id = task.id.clone();
+        let Some(permit) = self.context.limiter.permit(&site.account, Call::Delete).await else {
+            let missing = crate::context::not_configured(&site.account);
+            return Event::PollTroubled { task: id, trouble: trouble(&missing, held.stored.now) };
+        };
+        match self.context.client.delete(permit, site, &task.id).await {
+            Deleted::Cancelled => Event::CancelDone { task: id },
+            Deleted::TooLate => Event::CancelTooLate { task: id },
+            Deleted::Gone => Event::TaskMissing { task: id },
+            Deleted::Trouble(t) => {
+                Event::PollTroubled { task: id, trouble: trouble(&t, held.stored.now) }
+            }
+        }
+    }
+}

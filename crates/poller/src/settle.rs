@@ -1,0 +1,130 @@
+//! The settle step: what did an unclear create buy?
+//!
+//! First the attempt's own callback, which names the task and is confirmed by a read; then the
+//! account's list, scanned whole and shared by everybody in doubt. Here only evidence is gathered:
+//! `job::transition` decides what it proves.
+
+use crate::context::Context;
+use crate::scan::Scan;
+use job::settle::{self, Match, Sighting};
+use job::{Event, FoundVia, Look, OpenAttempt, State, TaskId, Timestamp};
+use provider::{Retrieved, Site};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Held, Queue};
+use worker::{Outcome, Step, Turn, fault};
+
+/// Pause when Redis did not answer in the middle of a look-up.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Settles the doubts of one pool.
+pub(crate) struct SettleStep {
+    pub(crate) context: Arc<Context>,
+}
+
+#[async_trait::async_trait]
+impl Step for SettleStep {
+    fn queue(&self) -> Queue {
+        Queue::Settle
+    }
+
+    async fn run(&self, held: &Held, turn: &Turn) -> Outcome {
+        let record = &held.stored.record;
+        let (State::InDoubt { attempt, .. } | State::Parked { attempt, .. }) = &record.life.state
+        else {
+            return Outcome::Report(Event::StepLeft);
+        };
+        let site = Site::for_reads(&attempt.facts);
+        if let Some(hint) = &held.stored.hint
+            && self.confirms(&site, attempt, hint, turn).await
+        {
+            return found(attempt, hint.clone(), FoundVia::Callback).await;
+        }
+        let reach_back_to = settle::created_after(attempt);
+        let scanner = self.context.scanner(&site);
+        let scan = tokio::select! {
+            scan = scanner.scan(reach_back_to) => scan,
+            // A stopping process does not wait for its turn at the list.
+            () = turn.drain() => None,
+        };
+        let Some(scan) = scan else {
+            return Outcome::hand_back(Duration::ZERO, "stopping");
+        };
+        match &*scan {
+            Scan::Torn { why } => {
+                tracing::info!(why, "a scan of the task list proves nothing");
+                looked(attempt, Look::Inconclusive)
+            }
+            Scan::Whole { began_at, seen } => self.judge(attempt, *began_at, seen, turn).await,
+        }
+    }
+}
+
+impl SettleStep {
+    /// The body of a callback is only a hint: the task is the attempt's if an authenticated read
+    /// shows the attempt's own mark.
+    async fn confirms(
+        &self,
+        site: &Site,
+        attempt: &OpenAttempt,
+        hint: &TaskId,
+        turn: &Turn,
+    ) -> bool {
+        let Retrieved::Task { task, .. } = self.context.retrieve(site, hint).await else {
+            return false;
+        };
+        let sighting = Sighting {
+            id: hint.clone(),
+            model_id: task.model.clone().unwrap_or_default(),
+            nonce_s: task.execution_expires_after_s,
+            created_at: task.created_at_s.map(Timestamp::from_unix_s),
+            safety_identifier: task.safety_identifier.clone(),
+        };
+        let fits = settle::fits(attempt, &sighting, turn.policy());
+        if !fits {
+            tracing::warn!(task.id = %hint, "a callback named a task that is not this attempt's");
+        }
+        fits
+    }
+
+    async fn judge(
+        &self,
+        attempt: &OpenAttempt,
+        scan_began_at: Timestamp,
+        seen: &[Sighting],
+        turn: &Turn,
+    ) -> Outcome {
+        let policy = turn.policy();
+        let fitting: Vec<TaskId> = seen
+            .iter()
+            .filter(|s| settle::fits(attempt, s, policy))
+            .map(|s| s.id.clone())
+            .collect();
+        // Usually nobody, sometimes one; the nonce is unique among the account's open attempts.
+        let owners = match self.context.store.owners(&fitting).await {
+            Ok(owners) => owners,
+            Err(error) => return Outcome::hand_back(STORE_PAUSE, error.to_string()),
+        };
+        let mine = &turn.claim().id;
+        let owned_by_other = |task: &TaskId| {
+            fitting
+                .iter()
+                .zip(&owners)
+                .any(|(id, owner)| id == task && owner.as_ref().is_some_and(|o| o != mine))
+        };
+        match settle::find(attempt, seen, policy, &owned_by_other) {
+            Match::One(task) => found(attempt, task, FoundVia::List).await,
+            Match::Several(tasks) => looked(attempt, Look::Several { tasks }),
+            Match::Nothing => looked(attempt, Look::Nothing { scan_began_at }),
+        }
+    }
+}
+
+async fn found(attempt: &OpenAttempt, task: TaskId, via: FoundVia) -> Outcome {
+    fault::point(fault::SETTLE_FOUND).await;
+    Outcome::Report(Event::TaskFound { attempt: attempt.id.clone(), task, via })
+}
+
+fn looked(attempt: &OpenAttempt, look: Look) -> Outcome {
+    Outcome::Report(Event::Looked { attempt: attempt.id.clone(), look })
+}

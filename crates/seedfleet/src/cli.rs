@@ -1,0 +1,391 @@
+//! The command line as types.
+
+use crate::output::Format;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
+use job::{JobId, StateWord, TaskId};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Drives video generation at fleet scale, and never buys one twice.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Configuration file above /etc/seedfleet; repeat it to lay one over the other.
+    #[arg(long, global = true, env = "SEEDFLEET_CONFIG", value_delimiter = ':')]
+    pub(crate) config: Vec<PathBuf>,
+    /// The pool, where several are configured.
+    #[arg(long, global = true)]
+    pub(crate) pool: Option<String>,
+    /// Form of data on standard output.
+    #[arg(short, long, global = true, value_enum, default_value = "table")]
+    pub(crate) output: Format,
+    /// Neither progress nor remarks.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Log lines on standard error, as section `telemetry` says.
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Take one job in.
+    Submit(Box<SubmitArgs>),
+    /// Take a file of jobs in: one JSON object a line.
+    Import(ImportArgs),
+    /// Results, one row a job.
+    Export(ExportArgs),
+    /// Look at jobs, wait for them, cancel them.
+    #[command(subcommand)]
+    Jobs(JobsVerb),
+    /// Jobs whose create call ended without a clear answer.
+    #[command(subcommand)]
+    Doubt(DoubtVerb),
+    /// Jobs that wait for a person before anything is paid.
+    #[command(subcommand)]
+    Review(ReviewVerb),
+    /// The configuration: check it, show it, explain it.
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Check Redis, bucket, provider, callbacks and certificates, each fault with its cure.
+    Doctor,
+    /// The whole fleet on this machine, against the simulated provider.
+    #[command(subcommand)]
+    Dev(DevVerb),
+    /// Print the pages the code writes about itself.
+    Docs(DocsArgs),
+    /// Versions of program and stored forms.
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// The prompt.
+    #[arg(short, long, required_unless_present_any = ["file", "image", "video"])]
+    pub(crate) prompt: Option<String>,
+    /// A picture: address or file, with `:first_frame`, `:last_frame` or `:reference_image` behind it.
+    #[arg(long, value_name = "URL[:ROLE]")]
+    pub(crate) image: Vec<String>,
+    /// A reference video by address.
+    #[arg(long, value_name = "URL")]
+    pub(crate) video: Vec<String>,
+    /// A reference sound: address or file.
+    #[arg(long, value_name = "URL")]
+    pub(crate) audio: Vec<String>,
+    /// The whole request as JSON, from a file or `-`; other options go over it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Model: seedance-2.0, seedance-2.0-fast, seedance-2.0-mini or the route's own id.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// 480p, 720p, 1080p or 4k.
+    #[arg(long)]
+    pub(crate) resolution: Option<String>,
+    /// 16:9, 4:3, 1:1, 3:4, 9:16, 21:9 or adaptive.
+    #[arg(long)]
+    pub(crate) ratio: Option<String>,
+    /// Whole seconds, or -1 for the model's choice.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) duration: Option<i64>,
+    /// Your own id of the request.
+    #[arg(long)]
+    pub(crate) custom_id: Option<String>,
+    /// Whose job.
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// The same key twice means the same job.
+    #[arg(long)]
+    pub(crate) idempotency_key: Option<String>,
+    /// 2, 3, …: a wanted repeat of the same request.
+    #[arg(long)]
+    pub(crate) take: Option<u32>,
+    /// Wait for the end.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Longest wait, such as 90s or 10m.
+    #[arg(long, default_value = "30m", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// JSONL file, or `-` for standard input.
+    pub(crate) file: PathBuf,
+    /// Name of the batch; the file's name if not given.
+    #[arg(long)]
+    pub(crate) batch: Option<String>,
+    /// Whose jobs.
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// What to do with rows that ask for the same and have no custom_id.
+    #[arg(long, value_enum, default_value = "skip")]
+    pub(crate) duplicates: Duplicates,
+    /// Judge all rows and enqueue none.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Where refused rows are told; `<FILE>.rejects.jsonl` if not given.
+    #[arg(long)]
+    pub(crate) rejects: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Duplicates {
+    /// They are one job.
+    Skip,
+    /// Each is a wanted repeat and a job of its own.
+    Keep,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) filter: Filter,
+}
+
+/// Which jobs; all conditions must hold.
+#[derive(Debug, Args, Clone, Default)]
+pub(crate) struct Filter {
+    /// State, such as running or failed.
+    #[arg(long, value_parser = state)]
+    pub(crate) state: Option<StateWord>,
+    /// Batch.
+    #[arg(long)]
+    pub(crate) batch: Option<String>,
+    /// Tenant.
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// Error code.
+    #[arg(long)]
+    pub(crate) code: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobsVerb {
+    /// Newest first.
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        /// Rows at most; 0 means all.
+        #[arg(long, default_value_t = 50)]
+        limit: u64,
+        /// Where the page before ended.
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// One job with its attempts and its timeline.
+    Show {
+        #[arg(value_parser = job_id)]
+        id: JobId,
+    },
+    /// Wait until jobs have ended; exit 8 when time is up, 1 when not all succeeded.
+    Wait {
+        #[arg(value_parser = job_id, required_unless_present = "batch")]
+        ids: Vec<JobId>,
+        /// Every job of this batch.
+        #[arg(long)]
+        batch: Option<String>,
+        /// Longest wait, such as 90s or 10m.
+        #[arg(long, default_value = "30m", value_parser = duration)]
+        timeout: Duration,
+    },
+    /// Stop jobs. What runs at the provider is stopped only while it still waits there.
+    Cancel {
+        #[arg(value_parser = job_id)]
+        ids: Vec<JobId>,
+        #[command(flatten)]
+        filter: Filter,
+        /// Do it; without, only the count is told.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DoubtVerb {
+    /// Jobs in doubt and parked ones.
+    List,
+    /// The evidence about one job.
+    Show {
+        #[arg(value_parser = job_id)]
+        id: JobId,
+    },
+    /// This task is the job's: watch it and bring it home.
+    Adopt {
+        #[arg(value_parser = job_id)]
+        id: JobId,
+        #[arg(value_parser = task_id)]
+        task: TaskId,
+        /// Take it although a read of the task does not show the attempt's mark.
+        #[arg(long)]
+        unverified: bool,
+        #[command(flatten)]
+        decision: Decision,
+    },
+    /// Send it again. If the first create made a task after all, two are paid.
+    Resend {
+        #[arg(value_parser = job_id)]
+        id: JobId,
+        #[command(flatten)]
+        decision: Decision,
+    },
+    /// End it without a result.
+    GiveUp {
+        #[arg(value_parser = job_id)]
+        id: JobId,
+        #[command(flatten)]
+        decision: Decision,
+    },
+}
+
+/// Who decides what no program may.
+#[derive(Debug, Args)]
+pub(crate) struct Decision {
+    /// Why; it stays in the job's timeline.
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Your name in the timeline; the login name if not given.
+    #[arg(long)]
+    pub(crate) by: Option<String>,
+    /// Do it; without, only the evidence is shown.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReviewVerb {
+    /// Jobs that wait.
+    List {
+        /// Rows at most; 0 means all.
+        #[arg(long, default_value_t = 50)]
+        limit: u64,
+    },
+    /// Let them be bought.
+    Approve {
+        #[arg(value_parser = job_id, required = true)]
+        ids: Vec<JobId>,
+        /// Your name in the timeline; the login name if not given.
+        #[arg(long)]
+        by: Option<String>,
+    },
+    /// End them unpaid.
+    Reject {
+        #[arg(value_parser = job_id, required = true)]
+        ids: Vec<JobId>,
+        /// Why; the caller reads it.
+        #[arg(long)]
+        reason: String,
+        /// Your name in the timeline; the login name if not given.
+        #[arg(long)]
+        by: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Read all layers and tell every fault.
+    Check,
+    /// Every key in force, secrets masked.
+    Show {
+        /// Which layer said it.
+        #[arg(long)]
+        origin: bool,
+    },
+    /// What a key means, what it takes, and its default.
+    Explain { key: String },
+    /// Every name the environment may hold.
+    Env,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DevVerb {
+    /// Start everything and print where it is; Ctrl-C stops it.
+    Up(UpArgs),
+    /// Import real jobs, run them, kill the submitter twice, and count.
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Folder for everything; a new one below .seedfleet if not given.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Simulated seconds per second.
+    #[arg(long, default_value_t = 30.0)]
+    pub(crate) clock_scale: f64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How many jobs.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) jobs: u32,
+    /// End with one JSON object on the last line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Folder for everything; a new one below .seedfleet if not given.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Chooses the requests and the simulator's draws.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DocsArgs {
+    /// Folder of the pages.
+    #[arg(default_value = "docs")]
+    pub(crate) dir: PathBuf,
+    /// Compare only; exit 3 when a page differs.
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+fn state(word: &str) -> Result<StateWord, String> {
+    StateWord::parse(word).ok_or_else(|| {
+        let known = StateWord::ALL.map(StateWord::as_str).join(", ");
+        format!("no state is called so; known are {known}")
+    })
+}
+
+fn job_id(text: &str) -> Result<JobId, String> {
+    JobId::parse(text).map_err(|error| error.to_string())
+}
+
+fn task_id(text: &str) -> Result<TaskId, String> {
+    TaskId::parse(text).map_err(|error| error.to_string())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no length of time such as 90s or 10m");
+    let signed: SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(signed).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn lengths_of_time_are_read() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        assert!(duration("-1s").is_err());
+        assert!(duration("soon").is_err());
+    }
+}

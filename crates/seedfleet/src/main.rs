@@ -1,0 +1,58 @@
+//! The operator's command line, and `seedfleet dev`: the whole fleet on one machine.
+//!
+//! Every verb ends in an exit code that scripts may rely on; data goes to standard output, everything
+//! else to standard error. New jobs come through `admission`, changes of a job go through the store's
+//! one commit as events, like those of any worker: there is no private way to set a state.
+//!
+//! The only room that names `clap`. Must not know: keys and scripts of Redis, HTTP, what a bucket is.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod dev;
+mod exit;
+mod output;
+mod session;
+mod verbs;
+
+use crate::cli::{Cli, Verb};
+use crate::exit::{Exit, Failure, Outcome};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let Cli { global, verb } = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            Failure::from(error).tell();
+            return Exit::Failed.into();
+        }
+    };
+    let ended = runtime.block_on(run(&global, verb));
+    // A read that still blocks must not keep the process.
+    runtime.shutdown_background();
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.tell();
+            failure.exit.into()
+        }
+    }
+}
+
+async fn run(global: &cli::Global, verb: Verb) -> Outcome {
+    let _guard = session::logging(global)?;
+    match verb {
+        Verb::Submit(args) => verbs::submit::run(global, args).await,
+        Verb::Import(args) => verbs::import::run(global, args).await,
+        Verb::Export(args) => verbs::export::run(global, args).await,
+        Verb::Jobs(verb) => verbs::jobs::run(global, verb).await,
+        Verb::Doubt(verb) => verbs::doubt::run(global, verb).await,
+        Verb::Review(verb) => verbs::review::run(global, verb).await,
+        Verb::Config(verb) => verbs::config::run(global, &verb),
+        Verb::Doctor => verbs::doctor::run(global).await,
+        Verb::Dev(verb) => dev::run(global, verb).await,
+        Verb::Docs(args) => verbs::docs::run(&args),
+        Verb::Version => verbs::version::run(global),
+    }
+}

@@ -1,0 +1,358 @@
+//! `import`: a file of requests becomes a batch of jobs.
+//!
+//! Good rows go through, bad ones are told in a rejects file. A row is known by batch and `custom_id`,
+//! else by its fingerprint, never by its line number: the same file again adds nothing, so an import
+//! that was interrupted is resumed by repeating it. Memory is bounded by a few batches of rows.
+
+mod lines;
+mod rejects;
+
+use crate::cli::{Duplicates, Global, ImportArgs};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{self, Progress, Row};
+use crate::session::Session;
+use admission::{Admitted, Door, How, Intake, Refusal};
+use job::{Source, StateWord};
+use lines::{Batch, Line};
+use rejects::{Reject, Rejects};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use store::Store;
+use tokio::sync::mpsc::Receiver;
+
+/// Pauses while Redis or the bucket does not take rows; after the last one the import stops.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
+
+/// How rows are taken in.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    pub(crate) batch: String,
+    pub(crate) tenant: String,
+    pub(crate) duplicates: Duplicates,
+    pub(crate) dry_run: bool,
+    pub(crate) rejects: PathBuf,
+}
+
+/// What became of the rows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) rows: u64,
+    pub(crate) created: u64,
+    pub(crate) held: u64,
+    pub(crate) existing: u64,
+    pub(crate) rejected: u64,
+    /// Good rows that could not be stored.
+    pub(crate) left: u64,
+    pub(crate) codes: BTreeMap<String, u64>,
+    pub(crate) tokens: u64,
+    pub(crate) cost_micros: u64,
+    pub(crate) currency: Option<seedance::Currency>,
+    /// The last line looked at, for the message after Ctrl-C.
+    last_line: u64,
+    stopped: Option<Stop>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stop {
+    Interrupted,
+    Outage(String),
+    Unreadable(String),
+}
+
+/// Runs the verb.
+pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
+    let name = args.file.file_stem().map_or("stdin".into(), |stem| stem.to_string_lossy());
+    let name = if args.file.as_os_str() == "-" { "stdin".into() } else { name };
+    let order = Order {
+        batch: args.batch.unwrap_or_else(|| batch_name(&name)),
+        tenant: args.tenant,
+        duplicates: args.duplicates,
+        dry_run: args.dry_run,
+        rejects: args.rejects.unwrap_or_else(|| rejects_path(&args.file)),
+    };
+    let source = lines::open(&args.file)?;
+    let session = Session::open_for(global, Some(&order.tenant)).await?;
+    let door = session.door()?;
+    let mut progress = Progress::begin(source.bytes, global.quiet);
+    let taken = take_in(&door, &session.store, source.batches, &order, &mut progress).await;
+    progress.end();
+    let tally = taken?;
+    output::object(global.output, summary(&tally, &order, session.pool.simulated))?;
+    ended(&tally, &order, &args.file)
+}
+
+/// Takes every row in.
+///
+/// # Errors
+///
+/// The rejects file cannot be written, or Redis does not tell the time.
+pub(crate) async fn take_in(
+    door: &Door,
+    store: &Store,
+    mut batches: Receiver<Result<Batch, String>>,
+    order: &Order,
+    progress: &mut Progress,
+) -> Result<Tally, Failure> {
+    let mut importer = Importer {
+        door,
+        store,
+        order,
+        rejects: Rejects::at(&order.rejects)?,
+        takes: HashMap::new(),
+        tally: Tally::default(),
+    };
+    let mut bytes = 0;
+    let ctrl_c = tokio::signal::ctrl_c();
+    tokio::pin!(ctrl_c);
+    while importer.tally.stopped.is_none() {
+        let batch = tokio::select! {
+            biased;
+            _ = &mut ctrl_c => {
+                importer.tally.stopped = Some(Stop::Interrupted);
+                break;
+            }
+            batch = batches.recv() => batch,
+        };
+        match batch {
+            None => break,
+            Some(Err(why)) => importer.tally.stopped = Some(Stop::Unreadable(why)),
+            Some(Ok(batch)) => {
+                bytes += batch.bytes;
+                importer.batch(batch).await?;
+                let Tally { rows, created, existing, rejected, .. } = importer.tally;
+                let text =
+                    format!("{rows} rows: {created} new, {existing} known, {rejected} refused");
+                progress.at(bytes, &text);
+            }
+        }
+    }
+    importer.rejects.end()?;
+    Ok(importer.tally)
+}
+
+struct Importer<'a> {
+    door: &'a Door,
+    store: &'a Store,
+    order: &'a Order,
+    rejects: Rejects,
+    /// How often a request came, by the first 64 bits of its fingerprint; with `--duplicates keep`.
+    takes: HashMap<u64, u32>,
+    tally: Tally,
+}
+
+impl Importer<'_> {
+    async fn batch(&mut self, batch: Batch) -> Result<(), Failure> {
+        self.tally.rows += batch.lines.len() as u64;
+        let mut rows: Vec<(u64, Intake)> = Vec::with_capacity(batch.lines.len());
+        for Line { number, body } in batch.lines {
+            self.tally.last_line = number;
+            match body {
+                Ok(body) => rows.push((number, self.intake(body))),
+                Err(reject) => self.reject(number, None, vec![reject])?,
+            }
+        }
+        if self.order.duplicates == Duplicates::Keep {
+            let now = self.store.now().await?;
+            for (_, intake) in &mut rows {
+                self.count_take(intake, now);
+            }
+        }
+        if self.order.dry_run { self.judge(rows).await } else { self.enqueue(rows).await }
+    }
+
+    fn intake(&self, body: Value) -> Intake {
+        Intake {
+            tenant: self.order.tenant.clone(),
+            batch: Some(self.order.batch.clone()),
+            ..Intake::new(body, Source::Import)
+        }
+    }
+
+    /// Rows that name themselves, or their take, are told apart already.
+    fn count_take(&mut self, intake: &mut Intake, now: job::Timestamp) {
+        let named = ["custom_id", "take"].iter().any(|key| !intake.body[*key].is_null());
+        if named {
+            return;
+        }
+        let Ok(checked) = self.door.check(intake, now) else { return };
+        let digits = checked.fingerprint.as_str().rsplit('_').next().unwrap_or_default();
+        let key = digits.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
+        let take = self.takes.entry(key).or_insert(0);
+        *take += 1;
+        intake.take_override = (*take > 1).then_some(*take);
+    }
+
+    async fn judge(&mut self, rows: Vec<(u64, Intake)>) -> Result<(), Failure> {
+        let now = self.store.now().await?;
+        for (number, intake) in rows {
+            match self.door.check(&intake, now) {
+                Ok(checked) => {
+                    let tally = &mut self.tally;
+                    tally.created += 1;
+                    tally.held += u64::from(checked.held.is_some());
+                    tally.tokens += checked.estimate_tokens;
+                    tally.cost_micros += checked.cost.micros;
+                    tally.currency = Some(checked.cost.currency);
+                }
+                Err(refusal) => self.refused(number, &intake.body, &refusal)?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn enqueue(&mut self, mut rows: Vec<(u64, Intake)>) -> Result<(), Failure> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            let intakes = rows.iter().map(|(_, intake)| intake.clone()).collect();
+            let answers = self.door.admit_many(intakes).await;
+            let (mut again, mut why) = (Vec::new(), String::new());
+            for ((number, intake), answer) in rows.into_iter().zip(answers) {
+                match answer {
+                    Ok(admitted) => self.admitted(&admitted),
+                    Err(refusal) if refusal.is_retryable() => {
+                        why = refusal.to_string();
+                        again.push((number, intake));
+                    }
+                    Err(refusal) => self.refused(number, &intake.body, &refusal)?,
+                }
+            }
+            if again.is_empty() {
+                return Ok(());
+            }
+            let Some(pause) = pauses.next() else {
+                self.tally.left += again.len() as u64;
+                self.tally.stopped = Some(Stop::Outage(why));
+                return Ok(());
+            };
+            tokio::time::sleep(*pause).await;
+            rows = again;
+        }
+    }
+
+    fn admitted(&mut self, admitted: &Admitted) {
+        let tally = &mut self.tally;
+        match admitted.how {
+            How::Created => {
+                tally.created += 1;
+                tally.held += u64::from(admitted.state == Some(StateWord::Held));
+                tally.tokens += admitted.estimate_tokens;
+                tally.cost_micros += admitted.cost.micros;
+                tally.currency = Some(admitted.cost.currency);
+            }
+            How::Deduplicated { .. } => tally.existing += 1,
+        }
+    }
+
+    fn refused(&mut self, number: u64, body: &Value, refusal: &Refusal) -> Result<(), Failure> {
+        let custom_id = body["custom_id"].as_str().map(str::to_owned);
+        let rejects = Reject::of(refusal);
+        self.reject(number, custom_id.as_deref(), rejects)
+    }
+
+    fn reject(
+        &mut self,
+        number: u64,
+        custom_id: Option<&str>,
+        rejects: Vec<Reject>,
+    ) -> Result<(), Failure> {
+        self.tally.rejected += 1;
+        for reject in rejects {
+            *self.tally.codes.entry(reject.code.clone()).or_default() += 1;
+            self.rejects.write(number, custom_id, &reject)?;
+        }
+        Ok(())
+    }
+}
+
+fn summary(tally: &Tally, order: &Order, simulated: bool) -> Row {
+    let cost = tally.currency.map(|currency| money(currency, tally.cost_micros));
+    let codes: Vec<String> = tally.codes.iter().map(|(code, n)| format!("{code} {n}")).collect();
+    let rejected = tally.rejected > 0;
+    let mut row = Row::new();
+    row.insert("batch".into(), json!(order.batch));
+    row.insert("rows".into(), json!(tally.rows));
+    row.insert(if order.dry_run { "valid" } else { "created" }.into(), json!(tally.created));
+    row.insert("held".into(), json!(tally.held));
+    row.insert("existing".into(), json!(tally.existing));
+    row.insert("rejected".into(), json!(tally.rejected));
+    row.insert("not_stored".into(), json!(tally.left));
+    row.insert("tokens_estimated".into(), json!(tally.tokens));
+    row.insert("cost_estimated".into(), json!(cost));
+    row.insert("rejects".into(), json!(rejected.then(|| order.rejects.display().to_string())));
+    row.insert("reject_codes".into(), json!(rejected.then(|| codes.join(" · "))));
+    if simulated {
+        row.insert("simulated".into(), json!(true));
+    }
+    row
+}
+
+/// An amount as people write it.
+pub(crate) fn money(currency: seedance::Currency, micros: u64) -> String {
+    format!("{currency} {}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+fn ended(tally: &Tally, order: &Order, file: &Path) -> Outcome {
+    let again = format!("seedfleet import {} --batch {}", file.display(), order.batch);
+    let safe = tally.created + tally.existing;
+    match &tally.stopped {
+        Some(Stop::Interrupted) => Err(Failure::new(
+            Exit::Interrupted,
+            format!("interrupted after line {}; {safe} rows are safe", tally.last_line),
+        )
+        .hint(format!("go on with: {again}"))),
+        Some(Stop::Outage(why)) => {
+            let exit = if safe == 0 { Exit::Outage } else { Exit::Partial };
+            let what = format!("stopped at line {}; {safe} rows are safe", tally.last_line);
+            Err(Failure::new(exit, what).because(why).hint(format!("go on with: {again}")))
+        }
+        Some(Stop::Unreadable(why)) => {
+            let exit = if safe == 0 { Exit::Failed } else { Exit::Partial };
+            let what = format!("{} cannot be read on; {safe} rows are safe", file.display());
+            Err(Failure::new(exit, what).because(why).hint(format!("go on with: {again}")))
+        }
+        None if tally.rejected > 0 => Ok(Exit::Findings),
+        None => Ok(Exit::Done),
+    }
+}
+
+/// A name that may stand in keys: what cannot is a dash.
+fn batch_name(stem: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let name: String =
+        stem.chars().take(128).map(|c| if plain(c) { c } else { '-' }).collect();
+    if name.is_empty() { "batch".to_owned() } else { name }
+}
+
+/// `prompts.jsonl` tells its rejects in `prompts.rejects.jsonl` beside it.
+fn rejects_path(file: &Path) -> PathBuf {
+    if file.as_os_str() == "-" {
+        return PathBuf::from("stdin.rejects.jsonl");
+    }
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    file.with_file_name(format!("{}.rejects.jsonl", name.strip_suffix(".jsonl").unwrap_or(&name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_named_after_its_file() {
+        assert_eq!(batch_name("spring ads/2"), "spring-ads-2");
+        assert_eq!(batch_name(""), "batch");
+    }
+
+    #[test]
+    fn rejects_lie_beside_their_file() {
+        assert_eq!(rejects_path(Path::new("a/p.jsonl")), PathBuf::from("a/p.rejects.jsonl"));
+        assert_eq!(rejects_path(Path::new("a/p")), PathBuf::from("a/p.rejects.jsonl"));
+        assert_eq!(rejects_path(Path::new("-")), PathBuf::from("stdin.rejects.jsonl"));
+    }
+}

@@ -1,0 +1,13 @@
+//! One file for each family of verbs.
+
+pub(crate) mod config;
+pub(crate) mod docs;
+pub(crate) mod doctor;
+pub(crate) mod doubt;
+pub(crate) mod export;
+pub(crate) mod import;
+pub(crate) mod jobs;
+pub(crate) mod review;
+pub(crate) mod rows;
+pub(crate) mod submit;
+pub(crate) mod version;

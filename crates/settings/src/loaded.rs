@@ -1,0 +1,155 @@
+//! The merged configuration: sections for rooms, origins and a masked view for people.
+
+use crate::error::{Layer, SettingsError};
+use crate::key::Key;
+use crate::mask::masked;
+use crate::schema::schema;
+use crate::tree;
+use config::{Config, ConfigError, Value, ValueKind};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// Everything that was loaded and found good. Has no `Debug`: it holds secrets.
+#[derive(Clone)]
+pub struct Loaded {
+    config: Config,
+    /// Layers by the origin their values carry.
+    layers: BTreeMap<String, Layer>,
+}
+
+/// One key as it may be shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown {
+    /// Full dotted key.
+    pub key: String,
+    /// The value as TOML, secrets masked.
+    pub value: String,
+    /// Who said it.
+    pub layer: Layer,
+}
+
+impl Loaded {
+    pub(crate) fn new(config: Config, layers: BTreeMap<String, Layer>) -> Self {
+        Self { config, layers }
+    }
+
+    /// The section of a room, such as `submit` or `store.s3`. A section nobody wrote, such as
+    /// `pools`, is read from an empty table. An empty text counts as not set and is left out, so that
+    /// an `Option` reads as `None`; the struct says `#[serde(default)]`.
+    ///
+    /// # Errors
+    ///
+    /// The section does not make a `T`: a word that is none of the allowed, a required key that is
+    /// missing, a number too large for its type. Names the full key.
+    pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<T, SettingsError> {
+        let at = Key::from_dotted(name);
+        let found = tree::get(&self.config.cache, &at).cloned();
+        let mut section = found.unwrap_or_else(|| Value::from(tree::Table::new()));
+        drop_unset(&mut section);
+        section.try_deserialize().map_err(|error| self.misfit(at, error))
+    }
+
+    /// Who said a key's value last; `None` for an unknown or unset key.
+    #[must_use]
+    pub fn origin(&self, key: &str) -> Option<&Layer> {
+        let value = tree::get(&self.config.cache, &Key::from_dotted(key))?;
+        self.layers.get(value.origin()?)
+    }
+
+    /// Every key in force in the order of `default.toml`, secrets masked.
+    #[must_use]
+    pub fn shown(&self) -> Vec<Shown> {
+        let place = |key: &Key| {
+            let same = |entry: &crate::schema::Entry| entry.key == *key;
+            schema().entries.iter().position(same).unwrap_or(usize::MAX)
+        };
+        let mut leaves: Vec<_> = schema().leaves(&self.config.cache).into_iter().collect();
+        leaves.sort_by_cached_key(|(key, _)| place(key));
+        leaves
+            .into_iter()
+            .map(|(key, value)| Shown {
+                value: masked(key.last(), &tree::as_toml(&value.kind)).to_string(),
+                key: key.to_string(),
+                layer: self.layer_of(value).clone(),
+            })
+            .collect()
+    }
+
+    /// The same as lines of TOML; with `origin`, each tells its layer in a comment.
+    #[must_use]
+    pub fn show(&self, origin: bool) -> String {
+        let mut page = String::new();
+        for Shown { key, value, layer } in self.shown() {
+            let written = if origin {
+                writeln!(page, "{key} = {value}  # {layer}")
+            } else {
+                writeln!(page, "{key} = {value}")
+            };
+            written.expect("writing to a String cannot fail");
+        }
+        page
+    }
+
+    /// Values that break a bound. Known only now: a bound may name another key.
+    pub(crate) fn out_of_bounds(&self) -> impl Iterator<Item = SettingsError> {
+        let root = &self.config.cache;
+        schema().leaves(root).into_iter().filter_map(move |(key, value)| {
+            let entry = schema().find(&key)?;
+            let lookup = |other: &Key| tree::get(root, other).map(|found| &found.kind);
+            let problem = entry.rule.broken_by(&value.kind, lookup)?;
+            let layer = self.layer_of(value);
+            Some(SettingsError::bad_value(key.to_string(), layer, problem, &entry.allowed))
+        })
+    }
+
+    /// Who said a value; of a table, who said the first thing in it.
+    fn layer_of(&self, value: &Value) -> &Layer {
+        let said = |leaf: &Value| self.layers.get(leaf.origin()?);
+        let inside = tree::table(value).and_then(|table| {
+            let first = table.iter().min_by_key(|(word, _)| word.as_str())?.1;
+            Some(self.layer_of(first))
+        });
+        inside.or_else(|| said(value)).unwrap_or(&Layer::BuiltIn)
+    }
+
+    /// Names the key that a room's struct could not take.
+    fn misfit(&self, section: Key, error: ConfigError) -> SettingsError {
+        let (told, problem) = match error {
+            ConfigError::Type { unexpected, expected, key, .. } => {
+                (key, format!("{unexpected} where {expected} belongs"))
+            }
+            ConfigError::NotFound(key) => (Some(key), "it is required and missing".to_owned()),
+            ConfigError::At { error, key, .. } => (key, error.to_string()),
+            other => (None, other.to_string()),
+        };
+        let found = tree::get(&self.config.cache, &section).unwrap_or(&self.config.cache);
+        let (key, value) = told_key(section, found, &told.unwrap_or_default());
+        let allowed = schema().find(&key).map_or("the keys of the section", |e| &e.allowed);
+        SettingsError::bad_value(key.to_string(), self.layer_of(value), problem, allowed)
+    }
+}
+
+/// The key `config` tells and the last value on its way. `config` joins words by bare dots, so
+/// that only the values say where a word such as `2.0` ends.
+fn told_key<'a>(at: Key, value: &'a Value, told: &str) -> (Key, &'a Value) {
+    let Some(table) = tree::table(value).filter(|_| !told.is_empty()) else { return (at, value) };
+    let next = table.iter().filter_map(|(word, inner)| {
+        let rest = told.strip_prefix(word.as_str())?;
+        let ends = rest.is_empty() || rest.starts_with(['.', '[']);
+        ends.then(|| (word, inner, rest.strip_prefix('.').unwrap_or(rest)))
+    });
+    match next.max_by_key(|(word, ..)| word.len()) {
+        Some((word, inner, rest)) => told_key(at.child(word), inner, rest),
+        None => (at.child(told), value),
+    }
+}
+
+fn drop_unset(value: &mut Value) {
+    if let ValueKind::Table(table) = &mut value.kind {
+        table.retain(|_, inner| {
+            drop_unset(inner);
+            inner.kind != ValueKind::String(String::new())
+        });
+    }
+}

@@ -1,0 +1,114 @@
+//! Keys below names that the operator chooses. A word in angle brackets stands for any name.
+//!
+//! `default.toml` cannot hold these, since nothing in it may make a pool or a tenant exist; it shows
+//! them as commented examples, and a test holds the two together.
+
+/// One such key: dotted form, meaning, what is allowed (same grammar as in `default.toml`).
+pub(crate) struct Pattern {
+    pub(crate) key: &'static str,
+    pub(crate) meaning: &'static str,
+    pub(crate) allowed: &'static str,
+}
+
+pub(crate) const PATTERNS: &[Pattern] = &[
+    Pattern {
+        key: "pools.<pool>.route",
+        meaning: "Which of the provider's routes the pool uses: base URL, model ids and prices come with it.",
+        allowed: "byteplus or volcengine. Required.",
+    },
+    Pattern {
+        key: "pools.<pool>.base_url",
+        meaning: "Another base URL than the route's own, for a simulator.",
+        allowed: "http:// or https:// URL; only together with `simulated = true`.",
+    },
+    Pattern {
+        key: "pools.<pool>.simulated",
+        meaning: "The far side is a simulator: nothing is billed, and every output says so.",
+        allowed: "true or false.",
+    },
+    Pattern {
+        key: "pools.<pool>.policy",
+        meaning: "What happens to a job whose create is in doubt and that no scan of the provider's list finds.",
+        allowed: "strict (park it) or balanced (send it once more). Unset: strict, for a simulated pool balanced.",
+    },
+    Pattern {
+        key: "pools.<pool>.output_origins",
+        meaning: "Origins outputs may be fetched from although they are private or plain http.",
+        allowed: "list of exact origins such as http://127.0.0.1:8091; simulated pools only.",
+    },
+    Pattern {
+        key: "pools.<pool>.accounts.<account>.api_key_file",
+        meaning: "File with the account's key, trimmed when read. Read at start, never printed.",
+        allowed: "path of a readable file. Required.",
+    },
+    Pattern {
+        key: "pools.<pool>.accounts.<account>.tier",
+        meaning: "Which of the provider's quota tables holds for the account.",
+        allowed: "individual or enterprise. Unset: individual.",
+    },
+    Pattern {
+        key: "pools.<pool>.accounts.<account>.limits.retrieve_qps",
+        meaning: "Reads of single tasks per second. Unset: 20.",
+        allowed: "count, 1 to 10000.",
+    },
+    Pattern {
+        key: "pools.<pool>.accounts.<account>.limits.list_qps",
+        meaning: "List pages per second. Unset: 1.",
+        allowed: "count, 1 to 10000.",
+    },
+    Pattern {
+        key: "pools.<pool>.accounts.<account>.limits.delete_qps",
+        meaning: "Deletes per second. Unset: 20.",
+        allowed: "count, 1 to 10000.",
+    },
+    Pattern {
+        key: "pools.<pool>.accounts.<account>.limits.classes.<class>.create_rpm",
+        meaning: "Create calls per minute for one class of model (\"2.0\", \"2.0-4k\", \"2.0-fast\", \"2.0-mini\"). Unset: by tier.",
+        allowed: "count, 1 to 1000000.",
+    },
+    Pattern {
+        key: "pools.<pool>.accounts.<account>.limits.classes.<class>.running",
+        meaning: "Tasks of that class the provider runs at once. Unset: by tier.",
+        allowed: "count, 1 to 1000000.",
+    },
+    Pattern {
+        key: "gateway.keys.<name>.tenant",
+        meaning: "Tenant the key acts for.",
+        allowed: "name of a tenant; empty means default.",
+    },
+    Pattern {
+        key: "gateway.keys.<name>.key_sha256",
+        meaning: "SHA-256 of the key, so that the configuration holds no secret.",
+        allowed: "64 hex digits; instead of `key_file`.",
+    },
+    Pattern {
+        key: "gateway.keys.<name>.key_file",
+        meaning: "File with the key itself, trimmed when read.",
+        allowed: "path of a readable file; instead of `key_sha256`.",
+    },
+    Pattern {
+        key: "gateway.keys.<name>.scopes",
+        meaning: "What the key may do.",
+        allowed: "list of jobs:read, jobs:write.",
+    },
+    Pattern {
+        key: "callbacks.token_keys.<id>",
+        meaning: "File with a key that signs callback paths. Two at a time allow rotation.",
+        allowed: "path of a file with at least 32 random bytes, raw or in hex.",
+    },
+    Pattern {
+        key: "tenants.<tenant>.pool",
+        meaning: "Pool the tenant's jobs go to. Unset: the only pool there is.",
+        allowed: "name of a pool.",
+    },
+    Pattern {
+        key: "tenants.<tenant>.review",
+        meaning: "Which of the tenant's jobs wait for a person, in place of `review.require`.",
+        allowed: "off, marked, any_image_or_video or always.",
+    },
+    Pattern {
+        key: "tenants.<tenant>.queued_max",
+        meaning: "Jobs of the tenant that may wait at once; more are refused. Unset: no cap.",
+        allowed: "count, 0 to 100000000; 0 is no cap.",
+    },
+];

@@ -1,0 +1,271 @@
+//! Reading and checking the layers, lowest first; `config` parses the files and merges the layers.
+//!
+//! Each layer is checked before any is merged: `config` stops at the first fault, and a value that a
+//! later layer hides must be good too.
+
+use crate::error::{Layer, SettingsError, SettingsErrors};
+use crate::key::Key;
+use crate::loaded::Loaded;
+use crate::rule::{Kind, accept, parse};
+use crate::schema::schema;
+use crate::secret::read_text;
+use crate::tree::{self, Table};
+use crate::{DEFAULT_TOML, ETC_DIR};
+use config::{Config, ConfigError, File, FileFormat, Source, Value, ValueKind};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// No configuration file is this long.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// More files than this in `conf.d` is a mistake.
+const CONF_D_FILES_MAX: usize = 256;
+
+/// What is to be read above the built-in layer. [`Sources::default`] reads nothing else.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    etc: Option<PathBuf>,
+    files: Vec<PathBuf>,
+    env: Vec<(String, String)>,
+    flags: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// What an installed binary reads: `/etc/seedfleet` and the environment of the process.
+    #[must_use]
+    pub fn system() -> Self {
+        // Names or values that are not UTF-8 cannot be ours.
+        let env = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Self::default().etc(ETC_DIR).env(env)
+    }
+
+    /// A folder with `seedfleet.toml` and `conf.d/*.toml`; either may be absent.
+    #[must_use]
+    pub fn etc(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.etc = Some(dir.into());
+        self
+    }
+
+    /// A `--config FILE`: it must exist, and a later one wins.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.files.push(path.into());
+        self
+    }
+
+    /// Variables, of which those that begin with [`crate::ENV_PREFIX`] count.
+    #[must_use]
+    pub fn env(mut self, vars: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.env.extend(vars.into_iter().filter(|(name, _)| Key::from_env(name).is_some()));
+        self
+    }
+
+    /// A flag: dotted key and value, written as in the environment. The last word of all.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.flags.push((key.to_owned(), value.into()));
+        self
+    }
+
+    /// Reads and merges everything, checks every key and every bound.
+    ///
+    /// # Errors
+    ///
+    /// All faults found in all layers, not only the first.
+    pub fn load(self) -> Result<Loaded, SettingsErrors> {
+        let mut reading = Reading::default();
+        reading.text(DEFAULT_TOML, &Layer::BuiltIn);
+        if let Some(dir) = &self.etc {
+            reading.etc(dir);
+        }
+        self.files.iter().for_each(|path| reading.file(path));
+        reading.env(self.env);
+        let flag = |(key, text): (String, String)| (Key::from_dotted(&key), Layer::Flag, text);
+        reading.written(self.flags.into_iter().map(flag));
+        reading.merged()
+    }
+}
+
+/// One layer as `config` merges it: nothing but known keys, each value of its kind and with its
+/// origin.
+#[derive(Clone)]
+struct Checked(Table);
+
+impl Source for Checked {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Table, ConfigError> {
+        Ok(self.0.clone())
+    }
+}
+
+impl fmt::Debug for Checked {
+    /// Without values: some are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checked").finish_non_exhaustive()
+    }
+}
+
+/// The layers read so far, and all that was wrong with them.
+#[derive(Default)]
+struct Reading {
+    checked: Vec<Checked>,
+    layers: BTreeMap<String, Layer>,
+    faults: Vec<SettingsError>,
+}
+
+impl Reading {
+    fn etc(&mut self, dir: &Path) {
+        let main = dir.join("seedfleet.toml");
+        if main.exists() {
+            self.file(&main);
+        }
+        let conf_d = dir.join("conf.d");
+        match toml_files_in(&conf_d) {
+            Ok(paths) => paths.iter().for_each(|path| self.file(path)),
+            Err(problem) => self.faults.push(SettingsError::unreadable(
+                conf_d.display().to_string(),
+                &Layer::File(conf_d),
+                problem,
+                "a readable folder of at most 256 *.toml files",
+                "Check who may read it",
+            )),
+        }
+    }
+
+    /// Opened here and not by `config`, which takes a file of any length, replaces what is not
+    /// UTF-8, and reads `x.toml.toml` where `x.toml` is missing.
+    fn file(&mut self, path: &Path) {
+        let layer = Layer::File(path.to_path_buf());
+        match read_text(&path.display().to_string(), path, &layer, FILE_BYTES_MAX) {
+            Ok(text) => self.text(&text, &layer),
+            Err(fault) => self.faults.push(fault),
+        }
+    }
+
+    fn text(&mut self, text: &str, layer: &Layer) {
+        match File::from_str(text, FileFormat::Toml).collect() {
+            Ok(table) => {
+                let root = Value::from(table);
+                self.add(schema().leaves(&root).into_iter().map(|(key, value)| {
+                    (key, layer.clone(), |kind| accept(kind, value.kind.clone()))
+                }));
+            }
+            Err(error) => self.faults.push(SettingsError::unreadable(
+                layer.to_string(),
+                layer,
+                not_toml(text, &error),
+                "TOML",
+                "Mend that line",
+            )),
+        }
+    }
+
+    fn env(&mut self, mut vars: Vec<(String, String)>) {
+        // By name, so that which of two faults is told first does not depend on the shell.
+        vars.sort();
+        let (mut said, mut files) = (Vec::new(), Vec::new());
+        for (name, text) in vars {
+            let Some(key) = Key::from_env(&name) else { continue };
+            let pointed = name.strip_suffix("_FILE").and_then(Key::from_env).filter(|bare| {
+                schema().find(&key).is_none() && schema().find(bare).is_some()
+            });
+            match pointed {
+                Some(bare) => files.push((bare, Layer::EnvFile { name, path: text.into() })),
+                None => said.push((key, Layer::Env(name), text)),
+            }
+        }
+        self.written(said);
+        let mut said = Vec::new();
+        for (key, layer) in files {
+            let Layer::EnvFile { path, .. } = &layer else { continue };
+            match read_text(&key.to_string(), path, &layer, FILE_BYTES_MAX) {
+                Ok(text) => said.push((key, layer, text.trim().to_owned())),
+                Err(fault) => self.faults.push(fault),
+            }
+        }
+        self.written(said);
+    }
+
+    /// A layer of values that are written as plain text.
+    fn written(&mut self, said: impl IntoIterator<Item = (Key, Layer, String)>) {
+        let typed = |(key, layer, text): (Key, Layer, String)| {
+            (key, layer, move |kind| parse(kind, &text))
+        };
+        self.add(said.into_iter().map(typed));
+    }
+
+    /// Checks each key and value of a layer and keeps what is good.
+    fn add<R>(&mut self, said: impl IntoIterator<Item = (Key, Layer, R)>)
+    where
+        R: FnOnce(Kind) -> Result<ValueKind, String>,
+    {
+        let mut table = Table::new();
+        for (key, layer, read) in said {
+            let Some(entry) = schema().find(&key) else {
+                self.faults.push(schema().not_a_value(&key, &layer));
+                continue;
+            };
+            match read(entry.rule.kind) {
+                Ok(kind) => {
+                    // Told apart by all they hold: two paths may print alike.
+                    let origin = format!("{layer:?}");
+                    tree::put(&mut table, &key.0, Value::new(Some(&origin), kind));
+                    self.layers.insert(origin, layer);
+                }
+                Err(problem) => {
+                    let (field, allowed) = (key.to_string(), &entry.allowed);
+                    self.faults.push(SettingsError::bad_value(field, &layer, problem, allowed));
+                }
+            }
+        }
+        self.checked.push(Checked(table));
+    }
+
+    fn merged(self) -> Result<Loaded, SettingsErrors> {
+        let Self { checked, layers, mut faults } = self;
+        let config = Config::builder().add_source(checked).build();
+        let loaded = Loaded::new(config.expect("a checked layer cannot fail"), layers);
+        faults.extend(loaded.out_of_bounds());
+        match SettingsErrors::from_faults(faults) {
+            Some(errors) => Err(errors),
+            None => Ok(loaded),
+        }
+    }
+}
+
+/// Only message and line: the parser's own picture would show the line, secrets and all.
+fn not_toml(text: &str, error: &ConfigError) -> String {
+    let ConfigError::FileParse { cause, .. } = error else { return error.to_string() };
+    let Some(cause) = cause.downcast_ref::<toml::de::Error>() else { return cause.to_string() };
+    let line = cause.span().map_or(1, |span| {
+        let before = text.as_bytes().get(..span.start).unwrap_or_default();
+        1 + before.iter().filter(|byte| **byte == b'\n').count()
+    });
+    format!("line {line}: {}", cause.message())
+}
+
+/// The `*.toml` files of a folder, by name; none if there is no such folder.
+fn toml_files_in(dir: &Path) -> Result<Vec<PathBuf>, String> {
+    if !dir.exists() {
+        return Ok(Vec::new());
+    }
+    let cannot = |error: std::io::Error| format!("cannot read the folder: {error}");
+    let mut paths = Vec::new();
+    for found in std::fs::read_dir(dir).map_err(cannot)? {
+        let path = found.map_err(cannot)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            if paths.len() == CONF_D_FILES_MAX {
+                return Err(format!("more than {CONF_D_FILES_MAX} files"));
+            }
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}

@@ -1,0 +1,145 @@
+--[[ commit.lua: writes one verdict of the state machine, whole or not at all.
+
+  Why a script   The new life, its ticket, the slot, the counters and the indexes must agree at every
+                 instant. Between plain commands a crash leaves paid work that no queue knows, or a slot
+                 that nobody frees.
+  Caller         Store::commit (src/commit.rs), the only writer of a job's life.
+  Decides        Nothing. Rust chose the verdict; this checks that it still applies.
+
+  KEYS  1 job  hash  the record
+        2…           named by index in ARGV 1
+
+  ARGV  1 facts  JSON:
+            id, st (state word, opaque), by (token of this commit), rev (revision the verdict saw)
+            kept    ticket and lease stay as they are
+            writer  {lease, holder, fence} of the claim; absent: a callback or a person
+            from    {due, lease, holder} where the job's ticket may lie; absent: it has none
+            to      {due, wake, at, lanes, tenant} the new ticket; absent: none
+            same    `to` is the queue of `from`
+            tasks, own   key of the owners; task ids that must be this job's or nobody's
+            begin   {slots, slot, limit, nonces, nonce, stops, account, probe_ms, attempt, pace,
+                     interval, horizon, lanes, tenant, cost, lsn}: the guard of a new attempt
+            stop    {stops, account, until, class, code, in_row}; clear {stops, account, attempt}
+            moves   plain writes; wakes: keys of wake lists to leave a token in
+        2 life   JSON, never read here
+
+  Reply {"ok", revision, now ms, usable in µs, lsn}   committed
+        {"already", revision, now ms, usable in µs}   this very commit was written before
+        {"stale", revision}      someone committed first: reload and decide again
+        {"fenced"}               the lease ran out and the ticket moved on: drop the work
+        {"gone"}                 no such job; the writer's ticket is gone too
+        {"owned", task, job}     the task belongs to another job: nothing written
+        {"stopped", wait ms, class, code, in_row}     the account creates nothing before that
+        {"no_slot"}              the account is full
+        {"nonce_taken"}          another open attempt of the account uses it
+        {"wait", ms}             the next paced instant lies beyond the horizon
+        All but ok and gone leave everything as it was.
+
+  Safe to repeat: the token tells a repeated call from a late one.
+  Cost: O(log n) per ticket and index, n being its length; about 15 writes. ]]
+
+local f = cjson.decode(ARGV[1])
+local job, id, w = KEYS[1], f.id, f.writer
+local us = now_us()
+local now = math.floor(us / 1000)
+local had = redis.call('HMGET', job, 'rev', 'by', 'nudged', 'usable')
+local holds = not w or redis.call('HGET', KEYS[w.holder], id) == w.fence
+
+local function drop(place)
+  redis.call('ZREM', KEYS[place.lease], id)
+  redis.call('HDEL', KEYS[place.holder], id)
+end
+
+if not had[1] then
+  if w and holds then drop(w) end
+  return {'gone'}
+end
+if had[2] == f.by then
+  -- A begun attempt may be sent only by whoever still holds the ticket.
+  if f.kept and not holds then return {'fenced'} end
+  return {'already', had[1], now, had[4] and tonumber(had[4]) - us or 0}
+end
+if not holds then return {'fenced'} end
+if had[1] ~= f.rev then return {'stale', had[1]} end
+for _, task in ipairs(f.own) do
+  local owner = redis.call('HGET', KEYS[f.tasks], task)
+  if owner and owner ~= id then return {'owned', task, owner} end
+end
+
+local g, usable = f.begin, us
+local probing = false
+if g then
+  local a = g.account
+  local s = redis.call('HMGET', KEYS[g.stops], a .. '|until', a .. '|in_row', a .. '|class', a .. '|code')
+  local in_row = tonumber(s[2] or 0)
+  if tonumber(s[1] or 0) > now then
+    return {'stopped', tonumber(s[1]) - now, s[3] or '', s[4] or '', in_row}
+  end
+  probing = in_row > 0
+  if tonumber(redis.call('HGET', KEYS[g.slots], g.slot) or 0) >= g.limit then return {'no_slot'} end
+  if redis.call('HEXISTS', KEYS[g.nonces], g.nonce) == 1 then return {'nonce_taken'} end
+  local count
+  count, usable = row(KEYS[g.pace], us, g.interval, g.horizon, 1)
+  if count < 1 then return {'wait', math.ceil((usable - us - g.horizon) / 1000)} end
+end
+
+-- The first write is one that a server without memory refuses: whole or not at all.
+local rev = tonumber(had[1]) + 1
+redis.call('HSET', job, 'life', ARGV[2], 'st', f.st, 'rev', rev, 'by', f.by)
+
+local lsn = 0
+if g then
+  take_row(KEYS[g.pace], usable, g.interval, 1)
+  redis.call('HSET', job, 'usable', string.format('%.0f', usable))
+  join_lanes(g.lanes, g.tenant)
+  redis.call('ZINCRBY', KEYS[g.lanes], g.cost, g.tenant)
+  if probing then
+    -- One job finds out whether the account lives; the others wait for its answer.
+    redis.call('HSET', KEYS[g.stops], g.account .. '|until', now + g.probe_ms, g.account .. '|probe', g.attempt)
+  end
+  lsn = redis.call('INCR', KEYS[g.lsn])
+end
+
+if not f.kept then
+  local to, at, nudged = f.to, f.to and f.to.at, false
+  if w then
+    drop(w)
+    if f.same and had[3] then at = now end
+  elseif f.from then
+    if not redis.call('ZSCORE', KEYS[f.from.lease], id) then
+      redis.call('ZREM', KEYS[f.from.due], id)
+    elseif f.same then
+      -- A worker holds it: its next commit or release sees the mark and comes back at once.
+      nudged, to = true, nil
+    else
+      drop(f.from)
+    end
+  end
+  if nudged then
+    redis.call('HSET', job, 'nudged', 1)
+  elseif had[3] then
+    redis.call('HDEL', job, 'nudged')
+  end
+  if to then put_down(to, id, at, now) end
+end
+
+if f.stop then
+  local s, a = KEYS[f.stop.stops], f.stop.account
+  -- A shorter stop that was learned later does not end a longer one.
+  if f.stop['until'] > tonumber(redis.call('HGET', s, a .. '|until') or 0) then
+    redis.call('HSET', s, a .. '|until', f.stop['until'], a .. '|class', f.stop.class, a .. '|code', f.stop.code)
+  end
+  redis.call('HSET', s, a .. '|in_row', f.stop.in_row)
+end
+if f.clear then
+  local s, a = KEYS[f.clear.stops], f.clear.account
+  local stop = redis.call('HMGET', s, a .. '|until', a .. '|probe')
+  if stop[1] and (tonumber(stop[1]) <= now or stop[2] == f.clear.attempt) then
+    redis.call('HDEL', s, a .. '|until', a .. '|class', a .. '|code', a .. '|in_row', a .. '|probe')
+  elseif stop[1] then
+    redis.call('HSET', s, a .. '|in_row', 0)
+  end
+end
+apply(f.moves)
+for _, list in ipairs(f.wakes) do wake(list) end
+return {'ok', rev, now, usable - us, lsn}

@@ -1,0 +1,23 @@
+--[[ grant.lua: the right to make up to n calls of one kind, each at its own instant.
+
+  Why a script   The row of instants is shared by every process; its clock is the server's.
+  Caller         Store::grant (src/grant.rs). Creates get theirs inside commit.lua.
+  Decides        Nothing: spacing and horizon come from the configured limit.
+
+  KEYS  1 pace  hash  tat, hold (µs)
+
+  ARGV  1 n         calls wanted
+        2 interval  µs between two instants
+        3 horizon   µs: none later than this from now
+
+  Reply {count, µs from now to the first}   count 0: ask again after that time less the horizon
+
+  Safe to repeat: a lost reply leaves instants unused, never an excess.
+  Cost: O(1). ]]
+
+local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2]
+local interval, horizon = tonumber(ARGV[2]), tonumber(ARGV[3])
+local count, first = row(KEYS[1], now, interval, horizon, tonumber(ARGV[1]))
+if count > 0 then take_row(KEYS[1], first, interval, count) end
+return {count, first - now}

@@ -1,0 +1,164 @@
+//! New jobs: many in one pipeline, each created once however often it is sent.
+
+use crate::connection::Call;
+use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing};
+use crate::queue::Lane;
+use crate::{Store, StoreError, commit, script};
+use job::{JobId, Note, Record, State, Ticket};
+use redis::Value;
+use serde::Serialize;
+
+/// Jobs in one call.
+pub const ADMIT_MAX: usize = 200;
+
+/// The caller's own key for a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// As the caller sent it.
+    pub key: String,
+    /// SHA-256 (hex) of the body it came with.
+    pub body_sha256: String,
+}
+
+/// A job to be created.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewJob {
+    /// Held or queued, with a fresh id.
+    pub record: Record,
+    /// The caller's key, if it sent one.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admitted {
+    /// It is new.
+    Created,
+    /// The same request exists.
+    Existing {
+        /// As which job.
+        id: JobId,
+        /// How we know.
+        by: Match,
+    },
+    /// The key was used for another request: nothing was written.
+    KeyReused {
+        /// By which job.
+        id: JobId,
+    },
+}
+
+/// How an equal request was recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Match {
+    /// By the idempotency key.
+    Key,
+    /// By the fingerprint.
+    Fingerprint,
+}
+
+#[derive(Serialize)]
+struct Facts<'a> {
+    id: &'a JobId,
+    st: &'a str,
+    by: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idem: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<Place>,
+    moves: Vec<Move>,
+}
+
+impl Store {
+    /// Creates jobs, in the order given; equal requests among them become one job.
+    ///
+    /// Safe to repeat with the same records: a job created by an earlier call whose reply was lost is
+    /// told as created.
+    ///
+    /// # Errors
+    ///
+    /// Outer: more than [`ADMIT_MAX`] jobs. Inner, per job: as every call; it may have been created.
+    pub async fn admit(
+        &self,
+        jobs: &[NewJob],
+    ) -> Result<Vec<Result<Admitted, StoreError>>, StoreError> {
+        if jobs.len() > ADMIT_MAX {
+            return Err(StoreError::Bug(format!("{} jobs in one call", jobs.len())));
+        }
+        let calls: Vec<Call> =
+            jobs.iter().map(|job| self.create_call(job)).collect::<Result<_, _>>()?;
+        let replies = self.connection().call_many(&calls).await;
+        Ok(jobs.iter().zip(replies).map(|(job, reply)| read(&job.record.id, reply?)).collect())
+    }
+
+    fn create_call(&self, job: &NewJob) -> Result<Call, StoreError> {
+        let (keys, record) = (self.keys(), &job.record);
+        let (spec, life) =
+            record.to_parts().map_err(|error| StoreError::corrupt(record.id.as_str(), error))?;
+        let ticket = match &record.life.state {
+            State::Held { .. } => Ticket::Gone,
+            State::Queued { .. } => Ticket::Due(job::Step::Submit, record.created_at),
+            State::Submitting { .. }
+            | State::InDoubt { .. }
+            | State::Parked { .. }
+            | State::Generating { .. }
+            | State::Overdue { .. }
+            | State::Downloading { .. }
+            | State::Finished { .. } => {
+                let word = record.life.state.word().as_str();
+                return Err(StoreError::Bug(format!("a new job cannot be {word}")));
+            }
+        };
+        let mut table = KeyTable::default();
+        table.at(keys.job(&record.id));
+        table.at(keys.fingerprint(&record.spec.tenant, &record.spec.fingerprint));
+        let idem = job
+            .idempotency
+            .as_ref()
+            .map(|idem| table.at(keys.idempotency(&record.spec.tenant, &idem.key)));
+        let lane = Lane::of(record);
+        let to = facts::ticket_queue(record, ticket)
+            .map(|(queue, at)| Place::of(keys, &mut table, queue, &lane, Some(at)));
+        let word = record.life.state.word();
+        let note = Note { what: "accepted".to_owned(), from: word, to: word };
+        let mut moves = Moves::new(keys, &mut table, record);
+        moves.born();
+        moves.change(&Standing::default(), &Standing::of(&record.life));
+        moves.line(&Line { at: record.created_at, rev: 1, by: "outside", note: &note });
+        let facts = Facts {
+            id: &record.id,
+            st: word.as_str(),
+            by: "created",
+            idem,
+            body: job.idempotency.as_ref().map(|idem| idem.body_sha256.as_str()),
+            to,
+            moves: moves.into_list(),
+        };
+        let facts = serde_json::to_string(&facts)
+            .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
+        Ok(Call::new(&script::CREATE, table.into_keys(), vec![facts, spec, life]))
+    }
+}
+
+fn read(asked: &JobId, reply: Value) -> Result<Admitted, StoreError> {
+    let bug = || StoreError::reply("create", &reply);
+    let Value::Array(parts) = &reply else { return Err(bug()) };
+    let text = |i: usize| parts.get(i).and_then(commit::word).ok_or_else(bug);
+    let id = |i: usize| JobId::parse(&text(i)?).map_err(|_| bug());
+    let existing = |by, id: JobId| {
+        // Our own id: an earlier call of ours, whose reply was lost.
+        if id == *asked { Admitted::Created } else { Admitted::Existing { id, by } }
+    };
+    Ok(match text(0)?.as_str() {
+        "created" => Admitted::Created,
+        "existing" => match text(1)?.as_str() {
+            "key" => existing(Match::Key, id(2)?),
+            "fingerprint" => existing(Match::Fingerprint, id(2)?),
+            _ => return Err(bug()),
+        },
+        "reused" => Admitted::KeyReused { id: id(1)? },
+        _ => return Err(bug()),
+    })
+}

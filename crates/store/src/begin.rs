@@ -1,0 +1,156 @@
+//! Begin: the door to the only call that costs money.
+
+use crate::commit::{CommitRequest, Committed, Writer};
+use crate::queue::Held;
+use crate::report::DECIDE_MAX;
+use crate::{Store, StoreError, Stored};
+use job::{Event, OpenAttempt, Policy, Verdict};
+use std::time::Duration;
+
+/// A paced row of instants: nothing accumulates while idle, so there is never a burst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Between two calls, µs; 0: no pacing.
+    pub interval_us: u64,
+    /// No instant is given away that lies farther ahead, µs.
+    pub horizon_us: u64,
+}
+
+/// What must hold for an attempt to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BeginGuard {
+    /// Slots of the account in this class, look-ahead included.
+    pub slot_limit: u32,
+    /// Create calls of the account in this class.
+    pub pace: Pace,
+    /// After a stop in a row: one job goes first, and the others wait this long for its answer.
+    pub probe: Duration,
+}
+
+/// Whether the attempt may be sent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Begun {
+    /// The intent is durable. Send once, at its instant, before its deadline.
+    Granted {
+        /// The record with the open attempt.
+        stored: Box<Stored>,
+        /// From this reply to the attempt's instant.
+        usable_in: Duration,
+        /// How long the instant has passed when the reply was lost and asked for again; zero else.
+        /// More than the jitter allowance means that the instant must not be used.
+        missed_by: Duration,
+    },
+    /// The account is full: hand the ticket back.
+    NoSlot,
+    /// The account's next instant lies beyond the horizon.
+    Wait {
+        /// Ask again after this.
+        after: Duration,
+    },
+    /// Draw another nonce.
+    NonceTaken,
+    /// The account creates nothing for now.
+    Stopped {
+        /// For how long.
+        after: Duration,
+        /// The class of the stop, as `seedance::Class` is written.
+        class: String,
+        /// The provider's code.
+        code: String,
+        /// Stops in a row.
+        in_row: u32,
+    },
+    /// The ticket is no longer ours, or the job no longer waits for a create: send nothing.
+    Lost,
+}
+
+impl Store {
+    /// Commits the intent to send `event`'s attempt, if the account has room for it.
+    ///
+    /// Safe to repeat with the same event while the claim holds: the attempt id is the token.
+    ///
+    /// # Errors
+    ///
+    /// As every call; the intent may have been written.
+    pub async fn begin(
+        &self,
+        held: &Held,
+        event: &Event,
+        policy: &Policy,
+        guard: &BeginGuard,
+    ) -> Result<Begun, StoreError> {
+        let Event::SubmitBegan { attempt } = event else {
+            return Err(StoreError::Bug("begin was given another event".into()));
+        };
+        let mut before = held.stored.clone();
+        for _ in 0..DECIDE_MAX {
+            let verdict = match job::transition(&before.record, event, before.now, policy) {
+                Ok(verdict) => verdict,
+                Err(why) => {
+                    tracing::error!(job = %held.claim.id, %why, "an attempt contradicts its record");
+                    return Ok(Begun::Lost);
+                }
+            };
+            let Verdict::Write { life, ticket, effects, note } = verdict else {
+                return Ok(Begun::Lost);
+            };
+            let committed = self
+                .commit(&CommitRequest {
+                    before: &before,
+                    life: &life,
+                    ticket,
+                    effects: &effects,
+                    note: note.as_ref(),
+                    writer: Writer::Worker(&held.claim),
+                    token: attempt.id.as_str(),
+                    guard: Some(guard),
+                })
+                .await?;
+            match committed {
+                Committed::Ok { revision, now, usable_in_us }
+                | Committed::Already { revision, now, usable_in_us } => {
+                    before.record.life = *life;
+                    before.revision = revision;
+                    before.now = now;
+                    return Ok(granted(before, usable_in_us));
+                }
+                Committed::Stale { .. } => match self.load(&held.claim.id).await? {
+                    Some(stored) => before = stored,
+                    None => return Ok(Begun::Lost),
+                },
+                other => return Ok(refused(other, attempt)),
+            }
+        }
+        // A job that changes this often is not ours to send for.
+        Ok(Begun::Lost)
+    }
+}
+
+fn granted(stored: Stored, usable_in_us: i64) -> Begun {
+    let us = |n: i64| Duration::from_micros(u64::try_from(n).unwrap_or(0));
+    Begun::Granted {
+        stored: Box::new(stored),
+        usable_in: us(usable_in_us),
+        missed_by: us(usable_in_us.saturating_neg()),
+    }
+}
+
+fn refused(committed: Committed, attempt: &OpenAttempt) -> Begun {
+    match committed {
+        Committed::NoSlot => Begun::NoSlot,
+        Committed::NonceTaken => Begun::NonceTaken,
+        Committed::Wait { after } => Begun::Wait { after },
+        Committed::Stopped { after, class, code, in_row } => {
+            Begun::Stopped { after, class, code, in_row }
+        }
+        Committed::Owned { task, by } => {
+            tracing::error!(attempt = %attempt.id, %task, %by, "a task without an attempt");
+            Begun::Lost
+        }
+        Committed::Fenced
+        | Committed::Gone
+        | Committed::Stale { .. }
+        | Committed::Ok { .. }
+        | Committed::Already { .. } => Begun::Lost,
+    }
+}

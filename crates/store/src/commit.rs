@@ -1,0 +1,408 @@
+//! The only writer of a job's life: one verdict, whole or not at all.
+
+use crate::begin::BeginGuard;
+use crate::connection::Call;
+use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing, fresh_tasks, slot_field};
+use crate::queue::{Claim, Lane, Queue};
+use crate::{Store, StoreError, Stored, script};
+use job::{Effect, JobId, Life, Note, TaskId, Ticket, Timestamp};
+use redis::Value;
+use serde::Serialize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Who writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer<'a> {
+    /// A worker, by the right of its claim: its ticket is dropped with the commit.
+    Worker(&'a Claim),
+    /// A callback, a caller or an operator.
+    Outside,
+}
+
+/// One verdict to be written.
+#[derive(Debug, Clone)]
+pub struct CommitRequest<'a> {
+    /// What the verdict was decided on.
+    pub before: &'a Stored,
+    /// The next life.
+    pub life: &'a Life,
+    /// The job's ticket from here on.
+    pub ticket: Ticket,
+    /// What goes with it.
+    pub effects: &'a [Effect],
+    /// The line for the timeline.
+    pub note: Option<&'a Note>,
+    /// Who writes.
+    pub writer: Writer<'a>,
+    /// Tells this commit repeated from another one; unique, up to 64 characters.
+    pub token: &'a str,
+    /// The guard of a new attempt.
+    pub guard: Option<&'a BeginGuard>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    /// Written.
+    Ok {
+        /// The record's revision from here on.
+        revision: u64,
+        /// The server's clock.
+        now: Timestamp,
+        /// Begin: µs from now to the attempt's instant; else 0.
+        usable_in_us: i64,
+    },
+    /// This very commit was written before and its reply was lost.
+    Already {
+        /// See `Ok`.
+        revision: u64,
+        /// See `Ok`.
+        now: Timestamp,
+        /// See `Ok`; negative when the instant has passed.
+        usable_in_us: i64,
+    },
+    /// Somebody else committed first: reload and decide again.
+    Stale {
+        /// The record's revision.
+        revision: u64,
+    },
+    /// The writer's lease ran out and the ticket moved on: drop the work.
+    Fenced,
+    /// No such job.
+    Gone,
+    /// The task belongs to another job: page.
+    Owned {
+        /// Which task.
+        task: TaskId,
+        /// Whose it is.
+        by: JobId,
+    },
+    /// Begin: the account creates nothing for now.
+    Stopped {
+        /// For how long.
+        after: Duration,
+        /// The class of the stop, as `seedance::Class` is written.
+        class: String,
+        /// The provider's code.
+        code: String,
+        /// Stops in a row.
+        in_row: u32,
+    },
+    /// Begin: the account's slots are taken.
+    NoSlot,
+    /// Begin: another open attempt of the account uses the nonce.
+    NonceTaken,
+    /// Begin: the next paced instant lies beyond the horizon.
+    Wait {
+        /// Ask again after this.
+        after: Duration,
+    },
+}
+
+#[derive(Serialize)]
+struct Facts<'a> {
+    id: &'a JobId,
+    st: &'a str,
+    by: &'a str,
+    rev: String,
+    kept: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    writer: Option<Holding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Whereabouts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<Place>,
+    same: bool,
+    tasks: usize,
+    own: Vec<&'a TaskId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    begin: Option<Begin<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop: Option<Stop<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clear: Option<Clear<'a>>,
+    wakes: Vec<usize>,
+    moves: Vec<Move>,
+}
+
+#[derive(Serialize)]
+struct Holding {
+    lease: usize,
+    holder: usize,
+    fence: String,
+}
+
+#[derive(Serialize)]
+struct Whereabouts {
+    due: usize,
+    lease: usize,
+    holder: usize,
+}
+
+#[derive(Serialize)]
+struct Begin<'a> {
+    slots: usize,
+    slot: String,
+    limit: u32,
+    nonces: usize,
+    nonce: String,
+    attempt: &'a str,
+    stops: usize,
+    account: &'a str,
+    probe_ms: u64,
+    pace: usize,
+    interval: u64,
+    horizon: u64,
+    lanes: usize,
+    tenant: &'a str,
+    cost: u64,
+    lsn: usize,
+}
+
+#[derive(Serialize)]
+struct Stop<'a> {
+    stops: usize,
+    account: &'a str,
+    until: i64,
+    class: String,
+    code: &'a str,
+    in_row: u32,
+}
+
+#[derive(Serialize)]
+struct Clear<'a> {
+    stops: usize,
+    account: &'a str,
+    attempt: &'a str,
+}
+
+impl Store {
+    /// Writes one verdict. [`Store::report`] and [`Store::begin`] are the usual doors.
+    ///
+    /// Safe to repeat with the same token.
+    ///
+    /// # Errors
+    ///
+    /// As every call; the commit may have run.
+    pub async fn commit(&self, request: &CommitRequest<'_>) -> Result<Committed, StoreError> {
+        let call = self.commit_call(request)?;
+        let reply = self.connection().call(call).await?;
+        let committed = read(reply, &self.inner.lsn_seen)?;
+        Ok(committed)
+    }
+
+    fn commit_call(&self, request: &CommitRequest<'_>) -> Result<Call, StoreError> {
+        let (keys, record) = (self.keys(), &request.before.record);
+        let life = serde_json::to_string(request.life)
+            .map_err(|error| StoreError::Bug(format!("a life that is no JSON: {error}")))?;
+        let mut table = KeyTable::default();
+        table.at(keys.job(&record.id));
+        let (before, after) = (Standing::of(&record.life), Standing::of(request.life));
+        let lane = Lane::of(record);
+
+        let writer = match request.writer {
+            Writer::Worker(claim) => Some(Holding {
+                lease: table.at(keys.lease(claim.queue)),
+                holder: table.at(keys.holder(claim.queue)),
+                fence: claim.fence.to_string(),
+            }),
+            Writer::Outside => None,
+        };
+        let old_queue = match request.writer {
+            Writer::Worker(claim) => Some(claim.queue),
+            Writer::Outside => facts::queue_of(record),
+        };
+        let from = old_queue.map(|queue| Whereabouts {
+            due: table.at(facts::due_key(keys, queue, &lane)),
+            lease: table.at(keys.lease(queue)),
+            holder: table.at(keys.holder(queue)),
+        });
+        let target = facts::ticket_queue(record, request.ticket);
+        let to = target.map(|(queue, at)| Place::of(keys, &mut table, queue, &lane, Some(at)));
+        let begin = self.begin_facts(request, &mut table, &lane)?;
+        let wakes = self.wakes(request, &before, &after, &mut table);
+        let (stop, clear) = self.stop_facts(request, &before, &mut table);
+        let facts = Facts {
+            id: &record.id,
+            st: request.life.state.word().as_str(),
+            by: request.token,
+            rev: request.before.revision.to_string(),
+            kept: request.ticket == Ticket::Kept,
+            writer,
+            from,
+            to,
+            same: target.is_some_and(|(queue, _)| Some(queue) == old_queue),
+            tasks: table.at(keys.tasks()),
+            own: fresh_tasks(&before, &after).collect(),
+            begin,
+            stop,
+            clear,
+            wakes,
+            moves: self.moves(request, &before, &after, &mut table),
+        };
+        let facts = serde_json::to_string(&facts)
+            .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
+        Ok(Call::new(&script::COMMIT, table.into_keys(), vec![facts, life]))
+    }
+
+    fn moves(
+        &self,
+        request: &CommitRequest<'_>,
+        before: &Standing,
+        after: &Standing,
+        table: &mut KeyTable,
+    ) -> Vec<Move> {
+        let at = request.before.now;
+        let mut moves = Moves::new(self.keys(), table, &request.before.record);
+        moves.change(before, after);
+        if let Some(note) = request.note {
+            let by = match request.writer {
+                Writer::Worker(claim) => format!("{}#{}", claim.queue.word(), claim.fence),
+                Writer::Outside => "outside".to_owned(),
+            };
+            moves.line(&Line { at, rev: request.before.revision + 1, by: &by, note });
+        }
+        for effect in request.effects {
+            match effect {
+                Effect::Page(alarm) => moves.audit(at, *alarm),
+                Effect::StopAccount { .. } | Effect::ClearStop { .. } => {}
+            }
+        }
+        moves.into_list()
+    }
+
+    /// Whoever waits for room in a submit queue is woken when a slot or a lease frees some.
+    fn wakes(
+        &self,
+        request: &CommitRequest<'_>,
+        before: &Standing,
+        after: &Standing,
+        table: &mut KeyTable,
+    ) -> Vec<usize> {
+        let freed = before.slot.as_ref().filter(|_| before.slot != after.slot);
+        let dropped = match request.writer {
+            Writer::Worker(claim) if request.ticket != Ticket::Kept => claim.queue.class(),
+            Writer::Worker(_) | Writer::Outside => None,
+        };
+        let mut classes: Vec<_> = freed.map(|slot| slot.class).into_iter().chain(dropped).collect();
+        classes.dedup();
+        classes.into_iter().map(|class| table.at(self.keys().wake(Queue::Submit(class)))).collect()
+    }
+
+    fn begin_facts<'a>(
+        &self,
+        request: &CommitRequest<'a>,
+        table: &mut KeyTable,
+        lane: &Lane,
+    ) -> Result<Option<Begin<'a>>, StoreError> {
+        let Some(guard) = request.guard else { return Ok(None) };
+        let Some(attempt) = request.life.state.open_attempt() else {
+            return Err(StoreError::Bug("a guard without an attempt".into()));
+        };
+        let (keys, record) = (self.keys(), &request.before.record);
+        let (account, class) = (attempt.facts.account.as_str(), record.spec.request.slot_class());
+        Ok(Some(Begin {
+            slots: table.at(keys.slots()),
+            slot: slot_field(&attempt.facts.slot()),
+            limit: guard.slot_limit,
+            nonces: table.at(keys.nonces(account)),
+            nonce: attempt.nonce_s.to_string(),
+            attempt: attempt.id.as_str(),
+            stops: table.at(keys.stops()),
+            account,
+            probe_ms: u64::try_from(guard.probe.as_millis()).unwrap_or(u64::MAX),
+            pace: table.at(keys.pace(account, &format!("create.{}", class.word()))),
+            interval: guard.pace.interval_us,
+            horizon: guard.pace.horizon_us,
+            lanes: table.at(keys.lanes(class)),
+            tenant: record.spec.tenant.as_str(),
+            cost: record.spec.estimate_tokens.max(1),
+            lsn: table.at(keys.lsn()),
+        }))
+        .inspect(|_| debug_assert_eq!(lane.tenant, record.spec.tenant))
+    }
+
+    fn stop_facts<'a>(
+        &self,
+        request: &CommitRequest<'a>,
+        before: &Standing,
+        table: &mut KeyTable,
+    ) -> (Option<Stop<'a>>, Option<Clear<'a>>) {
+        let (mut stop, mut clear) = (None, None);
+        for effect in request.effects {
+            match effect {
+                Effect::StopAccount { account, until, class, code, in_row } => {
+                    stop = Some(Stop {
+                        stops: table.at(self.keys().stops()),
+                        account,
+                        until: until.unix_ms(),
+                        class: class_word(*class),
+                        code,
+                        in_row: *in_row,
+                    });
+                }
+                Effect::ClearStop { account } => {
+                    let open = request.before.record.life.state.open_attempt();
+                    let attempt = open.map_or("", |attempt| attempt.id.as_str());
+                    debug_assert_eq!(before.open.is_some(), open.is_some());
+                    clear = Some(Clear { stops: table.at(self.keys().stops()), account, attempt });
+                }
+                Effect::Page(_) => {}
+            }
+        }
+        (stop, clear)
+    }
+}
+
+/// The class as its own serde form spells it.
+pub(crate) fn class_word(class: seedance::Class) -> String {
+    serde_json::to_value(class)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_else(|| format!("{class:?}"))
+}
+
+fn read(reply: Value, lsn_seen: &std::sync::atomic::AtomicU64) -> Result<Committed, StoreError> {
+    let bug = || StoreError::reply("commit", &reply);
+    let Value::Array(parts) = &reply else { return Err(bug()) };
+    let text = |i: usize| parts.get(i).and_then(word).ok_or_else(bug);
+    let number = |i: usize| parts.get(i).and_then(integer).ok_or_else(bug);
+    let count = |i: usize| number(i).and_then(|n| u64::try_from(n).map_err(|_| bug()));
+    Ok(match text(0)?.as_str() {
+        "ok" => {
+            lsn_seen.fetch_max(count(4)?, Ordering::Relaxed);
+            let now = Timestamp::from_unix_ms(number(2)?);
+            Committed::Ok { revision: count(1)?, now, usable_in_us: number(3)? }
+        }
+        "already" => {
+            let now = Timestamp::from_unix_ms(number(2)?);
+            Committed::Already { revision: count(1)?, now, usable_in_us: number(3)? }
+        }
+        "stale" => Committed::Stale { revision: count(1)? },
+        "fenced" => Committed::Fenced,
+        "gone" => Committed::Gone,
+        "owned" => Committed::Owned {
+            task: TaskId::parse(&text(1)?).map_err(|_| bug())?,
+            by: JobId::parse(&text(2)?).map_err(|_| bug())?,
+        },
+        "stopped" => Committed::Stopped {
+            after: Duration::from_millis(count(1)?),
+            class: text(2)?,
+            code: text(3)?,
+            in_row: u32::try_from(count(4)?).unwrap_or(u32::MAX),
+        },
+        "no_slot" => Committed::NoSlot,
+        "nonce_taken" => Committed::NonceTaken,
+        "wait" => Committed::Wait { after: Duration::from_millis(count(1)?.max(1)) },
+        _ => return Err(bug()),
+    })
+}
+
+pub(crate) fn word(value: &Value) -> Option<String> {
+    redis::from_redis_value_ref(value).ok()
+}
+
+pub(crate) fn integer(value: &Value) -> Option<i64> {
+    redis::from_redis_value_ref(value).ok()
+}

@@ -1,0 +1,49 @@
+//! Waiting for a wake-up token, on a connection of its own: a blocking pop would hold up everything
+//! else on a shared one.
+
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+
+use super::outage::{Outage, Pauses};
+use crate::{Queue, Store, StoreError};
+
+/// A blocking pop lasts a second at most; an answer later than this means a dead connection.
+const ANSWER_MAX: Duration = Duration::from_secs(4);
+
+pub(super) struct Waker {
+    connection: ConnectionManager,
+    key: String,
+    outage: Outage,
+    pauses: Pauses,
+}
+
+impl Waker {
+    pub(super) async fn connect(store: &Store, queue: Queue) -> Result<Self, StoreError> {
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(ANSWER_MAX))
+            .set_response_timeout(Some(ANSWER_MAX))
+            .set_number_of_retries(2)
+            .set_max_delay(Duration::from_millis(500));
+        let connection = ConnectionManager::new_with_config(store.client().clone(), config).await?;
+        let key = store.keys().wake(queue);
+        Ok(Self { connection, key, outage: Outage::new("wake-up", queue), pauses: Pauses::new() })
+    }
+
+    /// Returns when a token came or `nap` has passed. An error costs a pause and nothing else. Zero
+    /// would mean for ever; the claimer never asks for less than a millisecond.
+    pub(super) async fn token_within(&mut self, nap: Duration) {
+        let mut pop = redis::cmd("BLPOP");
+        pop.arg(&self.key).arg(format!("{:.3}", nap.as_secs_f64()));
+        match pop.query_async::<redis::Value>(&mut self.connection).await {
+            Ok(_) => {
+                self.outage.answered();
+                self.pauses.reset();
+            }
+            Err(error) => {
+                self.outage.failed(&error);
+                tokio::time::sleep(self.pauses.next().min(nap)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What follows from a life, and how a change of life becomes writes.
+//!
+//! The one place that knows which index, counter, slot, nonce and owner a state calls for. `admit`
+//! compares with nothing, `commit` with the life before, and `recount` with what Redis holds.
+
+use crate::keys::{AUDIT_LINES_MAX, Keys, TIMELINE_LINES_MAX};
+use crate::queue::{Lane, Queue};
+use job::{
+    Alarm, AttemptId, JobId, Life, Note, Record, Slot, StateWord, TaskId, Ticket, Timestamp,
+};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// The provider keeps records for 7 days and calls back for less; after this nobody asks for the job
+/// of a closed attempt.
+const ATTEMPT_KEPT: Duration = Duration::from_secs(9 * 24 * 3600);
+
+/// What Redis must say about a job beside its record.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) word: Option<StateWord>,
+    pub(crate) code: Option<String>,
+    pub(crate) slot: Option<Slot>,
+    pub(crate) open: Option<Open>,
+    pub(crate) tasks: Vec<TaskId>,
+}
+
+/// An open attempt's marks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Open {
+    pub(crate) account: String,
+    pub(crate) nonce_s: u32,
+    pub(crate) attempt: AttemptId,
+}
+
+impl Standing {
+    pub(crate) fn of(life: &Life) -> Self {
+        let state = &life.state;
+        Self {
+            word: Some(state.word()),
+            code: state.failure_code().map(str::to_owned),
+            slot: state.slot(),
+            open: state.open_attempt().map(|attempt| Open {
+                account: attempt.facts.account.clone(),
+                nonce_s: attempt.nonce_s,
+                attempt: attempt.id.clone(),
+            }),
+            tasks: life.tasks().cloned().collect(),
+        }
+    }
+}
+
+/// The queue whose ticket moves the job on, if one does.
+pub(crate) fn queue_of(record: &Record) -> Option<Queue> {
+    let class = record.spec.request.slot_class();
+    record.life.state.step().map(|step| Queue::of(step, class))
+}
+
+/// The field of the `slots` hash.
+pub(crate) fn slot_field(slot: &Slot) -> String {
+    format!("{}|{}", slot.account, slot.class.word())
+}
+
+/// The keys of one call, each with its index into KEYS (from 1).
+#[derive(Debug, Default)]
+pub(crate) struct KeyTable {
+    keys: Vec<String>,
+    at: HashMap<String, usize>,
+}
+
+impl KeyTable {
+    pub(crate) fn at(&mut self, key: String) -> usize {
+        let next = self.keys.len() + 1;
+        *self.at.entry(key).or_insert_with_key(|key| {
+            self.keys.push(key.clone());
+            next
+        })
+    }
+
+    pub(crate) fn into_keys(self) -> Vec<String> {
+        self.keys
+    }
+}
+
+/// A plain write: command, key index, arguments.
+#[derive(Debug, Serialize)]
+pub(crate) struct Move(&'static str, usize, Vec<String>);
+
+/// Where a ticket is put down.
+#[derive(Debug, Serialize)]
+pub(crate) struct Place {
+    pub(crate) due: usize,
+    pub(crate) wake: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lanes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant: Option<String>,
+}
+
+/// The due set of a queue; for a submit queue, of the job's lane in it.
+pub(crate) fn due_key(keys: &Keys, queue: Queue, lane: &Lane) -> String {
+    match queue.class() {
+        Some(class) => keys.lane(class, lane),
+        None => keys.due(queue),
+    }
+}
+
+impl Place {
+    pub(crate) fn of(
+        keys: &Keys,
+        table: &mut KeyTable,
+        queue: Queue,
+        lane: &Lane,
+        at: Option<Timestamp>,
+    ) -> Self {
+        let class = queue.class();
+        Self {
+            due: table.at(due_key(keys, queue, lane)),
+            wake: table.at(keys.wake(queue)),
+            at: at.map(Timestamp::unix_ms),
+            lanes: class.map(|class| table.at(keys.lanes(class))),
+            tenant: class.map(|_| lane.tenant.clone()),
+        }
+    }
+}
+
+/// The queue and instant a ticket names, if it names one.
+pub(crate) fn ticket_queue(record: &Record, ticket: Ticket) -> Option<(Queue, Timestamp)> {
+    match ticket {
+        Ticket::Due(step, at) => Some((Queue::of(step, record.spec.request.slot_class()), at)),
+        Ticket::Kept | Ticket::Gone => None,
+    }
+}
+
+/// Collects the writes of one call.
+pub(crate) struct Moves<'a> {
+    pub(crate) keys: &'a Keys,
+    pub(crate) table: &'a mut KeyTable,
+    pub(crate) record: &'a Record,
+    list: Vec<Move>,
+}
+
+impl<'a> Moves<'a> {
+    pub(crate) fn new(keys: &'a Keys, table: &'a mut KeyTable, record: &'a Record) -> Self {
+        Self { keys, table, record, list: Vec::new() }
+    }
+
+    pub(crate) fn into_list(self) -> Vec<Move> {
+        self.list
+    }
+
+    fn push(&mut self, command: &'static str, key: String, args: &[&str]) {
+        let key = self.table.at(key);
+        self.list.push(Move(command, key, args.iter().map(|arg| (*arg).to_owned()).collect()));
+    }
+
+    fn index(&mut self, key: String) {
+        let created = self.record.created_at.unix_ms().to_string();
+        self.push("ZADD", key, &[&created, self.record.id.as_str()]);
+    }
+
+    fn unindex(&mut self, key: String) {
+        self.push("ZREM", key, &[self.record.id.as_str()]);
+    }
+
+    /// The indexes that never change.
+    pub(crate) fn born(&mut self) {
+        let (keys, spec) = (self.keys, &self.record.spec);
+        self.index(keys.ix_all());
+        self.index(keys.ix_tenant(&spec.tenant));
+        if let Some(batch) = &spec.batch {
+            self.index(keys.ix_batch(batch));
+            let created = self.record.created_at.unix_ms().to_string();
+            self.push("HSETNX", keys.batch(batch), &["created_at", &created]);
+            self.push("HSETNX", keys.batch(batch), &["tenant", &spec.tenant]);
+        }
+        if let Some(custom) = &spec.custom_id {
+            let id = self.record.id.as_str();
+            self.push("HSETNX", keys.ix_custom(&spec.tenant), &[custom, id]);
+        }
+    }
+
+    /// From one standing to the next.
+    pub(crate) fn change(&mut self, before: &Standing, after: &Standing) {
+        if before.word != after.word {
+            self.word(before.word, -1);
+            self.word(after.word, 1);
+        }
+        if before.code != after.code {
+            let keys = self.keys;
+            before.code.iter().for_each(|code| self.unindex(keys.ix_code(code)));
+            after.code.iter().for_each(|code| self.index(keys.ix_code(code)));
+        }
+        if before.slot != after.slot {
+            self.slot(before.slot.as_ref(), "-1");
+            self.slot(after.slot.as_ref(), "1");
+        }
+        if before.open != after.open {
+            before.open.iter().for_each(|open| self.close(open));
+            after.open.iter().for_each(|open| self.open(open));
+        }
+        for task in fresh_tasks(before, after) {
+            self.push("HSET", self.keys.tasks(), &[task.as_str(), self.record.id.as_str()]);
+        }
+    }
+
+    fn word(&mut self, word: Option<StateWord>, step: i32) {
+        let Some(word) = word else { return };
+        let keys = self.keys;
+        if step > 0 {
+            self.index(keys.ix_state(word));
+        } else {
+            self.unindex(keys.ix_state(word));
+        }
+        let step = step.to_string();
+        self.push("HINCRBY", keys.counts(), &[word.as_str(), &step]);
+        if let Some(batch) = &self.record.spec.batch {
+            self.push("HINCRBY", keys.batch_counts(batch), &[word.as_str(), &step]);
+        }
+    }
+
+    fn slot(&mut self, slot: Option<&Slot>, step: &str) {
+        if let Some(slot) = slot {
+            self.push("HINCRBY", self.keys.slots(), &[&slot_field(slot), step]);
+        }
+    }
+
+    fn open(&mut self, open: &Open) {
+        let nonce = open.nonce_s.to_string();
+        self.push("HSET", self.keys.nonces(&open.account), &[&nonce, open.attempt.as_str()]);
+        self.push("SET", self.keys.attempt(&open.attempt), &[self.record.id.as_str()]);
+    }
+
+    fn close(&mut self, open: &Open) {
+        let kept_ms = ATTEMPT_KEPT.as_millis().to_string();
+        self.push("HDEL", self.keys.nonces(&open.account), &[&open.nonce_s.to_string()]);
+        self.push("PEXPIRE", self.keys.attempt(&open.attempt), &[&kept_ms]);
+        // Both speak of the attempt that is now closed.
+        self.push("HDEL", self.keys.job(&self.record.id), &["usable", "hint"]);
+    }
+
+    /// One line of the job's timeline.
+    pub(crate) fn line(&mut self, line: &Line<'_>) {
+        let key = self.keys.timeline(&self.record.id);
+        self.prepend(key, line, TIMELINE_LINES_MAX);
+    }
+
+    /// One line of the audit list.
+    pub(crate) fn audit(&mut self, at: Timestamp, alarm: Alarm) {
+        let line = Audit { at, job: &self.record.id, alarm };
+        self.prepend(self.keys.audit(), &line, AUDIT_LINES_MAX);
+    }
+
+    fn prepend(&mut self, key: String, line: &impl Serialize, lines_max: usize) {
+        let line = serde_json::to_string(line).expect("plain data always serialises");
+        self.push("LPUSH", key.clone(), &[&line]);
+        self.push("LTRIM", key, &["0", &(lines_max - 1).to_string()]);
+    }
+}
+
+/// A timeline line as it is stored.
+#[derive(Debug, Serialize)]
+pub(crate) struct Line<'a> {
+    pub(crate) at: Timestamp,
+    pub(crate) rev: u64,
+    pub(crate) by: &'a str,
+    #[serde(flatten)]
+    pub(crate) note: &'a Note,
+}
+
+#[derive(Serialize)]
+struct Audit<'a> {
+    at: Timestamp,
+    job: &'a JobId,
+    alarm: Alarm,
+}
+
+/// Tasks the job answers for from now on.
+pub(crate) fn fresh_tasks<'a>(
+    before: &'a Standing,
+    after: &'a Standing,
+) -> impl Iterator<Item = &'a TaskId> {
+    after.tasks.iter().filter(|task| !before.tasks.contains(task))
+}

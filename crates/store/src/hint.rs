@@ -1,0 +1,92 @@
+//! What callbacks bring: a reason to look now, never a state.
+
+use crate::connection::Call;
+use crate::{Queue, Store, StoreError, commit, script};
+use job::{AttemptId, JobId, StateWord, TaskId};
+use redis::{Pipeline, Value};
+
+/// What a hint led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HintOutcome {
+    /// No such attempt, or it was closed more than 9 days ago.
+    Unknown,
+    /// The job's next look comes at once, or its next ticket will carry the hint.
+    Noted(JobId),
+    /// The job is finished: nothing to look at.
+    Finished(JobId),
+}
+
+impl Store {
+    /// Makes the job of an attempt look at its task now.
+    ///
+    /// # Errors
+    ///
+    /// As every call; safe to repeat.
+    pub async fn hint(
+        &self,
+        attempt: &AttemptId,
+        task: Option<&TaskId>,
+    ) -> Result<HintOutcome, StoreError> {
+        let Some(id) = self.job_of_attempt(attempt).await? else {
+            return Ok(HintOutcome::Unknown);
+        };
+        let keys = self.keys();
+        let names = vec![
+            keys.job(&id),
+            keys.due(Queue::Settle),
+            keys.lease(Queue::Settle),
+            keys.wake(Queue::Settle),
+            keys.due(Queue::Poll),
+            keys.lease(Queue::Poll),
+            keys.wake(Queue::Poll),
+        ];
+        let args = vec![id.to_string(), task.map_or_else(String::new, TaskId::to_string)];
+        let reply = self.connection().call(Call::new(&script::HINT, names, args)).await?;
+        let Value::Array(parts) = &reply else { return Err(StoreError::reply("hint", &reply)) };
+        let Some(word) = parts.first().and_then(commit::word) else {
+            return Ok(HintOutcome::Unknown);
+        };
+        let word = StateWord::parse(&word).ok_or_else(|| StoreError::reply("hint", &reply))?;
+        let finished = word.is_finished();
+        Ok(if finished { HintOutcome::Finished(id) } else { HintOutcome::Noted(id) })
+    }
+
+    /// The job an attempt belongs to.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn job_of_attempt(&self, attempt: &AttemptId) -> Result<Option<JobId>, StoreError> {
+        let id: Option<String> =
+            self.connection().ask(redis::cmd("GET").arg(self.keys().attempt(attempt))).await?;
+        id.map(|id| JobId::parse(&id).map_err(|e| StoreError::corrupt(attempt.as_str(), e)))
+            .transpose()
+    }
+
+    /// Whose each task is, in the order asked for.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn owners(&self, tasks: &[TaskId]) -> Result<Vec<Option<JobId>>, StoreError> {
+        let mut owners = Vec::with_capacity(tasks.len());
+        for tasks in tasks.chunks(1_000) {
+            let mut pipe = Pipeline::with_capacity(tasks.len());
+            for task in tasks {
+                pipe.cmd("HGET").arg(self.keys().tasks()).arg(task.as_str());
+            }
+            for (task, answer) in tasks.iter().zip(self.connection().pipe(&mut pipe).await?) {
+                let owner = match answer {
+                    Value::Nil => None,
+                    other => {
+                        let id = commit::word(&other)
+                            .ok_or_else(|| StoreError::reply("owners", &other))?;
+                        Some(JobId::parse(&id).map_err(|e| StoreError::corrupt(task.as_str(), e))?)
+                    }
+                };
+                owners.push(owner);
+            }
+        }
+        Ok(owners)
+    }
+}

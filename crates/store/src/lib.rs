@@ -1,0 +1,142 @@
+//! Redis: the record, the tickets, the leases, the indexes, slots and paces of one pool.
+//!
+//! A job is a record that changes only in [`Store::commit`], one script that checks a claim fence
+//! and a revision and then writes everything the new state calls for, or nothing. Tickets only
+//! remind; the record decides. Lua checks and moves, Rust decides: which indexes, counters and slots
+//! a change touches is derived in one file, `facts`, from the life before and after.
+//!
+//! The only room that names `redis`. Every key is spelled in [`keys`], every script lies in `lua/`
+//! with its contract in its head. All instants are the server's. Nothing here sleeps or repeats a
+//! failed call: callers do, and every call is safe to repeat, because a reply can be lost.
+//!
+//! Must not know: HTTP, the provider, the bucket, apalis.
+#![forbid(unsafe_code)]
+
+mod admit;
+mod begin;
+mod claim;
+mod commit;
+mod connection;
+pub mod engine;
+mod error;
+mod facts;
+mod grant;
+mod hint;
+pub mod keys;
+mod lease;
+mod list;
+mod overview;
+mod pulse;
+mod queue;
+mod recount;
+mod report;
+mod script;
+mod self_check;
+mod settings;
+mod stored;
+
+pub use admit::{ADMIT_MAX, Admitted, Idempotency, Match, NewJob};
+pub use begin::{BeginGuard, Begun, Pace};
+pub use claim::{CLAIM_MAX, Room};
+pub use commit::{CommitRequest, Committed, Writer};
+pub use error::{ReportError, StoreError};
+pub use grant::Grant;
+pub use hint::HintOutcome;
+pub use lease::{RENEW_MAX, Released};
+pub use list::{LIST_MAX, ListQuery, Page};
+pub use overview::{AuditLine, Depth, StopRow, TimelineLine};
+pub use pulse::Pulse;
+pub use queue::{Claim, Claimed, Held, Lane, Queue};
+pub use recount::{Drift, Recount};
+pub use report::Reported;
+pub use self_check::{Finding, Severity};
+pub use settings::{Settings, redact};
+pub use stored::{LOAD_MAX, Stored};
+
+use connection::Connection;
+use job::Timestamp;
+use keys::Keys;
+use seedance::SlotClass;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// One pool's memory. Cheap to clone; clones share a connection.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+    rooms: Arc<BTreeMap<SlotClass, Room>>,
+}
+
+struct Inner {
+    client: redis::Client,
+    connection: Connection,
+    keys: Keys,
+    pool: String,
+    settings: Settings,
+    /// The highest `lsn` this process has seen acknowledged: see [`Store::self_check`].
+    lsn_seen: AtomicU64,
+}
+
+impl Store {
+    /// Connects; answers within `connect_timeout` or says why not, without the password.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`]: repeat; [`StoreError::Refused`]: address or password are wrong.
+    pub async fn connect(settings: &Settings, pool: &str) -> Result<Self, StoreError> {
+        let client = connection::client(settings)?;
+        let connection = Connection::open(client.clone(), settings).await?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                client,
+                connection,
+                keys: Keys::new(&settings.key_prefix, pool),
+                pool: pool.to_owned(),
+                settings: settings.clone(),
+                lsn_seen: AtomicU64::new(0),
+            }),
+            rooms: Arc::default(),
+        })
+    }
+
+    /// The pool this is the memory of.
+    #[must_use]
+    pub fn pool(&self) -> &str {
+        &self.inner.pool
+    }
+
+    /// The keys of the pool.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.inner.keys
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.inner.connection
+    }
+
+    /// The server's clock.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn now(&self) -> Result<Timestamp, StoreError> {
+        let value = self.connection().ask(&redis::cmd("TIME")).await?;
+        stored::time(Some(value))
+    }
+
+    /// For a connection of its own: a blocking pop would stall the shared one.
+    pub(crate) fn client(&self) -> &redis::Client {
+        &self.inner.client
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("pool", &self.inner.pool)
+            .field("settings", &self.inner.settings)
+            .finish()
+    }
+}

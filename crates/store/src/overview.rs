@@ -1,0 +1,234 @@
+//! Looks at a whole pool: counts, depths, slots, stops, timelines.
+
+use crate::queue::{Lane, Queue};
+use crate::{Store, StoreError, commit};
+use job::{AttemptId, JobId, Priority, Slot, StateWord, Timestamp};
+use redis::{Pipeline, Value};
+use seedance::SlotClass;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Tenants whose lanes are added up.
+const TENANTS_MAX: usize = 2_000;
+
+/// How full a queue is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    /// Which.
+    pub queue: Queue,
+    /// Tickets that wait, due or not.
+    pub waiting: u64,
+    /// Tickets due by now.
+    pub due: u64,
+    /// Tickets in work.
+    pub leased: u64,
+}
+
+/// A stopped account.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StopRow {
+    /// Which.
+    pub account: String,
+    /// No create before this; it may have passed.
+    pub until: Timestamp,
+    /// The class of the answer that stopped it, as `seedance::Class` is written.
+    pub class: String,
+    /// The provider's code.
+    pub code: String,
+    /// Stops without a success between them; above 0 only a probe goes when `until` has passed.
+    pub in_row: u32,
+    /// The attempt that finds out, if one is under way.
+    pub probe: Option<AttemptId>,
+}
+
+/// One line of a job's timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct TimelineLine {
+    /// When, by the server's clock.
+    pub at: Timestamp,
+    /// The revision it made.
+    pub rev: u64,
+    /// `outside`, or the queue and fence of the worker.
+    pub by: String,
+    /// What happened.
+    pub what: String,
+    /// The state before.
+    pub from: StateWord,
+    /// The state after.
+    pub to: StateWord,
+}
+
+/// An alarm that a commit raised.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct AuditLine {
+    /// When.
+    pub at: Timestamp,
+    /// Which job.
+    pub job: JobId,
+    /// What, as `job::Alarm` is written.
+    pub alarm: String,
+}
+
+impl Store {
+    /// Jobs per state.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn counts(&self) -> Result<BTreeMap<StateWord, u64>, StoreError> {
+        self.word_counts(self.keys().counts()).await
+    }
+
+    /// Jobs of a batch per state; empty for a batch that does not exist.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn batch_counts(&self, batch: &str) -> Result<BTreeMap<StateWord, u64>, StoreError> {
+        self.word_counts(self.keys().batch_counts(batch)).await
+    }
+
+    async fn word_counts(&self, key: String) -> Result<BTreeMap<StateWord, u64>, StoreError> {
+        let fields: BTreeMap<String, i64> =
+            self.connection().ask(redis::cmd("HGETALL").arg(&key)).await?;
+        let mut counts = BTreeMap::new();
+        for (word, n) in fields {
+            let word = StateWord::parse(&word)
+                .ok_or_else(|| StoreError::corrupt(&key, format!("no state is called {word}")))?;
+            if n != 0 {
+                counts.insert(word, u64::try_from(n).unwrap_or(0));
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Slots in use, those above zero.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn slots(&self) -> Result<BTreeMap<Slot, i64>, StoreError> {
+        let key = self.keys().slots();
+        let fields: BTreeMap<String, i64> =
+            self.connection().ask(redis::cmd("HGETALL").arg(&key)).await?;
+        let mut slots = BTreeMap::new();
+        for (field, n) in fields {
+            let slot = field.rsplit_once('|').and_then(|(account, class)| {
+                Some(Slot { account: account.to_owned(), class: SlotClass::from_word(class)? })
+            });
+            let slot = slot.ok_or_else(|| StoreError::corrupt(&key, format!("field {field}")))?;
+            if n != 0 {
+                slots.insert(slot, n);
+            }
+        }
+        Ok(slots)
+    }
+
+    /// Accounts that were stopped and have not answered well since.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn stops(&self) -> Result<Vec<StopRow>, StoreError> {
+        let key = self.keys().stops();
+        let fields: BTreeMap<String, String> =
+            self.connection().ask(redis::cmd("HGETALL").arg(&key)).await?;
+        let mut rows: BTreeMap<String, StopRow> = BTreeMap::new();
+        for (field, value) in fields {
+            let Some((account, what)) = field.rsplit_once('|') else {
+                return Err(StoreError::corrupt(&key, format!("field {field}")));
+            };
+            let row = rows
+                .entry(account.to_owned())
+                .or_insert_with(|| StopRow { account: account.to_owned(), ..StopRow::default() });
+            match what {
+                "until" => row.until = Timestamp::from_unix_ms(value.parse().unwrap_or(0)),
+                "class" => row.class = value,
+                "code" => row.code = value,
+                "in_row" => row.in_row = value.parse().unwrap_or(0),
+                "probe" => row.probe = AttemptId::parse(&value).ok(),
+                _ => return Err(StoreError::corrupt(&key, format!("field {field}"))),
+            }
+        }
+        Ok(rows.into_values().collect())
+    }
+
+    /// A job's timeline, newest first; empty for a job that does not exist.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn timeline(&self, id: &JobId) -> Result<Vec<TimelineLine>, StoreError> {
+        self.lines(self.keys().timeline(id), crate::keys::TIMELINE_LINES_MAX).await
+    }
+
+    /// The newest `n` alarms that commits raised, newest first.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn audit(&self, n: usize) -> Result<Vec<AuditLine>, StoreError> {
+        self.lines(self.keys().audit(), n.min(crate::keys::AUDIT_LINES_MAX)).await
+    }
+
+    async fn lines<T: serde::de::DeserializeOwned>(
+        &self,
+        key: String,
+        n: usize,
+    ) -> Result<Vec<T>, StoreError> {
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let lines: Vec<String> =
+            self.connection().ask(redis::cmd("LRANGE").arg(&key).arg(0).arg(n - 1)).await?;
+        let read = |line: &String| serde_json::from_str(line);
+        lines.iter().map(read).collect::<Result<_, _>>().map_err(|e| StoreError::corrupt(&key, e))
+    }
+
+    /// How full every queue is.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn depths(&self) -> Result<Vec<Depth>, StoreError> {
+        let now = self.now().await?;
+        let mut depths = Vec::with_capacity(Queue::ALL.len());
+        for queue in Queue::ALL {
+            let lanes = self.due_keys(queue).await?;
+            let mut pipe = Pipeline::new();
+            pipe.cmd("ZCARD").arg(self.keys().lease(queue));
+            for lane in &lanes {
+                pipe.cmd("ZCARD").arg(lane);
+                pipe.cmd("ZCOUNT").arg(lane).arg("-inf").arg(now.unix_ms());
+            }
+            let answers = self.connection().pipe(&mut pipe).await?;
+            let numbers: Vec<u64> = answers.iter().map(number).collect::<Result<_, _>>()?;
+            let (leased, lanes) = numbers.split_first().unwrap_or((&0, &[]));
+            let waiting = lanes.iter().step_by(2).sum();
+            let due = lanes.iter().skip(1).step_by(2).sum();
+            depths.push(Depth { queue, waiting, due, leased: *leased });
+        }
+        Ok(depths)
+    }
+
+    /// The sets in which a queue's waiting tickets lie.
+    pub(crate) async fn due_keys(&self, queue: Queue) -> Result<Vec<String>, StoreError> {
+        let Some(class) = queue.class() else {
+            return Ok(vec![self.keys().due(queue)]);
+        };
+        let tenants: Vec<String> = self
+            .connection()
+            .ask(redis::cmd("ZRANGE").arg(self.keys().lanes(class)).arg(0).arg(TENANTS_MAX - 1))
+            .await?;
+        let lanes = tenants.into_iter().flat_map(|tenant| {
+            [Priority::High, Priority::Normal, Priority::Low]
+                .map(|priority| Lane { tenant: tenant.clone(), priority })
+        });
+        Ok(lanes.map(|lane| self.keys().lane(class, &lane)).collect())
+    }
+}
+
+fn number(value: &Value) -> Result<u64, StoreError> {
+    let n = commit::integer(value).and_then(|n| u64::try_from(n).ok());
+    n.ok_or_else(|| StoreError::reply("a count", value))
+}

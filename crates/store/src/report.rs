@@ -1,0 +1,193 @@
+//! From an event to a commit: load, decide, write, and decide again when somebody was faster.
+
+use crate::commit::{CommitRequest, Committed, Writer};
+use crate::queue::{Claim, Queue};
+use crate::{ReportError, Store, StoreError, Stored, facts};
+use job::{Event, JobId, Policy, TaskId, Ticket, Verdict};
+use std::time::Duration;
+
+/// Decisions on one event. More rivals than this for one job are a fault, not traffic.
+pub(crate) const DECIDE_MAX: usize = 16;
+
+/// Pause for a ticket that comes back although its holder's news was no news: long enough that a
+/// worker that always reports late does not spin.
+const LATE_NEWS_PAUSE: Duration = Duration::from_secs(5);
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reported {
+    /// The machine moved, and so did the record.
+    Written {
+        /// The record from here on.
+        stored: Box<Stored>,
+        /// What was decided; its alarms are in the audit list and the caller's to page.
+        verdict: Box<Verdict>,
+    },
+    /// Late or repeated news. A worker's ticket was handed back or dropped.
+    Ignored {
+        /// Why, for the log.
+        why: &'static str,
+        /// The record as it is.
+        stored: Box<Stored>,
+    },
+    /// The worker's lease ran out and the ticket moved on: drop the work.
+    Fenced,
+    /// No such job.
+    Gone,
+    /// The task belongs to another job; nothing was written: page.
+    Owned {
+        /// Which task.
+        task: TaskId,
+        /// Whose it is.
+        by: JobId,
+    },
+}
+
+impl Store {
+    /// Tells the machine what was learned about a job and writes its verdict.
+    ///
+    /// A report about an attempt outlives the reporter's lease: the attempt's id is the stronger
+    /// fence, and a bought task must be written down whoever holds the ticket by now.
+    ///
+    /// Safe to repeat: the machine ignores what it heard before.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Contradiction`]: page, nothing was written, a worker's ticket is still its own.
+    /// [`ReportError::Store`]: as every call.
+    pub async fn report(
+        &self,
+        id: &JobId,
+        writer: Writer<'_>,
+        event: &Event,
+        policy: &Policy,
+    ) -> Result<Reported, ReportError> {
+        let token = ulid::Ulid::generate().to_string();
+        let mut writer = writer;
+        for _ in 0..DECIDE_MAX {
+            let Some(before) = self.load(id).await? else {
+                self.drop_ticket(writer).await?;
+                return Ok(Reported::Gone);
+            };
+            let verdict = job::transition(&before.record, event, before.now, policy)?;
+            let Verdict::Write { life, ticket, effects, note } = &verdict else {
+                return Ok(self.ignored(verdict, before, writer).await?);
+            };
+            let committed = self
+                .commit(&CommitRequest {
+                    before: &before,
+                    life,
+                    ticket: *ticket,
+                    effects,
+                    note: note.as_ref(),
+                    writer,
+                    token: &token,
+                    guard: None,
+                })
+                .await?;
+            match committed {
+                Committed::Ok { revision, now, .. } | Committed::Already { revision, now, .. } => {
+                    let kept = *ticket == Ticket::Kept;
+                    let mut stored = before;
+                    stored.record.life = (**life).clone();
+                    stored.revision = revision;
+                    stored.now = now;
+                    if kept {
+                        self.settle_ticket(writer, &stored).await?;
+                    }
+                    return Ok(Reported::Written {
+                        stored: Box::new(stored),
+                        verdict: Box::new(verdict),
+                    });
+                }
+                Committed::Stale { .. } => {}
+                Committed::Fenced if speaks_of_an_attempt(event) => writer = Writer::Outside,
+                Committed::Fenced => return Ok(Reported::Fenced),
+                Committed::Gone => return Ok(Reported::Gone),
+                Committed::Owned { task, by } => return Ok(Reported::Owned { task, by }),
+                Committed::Stopped { .. }
+                | Committed::NoSlot
+                | Committed::NonceTaken
+                | Committed::Wait { .. } => {
+                    let why = format!("a commit without a guard answered {committed:?}");
+                    return Err(StoreError::Bug(why).into());
+                }
+            }
+        }
+        let cause = format!("{id} changed {DECIDE_MAX} times while one event was decided");
+        Err(StoreError::Refused { cause }.into())
+    }
+
+    async fn ignored(
+        &self,
+        verdict: Verdict,
+        stored: Stored,
+        writer: Writer<'_>,
+    ) -> Result<Reported, StoreError> {
+        let why = match verdict {
+            Verdict::Ignore { why } => why,
+            Verdict::Write { .. } => "written",
+        };
+        self.settle_ticket(writer, &stored).await?;
+        Ok(Reported::Ignored { why, stored: Box::new(stored) })
+    }
+
+    /// A worker that wrote no new ticket gives its own back if the job still needs its step, and
+    /// drops it otherwise.
+    async fn settle_ticket(&self, writer: Writer<'_>, stored: &Stored) -> Result<(), StoreError> {
+        let Writer::Worker(claim) = writer else { return Ok(()) };
+        if facts::queue_of(&stored.record) == Some(claim.queue) {
+            self.hand_back(claim, &stored.record, late_pause(claim)).await?;
+        } else {
+            self.drop_claim(claim).await?;
+        }
+        Ok(())
+    }
+
+    async fn drop_ticket(&self, writer: Writer<'_>) -> Result<(), StoreError> {
+        match writer {
+            Writer::Worker(claim) => self.drop_claim(claim).await.map(drop),
+            Writer::Outside => Ok(()),
+        }
+    }
+}
+
+/// A queued job whose old submitter reported late has lost nothing: it may be sent at once.
+const fn late_pause(claim: &Claim) -> Duration {
+    match claim.queue {
+        Queue::Submit(_) => Duration::ZERO,
+        Queue::Settle | Queue::Poll | Queue::Download | Queue::Notify => LATE_NEWS_PAUSE,
+    }
+}
+
+/// Named, so that a new event does not compile until someone decides whether it outlives a lease.
+const fn speaks_of_an_attempt(event: &Event) -> bool {
+    match event {
+        Event::AttemptNotSent { .. }
+        | Event::AttemptRefused { .. }
+        | Event::AttemptAccepted { .. }
+        | Event::AttemptUnclear { .. }
+        | Event::TaskFound { .. } => true,
+        Event::Approved { .. }
+        | Event::ReviewRejected { .. }
+        | Event::SubmitBegan { .. }
+        | Event::UsefulnessPassed
+        | Event::SubmitLeasePassed
+        | Event::Looked { .. }
+        | Event::TaskSeen { .. }
+        | Event::PollTroubled { .. }
+        | Event::TaskMissing { .. }
+        | Event::OutputStored { .. }
+        | Event::DownloadTroubled { .. }
+        | Event::LinkDied { .. }
+        | Event::PayloadFiled
+        | Event::FilingTroubled
+        | Event::CancelAsked { .. }
+        | Event::CancelDone { .. }
+        | Event::CancelTooLate { .. }
+        | Event::ResendOrdered { .. }
+        | Event::GaveUp { .. }
+        | Event::StepLeft
+        | Event::StepBroke { .. } => false,
+    }
+}

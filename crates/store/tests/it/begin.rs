@@ -1,0 +1,219 @@
+//! Begin: no slot too many, no nonce twice, no create while stopped or out of step.
+
+use crate::ground::{
+    FREE, Ground, LEASE, SUBMIT, accepted, attempt, attempt_on, record, succeeded,
+};
+use job::{Event, Refusal, StateWord};
+use seedance::Class;
+use std::time::{Duration, Instant};
+use store::{BeginGuard, Begun, Held, Pace, Queue, Writer};
+
+async fn queued(ground: &Ground, n: usize) -> Vec<Held> {
+    for _ in 0..n {
+        ground.admit(record()).await;
+    }
+    ground.claim(SUBMIT, n).await
+}
+
+fn granted(begun: &Begun) -> bool {
+    matches!(begun, Begun::Granted { .. })
+}
+
+#[tokio::test]
+async fn slots_are_never_exceeded_by_many_at_once() {
+    let ground = Ground::new().await;
+    let held = queued(&ground, 24).await;
+    let guard = BeginGuard { slot_limit: 5, ..FREE };
+    let attempts: Vec<_> =
+        (0..).zip(&held).map(|(n, h)| attempt(&h.stored.record, 172_800 + n)).collect();
+    let calls = held.iter().zip(&attempts).map(|(h, a)| ground.begin(h, a, &guard));
+    let begun = futures::future::join_all(calls).await;
+    assert_eq!(begun.iter().filter(|b| granted(b)).count(), 5);
+    assert_eq!(begun.iter().filter(|b| **b == Begun::NoSlot).count(), 19);
+    let slots = ground.store.slots().await.expect("answers");
+    assert_eq!(slots.values().copied().collect::<Vec<_>>(), [5]);
+    ground.sound().await;
+
+    // A slot comes back with the terminal read, and only then.
+    let winner = begun.iter().position(granted).expect("five won");
+    let loser = begun.iter().position(|b| *b == Begun::NoSlot).expect("nineteen lost");
+    ground.work(&held[winner], &accepted(&attempts[winner], "cgt-1")).await;
+    assert_eq!(ground.begin(&held[loser], &attempts[loser], &guard).await, Begun::NoSlot);
+    let poll = ground.claim(Queue::Poll, 1).await.remove(0);
+    ground.work(&poll, &succeeded("cgt-1")).await;
+    assert!(granted(&ground.begin(&held[loser], &attempts[loser], &guard).await));
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn a_repeated_begin_is_granted_once_more_to_its_holder_only() {
+    let ground = Ground::new().await;
+    ground.admit(record()).await;
+    let held = ground.claim_once(SUBMIT, 1, Duration::ZERO).await.items.remove(0);
+    let open = attempt(&held.stored.record, 172_800);
+    let Begun::Granted { stored, .. } = ground.begin(&held, &open, &FREE).await else { panic!() };
+    let Begun::Granted { stored: again, missed_by, .. } = ground.begin(&held, &open, &FREE).await
+    else {
+        panic!()
+    };
+    assert_eq!((again.record, again.revision), (stored.record, stored.revision));
+    assert!(missed_by > Duration::ZERO, "its instant was then, not now");
+    let slots = ground.store.slots().await.expect("answers");
+    assert_eq!(slots.values().copied().collect::<Vec<_>>(), [1], "one slot for both");
+    // Somebody else holds the ticket now: the attempt is no longer ours to send.
+    let other = ground.claim(SUBMIT, 1).await.remove(0);
+    assert!(other.reclaimed);
+    assert_eq!(ground.begin(&held, &open, &FREE).await, Begun::Lost);
+    let second = attempt(&held.stored.record, 172_801);
+    assert_eq!(ground.begin(&held, &second, &FREE).await, Begun::Lost);
+    assert_eq!(ground.begin(&other, &second, &FREE).await, Begun::Lost, "one attempt is open");
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn a_nonce_is_one_open_attempts_per_account() {
+    let ground = Ground::new().await;
+    let held = queued(&ground, 3).await;
+    let open = attempt(&held[0].stored.record, 172_800);
+    assert!(granted(&ground.begin(&held[0], &open, &FREE).await));
+    let same = attempt(&held[1].stored.record, 172_800);
+    assert_eq!(ground.begin(&held[1], &same, &FREE).await, Begun::NonceTaken);
+    let elsewhere = attempt_on("second", &held[1].stored.record, 172_800);
+    assert!(granted(&ground.begin(&held[1], &elsewhere, &FREE).await));
+    ground.sound().await;
+    ground.work(&held[0], &accepted(&open, "cgt-1")).await;
+    let freed = attempt(&held[2].stored.record, 172_800);
+    assert!(granted(&ground.begin(&held[2], &freed, &FREE).await), "closed, so free again");
+    ground.sound().await;
+}
+
+fn refused(open: &job::OpenAttempt, class: Class, in_row: u32, after: job::Timestamp) -> Event {
+    Event::AttemptRefused {
+        attempt: open.id.clone(),
+        refusal: Refusal {
+            class,
+            code: "SomethingSaidNo".into(),
+            message: "no".into(),
+            not_before: Some(after),
+            stops_in_row: in_row,
+        },
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_account_waits_then_sends_one_probe() {
+    let ground = Ground::new().await;
+    let held = queued(&ground, 4).await;
+    let open = attempt(&held[0].stored.record, 172_800);
+    assert!(granted(&ground.begin(&held[0], &open, &FREE).await));
+    let until = ground.store.now().await.expect("answers") + Duration::from_millis(300);
+    ground.work(&held[0], &refused(&open, Class::Rate, 0, until)).await;
+
+    let next = attempt(&held[1].stored.record, 172_801);
+    let Begun::Stopped { after, code, in_row, .. } = ground.begin(&held[1], &next, &FREE).await
+    else {
+        panic!("the account is stopped")
+    };
+    assert!(after <= Duration::from_millis(300) && !after.is_zero(), "{after:?}");
+    assert_eq!((code.as_str(), in_row), ("SomethingSaidNo", 1));
+    let elsewhere = attempt_on("second", &held[2].stored.record, 172_802);
+    assert!(granted(&ground.begin(&held[2], &elsewhere, &FREE).await), "that account only");
+
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !granted(&ground.begin(&held[1], &next, &FREE).await) {
+        assert!(Instant::now() < deadline, "a stop ends by itself");
+    }
+    // The probe is under way: nobody else goes before its answer.
+    let third = attempt(&held[3].stored.record, 172_803);
+    assert!(matches!(ground.begin(&held[3], &third, &FREE).await, Begun::Stopped { .. }));
+    let stops = ground.store.stops().await.expect("answers");
+    assert_eq!(stops[0].probe, Some(next.id.clone()));
+    ground.work(&held[1], &accepted(&next, "cgt-1")).await;
+    assert!(granted(&ground.begin(&held[3], &third, &FREE).await), "the probe came back well");
+    assert_eq!(ground.store.stops().await.expect("answers"), []);
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn a_success_that_began_before_the_stop_does_not_end_it() {
+    let ground = Ground::new().await;
+    let held = queued(&ground, 3).await;
+    let opens: Vec<_> =
+        (0..).zip(&held).map(|(n, h)| attempt(&h.stored.record, 172_800 + n)).collect();
+    for (held, open) in held.iter().zip(&opens).take(2) {
+        assert!(granted(&ground.begin(held, open, &FREE).await));
+    }
+    let hour = ground.store.now().await.expect("answers") + Duration::from_secs(3_600);
+    ground.work(&held[0], &refused(&opens[0], Class::Rate, 4, hour)).await;
+    let soon = hour - Duration::from_secs(3_500);
+    ground.work(&held[1], &accepted(&opens[1], "cgt-1")).await;
+    let Begun::Stopped { after, in_row, .. } = ground.begin(&held[2], &opens[2], &FREE).await
+    else {
+        panic!("the provider asked for a pause")
+    };
+    assert!(after > Duration::from_secs(3_000), "{after:?}");
+    assert_eq!(in_row, 0, "but the row has ended");
+    assert!(soon < hour);
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn creates_are_paced_and_never_burst() {
+    let ground = Ground::new().await;
+    let held = queued(&ground, 12).await;
+    let (interval_us, horizon_us) = (40_000, 100_000);
+    let guard = BeginGuard { pace: Pace { interval_us, horizon_us }, ..FREE };
+    let mut waiting: Vec<_> =
+        (0..).zip(&held).map(|(n, h)| (h, attempt(&h.stored.record, 172_800 + n))).collect();
+    let mut instants_us = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let start = Instant::now();
+    let mut waits = 0;
+    while !waiting.is_empty() {
+        assert!(Instant::now() < deadline, "{} were never paced in", waiting.len());
+        let calls = waiting.iter().map(|(h, open)| ground.begin(h, open, &guard));
+        let answers = futures::future::join_all(calls).await;
+        let mut left = Vec::new();
+        for (job, begun) in waiting.into_iter().zip(answers) {
+            match begun {
+                Begun::Granted { usable_in, .. } => {
+                    assert!(usable_in <= Duration::from_micros(horizon_us));
+                    let stored = ground.redis.command(&[
+                        "HGET",
+                        &ground.store.keys().job(&job.0.claim.id),
+                        "usable",
+                    ]);
+                    instants_us.push(stored.expect("answers").parse::<u64>().expect("µs"));
+                }
+                Begun::Wait { after } => {
+                    assert!(!after.is_zero());
+                    waits += 1;
+                    left.push(job);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        waiting = left;
+    }
+    instants_us.sort_unstable();
+    for pair in instants_us.windows(2) {
+        assert!(pair[1] - pair[0] >= interval_us, "{instants_us:?}");
+    }
+    // So any window of four intervals holds at most four of them.
+    assert!(waits > 0, "twelve at once do not fit into the horizon");
+    assert!(start.elapsed() >= Duration::from_micros(interval_us * 9 - horizon_us));
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn a_job_cancelled_meanwhile_is_not_begun() {
+    let ground = Ground::new().await;
+    let held = queued(&ground, 1).await.remove(0);
+    ground.report(&held.claim.id, Writer::Outside, &crate::ground::cancel()).await;
+    let open = attempt(&held.stored.record, 172_800);
+    assert_eq!(ground.begin(&held, &open, &FREE).await, Begun::Lost);
+    let stored = ground.load(&held.claim.id).await;
+    assert_eq!(stored.record.life.state.word(), StateWord::Cancelled);
+    assert_eq!(ground.claim_once(SUBMIT, 1, LEASE).await.items, []);
+    ground.sound().await;
+}

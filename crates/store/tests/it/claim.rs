@@ -1,0 +1,259 @@
+//! Claims: order, leases, fences, lanes.
+
+use crate::ground::{CLASS, Ground, LEASE, SUBMIT, attempt, record, record_of, running};
+use job::{Priority, Record};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use store::{Begun, Claim, Queue, Released, Reported, Room, Writer};
+
+async fn leased(ground: &Ground, queue: Queue) -> u64 {
+    let depths = ground.store.depths().await.expect("Redis answers");
+    depths.iter().find(|d| d.queue == queue).expect("every queue is told").leased
+}
+
+#[tokio::test]
+async fn due_order_and_nothing_beyond_what_was_asked_for() {
+    let ground = Ground::new().await;
+    let mut expected = Vec::new();
+    for n in [30, 10, 20] {
+        let mut record = record();
+        record.created_at = job::Timestamp::from_unix_ms(1_790_000_000_000 + n);
+        expected.push((n, ground.admit(record).await.id));
+    }
+    expected.sort();
+    let ids: Vec<_> = expected.into_iter().map(|(_, id)| id).collect();
+    let first = ground.claim_once(SUBMIT, 2, LEASE).await;
+    let got: Vec<_> = first.items.iter().map(|h| h.claim.id.clone()).collect();
+    assert_eq!(got, ids[..2]);
+    assert_eq!(first.next_due, Some(Duration::ZERO), "one more is due");
+    let rest = ground.claim_once(SUBMIT, 2, LEASE).await;
+    assert_eq!(rest.items[0].claim.id, ids[2]);
+    assert_eq!(rest.next_due, None);
+    assert!(rest.items[0].claim.fence > first.items[1].claim.fence);
+}
+
+#[tokio::test]
+async fn a_later_ticket_waits_and_says_for_how_long() {
+    let ground = Ground::new().await;
+    let (record, _) = ground.generating(record(), "cgt-later").await;
+    let held = ground.claim(Queue::Poll, 1).await.remove(0);
+    let delay = Duration::from_secs(40);
+    assert_eq!(ground.store.release(&held.claim, delay).await.expect("ours"), Released::Done);
+    let claimed = ground.claim_once(Queue::Poll, 9, LEASE).await;
+    assert_eq!(claimed.items, []);
+    let wait = claimed.next_due.expect("one ticket waits");
+    assert!(wait > Duration::from_secs(30) && wait <= delay, "{wait:?}");
+    assert_eq!(ground.load(&record.id).await.record.id, record.id);
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn an_expired_lease_comes_back_first_and_its_old_holder_is_fenced() {
+    let ground = Ground::new().await;
+    ground.generating(record(), "cgt-old").await;
+    let late = ground.claim_once(Queue::Poll, 1, Duration::ZERO).await.items.remove(0);
+    assert!(!late.reclaimed);
+    ground.generating(record(), "cgt-new").await;
+    let now = ground.claim(Queue::Poll, 2).await;
+    assert_eq!(now[0].claim.id, late.claim.id);
+    assert!(now[0].reclaimed && !now[1].reclaimed);
+    assert!(now[0].claim.fence > late.claim.fence);
+
+    let writer = Writer::Worker(&late.claim);
+    let seen = running("cgt-old");
+    assert_eq!(ground.report(&late.claim.id, writer, &seen).await, Reported::Fenced);
+    let lost = ground.store.renew(std::slice::from_ref(&late.claim), LEASE).await.expect("answers");
+    assert_eq!(lost, [late.claim.clone()]);
+    let released = ground.store.release(&late.claim, Duration::ZERO).await.expect("answers");
+    assert_eq!(released, Released::Fenced);
+    // The new holder noticed nothing.
+    let ours: Vec<Claim> = now.iter().map(|h| h.claim.clone()).collect();
+    assert_eq!(ground.store.renew(&ours, LEASE).await.expect("answers"), []);
+    ground.work(&now[0], &seen).await;
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn renewing_keeps_a_lease_and_release_repeats_harmlessly() {
+    let ground = Ground::new().await;
+    ground.generating(record(), "cgt-1").await;
+    let held = ground.claim_once(Queue::Poll, 1, Duration::ZERO).await.items.remove(0);
+    let claims = [held.claim.clone()];
+    assert_eq!(ground.store.renew(&claims, LEASE).await.expect("answers"), []);
+    assert_eq!(ground.store.renew(&claims, LEASE).await.expect("answers"), []);
+    assert_eq!(ground.claim_once(Queue::Poll, 1, LEASE).await.items, [], "it is held again");
+    let release = || ground.store.release(&held.claim, Duration::ZERO);
+    assert_eq!(release().await.expect("answers"), Released::Done);
+    assert_eq!(release().await.expect("answers"), Released::Fenced);
+    ground.sound().await;
+    assert_eq!(ground.claim(Queue::Poll, 1).await[0].claim.id, held.claim.id);
+}
+
+/// Puts `n` readable copies of a record behind a queue, faster than admitting them.
+fn flood(ground: &Ground, sample: &Record, queue: Queue, n: u32) {
+    let (spec, life) = sample.to_parts().expect("plain data");
+    let key = ground.store.keys().job(&sample.id);
+    let stem = &sample.id.as_str()[..sample.id.as_str().len() - 5];
+    let before = key.split_once(sample.id.as_str()).expect("the key ends with the id").0;
+    let script = "for i = 1, ARGV[1] do local id = ARGV[2] .. string.format('%05d', i) \
+                  redis.call('HSET', ARGV[3] .. id, 'spec', ARGV[4], 'life', ARGV[5], 'rev', 1) \
+                  redis.call('ZADD', KEYS[1], i, id) end return ARGV[1]";
+    let (n, due) = (n.to_string(), ground.store.keys().due(queue));
+    let words = ["EVAL", script, "1", &due, &n, stem, before, &spec, &life];
+    assert_eq!(ground.redis.command(&words).expect("the server takes it"), n);
+}
+
+#[tokio::test]
+async fn twenty_thousand_due_tickets_are_claimed_in_bounded_batches() {
+    let ground = Ground::new().await;
+    let (record, _) = ground.generating(record(), "cgt-sample").await;
+    let held = ground.claim(Queue::Poll, 1).await.remove(0);
+    flood(&ground, &ground.load(&record.id).await.record, Queue::Poll, 20_000);
+    let mut claims = Vec::new();
+    while claims.len() < 20_000 {
+        let claimed = ground.claim_once(Queue::Poll, 50_000, LEASE).await;
+        assert_eq!(claimed.items.len(), store::CLAIM_MAX, "whole batches, never more");
+        claims.extend(claimed.items.into_iter().map(|h| h.claim));
+    }
+    let ids: std::collections::HashSet<_> = claims.iter().map(|c| &c.id).collect();
+    let fences: std::collections::HashSet<_> = claims.iter().map(|c| c.fence).collect();
+    assert_eq!((ids.len(), fences.len()), (20_000, 20_000));
+    assert!(!ids.contains(&held.claim.id));
+    assert_eq!(ground.claim_once(Queue::Poll, 9, LEASE).await.items, []);
+    assert_eq!(ground.store.renew(&claims, LEASE).await.expect("answers"), []);
+    assert_eq!(leased(&ground, Queue::Poll).await, 20_001);
+}
+
+#[tokio::test]
+async fn a_ticket_without_a_record_goes_and_an_unreadable_record_stays() {
+    let ground = Ground::new().await;
+    let (gone, _) = ground.generating(record(), "cgt-a").await;
+    let (newer, _) = ground.generating(record(), "cgt-b").await;
+    let (well, _) = ground.generating(record(), "cgt-c").await;
+    let keys = ground.store.keys();
+    ground.redis.command(&["DEL", &keys.job(&gone.id)]).expect("deleted");
+    let spec = r#"{"schema":99,"created_at":1}"#;
+    ground.redis.command(&["HSET", &keys.job(&newer.id), "spec", spec]).expect("written");
+    let claimed = ground.claim_once(Queue::Poll, 9, Duration::ZERO).await;
+    let ids: Vec<_> = claimed.items.iter().map(|h| &h.claim.id).collect();
+    assert_eq!(ids, [&well.id]);
+    // Readable or not, it is not lost: it stays lent for a while, and nobody spins on it.
+    assert_eq!(leased(&ground, Queue::Poll).await, 2);
+    let again = ground.claim_once(Queue::Poll, 9, LEASE).await;
+    assert_eq!(again.items.len(), 1, "only the readable one, whose lease was over");
+    assert!(ground.store.load(&newer.id).await.is_err());
+    assert_eq!(ground.store.recount().await.expect("answers").unreadable, 1);
+}
+
+#[tokio::test]
+async fn one_idle_claimer_is_woken_for_what_is_due_now() {
+    let ground = Ground::new().await;
+    let wake = ground.store.keys().wake(SUBMIT);
+    let tokens = || ground.redis.command(&["LLEN", &wake]).expect("answers");
+    assert_eq!(tokens(), "0");
+    for _ in 0..3 {
+        ground.admit(record()).await;
+    }
+    assert_eq!(tokens(), "1", "one token however many tickets");
+    ground.redis.command(&["LPOP", &wake]).expect("taken");
+    ground.claim_once(SUBMIT, 1, LEASE).await;
+    assert_eq!(tokens(), "1", "passed on while more is due");
+    ground.redis.command(&["LPOP", &wake]).expect("taken");
+    ground.claim_once(SUBMIT, 9, LEASE).await;
+    assert_eq!(tokens(), "0");
+}
+
+#[tokio::test]
+async fn a_full_class_hands_out_nothing_until_a_slot_frees() {
+    let mut ground = Ground::new().await;
+    let room = Room { capacity: 2, accounts: vec!["main".into()] };
+    ground.store = ground.store.with_rooms(BTreeMap::from([(CLASS, room)]));
+    for _ in 0..4 {
+        ground.admit(record()).await;
+    }
+    let held = ground.claim_once(SUBMIT, 9, LEASE).await.items;
+    assert_eq!(held.len(), 2, "open leases count");
+    let full = ground.claim_once(SUBMIT, 9, LEASE).await;
+    assert_eq!((full.items.len(), full.next_due), (0, None));
+    let open = attempt(&held[0].stored.record, 172_800);
+    assert!(matches!(
+        ground.begin(&held[0], &open, &crate::ground::FREE).await,
+        Begun::Granted { .. }
+    ));
+    ground.work(&held[0], &crate::ground::accepted(&open, "cgt-1")).await;
+    assert_eq!(ground.claim_once(SUBMIT, 9, LEASE).await.items.len(), 0, "a slot and a lease");
+
+    let wake = ground.store.keys().wake(SUBMIT);
+    ground.redis.command(&["DEL", &wake]).expect("answers");
+    let poll = ground.claim(Queue::Poll, 1).await.remove(0);
+    ground.work(&poll, &crate::ground::succeeded("cgt-1")).await;
+    assert_eq!(ground.redis.command(&["LLEN", &wake]).expect("answers"), "1");
+    assert_eq!(ground.claim_once(SUBMIT, 9, LEASE).await.items.len(), 1, "the freed slot");
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn tenants_share_by_cost_and_priorities_are_strict_inside_one() {
+    let ground = Ground::new().await;
+    for _ in 0..6 {
+        let mut dear = record_of("dear", Priority::Normal, None);
+        dear.spec.estimate_tokens = 300_000;
+        ground.admit(dear).await;
+    }
+    for priority in [
+        Priority::Low,
+        Priority::Normal,
+        Priority::High,
+        Priority::Normal,
+        Priority::Low,
+        Priority::High,
+    ] {
+        let mut record = record_of("cheap", priority, None);
+        // Recent, so that nothing has aged.
+        record.created_at = ground.store.now().await.expect("answers");
+        ground.admit(record).await;
+    }
+    let mut order = Vec::new();
+    for n in 0..8 {
+        let held = ground.claim(SUBMIT, 1).await.remove(0);
+        let record = held.stored.record.clone();
+        let open = attempt(&record, 172_800 + n);
+        assert!(matches!(
+            ground.begin(&held, &open, &crate::ground::FREE).await,
+            Begun::Granted { .. }
+        ));
+        order.push((record.spec.tenant, record.spec.priority));
+    }
+    let dear = order.iter().filter(|(tenant, _)| tenant == "dear").count();
+    assert_eq!(dear, 2, "three cheap ones for each dear one: {order:?}");
+    let cheap: Vec<Priority> =
+        order.into_iter().filter(|(tenant, _)| tenant == "cheap").map(|(_, p)| p).collect();
+    use Priority::{High, Low, Normal};
+    assert_eq!(cheap, [High, High, Normal, Normal, Low, Low]);
+}
+
+#[tokio::test]
+async fn an_old_ticket_of_low_priority_is_not_starved() {
+    let ground = Ground::new().await;
+    let old = ground.admit(record_of("t", Priority::Low, None)).await;
+    let mut urgent = record_of("t", Priority::High, None);
+    urgent.created_at = ground.store.now().await.expect("answers");
+    ground.admit(urgent).await;
+    assert_eq!(ground.claim(SUBMIT, 1).await[0].claim.id, old.id);
+}
+
+#[tokio::test]
+async fn many_tenants_are_all_reached() {
+    let ground = Ground::new().await;
+    let mut tickets = Vec::new();
+    for n in 0..40 {
+        tickets
+            .push(ground.admit(record_of(&format!("tenant {n}"), Priority::Normal, None)).await.id);
+    }
+    let claimed = ground.claim_once(SUBMIT, 100, LEASE).await;
+    assert_eq!(claimed.items.len(), 40, "three groups of tenants, one claim");
+    for held in &claimed.items {
+        ground.store.release(&held.claim, Duration::ZERO).await.expect("answers");
+    }
+    ground.sound().await;
+}

@@ -1,0 +1,69 @@
+//! What callbacks bring.
+
+use crate::ground::{
+    FREE, Ground, LEASE, SUBMIT, accepted, attempt, record, running, stored, succeeded, task,
+    unclear,
+};
+use std::time::Duration;
+use store::{Begun, HintOutcome, Queue};
+
+#[tokio::test]
+async fn a_hint_makes_the_poll_ticket_due_now() {
+    let ground = Ground::new().await;
+    let (job, open) = ground.generating(record(), "cgt-1").await;
+    let held = ground.claim(Queue::Poll, 1).await.remove(0);
+    ground.store.release(&held.claim, Duration::from_secs(3_600)).await.expect("answers");
+    let keys = ground.store.keys();
+    ground.redis.command(&["DEL", &keys.wake(Queue::Poll)]).expect("answers");
+    assert_eq!(ground.claim_once(Queue::Poll, 1, LEASE).await.items, []);
+    for _ in 0..50 {
+        let hinted = ground.store.hint(&open.id, Some(&task("cgt-1"))).await.expect("answers");
+        assert_eq!(hinted, HintOutcome::Noted(job.id.clone()));
+    }
+    let tokens = ground.redis.command(&["LLEN", &keys.wake(Queue::Poll)]).expect("answers");
+    assert_eq!(tokens, "1");
+    let held = ground.claim(Queue::Poll, 1).await.remove(0);
+    assert_eq!(held.stored.hint, Some(task("cgt-1")));
+    // A hint for a ticket in work brings it back once.
+    ground.store.hint(&open.id, None).await.expect("answers");
+    ground.store.release(&held.claim, Duration::from_secs(3_600)).await.expect("answers");
+    let again = ground.claim(Queue::Poll, 1).await.remove(0);
+    ground.work(&again, &running("cgt-1")).await;
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn a_hint_before_the_answer_reaches_the_settler() {
+    let ground = Ground::new().await;
+    let job = ground.admit(record()).await;
+    let held = ground.claim(SUBMIT, 1).await.remove(0);
+    let open = attempt(&job, 172_800);
+    assert!(matches!(ground.begin(&held, &open, &FREE).await, Begun::Granted { .. }));
+    let hinted = ground.store.hint(&open.id, Some(&task("cgt-1"))).await.expect("answers");
+    assert_eq!(hinted, HintOutcome::Noted(job.id.clone()));
+    ground.work(&held, &unclear(&open)).await;
+    let settle = ground.claim(Queue::Settle, 1).await.remove(0);
+    assert_eq!(settle.stored.hint, Some(task("cgt-1")));
+    ground.report(&job.id, store::Writer::Outside, &accepted(&open, "cgt-1")).await;
+    assert_eq!(ground.load(&job.id).await.hint, None, "spoken of an attempt that is closed");
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn unknown_and_finished_jobs_are_told_and_not_touched() {
+    let ground = Ground::new().await;
+    let (job, open) = ground.generating(record(), "cgt-1").await;
+    let stranger = attempt(&job, 1).id;
+    assert_eq!(ground.store.hint(&stranger, None).await.expect("answers"), HintOutcome::Unknown);
+    assert_eq!(ground.store.job_of_attempt(&open.id).await.expect("answers"), Some(job.id.clone()));
+    let poll = ground.claim(Queue::Poll, 1).await.remove(0);
+    ground.work(&poll, &succeeded("cgt-1")).await;
+    let download = ground.claim(Queue::Download, 1).await.remove(0);
+    ground.work(&download, &stored("cgt-1")).await;
+    let before = ground.load(&job.id).await;
+    let hinted = ground.store.hint(&open.id, None).await.expect("answers");
+    assert_eq!(hinted, HintOutcome::Finished(job.id.clone()));
+    let after = ground.load(&job.id).await;
+    assert_eq!((after.record, after.revision), (before.record, before.revision));
+    ground.sound().await;
+}

@@ -1,0 +1,13 @@
+//! The store against a real, private, durable Redis.
+
+mod admit;
+mod begin;
+mod claim;
+mod commit;
+mod grants;
+mod ground;
+mod hints;
+mod history;
+mod lists;
+mod model;
+mod safety;

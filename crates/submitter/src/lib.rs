@@ -1,0 +1,71 @@
+//! The submitter: the only process that spends money.
+//!
+//! For each queued job: render the body, commit the intent with everything a look-up would need
+//! (nonce, deadline, hash), wait for the slot's instant, send once with the last byte held back until
+//! the deadline check, and report what the answer proves. A ticket that finds its job in `submitting`
+//! belongs to a worker that fell silent: that is doubt, and nothing is sent.
+//!
+//! Must not know: what happens after a task id is stored.
+#![forbid(unsafe_code)]
+
+mod accounts;
+mod attempt;
+mod render;
+mod send;
+mod submit;
+
+use accounts::Accounts;
+use assets::Assets;
+
+use provider::{CallbackSettings, Callbacks, Client};
+use seedance::SlotClass;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use submit::{Shared, SubmitStep};
+use worker::{Crew, CrewSettings, Fleet, Role};
+
+/// The binary. The grace covers a create from its first byte to its last time-out.
+pub const ROLE: Role = Role { name: "submitter", grace: Duration::from_secs(60) };
+
+/// What the submitter itself reads of section `submit`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) lookahead: u32,
+    pub(crate) nonce_base_s: u32,
+    pub(crate) nonce_spread_s: u32,
+}
+
+/// Works the submit queues of every pool until a signal comes.
+///
+/// # Errors
+///
+/// In words, with the configuration key where one is at fault.
+pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
+    let settings: Settings = fleet.section("submit")?;
+    let crew: CrewSettings = fleet.section("submit")?;
+    let limits: limiter::Settings = fleet.section("limits")?;
+    let provider: provider::Settings = fleet.section("provider")?;
+    let callbacks: CallbackSettings = fleet.section("callbacks")?;
+    let assets = Assets::open(&fleet.section::<assets::Settings>("store")?)?;
+    let mut crews = Vec::new();
+    for pool in fleet.pools() {
+        let client = Client::open(&pool.name, &pool.settings, &provider)?;
+        let callbacks = Callbacks::open(&callbacks, [&pool.settings])?;
+        let shared = Arc::new(Shared {
+            store: pool.store.clone(),
+            policy: Arc::clone(&pool.policy),
+            accounts: Accounts::new(&pool.settings, &limits, settings.lookahead),
+            client,
+            callbacks,
+            assets: assets.clone(),
+            settings: settings.clone(),
+            use_within: limits.use_within,
+        });
+        for class in SlotClass::ALL {
+            crews.push(Crew::new(pool, SubmitStep::new(Arc::clone(&shared), class), crew));
+        }
+    }
+    fleet.work(crews).await?;
+    Ok(())
+}

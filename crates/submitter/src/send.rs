@@ -1,0 +1,62 @@
+//! One send, and what its answer proves.
+
+use bytes::Bytes;
+use egress::Gate;
+use job::{DoubtCause, Event, OpenAttempt, Refusal, Timestamp};
+use limiter::Permit;
+use provider::{Client, CreateAnswer, CreateCall, Site};
+use std::time::Instant;
+use worker::fault;
+
+/// Sends the body once, or not at all.
+pub(crate) async fn send(
+    client: &Client,
+    permit: Permit,
+    attempt: &OpenAttempt,
+    body: Bytes,
+    deadline: Instant,
+) -> CreateAnswer {
+    let gate = Gate {
+        deadline,
+        before_release: Some(Box::pin(fault::point(fault::SUBMIT_BEFORE_LAST_BYTE))),
+    };
+    let site = Site::for_create(&attempt.facts);
+    let call = CreateCall { site: &site, attempt: &attempt.id, body, gate };
+    let answer = client.create(permit, call).await;
+    if matches!(answer, CreateAnswer::Accepted { .. }) {
+        fault::point(fault::SUBMIT_ACCEPTED).await;
+    }
+    answer
+}
+
+/// The event for the machine. `stops_in_row` is how often the account was stopped before without a
+/// success in between.
+pub(crate) fn event(
+    attempt: &OpenAttempt,
+    answer: CreateAnswer,
+    now: Timestamp,
+    stops_in_row: u32,
+) -> Event {
+    let id = attempt.id.clone();
+    match answer {
+        CreateAnswer::Accepted { task, .. } => Event::AttemptAccepted { attempt: id, task },
+        CreateAnswer::NotSent { reason, unreachable } => {
+            Event::AttemptNotSent { attempt: id, reason, unreachable, stops_in_row }
+        }
+        CreateAnswer::Refused(refusal) => {
+            let asked = refusal.retry_after.map(|wait| now + wait);
+            let refusal = Refusal {
+                class: refusal.class,
+                code: refusal.code,
+                message: refusal.message,
+                not_before: asked.into_iter().chain(refusal.resets_at).max(),
+                stops_in_row,
+            };
+            Event::AttemptRefused { attempt: id, refusal }
+        }
+        CreateAnswer::Unclear { kind, reason, .. } => {
+            let cause = DoubtCause { kind, detail: reason };
+            Event::AttemptUnclear { attempt: id, cause }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The submit step.
+
+use crate::Settings;
+use crate::accounts::Accounts;
+use crate::attempt::{Blank, hex};
+use crate::{render, send};
+use assets::Assets;
+use bytes::Bytes;
+use job::{Event, OpenAttempt, Policy, Record, State, Timestamp};
+use limiter::Permit;
+use provider::{Callbacks, Client, CreateAnswer};
+use seedance::{Call, Class, Day, Envelope, PriceTable, Route, SlotClass};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use store::{Begun, Held, Queue, Store};
+use worker::{Outcome, Step, Turn, fault};
+
+/// Marks drawn for one attempt before the ticket is put back.
+const NONCE_DRAWS_MAX: u32 = 8;
+/// Pause when no account has a free slot: a freed slot wakes the queue sooner.
+const NO_SLOT_PAUSE: Duration = Duration::from_millis(500);
+/// Pause after a fault of our own surroundings: bucket or Redis.
+const SURROUNDINGS_PAUSE: Duration = Duration::from_secs(2);
+
+/// What the submit queues of one pool share.
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) accounts: Accounts,
+    pub(crate) client: Client,
+    pub(crate) callbacks: Option<Callbacks>,
+    pub(crate) assets: Assets,
+    pub(crate) settings: Settings,
+    /// How long after its instant a slot may still be used.
+    pub(crate) use_within: Duration,
+}
+
+/// Submits the jobs of one slot class.
+pub(crate) struct SubmitStep {
+    shared: Arc<Shared>,
+    class: SlotClass,
+    turns: AtomicUsize,
+}
+
+/// An intent that is durable and may be sent.
+struct Granted {
+    attempt: OpenAttempt,
+    body: Bytes,
+    /// This process's clock before Begin was asked for, and after it was answered.
+    asked: Instant,
+    answered: Instant,
+    usable_in: Duration,
+    missed_by: Duration,
+    /// The last byte leaves before this, or never. Counted from before the server's clock was read,
+    /// so it never lies behind the deadline in the record.
+    deadline: Instant,
+}
+
+#[async_trait::async_trait]
+impl Step for SubmitStep {
+    fn queue(&self) -> Queue {
+        Queue::Submit(self.class)
+    }
+
+    async fn run(&self, held: &Held, turn: &Turn) -> Outcome {
+        let record = &held.stored.record;
+        match &record.life.state {
+            State::Queued { .. } => {}
+            // The intent is durable and its worker is gone or late: perhaps bought. Never sent again.
+            State::Submitting { .. } => return Outcome::Report(Event::SubmitLeasePassed),
+            State::Held { .. }
+            | State::InDoubt { .. }
+            | State::Parked { .. }
+            | State::Generating { .. }
+            | State::Overdue { .. }
+            | State::Downloading { .. }
+            | State::Finished { .. } => return Outcome::Report(Event::StepLeft),
+        }
+        if record.spec.useful_until.is_some_and(|until| until <= held.stored.now) {
+            return Outcome::Report(Event::UsefulnessPassed);
+        }
+        fault::point(fault::SUBMIT_BEFORE_BEGIN).await;
+        match self.begin(record, turn).await {
+            Ok(granted) => self.send(granted).await,
+            Err(outcome) => outcome,
+        }
+    }
+}
+
+impl SubmitStep {
+    pub(crate) fn new(shared: Arc<Shared>, class: SlotClass) -> Self {
+        Self { shared, class, turns: AtomicUsize::new(0) }
+    }
+
+    /// Commits the intent on the first account that has room for it.
+    async fn begin(&self, record: &Record, turn: &Turn) -> Result<Granted, Outcome> {
+        let first = self.turns.fetch_add(1, Ordering::Relaxed);
+        let mut pause: Option<(Duration, String)> = None;
+        for account in self.shared.accounts.in_turn(first) {
+            match self.begin_on(account, record, turn).await? {
+                Ok(granted) => return Ok(granted),
+                Err((after, why)) => {
+                    if pause.as_ref().is_none_or(|(shortest, _)| after < *shortest) {
+                        pause = Some((after, why));
+                    }
+                }
+            }
+        }
+        let (after, why) =
+            pause.unwrap_or((SURROUNDINGS_PAUSE, "the pool has no account".to_owned()));
+        Err(Outcome::hand_back(after, why))
+    }
+
+    /// Tries one account. `Ok(Err(_))`: it has no room for now, try the next.
+    async fn begin_on(
+        &self,
+        account: &str,
+        record: &Record,
+        turn: &Turn,
+    ) -> Result<Result<Granted, (Duration, String)>, Outcome> {
+        let shared = &self.shared;
+        let policy = &shared.policy.submit;
+        let Some(guard) = shared.accounts.guard(account, self.class, policy.send_deadline) else {
+            return Ok(Err((SURROUNDINGS_PAUSE, format!("account `{account}` has no limits"))));
+        };
+        for _ in 0..NONCE_DRAWS_MAX {
+            let before_clock = Instant::now();
+            let now = self.clock().await?;
+            let version = price_version(shared.accounts.route(), record, now);
+            let facts = shared.accounts.facts(account, &record.spec.request, version);
+            let blank = Blank::draw(record, facts, now, &shared.settings);
+            let body = self.render(record, &blank).await?;
+            let attempt = blank.with_body(record, &body, policy);
+            let asked = Instant::now();
+            let begun = turn.begin(&Event::SubmitBegan { attempt: attempt.clone() }, &guard).await;
+            let answered = Instant::now();
+            match begun {
+                Begun::Granted { usable_in, missed_by, .. } => {
+                    fault::point(fault::SUBMIT_BEGUN).await;
+                    let deadline = before_clock + policy.send_deadline;
+                    return Ok(Ok(Granted {
+                        attempt,
+                        body,
+                        asked,
+                        answered,
+                        usable_in,
+                        missed_by,
+                        deadline,
+                    }));
+                }
+                Begun::NonceTaken => {}
+                Begun::NoSlot => return Ok(Err((NO_SLOT_PAUSE, "no free slot".to_owned()))),
+                Begun::Wait { after } => return Ok(Err((after, "create rate".to_owned()))),
+                Begun::Stopped { after, code, .. } => {
+                    return Ok(Err((after, format!("account `{account}` is stopped: {code}"))));
+                }
+                Begun::Lost => return Err(Outcome::Lost),
+            }
+        }
+        Ok(Err((NO_SLOT_PAUSE, "no free mark among the account's open attempts".to_owned())))
+    }
+
+    async fn clock(&self) -> Result<Timestamp, Outcome> {
+        let now = self.shared.store.now().await;
+        now.map_err(|error| Outcome::hand_back(SURROUNDINGS_PAUSE, error.to_string()))
+    }
+
+    async fn render(&self, record: &Record, blank: &Blank) -> Result<Bytes, Outcome> {
+        let callbacks = self.shared.callbacks.as_ref();
+        let envelope = Envelope {
+            callback_url: callbacks.map(|c| c.url(&blank.id, &record.id, blank.facts.route)),
+            execution_expires_after_s: blank.nonce_s,
+            safety_identifier: blank.safety_identifier.clone(),
+        };
+        match render::body(record, &envelope, &self.shared.assets).await {
+            Ok(body) => Ok(body),
+            Err(error) => {
+                tracing::warn!(%error, "no body to send; the job waits");
+                Err(Outcome::hand_back(self.shared.policy.submit.retry_max, error.to_string()))
+            }
+        }
+    }
+
+    /// Sends what Begin allowed, at its instant, and reports what the answer proves.
+    async fn send(&self, granted: Granted) -> Outcome {
+        let Granted { attempt, body, asked, answered, usable_in, missed_by, deadline } = granted;
+        let answer = if hex(&body) != attempt.body_sha256 {
+            not_sent("the rendered body is not the one the intent names")
+        } else if missed_by > self.shared.use_within {
+            not_sent("the reply to Begin was lost and its instant has passed")
+        } else {
+            let account = &attempt.facts.account;
+            let within = self.shared.use_within;
+            match Permit::at_slot(account, Call::Create, asked, answered, usable_in, within).await {
+                Ok(permit) => {
+                    send::send(&self.shared.client, permit, &attempt, body, deadline).await
+                }
+                Err(stale) => not_sent(&stale.to_string()),
+            }
+        };
+        let model = attempt.facts.model_id.as_str();
+        let route = attempt.facts.route.word();
+        telemetry::metrics().submit_attempts.add(1, [metric_word(&answer), route, model]);
+        let in_row = match &answer {
+            CreateAnswer::Accepted { .. } | CreateAnswer::Unclear { .. } => 0,
+            CreateAnswer::NotSent { .. } | CreateAnswer::Refused(_) => {
+                self.stops_in_row(&attempt.facts.account).await
+            }
+        };
+        // For waits only: a clock that cannot be read must not cost an answer.
+        let now = self.shared.store.now().await.unwrap_or(attempt.begun_at);
+        Outcome::Report(send::event(&attempt, answer, now, in_row))
+    }
+
+    /// How often the account was stopped without a success in between; 1 while Redis does not say,
+    /// which spends none of the job's tries.
+    async fn stops_in_row(&self, account: &str) -> u32 {
+        match self.shared.store.stops().await {
+            Ok(rows) => rows.iter().find(|r| r.account == account).map_or(0, |r| r.in_row),
+            Err(error) => {
+                tracing::warn!(%error, "stops of the account are unknown");
+                1
+            }
+        }
+    }
+}
+
+fn not_sent(reason: &str) -> CreateAnswer {
+    CreateAnswer::NotSent { reason: reason.to_owned(), unreachable: false }
+}
+
+/// The metric's word for an answer.
+fn metric_word(answer: &CreateAnswer) -> &'static str {
+    match answer {
+        CreateAnswer::Accepted { .. } => "accepted",
+        CreateAnswer::NotSent { .. } => "not_sent",
+        CreateAnswer::Unclear { .. } => "unclear",
+        CreateAnswer::Refused(refusal) => match refusal.class {
+            Class::Rate | Class::Capacity | Class::Pause => "throttled",
+            Class::Input
+            | Class::Content
+            | Class::Output
+            | Class::Auth
+            | Class::Account
+            | Class::Server
+            | Class::Ambiguous
+            | Class::State => "rejected",
+        },
+    }
+}
+
+/// The price row in force, written down with the attempt.
+fn price_version(route: Route, record: &Record, now: Timestamp) -> String {
+    let request = &record.spec.request;
+    let day = Day::from_unix_s(now.unix_ms().div_euclid(1_000));
+    PriceTable::builtin()
+        .cost(route, request, record.spec.estimate_tokens, day)
+        .map_or_else(|_| "unknown".to_owned(), |cost| cost.effective_from.to_string())
+}

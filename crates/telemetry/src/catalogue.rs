@@ -1,0 +1,387 @@
+//! Every metric of the fleet.
+//!
+//! An entry names the field of [`Metrics`] by which it is counted, its handle with the number of
+//! labels, and what is exported. A job, a task, a prompt or an address is never a label.
+
+use crate::handles::{Counter, Gauge, Histogram, Level};
+use crate::labels::{Label, Values};
+
+/// How a metric behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Is set to what was last seen.
+    Gauge,
+    /// Goes up and down by steps; exported as a gauge.
+    Level,
+    /// Counts durations by size.
+    Histogram,
+}
+
+/// One metric as it is exported.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Metric {
+    /// Full name, unit included.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// Unit of its value; `1` for marks that say something by their labels.
+    pub unit: &'static str,
+    /// Its dimensions.
+    pub labels: &'static [Label],
+    /// What it means.
+    pub help: &'static str,
+    /// Upper ends of a histogram's buckets, in the unit; empty for other kinds.
+    pub buckets: &'static [f64],
+}
+
+/// From a Redis round trip to a slow HTTP call.
+const CALL: &[f64] =
+    &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// From an eager download to a generation that waited long.
+const PART: &[f64] = &[
+    1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1_200.0, 1_800.0, 3_600.0,
+    7_200.0,
+];
+
+const fn closed(name: &'static str, words: &'static [&'static str]) -> Label {
+    Label { name, values: Values::Closed(words) }
+}
+
+const fn declared(name: &'static str, words: &'static [&'static str]) -> Label {
+    Label { name, values: Values::Declared(words) }
+}
+
+const fn internal(name: &'static str) -> Label {
+    Label { name, values: Values::Internal }
+}
+
+/// Public words of the states, and `none` for a job that was not there before.
+const STATES: &[&str] = &[
+    "none",
+    "held",
+    "queued",
+    "submitting",
+    "in_doubt",
+    "parked",
+    "running",
+    "overdue",
+    "downloading",
+    "succeeded",
+    "failed",
+    "expired",
+    "cancelled",
+    "rejected",
+    "not_useful",
+    "given_up",
+    "output_lost",
+    "timed_out",
+];
+
+const SOURCE: Label = closed("source", &["api", "batch", "cli"]);
+const TENANT: Label = declared("tenant", &["default"]);
+const REASON: Label = declared(
+    "reason",
+    &["invalid", "duplicate", "consent", "caps", "redis_full", "unauthorized", "too_large"],
+);
+const REPLAY: Label = closed("kind", &["key", "hash"]);
+const FROM: Label = closed("from", STATES);
+const TO: Label = closed("to", STATES);
+const BY: Label = closed(
+    "by",
+    &["intake", "submit", "settle", "poll", "download", "notify", "callback", "operator", "caller"],
+);
+const PART_OF_JOB: Label = closed(
+    "step",
+    &["submit_wait", "submit_call", "provider_queue", "generate", "detect", "download", "total"],
+);
+const MODEL: Label = closed("model", &["2.0", "2.0-fast", "2.0-mini"]);
+const ROUTE: Label = closed("route", &["byteplus", "volcengine"]);
+const SUBMITTED: Label =
+    closed("result", &["accepted", "not_sent", "throttled", "rejected", "unclear"]);
+const SETTLED: Label = closed("result", &["adopted", "resent", "parked"]);
+const DETECTED_BY: Label = closed("detected_by", &["callback", "list", "poll", "operator"]);
+const STEP: Label = closed("step", &["submit", "settle", "poll", "download", "notify"]);
+const OP: Label = closed("op", &["create", "retrieve", "list", "delete", "fetch"]);
+const OUTCOME: Label = closed("outcome", &["ok", "refused", "not_sent", "unclear", "failed"]);
+const CODE: Label = declared("code", &[]);
+const CLASS: Label = closed(
+    "class",
+    &[
+        "input",
+        "content",
+        "output",
+        "auth",
+        "account",
+        "rate",
+        "capacity",
+        "pause",
+        "server",
+        "ambiguous",
+        "state",
+    ],
+);
+const CALLBACK: Label = closed(
+    "result",
+    &[
+        "applied",
+        "adopted",
+        "duplicate",
+        "stale",
+        "unknown_job",
+        "bad_token",
+        "throttled",
+        "malformed",
+    ],
+);
+const DETECTION: Label = closed("source", &["callback", "poll", "settle"]);
+const POLLED: Label = closed(
+    "result",
+    &[
+        "in_progress",
+        "succeeded",
+        "failed",
+        "expired",
+        "cancelled",
+        "not_found",
+        "throttled",
+        "error",
+    ],
+);
+const DOWNLOADED: Label =
+    closed("result", &["stored", "already_stored", "retry", "damaged", "too_large", "link_dead"]);
+const ASSET: Label = closed("asset", &["video", "last_frame", "payload", "manifest"]);
+const LOST: Label = closed("reason", &["link_dead", "record_gone", "tries_spent", "too_large"]);
+const ROLE: Label =
+    closed("role", &["submitter", "poller", "downloader", "notifier", "gateway", "cli", "settler"]);
+const COMMAND: Label = internal("command");
+const CHECK: Label = internal("check");
+const VERSION: Label = internal("version");
+const SCHEMA_READ: Label = internal("schema_read");
+const SCHEMA_WRITE: Label = internal("schema_write");
+
+/// Writes the list, the struct of handles and their making from one table, so that no metric can
+/// be in one and not in the others.
+macro_rules! catalogue {
+    ($($field:ident: $handle:ident<$count:literal> {
+        name: $name:literal, unit: $unit:literal, labels: [$($label:ident),*],
+        $(buckets: $buckets:ident,)? help: $help:literal $(,)?
+    })*) => {
+        /// Every metric, in the order of the printed page.
+        pub const CATALOGUE: &[Metric] = &[$(Metric {
+            name: $name,
+            kind: $handle::<$count>::KIND,
+            unit: $unit,
+            labels: &[$($label),*],
+            help: $help,
+            buckets: catalogue!(@buckets $($buckets)?),
+        },)*];
+
+        /// The handles, one field for each metric. From [`crate::metrics`].
+        #[derive(Debug)]
+        pub struct Metrics {
+            $(#[doc = $help] pub $field: $handle<$count>,)*
+        }
+
+        impl Metrics {
+            pub(crate) fn new(meter: &opentelemetry::metrics::Meter) -> Self {
+                let mut rest = CATALOGUE.iter();
+                let mut next = || rest.next().expect("struct and list come from one table");
+                // Fields of a literal are evaluated in the order written: that of the list.
+                Self { $($field: $handle::new(meter, next()),)* }
+            }
+        }
+
+        $(const _: () = assert!($count == [$($label),*].len(), "labels are miscounted");)*
+    };
+    (@buckets) => { &[] };
+    (@buckets $buckets:ident) => { $buckets };
+}
+
+catalogue! {
+    jobs_accepted: Counter<2> {
+        name: "seedfleet_jobs_accepted_total", unit: "jobs", labels: [SOURCE, TENANT],
+        help: "Jobs taken in.",
+    }
+    jobs_rejected: Counter<2> {
+        name: "seedfleet_jobs_rejected_total", unit: "jobs", labels: [SOURCE, REASON],
+        help: "Requests refused before anything was stored.",
+    }
+    idempotent_replays: Counter<1> {
+        name: "seedfleet_idempotent_replays_total", unit: "jobs", labels: [REPLAY],
+        help: "Requests answered with a job that was already there.",
+    }
+    transitions: Counter<3> {
+        name: "seedfleet_transitions_total", unit: "transitions", labels: [FROM, TO, BY],
+        help: "Committed changes of state.",
+    }
+    contradictions: Counter<1> {
+        name: "seedfleet_contradictions_total", unit: "events", labels: [STEP],
+        help: "Events that no allowed history leads to. Must stay 0.",
+    }
+    step_duration: Histogram<2> {
+        name: "seedfleet_step_duration_seconds", unit: "seconds", labels: [PART_OF_JOB, MODEL],
+        buckets: PART,
+        help: "How long each part of a job's way took.",
+    }
+    submit_attempts: Counter<3> {
+        name: "seedfleet_submit_attempts_total", unit: "calls", labels: [SUBMITTED, ROUTE, MODEL],
+        help: "Create calls by what they may have bought.",
+    }
+    in_doubt: Gauge<1> {
+        name: "seedfleet_in_doubt", unit: "jobs", labels: [ROUTE],
+        help: "Jobs whose create call ended unclear and is not settled.",
+    }
+    in_doubt_oldest: Gauge<1> {
+        name: "seedfleet_in_doubt_oldest_seconds", unit: "seconds", labels: [ROUTE],
+        help: "Age of the oldest of them.",
+    }
+    doubts_settled: Counter<1> {
+        name: "seedfleet_doubts_settled_total", unit: "jobs", labels: [SETTLED],
+        help: "Doubts that ended, by how.",
+    }
+    duplicate_submissions: Counter<1> {
+        name: "seedfleet_duplicate_submissions_total", unit: "tasks", labels: [DETECTED_BY],
+        help: "Second tasks seen for one job. Must stay 0.",
+    }
+    limiter_wait: Histogram<1> {
+        name: "seedfleet_limiter_wait_seconds", unit: "seconds", labels: [ROUTE],
+        buckets: CALL,
+        help: "Time a call waited for its permit.",
+    }
+    provider_request_duration: Histogram<3> {
+        name: "seedfleet_provider_request_duration_seconds", unit: "seconds",
+        labels: [OP, OUTCOME, ROUTE],
+        buckets: CALL,
+        help: "Calls to the provider.",
+    }
+    provider_errors: Counter<3> {
+        name: "seedfleet_provider_errors_total", unit: "answers", labels: [OP, CODE, CLASS],
+        help: "Errors the provider answered, by its code.",
+    }
+    callbacks: Counter<1> {
+        name: "seedfleet_callbacks_total", unit: "callbacks", labels: [CALLBACK],
+        help: "Callbacks received, by what came of them.",
+    }
+    detections: Counter<1> {
+        name: "seedfleet_detections_total", unit: "tasks", labels: [DETECTION],
+        help: "Ended tasks, by who noticed first.",
+    }
+    polls: Counter<1> {
+        name: "seedfleet_polls_total", unit: "checks", labels: [POLLED],
+        help: "Checks of tasks, by what was seen.",
+    }
+    downloads: Counter<1> {
+        name: "seedfleet_downloads_total", unit: "fetches", labels: [DOWNLOADED],
+        help: "Turns of the download step, by how they ended.",
+    }
+    download_bytes: Counter<1> {
+        name: "seedfleet_download_bytes_total", unit: "bytes", labels: [ASSET],
+        help: "Bytes written to the bucket.",
+    }
+    outputs_lost: Counter<1> {
+        name: "seedfleet_outputs_lost_total", unit: "jobs", labels: [LOST],
+        help: "Outputs that were paid for and could not be kept. Must stay 0.",
+    }
+    lease_expired: Counter<1> {
+        name: "seedfleet_lease_expired_total", unit: "leases", labels: [ROLE],
+        help: "Tickets taken over because their worker fell silent.",
+    }
+    fenced_writes: Counter<1> {
+        name: "seedfleet_fenced_writes_total", unit: "writes", labels: [ROLE],
+        help: "Commits refused because the writer came too late.",
+    }
+    redis_command_duration: Histogram<1> {
+        name: "seedfleet_redis_command_duration_seconds", unit: "seconds", labels: [COMMAND],
+        buckets: CALL,
+        help: "Round trips to Redis, by script or command.",
+    }
+    redis_safe: Gauge<1> {
+        name: "seedfleet_redis_safe", unit: "1", labels: [CHECK],
+        help: "1 where a check of the server's durability passes, else 0.",
+    }
+    worker_info: Gauge<4> {
+        name: "seedfleet_worker_info", unit: "1", labels: [ROLE, VERSION, SCHEMA_READ, SCHEMA_WRITE],
+        help: "1 for this process; its labels tell what it is.",
+    }
+    worker_inflight: Level<1> {
+        name: "seedfleet_worker_inflight", unit: "steps", labels: [ROLE],
+        help: "Steps at work in this process.",
+    }
+    worker_last_progress: Gauge<1> {
+        name: "seedfleet_worker_last_progress_timestamp_seconds", unit: "seconds", labels: [ROLE],
+        help: "Unix time at which this process last finished a step.",
+    }
+    build_info: Gauge<1> {
+        name: "seedfleet_build_info", unit: "1", labels: [VERSION],
+        help: "1; the label tells the version of the program.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_follow_the_grammar() {
+        let mut seen = BTreeSet::new();
+        for metric in CATALOGUE {
+            let name = metric.name;
+            assert!(seen.insert(name), "{name} stands twice");
+            assert!(name.starts_with("seedfleet_"), "{name} lacks the prefix");
+            let plain = |b: u8| b.is_ascii_lowercase() || b == b'_';
+            assert!(name.bytes().all(plain) && !name.contains("__"), "{name}");
+            let counted = name.strip_suffix("_total");
+            assert_eq!(
+                counted.is_some(),
+                metric.kind == Kind::Counter,
+                "{name}: _total is for counters"
+            );
+            let stem = counted.unwrap_or(name);
+            match metric.unit {
+                unit @ ("seconds" | "bytes" | "ratio") => {
+                    assert!(stem.ends_with(&format!("_{unit}")), "{name} lacks its unit");
+                }
+                unit => {
+                    assert!(!unit.is_empty(), "{name} has no unit");
+                    let alien = ["_seconds", "_bytes", "_ratio", "_ms", "_milliseconds"];
+                    assert!(!alien.iter().any(|a| stem.ends_with(a)), "{name} is in {unit}");
+                }
+            }
+            assert!(metric.help.ends_with('.'), "{name} is not explained");
+        }
+    }
+
+    #[test]
+    fn histograms_have_growing_buckets_and_nothing_else_has_any() {
+        for Metric { name, kind, buckets, unit, .. } in CATALOGUE {
+            assert_eq!(!buckets.is_empty(), *kind == Kind::Histogram, "{name}");
+            assert!(buckets.windows(2).all(|pair| pair[0] < pair[1]), "{name}");
+            assert!(*kind != Kind::Histogram || *unit == "seconds", "{name} records durations");
+        }
+    }
+
+    #[test]
+    fn labels_are_few_and_never_ids() {
+        for metric in CATALOGUE {
+            for label in metric.labels {
+                let forbidden = ["job", "task", "batch", "prompt", "url", "attempt", "id"];
+                let words: Vec<&str> = label.name.split('_').collect();
+                assert!(!forbidden.iter().any(|f| words.contains(f)), "{}", metric.name);
+            }
+            // A bound on what is thinkable; the series that occur are far fewer.
+            let series: usize = metric
+                .labels
+                .iter()
+                .map(|label| match label.values {
+                    Values::Closed(words) => words.len() + 1,
+                    Values::Declared(_) | Values::Internal => 1,
+                })
+                .product();
+            assert!(series < 8_000, "{} may have {series} series", metric.name);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The crate as a process uses it.
+
+mod exported;
+mod logged;

@@ -1,0 +1,68 @@
+//! The admin listener of every process: `/livez`, `/readyz`, `/metrics`. Never on a public address.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use serde::Deserialize;
+use tokio::net::TcpListener;
+
+use crate::health::Health;
+
+/// Section `admin`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminSettings {
+    /// IP and port; port 0 takes a free one, which is logged.
+    pub listen: SocketAddr,
+}
+
+impl Default for AdminSettings {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)) }
+    }
+}
+
+/// Prints the metrics in the text format of Prometheus.
+pub(crate) type Print = std::sync::Arc<dyn Fn() -> String + Send + Sync>;
+
+#[derive(Clone)]
+struct Shown {
+    health: Health,
+    metrics: Print,
+}
+
+/// Serves until the process ends: it must answer during a drain as well.
+pub(crate) fn serve(listener: TcpListener, health: Health, metrics: Print) {
+    let router = Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(print))
+        .with_state(Shown { health, metrics });
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(error = %error, "the admin listener ended");
+        }
+    });
+}
+
+async fn livez(State(shown): State<Shown>) -> impl IntoResponse {
+    match shown.health.stuck() {
+        None => (StatusCode::OK, "alive\n".to_owned()),
+        Some(what) => (StatusCode::SERVICE_UNAVAILABLE, format!("{what}\n")),
+    }
+}
+
+async fn readyz(State(shown): State<Shown>) -> impl IntoResponse {
+    match shown.health.not_ready() {
+        None => (StatusCode::OK, "ready\n".to_owned()),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    }
+}
+
+async fn print(State(shown): State<Shown>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (shown.metrics)())
+}

@@ -1,0 +1,69 @@
+//! The repository's chores, for a machine that has only Rust: `cargo xtask demo`, `cargo xtask test`.
+//!
+//! Standard library only, so it builds in about a second and changes nobody's features. It names
+//! cargo, the test runner and the outside tools; it knows nothing of jobs, keys or settings: what the
+//! fleet does, the `seedfleet` program does.
+#![forbid(unsafe_code)]
+
+mod demo;
+mod docs;
+mod run;
+mod test;
+mod verify;
+mod workspace;
+
+use std::process::ExitCode;
+
+use self::run::Failure;
+
+const HELP: &str = "\
+The chores of this repository. Needs Rust, a C compiler and Redis (found, or installed with a word).
+
+  cargo xtask demo [--jobs N] [--json] [...]
+      Build everything, then run the whole fleet on this machine against the simulated provider:
+      real programs, a private Redis, a submitter killed twice. Ends with a table, or with one JSON
+      object on the last line. What follows `demo` goes to `seedfleet dev demo`.
+
+  cargo xtask test [...]
+      Formatting, clippy with warnings as errors, build, then every test. What follows `test` goes
+      to the test runner (cargo-nextest where it is installed, else cargo test).
+
+  cargo xtask lint
+      Formatting and clippy alone.
+
+  cargo xtask verify [NAME ...]
+      The suites in tests/verify that need outside tools, all or those named. A missing tool fails.
+
+  cargo xtask docs [--check]
+      Print the generated pages in docs/ anew; with --check, fail when one differs.
+
+  cargo xtask redis [--valkey]
+      Find or obtain a server program and print its path; --valkey: the pinned Valkey.
+
+Environment: CARGO_TARGET_DIR is respected; SEEDFLEET_REDIS_SERVER names the server program to use.
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let chore = args.next();
+    let rest: Vec<String> = args.collect();
+    let asks_help = rest.first().is_some_and(|arg| arg == "--help" || arg == "-h");
+    let done = match chore.as_deref() {
+        None | Some("help" | "--help" | "-h") => run::tell(HELP),
+        Some(_) if asks_help => run::tell(HELP),
+        Some("demo") => demo::run(&rest),
+        Some("test") => test::run(&rest),
+        Some("lint") if rest.is_empty() => test::lint(),
+        Some("verify") => verify::run(&rest),
+        Some("docs") => docs::run(&rest),
+        Some("redis") => workspace::print_redis(&rest),
+        Some(other) => Err(Failure::usage(format!(
+            "cargo xtask does not know {:?}; cargo xtask --help lists what it does",
+            [&[other.to_owned()], rest.as_slice()].concat().join(" ")
+        ))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

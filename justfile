@@ -1,0 +1,41 @@
+# Short names for what cargo does. Every recipe only delegates; `just` itself is never needed.
+
+# List the recipes
+default:
+    @just --list
+
+# Run the whole fleet on this machine against the simulated provider (--jobs N, --json)
+demo *args:
+    cargo xtask demo {{args}}
+
+# Formatting, clippy, build and every test; arguments go to the test runner
+test *args:
+    cargo xtask test {{args}}
+
+# Formatting and clippy alone
+lint:
+    cargo xtask lint
+
+# Format all code
+fmt:
+    cargo fmt --all
+
+# Build every program and test with the one set of features all chores share
+build:
+    cargo build --workspace --all-targets
+
+# Suites that need outside tools, all or those named; a missing tool fails
+verify *names:
+    cargo xtask verify {{names}}
+
+# Print the generated pages in docs/ anew (--check: only compare)
+docs *args:
+    cargo xtask docs {{args}}
+
+# The operator's command line, as built last
+cli *args:
+    "${CARGO_TARGET_DIR:-target}/debug/seedfleet" {{args}}
+
+# Everything the gate runs, including the installs of a bare Debian
+ci:
+    .ci/run

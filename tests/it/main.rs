@@ -1,0 +1,4 @@
+//! The fleet from outside, and the house rules.
+#![forbid(unsafe_code)]
+
+mod tidy;
