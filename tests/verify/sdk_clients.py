@@ -22,7 +22,6 @@ import urllib.request
 
 PINNED = [
     "volcengine-ark-runtime==5.0.54",
-    "arkruntime==0.17.0",
     "byteplus-python-sdk-v2[ark]==3.0.63",
     # The last one's extra forgets what its client imports.
     "httpx<1",
@@ -30,6 +29,8 @@ PINNED = [
     "sniffio",
     "distro",
 ]
+# Declares the vendor's whole cloud (1 GB) as its needs and imports only what stands above.
+PINNED_ALONE = ["arkruntime==0.17.0"]
 BYTEPLUS = "dreamina-seedance-2-0-260128"
 VOLCENGINE = "doubao-seedance-2-0-fast-260128"
 PATIENCE_S = 30
@@ -38,14 +39,16 @@ PATIENCE_S = 30
 def inside_venv():
     """Starts this script again with the clients installed, unless they are."""
     state = pathlib.Path(os.environ.get("SEEDFLEET_STATE_DIR", "target")).resolve()
-    stamp = hashlib.sha256("\n".join(PINNED).encode()).hexdigest()[:12]
+    stamp = hashlib.sha256("\n".join(PINNED + PINNED_ALONE).encode()).hexdigest()[:12]
     venv = state / f"sdk-clients-{stamp}"
     python = venv / "bin" / "python"
     if pathlib.Path(sys.prefix).resolve() == venv:
         return
     if not (venv / "complete").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PINNED], check=True)
+        install = [python, "-m", "pip", "install", "--quiet"]
+        subprocess.run([*install, *PINNED], check=True)
+        subprocess.run([*install, "--no-deps", *PINNED_ALONE], check=True)
         (venv / "complete").touch()
     os.execv(python, [str(python), *sys.argv])
 

@@ -34,7 +34,7 @@ pub const ROLE: Role = Role { name: "downloader", grace: Duration::from_secs(120
 
 /// What the downloader itself reads of section `download`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct Settings {
+pub struct Settings {
     #[serde(with = "humantime_serde")]
     idle_timeout: Duration,
 }

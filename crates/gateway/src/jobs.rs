@@ -92,7 +92,7 @@ pub(crate) async fn act(
         Ok(Reported::Gone | Reported::Fenced | Reported::Owned { .. }) => {
             return Err(Problem::not_found());
         }
-        Err(error) => return Err(Problem::unavailable(error.to_string())),
+        Err(error) => return Err(Problem::unavailable(&error)),
     };
     let (status, outcome) = outcome(&before, &stored);
     let mut view = to_json(&JobView::of(&stored.record, &app.public_url))?;
@@ -114,7 +114,7 @@ fn outcome(before: &Stored, after: &Stored) -> (StatusCode, &'static str) {
 }
 
 async fn load(door: &PoolDoor, id: &JobId) -> Result<Option<Stored>, Problem> {
-    door.pool.store.load(id).await.map_err(|error| Problem::unavailable(error.to_string()))
+    door.pool.store.load(id).await.map_err(|error| Problem::unavailable(&error))
 }
 
 /// The caller's own job; anybody else's is as good as none.

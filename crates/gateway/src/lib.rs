@@ -15,7 +15,8 @@ mod settings;
 mod view;
 
 use app::App;
-use settings::{GatewaySettings, read_keys};
+use settings::read_keys;
+pub use settings::{CallbackLimits, GatewaySettings};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;

@@ -11,9 +11,13 @@ use serde::Serialize;
 /// Wait told to callers whose request may be accepted later, seconds.
 const RETRY_AFTER_S: u32 = 5;
 
-/// A problem document.
+/// A problem, boxed: most answers are none.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem(Box<Document>);
+
+/// The document of RFC 9457.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Problem {
+struct Document {
     #[serde(rename = "type")]
     kind: String,
     title: String,
@@ -42,7 +46,7 @@ struct Detail {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &str, title: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Document {
             kind: format!("urn:seedfleet:problem:{code}"),
             title: title.into(),
             status: status.as_u16(),
@@ -51,20 +55,22 @@ impl Problem {
             charged: false,
             detail: None,
             errors: Vec::new(),
-        }
+        }))
     }
 
-    fn retryable(self) -> Self {
-        Self { retryable: true, ..self }
+    fn retryable(mut self) -> Self {
+        self.0.retryable = true;
+        self
     }
 
-    pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
-        Self { detail: Some(detail.into()), ..self }
+    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.detail = Some(detail.into());
+        self
     }
 
     #[cfg(test)]
-    pub(crate) const fn status(&self) -> u16 {
-        self.status
+    pub(crate) fn status(&self) -> u16 {
+        self.0.status
     }
 
     pub(crate) fn unauthorized() -> Self {
@@ -82,9 +88,10 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-found", "there is no such job")
     }
 
-    pub(crate) fn unavailable(cause: impl Into<String>) -> Self {
+    /// Redis did not answer. The cause goes to the log: it names the fleet's insides.
+    pub(crate) fn unavailable(cause: &dyn std::fmt::Display) -> Self {
+        tracing::warn!(%cause, "the fleet's memory is away");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the fleet's memory is away")
-            .detail(cause)
             .retryable()
     }
 
@@ -105,9 +112,22 @@ impl Problem {
                 (StatusCode::SERVICE_UNAVAILABLE, "the request could not be stored")
             }
         };
-        let errors = refusal.faults().iter().map(detail).collect();
-        let problem = Self::new(status, refusal.code(), title).detail(refusal.to_string());
-        Self { errors, retryable: refusal.is_retryable(), ..problem }
+        // The cause of an outage names the fleet's insides: it goes to the log, not to the caller.
+        let said = match refusal {
+            Refusal::Unavailable { cause } => {
+                tracing::warn!(cause, "a job could not be stored");
+                "send the same request again: should it have been accepted, the same job answers"
+                    .to_owned()
+            }
+            Refusal::Faults(_)
+            | Refusal::KeyReused { .. }
+            | Refusal::NoPrice(_)
+            | Refusal::Paused { .. } => refusal.to_string(),
+        };
+        let mut problem = Self::new(status, refusal.code(), title).detail(said);
+        problem.0.errors = refusal.faults().iter().map(detail).collect();
+        problem.0.retryable = refusal.is_retryable();
+        problem
     }
 }
 
@@ -123,9 +143,11 @@ fn detail(fault: &Fault) -> Detail {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retryable = self.retryable;
-        let mut response = (status, Json(self)).into_response();
+        let document = self.0;
+        let status =
+            StatusCode::from_u16(document.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retryable = document.retryable;
+        let mut response = (status, Json(document)).into_response();
         let headers = response.headers_mut();
         let problem = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, problem);

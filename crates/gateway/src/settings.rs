@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Section `gateway`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct GatewaySettings {
+pub struct GatewaySettings {
     /// Public listener.
     pub(crate) listen: String,
     /// Prefix of links in answers; empty leaves them relative.
@@ -32,7 +32,7 @@ impl Default for GatewaySettings {
 }
 
 /// Section `gateway.keys.<name>`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeySettings {
     /// For whom the key speaks.
@@ -70,7 +70,7 @@ impl Scope {
 
 /// The flood limits of section `callbacks`; its keys and address belong to `provider`.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct CallbackLimits {
+pub struct CallbackLimits {
     pub(crate) body_bytes_max: usize,
     #[serde(with = "humantime_serde")]
     pub(crate) read_timeout: Duration,

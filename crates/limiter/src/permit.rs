@@ -72,8 +72,9 @@ mod tests {
     async fn a_slot_reached_too_late_is_thrown_away() {
         let asked = Instant::now() - Duration::from_secs(1);
         let within = Duration::from_millis(100);
-        let late =
-            Permit::at_slot("a", Call::List, asked, asked, Duration::ZERO, within).await.unwrap_err();
+        let late = Permit::at_slot("a", Call::List, asked, asked, Duration::ZERO, within)
+            .await
+            .unwrap_err();
         assert!(late.late >= Duration::from_millis(800), "{late}");
     }
 

@@ -25,7 +25,7 @@ pub const ROLE: Role = Role { name: "poller", grace: Duration::from_secs(20) };
 
 /// What the poller itself reads of section `poll`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct Settings {
+pub struct Settings {
     tries_per_turn: u32,
 }
 

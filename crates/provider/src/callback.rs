@@ -27,8 +27,10 @@ pub struct CallbackSettings {
     /// Ask the provider to call.
     pub enabled: bool,
     /// Where the gateway's public listener is reached from outside.
+    #[serde(default)]
     pub base_url: String,
     /// Which key signs new paths; empty takes the only one.
+    #[serde(default)]
     pub token_key_current: String,
     /// Key files by id; two while rotating.
     pub token_keys: BTreeMap<String, PathBuf>,

@@ -1,6 +1,7 @@
 //! A key as a list of words, and its two spellings: dotted, and as a name in the environment.
 
 use crate::ENV_PREFIX;
+use config::{Map, Value, ValueKind};
 use std::fmt;
 
 /// `submit.lease` as `["submit", "lease"]`. A word may hold dots (`"2.0"`), so the list is the truth.
@@ -51,8 +52,20 @@ impl Key {
         Self(words)
     }
 
+    /// The value at the key, word by word: a path string of `config` would split a word like `"2.0"`.
+    pub(crate) fn find_in<'a>(&self, root: &'a Value) -> Option<&'a Value> {
+        self.0.iter().try_fold(root, |value, word| table(value)?.get(word))
+    }
+
     pub(crate) fn last(&self) -> &str {
         self.0.last().map_or("", String::as_str)
+    }
+}
+
+pub(crate) fn table(value: &Value) -> Option<&Map<String, Value>> {
+    match &value.kind {
+        ValueKind::Table(table) => Some(table),
+        _ => None,
     }
 }
 

@@ -20,7 +20,6 @@ mod rule;
 mod schema;
 mod secret;
 mod sources;
-mod tree;
 
 pub use error::{Fault, Layer, Refusal, SettingsError, SettingsErrors};
 pub use loaded::{Loaded, Shown};

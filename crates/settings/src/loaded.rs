@@ -1,11 +1,10 @@
 //! The merged configuration: sections for rooms, origins and a masked view for people.
 
 use crate::error::{Layer, SettingsError};
-use crate::key::Key;
-use crate::mask::masked;
+use crate::key::{Key, table};
+use crate::mask::{as_toml, masked};
 use crate::schema::schema;
-use crate::tree;
-use config::{Config, ConfigError, Value, ValueKind};
+use config::{Config, ConfigError, Map, Value, ValueKind};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -44,8 +43,8 @@ impl Loaded {
     /// missing, a number too large for its type. Names the full key.
     pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<T, SettingsError> {
         let at = Key::from_dotted(name);
-        let found = tree::get(&self.config.cache, &at).cloned();
-        let mut section = found.unwrap_or_else(|| Value::from(tree::Table::new()));
+        let found = at.find_in(&self.config.cache).cloned();
+        let mut section = found.unwrap_or_else(|| Map::<_, Value>::new().into());
         drop_unset(&mut section);
         section.try_deserialize().map_err(|error| self.misfit(at, error))
     }
@@ -53,7 +52,7 @@ impl Loaded {
     /// Who said a key's value last; `None` for an unknown or unset key.
     #[must_use]
     pub fn origin(&self, key: &str) -> Option<&Layer> {
-        let value = tree::get(&self.config.cache, &Key::from_dotted(key))?;
+        let value = Key::from_dotted(key).find_in(&self.config.cache)?;
         self.layers.get(value.origin()?)
     }
 
@@ -69,7 +68,7 @@ impl Loaded {
         leaves
             .into_iter()
             .map(|(key, value)| Shown {
-                value: masked(key.last(), &tree::as_toml(&value.kind)).to_string(),
+                value: masked(key.last(), &as_toml(&value.kind)).to_string(),
                 key: key.to_string(),
                 layer: self.layer_of(value).clone(),
             })
@@ -96,7 +95,7 @@ impl Loaded {
         let root = &self.config.cache;
         schema().leaves(root).into_iter().filter_map(move |(key, value)| {
             let entry = schema().find(&key)?;
-            let lookup = |other: &Key| tree::get(root, other).map(|found| &found.kind);
+            let lookup = |other: &Key| other.find_in(root).map(|found| &found.kind);
             let problem = entry.rule.broken_by(&value.kind, lookup)?;
             let layer = self.layer_of(value);
             Some(SettingsError::bad_value(key.to_string(), layer, problem, &entry.allowed))
@@ -105,12 +104,11 @@ impl Loaded {
 
     /// Who said a value; of a table, who said the first thing in it.
     fn layer_of(&self, value: &Value) -> &Layer {
-        let said = |leaf: &Value| self.layers.get(leaf.origin()?);
-        let inside = tree::table(value).and_then(|table| {
-            let first = table.iter().min_by_key(|(word, _)| word.as_str())?.1;
-            Some(self.layer_of(first))
-        });
-        inside.or_else(|| said(value)).unwrap_or(&Layer::BuiltIn)
+        let first = table(value).and_then(|t| t.iter().min_by_key(|(word, _)| word.as_str()));
+        match first {
+            Some((_, inner)) => self.layer_of(inner),
+            None => value.origin().and_then(|o| self.layers.get(o)).unwrap_or(&Layer::BuiltIn),
+        }
     }
 
     /// Names the key that a room's struct could not take.
@@ -123,7 +121,7 @@ impl Loaded {
             ConfigError::At { error, key, .. } => (key, error.to_string()),
             other => (None, other.to_string()),
         };
-        let found = tree::get(&self.config.cache, &section).unwrap_or(&self.config.cache);
+        let found = section.find_in(&self.config.cache).unwrap_or(&self.config.cache);
         let (key, value) = told_key(section, found, &told.unwrap_or_default());
         let allowed = schema().find(&key).map_or("the keys of the section", |e| &e.allowed);
         SettingsError::bad_value(key.to_string(), self.layer_of(value), problem, allowed)
@@ -133,7 +131,7 @@ impl Loaded {
 /// The key `config` tells and the last value on its way. `config` joins words by bare dots, so
 /// that only the values say where a word such as `2.0` ends.
 fn told_key<'a>(at: Key, value: &'a Value, told: &str) -> (Key, &'a Value) {
-    let Some(table) = tree::table(value).filter(|_| !told.is_empty()) else { return (at, value) };
+    let Some(table) = table(value).filter(|_| !told.is_empty()) else { return (at, value) };
     let next = table.iter().filter_map(|(word, inner)| {
         let rest = told.strip_prefix(word.as_str())?;
         let ends = rest.is_empty() || rest.starts_with(['.', '[']);

@@ -1,11 +1,18 @@
-//! What of a value may be shown.
+//! How a value is written for people, and what of it may be shown.
 
+use config::ValueKind;
 use toml::Value;
 
 const MASKED: &str = "***";
 
 /// Last words of keys whose value is itself a secret. Paths (`…_file`) and ids are not.
 const SECRET_ENDINGS: [&str; 4] = ["_key", "secret", "token", "password"];
+
+/// The value as it would stand in a file.
+pub(crate) fn as_toml(kind: &ValueKind) -> Value {
+    let value = config::Value::from(kind.clone());
+    value.try_deserialize().expect("what files, texts and rules make can be said in TOML")
+}
 
 /// The value as it may be printed under the key that ends in `last_word`.
 pub(crate) fn masked(last_word: &str, value: &Value) -> Value {

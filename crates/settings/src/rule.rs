@@ -7,7 +7,7 @@
 //! `;` or the first full stop is prose for people.
 
 use crate::key::Key;
-use crate::tree::as_toml;
+use crate::mask::as_toml;
 use config::ValueKind;
 use humantime_serde::re::humantime;
 
@@ -211,16 +211,20 @@ pub(crate) fn accept(kind: Kind, value: ValueKind) -> Result<ValueKind, String> 
             Ok(_) => Ok(ValueKind::String(text)),
             Err(_) => Err("it is no duration such as \"30s\"".to_owned()),
         },
-        (Kind::List, ValueKind::Array(items))
-            if items.iter().all(|item| matches!(item.kind, ValueKind::String(_))) =>
-        {
+        (Kind::List, ValueKind::Array(items)) if items.iter().all(is_text) => {
             Ok(ValueKind::Array(items))
         }
-        (Kind::List, ValueKind::Array(_)) => Err("the list holds something else than texts".to_owned()),
+        (Kind::List, ValueKind::Array(_)) => {
+            Err("the list holds something else than texts".to_owned())
+        }
         (wanted, other) => {
             Err(format!("a {} where {} belongs", as_toml(&other).type_str(), wanted.words()))
         }
     }
+}
+
+fn is_text(item: &config::Value) -> bool {
+    matches!(item.kind, ValueKind::String(_))
 }
 
 /// A value from the environment, a file named there, or a flag.

@@ -1,10 +1,10 @@
 //! The known keys: those of `default.toml` with their comments, and the patterns.
 
 use crate::error::{Fault, Layer, Refusal, SettingsError};
-use crate::key::Key;
+use crate::key::{Key, table};
+use crate::mask::as_toml;
 use crate::patterns::PATTERNS;
 use crate::rule::Rule;
-use crate::tree::{self, as_toml};
 use crate::{DEFAULT_TOML, ENV_PREFIX};
 use config::{File, FileFormat, Source, Value, ValueKind};
 use std::collections::BTreeMap;
@@ -91,7 +91,7 @@ impl Schema {
                 let key = section.child(name);
                 let text = comment.join(" ");
                 let (meaning, allowed) = text.split_once(" Allowed: ").unwrap_or((&text, ""));
-                let default = tree::get(defaults, &key).map(|value| value.kind.clone());
+                let default = key.find_in(defaults).map(|value| value.kind.clone());
                 entries.push(Entry::new(key, meaning, allowed, default));
             }
             comment.clear();
@@ -115,22 +115,17 @@ impl Schema {
             .any(|entry| entry.key.0.len() > key.0.len() && entry.begins_with(&key.0))
     }
 
-    /// The values below `root`, by key. A table where a known key or nothing at all stands counts as
-    /// a value, so that it is told.
+    /// The values below `root`, by key. A table at the place of a value is one, and so is an empty
+    /// one where nothing is known, so that both are refused.
     pub(crate) fn leaves<'a>(&self, root: &'a Value) -> BTreeMap<Key, &'a Value> {
         let mut leaves = BTreeMap::new();
         let mut open = vec![(Key(Vec::new()), root)];
         while let Some((key, value)) = open.pop() {
-            match tree::table(value) {
-                Some(table)
-                    if self.find(&key).is_none()
-                        && (self.is_section(&key) || !table.is_empty()) =>
-                {
+            match table(value).filter(|t| !t.is_empty() || self.is_section(&key)) {
+                Some(table) if self.find(&key).is_none() => {
                     open.extend(table.iter().map(|(word, inner)| (key.child(word), inner)));
                 }
-                Some(_) | None => {
-                    leaves.insert(key, value);
-                }
+                Some(_) | None => drop(leaves.insert(key, value)),
             }
         }
         leaves
@@ -153,17 +148,8 @@ impl Schema {
             .map(|(_, known)| known)
     }
 
-    /// The refusal of a value at a key that takes none.
-    pub(crate) fn not_a_value(&self, key: &Key, layer: &Layer) -> SettingsError {
-        if !self.is_section(key) {
-            return self.unknown(key, layer);
-        }
-        let problem = "this is a section, not a value";
-        SettingsError::bad_value(key.to_string(), layer, problem, "keys below it")
-    }
-
     /// The refusal of a key nobody knows.
-    fn unknown(&self, key: &Key, layer: &Layer) -> SettingsError {
+    pub(crate) fn unknown(&self, key: &Key, layer: &Layer) -> SettingsError {
         let nearest = self.nearest(key);
         let cure = match &nearest {
             Some(known) => match (layer, known.env_name()) {

@@ -1,7 +1,7 @@
 //! Reading and checking the layers, lowest first; `config` parses the files and merges the layers.
 //!
-//! Each layer is checked before any is merged: `config` stops at the first fault, and a value that a
-//! later layer hides must be good too.
+//! Every value is checked before any is merged: `config` stops at the first fault, and a value that
+//! a later layer hides must be good too.
 
 use crate::error::{Layer, SettingsError, SettingsErrors};
 use crate::key::Key;
@@ -9,11 +9,9 @@ use crate::loaded::Loaded;
 use crate::rule::{Kind, accept, parse};
 use crate::schema::schema;
 use crate::secret::read_text;
-use crate::tree::{self, Table};
 use crate::{DEFAULT_TOML, ETC_DIR};
-use config::{Config, ConfigError, File, FileFormat, Source, Value, ValueKind};
+use config::{Config, ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// No configuration file is this long.
@@ -81,40 +79,39 @@ impl Sources {
         if let Some(dir) = &self.etc {
             reading.etc(dir);
         }
-        self.files.iter().for_each(|path| reading.file(path));
+        for path in &self.files {
+            reading.file(path);
+        }
         reading.env(self.env);
-        let flag = |(key, text): (String, String)| (Key::from_dotted(&key), Layer::Flag, text);
-        reading.written(self.flags.into_iter().map(flag));
+        for (key, text) in &self.flags {
+            reading.written(Key::from_dotted(key), text, &Layer::Flag);
+        }
         reading.merged()
     }
 }
 
-/// One layer as `config` merges it: nothing but known keys, each value of its kind and with its
-/// origin.
-#[derive(Clone)]
-struct Checked(Table);
+/// One value that passed the check; `config` puts later ones over earlier ones.
+#[derive(Debug, Clone)]
+struct Said {
+    key: Key,
+    value: Value,
+}
 
-impl Source for Checked {
+impl Source for Said {
     fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
         Box::new(self.clone())
     }
 
-    fn collect(&self) -> Result<Table, ConfigError> {
-        Ok(self.0.clone())
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        let below = |inner, word: &String| Value::from(Map::from([(word.clone(), inner)]));
+        self.key.0.iter().rfold(self.value.clone(), below).into_table()
     }
 }
 
-impl fmt::Debug for Checked {
-    /// Without values: some are secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Checked").finish_non_exhaustive()
-    }
-}
-
-/// The layers read so far, and all that was wrong with them.
+/// What was said so far, by whom, and all that was wrong with it.
 #[derive(Default)]
 struct Reading {
-    checked: Vec<Checked>,
+    said: Vec<Said>,
     layers: BTreeMap<String, Layer>,
     faults: Vec<SettingsError>,
 }
@@ -151,10 +148,9 @@ impl Reading {
     fn text(&mut self, text: &str, layer: &Layer) {
         match File::from_str(text, FileFormat::Toml).collect() {
             Ok(table) => {
-                let root = Value::from(table);
-                self.add(schema().leaves(&root).into_iter().map(|(key, value)| {
-                    (key, layer.clone(), |kind| accept(kind, value.kind.clone()))
-                }));
+                for (key, value) in schema().leaves(&table.into()) {
+                    self.value(key, layer, |kind| accept(kind, value.kind.clone()));
+                }
             }
             Err(error) => self.faults.push(SettingsError::unreadable(
                 layer.to_string(),
@@ -169,70 +165,61 @@ impl Reading {
     fn env(&mut self, mut vars: Vec<(String, String)>) {
         // By name, so that which of two faults is told first does not depend on the shell.
         vars.sort();
-        let (mut said, mut files) = (Vec::new(), Vec::new());
+        let mut files = Vec::new();
         for (name, text) in vars {
             let Some(key) = Key::from_env(&name) else { continue };
-            let pointed = name.strip_suffix("_FILE").and_then(Key::from_env).filter(|bare| {
-                schema().find(&key).is_none() && schema().find(bare).is_some()
-            });
+            let pointed = name
+                .strip_suffix("_FILE")
+                .and_then(Key::from_env)
+                .filter(|bare| schema().find(&key).is_none() && schema().find(bare).is_some());
             match pointed {
-                Some(bare) => files.push((bare, Layer::EnvFile { name, path: text.into() })),
-                None => said.push((key, Layer::Env(name), text)),
+                Some(bare) => files.push((bare, name, PathBuf::from(text))),
+                None => self.written(key, &text, &Layer::Env(name)),
             }
         }
-        self.written(said);
-        let mut said = Vec::new();
-        for (key, layer) in files {
-            let Layer::EnvFile { path, .. } = &layer else { continue };
-            match read_text(&key.to_string(), path, &layer, FILE_BYTES_MAX) {
-                Ok(text) => said.push((key, layer, text.trim().to_owned())),
+        for (key, name, path) in files {
+            let layer = Layer::EnvFile { name, path: path.clone() };
+            match read_text(&key.to_string(), &path, &layer, FILE_BYTES_MAX) {
+                Ok(text) => self.written(key, text.trim(), &layer),
                 Err(fault) => self.faults.push(fault),
             }
         }
-        self.written(said);
     }
 
-    /// A layer of values that are written as plain text.
-    fn written(&mut self, said: impl IntoIterator<Item = (Key, Layer, String)>) {
-        let typed = |(key, layer, text): (Key, Layer, String)| {
-            (key, layer, move |kind| parse(kind, &text))
+    /// A value written as plain text.
+    fn written(&mut self, key: Key, text: &str, layer: &Layer) {
+        self.value(key, layer, |kind| parse(kind, text));
+    }
+
+    fn value(
+        &mut self,
+        key: Key,
+        layer: &Layer,
+        read: impl FnOnce(Kind) -> Result<ValueKind, String>,
+    ) {
+        let refused = |problem: &str, allowed: &str| {
+            SettingsError::bad_value(key.to_string(), layer, problem, allowed)
         };
-        self.add(said.into_iter().map(typed));
-    }
-
-    /// Checks each key and value of a layer and keeps what is good.
-    fn add<R>(&mut self, said: impl IntoIterator<Item = (Key, Layer, R)>)
-    where
-        R: FnOnce(Kind) -> Result<ValueKind, String>,
-    {
-        let mut table = Table::new();
-        for (key, layer, read) in said {
-            let Some(entry) = schema().find(&key) else {
-                self.faults.push(schema().not_a_value(&key, &layer));
-                continue;
-            };
-            match read(entry.rule.kind) {
-                Ok(kind) => {
-                    // Told apart by all they hold: two paths may print alike.
-                    let origin = format!("{layer:?}");
-                    tree::put(&mut table, &key.0, Value::new(Some(&origin), kind));
-                    self.layers.insert(origin, layer);
-                }
-                Err(problem) => {
-                    let (field, allowed) = (key.to_string(), &entry.allowed);
-                    self.faults.push(SettingsError::bad_value(field, &layer, problem, allowed));
-                }
+        match schema().find(&key).map(|entry| (entry, read(entry.rule.kind))) {
+            Some((_, Ok(kind))) => {
+                // Told apart by all they hold: two paths may print alike.
+                let origin = format!("{layer:?}");
+                self.said.push(Said { key, value: Value::new(Some(&origin), kind) });
+                self.layers.insert(origin, layer.clone());
             }
+            Some((entry, Err(problem))) => self.faults.push(refused(&problem, &entry.allowed)),
+            None if schema().is_section(&key) => {
+                self.faults.push(refused("this is a section, not a value", "keys below it"));
+            }
+            None => self.faults.push(schema().unknown(&key, layer)),
         }
-        self.checked.push(Checked(table));
     }
 
-    fn merged(self) -> Result<Loaded, SettingsErrors> {
-        let Self { checked, layers, mut faults } = self;
-        let config = Config::builder().add_source(checked).build();
-        let loaded = Loaded::new(config.expect("a checked layer cannot fail"), layers);
-        faults.extend(loaded.out_of_bounds());
-        match SettingsErrors::from_faults(faults) {
+    fn merged(mut self) -> Result<Loaded, SettingsErrors> {
+        let merged = Config::builder().add_source(self.said).build();
+        let loaded = Loaded::new(merged.expect("a checked value cannot fail"), self.layers);
+        self.faults.extend(loaded.out_of_bounds());
+        match SettingsErrors::from_faults(self.faults) {
             Some(errors) => Err(errors),
             None => Ok(loaded),
         }

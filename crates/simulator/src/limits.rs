@@ -185,3 +185,22 @@ impl Window {
         &self.tally
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_slides_to_the_microsecond() {
+        const SPAN_US: u64 = 60_000_000;
+        let mut window = Window::new(SPAN_US);
+        let mut passed = Vec::new();
+        for at_us in [0, 30_000_000, SPAN_US - 1, SPAN_US, SPAN_US + 1, 90_000_000] {
+            passed.push(window.pass(at_us, Some(2)));
+        }
+        // The third and fifth find two calls within the last minute; refused ones use up nothing.
+        assert_eq!(passed, [true, true, false, true, false, true]);
+        let tally = window.tally();
+        assert_eq!((tally.arrived_max, tally.admitted_max, tally.over_limit), (4, 2, 2));
+    }
+}

@@ -19,7 +19,7 @@
             tasks, own   key of the owners; task ids that must be this job's or nobody's
             begin   {slots, slot, limit, nonces, nonce, stops, account, probe_ms, attempt, pace,
                      interval, horizon, lanes, tenant, cost, lsn}: the guard of a new attempt
-            stop    {stops, account, until, class, code, in_row}; clear {stops, account, attempt}
+            stop    {stops, account, attempt, until, class, code, in_row}; clear {stops, account, attempt}
             moves   plain writes; wakes: keys of wake lists to leave a token in
         2 life   JSON, never read here
 
@@ -125,8 +125,9 @@ end
 
 if f.stop then
   local s, a = KEYS[f.stop.stops], f.stop.account
-  -- A shorter stop that was learned later does not end a longer one.
-  if f.stop['until'] > tonumber(redis.call('HGET', s, a .. '|until') or 0) then
+  local stop = redis.call('HMGET', s, a .. '|until', a .. '|probe')
+  -- A shorter stop that was learned later does not end a longer one, save the wait for this probe.
+  if f.stop['until'] > tonumber(stop[1] or 0) or stop[2] == f.stop.attempt then
     redis.call('HSET', s, a .. '|until', f.stop['until'], a .. '|class', f.stop.class, a .. '|code', f.stop.code)
   end
   redis.call('HSET', s, a .. '|in_row', f.stop.in_row)

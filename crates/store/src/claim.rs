@@ -182,10 +182,9 @@ impl Store {
             found.extend(self.find_many(ids).await?.1);
         }
         let (mut gone, mut unreadable) = (Vec::new(), Vec::new());
-        let mut fence = batch.first_fence;
-        for (i, (id, found)) in batch.ids.into_iter().zip(found).enumerate() {
+        let claims = batch.ids.into_iter().zip(batch.first_fence..);
+        for (i, ((id, fence), found)) in claims.zip(found).enumerate() {
             let claim = Claim { queue, id, fence };
-            fence += 1;
             match found {
                 Found::Stored(stored) => {
                     held.push(Held { stored: *stored, claim, reclaimed: i < batch.reclaimed });

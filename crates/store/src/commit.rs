@@ -164,6 +164,7 @@ struct Begin<'a> {
 struct Stop<'a> {
     stops: usize,
     account: &'a str,
+    attempt: &'a str,
     until: i64,
     class: String,
     code: &'a str,
@@ -220,9 +221,9 @@ impl Store {
         });
         let target = facts::ticket_queue(record, request.ticket);
         let to = target.map(|(queue, at)| Place::of(keys, &mut table, queue, &lane, Some(at)));
-        let begin = self.begin_facts(request, &mut table, &lane)?;
+        let begin = self.begin_facts(request, &mut table)?;
         let wakes = self.wakes(request, &before, &after, &mut table);
-        let (stop, clear) = self.stop_facts(request, &before, &mut table);
+        let (stop, clear) = self.stop_facts(request, &mut table);
         let facts = Facts {
             id: &record.id,
             st: request.life.state.word().as_str(),
@@ -294,7 +295,6 @@ impl Store {
         &self,
         request: &CommitRequest<'a>,
         table: &mut KeyTable,
-        lane: &Lane,
     ) -> Result<Option<Begin<'a>>, StoreError> {
         let Some(guard) = request.guard else { return Ok(None) };
         let Some(attempt) = request.life.state.open_attempt() else {
@@ -320,22 +320,23 @@ impl Store {
             cost: record.spec.estimate_tokens.max(1),
             lsn: table.at(keys.lsn()),
         }))
-        .inspect(|_| debug_assert_eq!(lane.tenant, record.spec.tenant))
     }
 
     fn stop_facts<'a>(
         &self,
         request: &CommitRequest<'a>,
-        before: &Standing,
         table: &mut KeyTable,
     ) -> (Option<Stop<'a>>, Option<Clear<'a>>) {
         let (mut stop, mut clear) = (None, None);
+        let open = request.before.record.life.state.open_attempt();
+        let attempt = open.map_or("", |attempt| attempt.id.as_str());
         for effect in request.effects {
             match effect {
                 Effect::StopAccount { account, until, class, code, in_row } => {
                     stop = Some(Stop {
                         stops: table.at(self.keys().stops()),
                         account,
+                        attempt,
                         until: until.unix_ms(),
                         class: class_word(*class),
                         code,
@@ -343,9 +344,6 @@ impl Store {
                     });
                 }
                 Effect::ClearStop { account } => {
-                    let open = request.before.record.life.state.open_attempt();
-                    let attempt = open.map_or("", |attempt| attempt.id.as_str());
-                    debug_assert_eq!(before.open.is_some(), open.is_some());
                     clear = Some(Clear { stops: table.at(self.keys().stops()), account, attempt });
                 }
                 Effect::Page(_) => {}

@@ -75,7 +75,7 @@ impl Store {
             info: fields(&info),
             config,
             lsn: lsn.unwrap_or(0),
-            lsn_seen: self.inner.lsn_seen.load(Ordering::Relaxed),
+            lsn_seen: self.inner.lsn_seen.fetch_max(lsn.unwrap_or(0), Ordering::Relaxed),
         };
         let mut findings = findings(&facts, &self.slow_reply_advice());
         for finding in &mut findings {

@@ -27,7 +27,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            url: "redis://127.0.0.1:6379/".to_owned(),
+            url: "redis://127.0.0.1:6379/0".to_owned(),
             key_prefix: "seedfleet".to_owned(),
             response_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),

@@ -30,7 +30,7 @@ pub const ROLE: Role = Role { name: "submitter", grace: Duration::from_secs(60) 
 
 /// What the submitter itself reads of section `submit`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Settings {
+pub struct Settings {
     pub(crate) lookahead: u32,
     pub(crate) nonce_base_s: u32,
     pub(crate) nonce_spread_s: u32,

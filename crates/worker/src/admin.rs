@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use crate::health::Health;
 
 /// Section `admin`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminSettings {
     /// IP and port; port 0 takes a free one, which is logged.

@@ -68,7 +68,8 @@ async fn no_way_in_leads_past_the_gate() {
             }
         }
     }
-    (queued.sort(), held.sort());
+    queued.sort();
+    held.sort();
     assert_eq!((queued.len(), held.len()), (3 * 10, 3 * 10), "the table is as meant");
     assert_eq!(house.claim_all().await, queued, "a submitter sees no job that waits");
     let approved = Event::Approved { by: By::named("reviewer") };

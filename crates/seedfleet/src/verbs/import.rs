@@ -66,6 +66,15 @@ enum Stop {
     Unreadable(String),
 }
 
+/// Opens a file of rows for [`take_in`].
+///
+/// # Errors
+///
+/// It is not there or cannot be read.
+pub(crate) fn open(path: &Path) -> Result<Receiver<Result<Batch, String>>, Failure> {
+    Ok(lines::open(path)?.batches)
+}
+
 /// Runs the verb.
 pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
     let name = args.file.file_stem().map_or("stdin".into(), |stem| stem.to_string_lossy());

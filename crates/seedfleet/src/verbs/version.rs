@@ -1,1 +1,18 @@
-//! x
+//! `version`: of the program and of what it stores and sends.
+
+use crate::cli::Global;
+use crate::exit::{Exit, Outcome};
+use crate::output::{Row, object};
+use serde_json::json;
+
+/// Runs the verb.
+pub(crate) fn run(global: &Global) -> Outcome {
+    let mut row = Row::new();
+    row.insert("seedfleet".into(), json!(env!("CARGO_PKG_VERSION")));
+    row.insert("record_schema".into(), json!(job::SCHEMA_VERSION));
+    row.insert("fingerprint".into(), json!(job::FINGERPRINT_VERSION));
+    row.insert("renderer".into(), json!(seedance::RENDERER_VERSION));
+    row.insert("manifest".into(), json!(assets::MANIFEST_VERSION));
+    object(global.output, row)?;
+    Ok(Exit::Done)
+}

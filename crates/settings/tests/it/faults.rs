@@ -163,6 +163,45 @@ fn a_number_too_large_for_its_field_names_the_key() {
     assert_eq!(fault.field, "store.part_size_bytes");
 }
 
+/// Model classes hold a dot, which must neither end a word of a path nor make one.
+#[test]
+fn dots_within_a_word_stay_within_it() {
+    #[derive(Debug, Deserialize)]
+    struct Class {
+        #[serde(rename = "create_rpm")]
+        _create_rpm: u32,
+        #[serde(rename = "running")]
+        _running: u8,
+    }
+    type Classes = std::collections::BTreeMap<String, Class>;
+    const AT: &str = "pools.main.accounts.a.limits.classes";
+    let (_dir, sources, layer) = file_with(&format!("[{AT}.\"2.0\"]\ncreate_rpm = 60\n"));
+    let wide = sources.clone().set(&format!("{AT}.\"2.0\".running"), "300");
+    for (sources, layer) in [(sources, layer), (wide, Layer::Flag)] {
+        let loaded = sources.load().expect("loads");
+        let fault = loaded.section::<Classes>(AT).expect_err("missing, then no u8");
+        assert_eq!(fault.field, format!("{AT}.\"2.0\".running"), "{fault}");
+        assert!(fault.allowed.contains("1 to 1000000"), "{fault}");
+        assert_eq!(fault.layer, layer, "{fault}");
+    }
+    // Nor is a quoted word a path, or a word in capitals its small form.
+    for text in ["\"submit.lease\" = \"20s\"", "\"poll[0]\" = 1", "[Submit]\nlease = \"20s\""] {
+        let (_dir, sources, _) = file_with(text);
+        let fault = only(sources);
+        assert!(matches!(fault.fault, Fault::UnknownKey { .. }), "{text}: {fault}");
+    }
+}
+
+#[test]
+fn only_the_file_that_was_named_is_read() {
+    let (dir, _, _) = file_with("");
+    let path = dir.path().join("y.toml");
+    fs::write(dir.path().join("y.toml.toml"), "").expect("a file is written");
+    assert_eq!(only(Sources::default().file(&path)).fault, Fault::Unreadable);
+    fs::write(&path, b"# \xff").expect("a file is written");
+    assert_eq!(only(Sources::default().file(&path)).fault, Fault::Unreadable, "not UTF-8");
+}
+
 #[test]
 fn secret_files_are_trimmed_and_never_empty() {
     let dir = tempfile::tempdir().expect("a temporary folder");

@@ -17,6 +17,9 @@ pub(super) struct Ledger {
 
 struct Entry {
     claim: Claim,
+    /// Its last word is on the way to Redis: from then on a renewal that finds the ticket gone has
+    /// only seen that word arrive.
+    settling: bool,
     lost: watch::Sender<bool>,
 }
 
@@ -76,7 +79,7 @@ impl Ledger {
     pub(super) fn open(self: &Arc<Self>, held: Held, slot: OwnedSemaphorePermit) -> Picked {
         let (lost, lost_rx) = watch::channel(false);
         let fence = held.claim.fence;
-        self.lock().insert(fence, Entry { claim: held.claim.clone(), lost });
+        self.lock().insert(fence, Entry { claim: held.claim.clone(), settling: false, lost });
         let lease = Lease { fence, ledger: Arc::clone(self), lost: lost_rx, _slot: slot };
         Picked { held: Arc::new(held), lease: Arc::new(lease) }
     }
@@ -90,7 +93,14 @@ impl Ledger {
     pub(super) fn mark_lost(&self, fences: &[u64]) -> usize {
         let open = self.lock();
         let entries = fences.iter().filter_map(|fence| open.get(fence));
-        entries.filter(|entry| !entry.lost.send_replace(true)).count()
+        entries.filter(|entry| !entry.settling && !entry.lost.send_replace(true)).count()
+    }
+
+    /// The ticket's last word is about to be sent.
+    pub(super) fn settle(&self, claim: &Claim) {
+        if let Some(entry) = self.lock().get_mut(&claim.fence) {
+            entry.settling = true;
+        }
     }
 
     pub(super) fn len(&self) -> usize {

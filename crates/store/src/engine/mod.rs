@@ -232,6 +232,7 @@ impl Engine {
     /// Reports `event` for a picked ticket and returns when the answer is durable. Errors of Redis are
     /// waited out; a commit is repeatable, since the fence and the revision guard it.
     pub async fn commit(&self, claim: &Claim, event: Event) -> Settled {
+        self.inner.ledger.settle(claim);
         let (order, answer) = Order::report(claim.clone(), event);
         if self.inner.orders.send(order).await.is_err() {
             return Settled::Abandoned;
@@ -251,6 +252,7 @@ impl Engine {
     /// Hands a picked ticket back; it is due again after `after`. Returns when that is durable, or
     /// when the process closes: the lease then runs out by itself.
     pub async fn hand_back(&self, claim: &Claim, after: Duration) {
+        self.inner.ledger.settle(claim);
         let (order, done) = Order::release(claim.clone(), after);
         if self.inner.orders.send(order).await.is_ok() {
             // Without an answer the lease runs out, which is the same thing a little later.

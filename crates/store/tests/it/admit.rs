@@ -38,8 +38,10 @@ async fn every_reply_and_its_repeat() {
     assert_eq!(admit(&ground, &[other_key]).await, [by(Match::Key)]);
     let other_body = keyed(record(), "k1", "b2");
     let reused = Admitted::KeyReused { id: first.id.clone() };
-    assert_eq!(admit(&ground, std::slice::from_ref(&other_body)).await, [reused.clone()]);
-    assert_eq!(admit(&ground, std::slice::from_ref(&other_body)).await, [reused]);
+    for _ in 0..2 {
+        let answers = admit(&ground, std::slice::from_ref(&other_body)).await;
+        assert_eq!(answers, std::slice::from_ref(&reused));
+    }
     assert_eq!(ground.store.load(&other_body.record.id).await.expect("answers"), None);
 
     let stored = ground.load(&first.id).await;

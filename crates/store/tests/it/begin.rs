@@ -135,6 +135,27 @@ async fn a_stopped_account_waits_then_sends_one_probe() {
 }
 
 #[tokio::test]
+async fn a_probe_that_fails_ends_its_own_wait() {
+    let ground = Ground::new().await;
+    let held = queued(&ground, 2).await;
+    let now = ground.store.now().await.expect("answers");
+    let first = attempt(&held[0].stored.record, 172_800);
+    assert!(granted(&ground.begin(&held[0], &first, &FREE).await));
+    ground.work(&held[0], &refused(&first, Class::Auth, 0, now)).await;
+    let probe = attempt(&held[1].stored.record, 172_801);
+    let hour = BeginGuard { probe: Duration::from_secs(3_600), ..FREE };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !granted(&ground.begin(&held[1], &probe, &hour).await) {
+        assert!(Instant::now() < deadline, "a stop ends by itself");
+    }
+    // Its answer says when to ask again; the hour was only for the case of no answer.
+    ground.work(&held[1], &refused(&probe, Class::Auth, 1, now)).await;
+    let stop = ground.store.stops().await.expect("answers").remove(0);
+    assert_eq!((stop.in_row, stop.class.as_str()), (2, "auth"));
+    assert!(stop.until.since(now) < Duration::from_secs(60), "{stop:?}");
+}
+
+#[tokio::test]
 async fn a_success_that_began_before_the_stop_does_not_end_it() {
     let ground = Ground::new().await;
     let held = queued(&ground, 3).await;

@@ -63,7 +63,7 @@ async fn an_expired_lease_comes_back_first_and_its_old_holder_is_fenced() {
     let seen = running("cgt-old");
     assert_eq!(ground.report(&late.claim.id, writer, &seen).await, Reported::Fenced);
     let lost = ground.store.renew(std::slice::from_ref(&late.claim), LEASE).await.expect("answers");
-    assert_eq!(lost, [late.claim.clone()]);
+    assert_eq!(lost, std::slice::from_ref(&late.claim));
     let released = ground.store.release(&late.claim, Duration::ZERO).await.expect("answers");
     assert_eq!(released, Released::Fenced);
     // The new holder noticed nothing.

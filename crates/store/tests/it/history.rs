@@ -10,8 +10,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use store::{
-    Admitted, BeginGuard, Begun, Held, ListQuery, NewJob, Queue, Released, ReportError, Reported,
-    Settings, Store, Writer,
+    Admitted, BeginGuard, Begun, Held, ListQuery, NewJob, Queue, Released, ReportError, Settings,
+    Store, Writer,
 };
 
 const SLOTS: u32 = 3;
@@ -35,7 +35,7 @@ impl Day<'_> {
         let [kind, a, b, c] = op;
         match kind % 16 {
             0 | 1 => self.admit(a, b).await,
-            2..=5 => self.claim(self.queue(a), 1 + usize::from(b % 3), c % 4 == 0).await,
+            2..=5 => self.claim(self.queue(a), 1 + usize::from(b % 3), c.is_multiple_of(4)).await,
             6..=12 => self.work(a, b, c).await,
             13 => self.outside(a, b).await,
             14 => self.release_or_hint(a, b).await,
@@ -48,9 +48,9 @@ impl Day<'_> {
 
     async fn admit(&mut self, a: u8, b: u8) {
         let tenant = ["ann", "bob"][usize::from(a) % 2];
-        let batch = (a % 3 == 0).then_some("batch");
+        let batch = (a.is_multiple_of(3)).then_some("batch");
         let mut record = ground::record_of(tenant, job::Priority::Normal, batch);
-        if b % 5 == 0 {
+        if b.is_multiple_of(5) {
             record = ground::held_for_review(record);
         }
         // Sometimes the same request once more.
@@ -78,7 +78,7 @@ impl Day<'_> {
         let rows = self.model.rows.values();
         let waiting: Vec<Queue> = rows.filter_map(|row| row.ticket.waits_in()).collect();
         match waiting.len() {
-            n if n > 0 && a % 8 != 0 => waiting[usize::from(a) % n],
+            n if n > 0 && !a.is_multiple_of(8) => waiting[usize::from(a) % n],
             _ => QUEUES[usize::from(a / 8) % 4],
         }
     }
@@ -95,9 +95,13 @@ impl Day<'_> {
             return;
         }
         // The freshest claim as often as any: the old ones are mostly spent.
-        let which = if a % 2 == 0 { self.held.len() - 1 } else { usize::from(a) % self.held.len() };
+        let which = if a.is_multiple_of(2) {
+            self.held.len() - 1
+        } else {
+            usize::from(a) % self.held.len()
+        };
         let held = self.held[which].clone();
-        let repeats = 1 + usize::from(c % 3 == 0);
+        let repeats = 1 + usize::from(c.is_multiple_of(3));
         if matches!(held.stored.record.life.state, State::Queued { .. }) {
             return self.begin(which, b, repeats).await;
         }
@@ -106,7 +110,7 @@ impl Day<'_> {
             self.report(&held.claim.id.clone(), Some(&held), &event).await;
         }
         // Some workers never learn that their claim is spent.
-        if c % 5 != 0 {
+        if !c.is_multiple_of(5) {
             self.held.remove(which);
         }
     }
@@ -147,10 +151,10 @@ impl Day<'_> {
         let life = &held.stored.record.life;
         self.tasks += 1;
         // A small number of names, so that some are met twice.
-        let name = format!("cgt-{}", if b % 9 == 0 { 1 } else { self.tasks });
+        let name = format!("cgt-{}", if b.is_multiple_of(9) { 1 } else { self.tasks });
         match &life.state {
             State::Submitting { attempt, .. } => match b % 8 {
-                _ if held.reclaimed && held.stored.hint.is_none() && b % 3 == 0 => {
+                _ if held.reclaimed && held.stored.hint.is_none() && b.is_multiple_of(3) => {
                     Event::SubmitLeasePassed
                 }
                 0 => unclear(attempt),
@@ -183,14 +187,14 @@ impl Day<'_> {
                 1 => Event::LinkDied { task: task.id.clone(), fresh: None, reason: "403".into() },
                 _ => ground::stored(task.id.as_str()),
             },
-            State::Finished { .. } if b % 3 == 0 => Event::FilingTroubled,
+            State::Finished { .. } if b.is_multiple_of(3) => Event::FilingTroubled,
             State::Finished { .. } => Event::PayloadFiled,
             State::Held { .. } | State::Queued { .. } => Event::StepLeft,
         }
     }
 
     fn refused(&self, attempt: &job::OpenAttempt, b: u8) -> Event {
-        let class = if b % 2 == 0 { Class::Rate } else { Class::Input };
+        let class = if b.is_multiple_of(2) { Class::Rate } else { Class::Input };
         let refusal = Refusal {
             class,
             code: format!("Code:{}", b % 3),
@@ -253,7 +257,7 @@ impl Day<'_> {
     }
 
     async fn release_or_hint(&mut self, a: u8, b: u8) {
-        if b % 2 == 0 {
+        if b.is_multiple_of(2) {
             let Some(id) = self.pick(a) else { return };
             let attempt = self.model.rows[&id].record.life.state.open_attempt();
             if let Some(attempt) = attempt.map(|attempt| attempt.id.clone()) {

@@ -10,7 +10,7 @@ use crate::toys::Cancel;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_beyond_what_lua_unpacks_drains_in_bounded_batches() {
     // Lua refuses to unpack 8,000 values or more.
-    const JOBS: usize = 12_000;
+    const JOBS: usize = 9_000;
     let house = House::new().await.with("poll.concurrency", "200").with("poll.lease", "30s");
     let ids = house.watched(JOBS).await;
     assert_eq!(house.depth(store::Queue::Poll).await.due, JOBS as u64);

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use worker::{Crew, Fleet, Role, Step, WorkError};
 
 /// What a bound costs when a test fails; a passing test is far away from it.
-pub const BOUND: Duration = Duration::from_secs(120);
+pub const BOUND: Duration = Duration::from_secs(240);
 
 /// The revision of a seeded job in `Generating`: created, begun, accepted.
 pub const WATCHED_REVISION: u64 = 3;
@@ -248,8 +248,10 @@ fn attempt() -> OpenAttempt {
 /// Polls a condition, with a bound.
 pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + BOUND;
+    let mut gap = Duration::from_millis(1);
     while !holds().await {
         assert!(Instant::now() < deadline, "waited {BOUND:?} in vain for {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(gap).await;
+        gap = (gap * 2).min(Duration::from_millis(50));
     }
 }

@@ -8,7 +8,7 @@ use job::StateWord;
 use crate::house::{House, until};
 use crate::toys::Cancel;
 
-const JOBS: usize = 2_000;
+const JOBS: usize = 1_000;
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("no panic")

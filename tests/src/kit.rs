@@ -1,0 +1,22 @@
+//! A whole fleet on this machine: a private Redis, the simulator and the real programs, each a child
+//! process, with one configuration file and one folder for everything they write.
+//!
+//! A scenario starts a [`Fleet`], hands it jobs, breaks something, and waits for facts: the records in
+//! Redis, the files in the bucket, and the simulator's ledger, which is the only word on what was
+//! bought. Dropping the fleet ends every child; a test that fails prints the last lines of each.
+//! Knows the programs by name and configuration only, as an operator does.
+
+mod audit;
+mod bodies;
+mod config;
+mod door;
+mod fleet;
+mod http;
+mod ledger;
+mod provider;
+mod roles;
+
+pub use bodies::{Prompt, item, text};
+pub use fleet::{BOUND, Fleet, Options, StopWatch};
+pub use http::{Reply, ALICE, BOB};
+pub use ledger::{Billed, Ledger};

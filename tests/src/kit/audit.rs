@@ -1,0 +1,56 @@
+//! What must hold after any test, whatever was broken on the way.
+
+use super::Fleet;
+use super::ledger::bought_by;
+use job::{JobId, StateWord};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+impl Fleet {
+    /// Settles accounts between our records and the provider's ledger.
+    ///
+    /// Every job has ended or stands in `Parked`; every task that was made belongs to exactly one of
+    /// them and is known to it; no job has two; nothing was billed twice; and with all jobs ended no
+    /// slot is taken and every index and counter agrees with the records.
+    ///
+    /// # Panics
+    ///
+    /// Anything of this does not hold.
+    pub fn audit(&self, ids: &[JobId]) {
+        let records: Vec<_> = ids.iter().map(|id| self.record(id)).collect();
+        for record in &records {
+            let word = record.life.state.word();
+            let settled = word.is_finished() || word == StateWord::Parked;
+            assert!(settled, "{} is {}", record.id, word.as_str());
+            assert!(record.life.strays.is_empty(), "{}: {:?}", record.id, record.life.strays);
+        }
+        let ledger = self.ledger();
+        let mut made: BTreeMap<&str, u32> = BTreeMap::new();
+        for line in ledger.events("task_made") {
+            let owner = records.iter().find(|record| bought_by(record, line).is_some());
+            let owner = owner.unwrap_or_else(|| panic!("nobody's task: {line}"));
+            let knows = owner.life.tasks().any(|task| Value::from(task.as_str()) == line["task"]);
+            assert!(knows, "{} does not know its task: {line}", owner.id);
+            *made.entry(owner.id.as_str()).or_default() += 1;
+        }
+        assert!(made.values().all(|count| *count == 1), "bought twice: {made:?}");
+        let mut billed: BTreeMap<String, u32> = BTreeMap::new();
+        for line in ledger.events("billed") {
+            *billed.entry(line["task"].to_string()).or_default() += 1;
+        }
+        assert!(billed.values().all(|count| *count == 1), "billed twice: {billed:?}");
+        let stats = self.stats();
+        assert_eq!(stats["media"]["authorization_seen"], 0, "our key went to the file host");
+        self.check_books(records.iter().all(|record| record.life.state.word().is_finished()));
+    }
+
+    /// Our own books against our records.
+    fn check_books(&self, all_ended: bool) {
+        let recount = self.run(self.store().recount()).expect("Redis answers");
+        assert!(recount.drifts.is_empty(), "{:#?}", recount.drifts);
+        if all_ended {
+            let slots = self.run(self.store().slots()).expect("Redis answers");
+            assert!(slots.is_empty(), "taken for nobody: {slots:?}");
+        }
+    }
+}

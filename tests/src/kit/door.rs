@@ -1,0 +1,146 @@
+//! The fleet from inside this process: its own door for jobs, its records, its bucket.
+
+use super::Fleet;
+use admission::{Admitted, Door, Intake, Refusal};
+use assets::{Assets, Manifest};
+use job::{By, Event, JobId, Policy, PoolSettings, Record, Source};
+use serde_json::Value;
+use settings::Sources;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use store::{Store, Writer};
+use tokio::runtime::Runtime;
+
+/// What the CLI would have, without being a process.
+pub(super) struct Inside {
+    runtime: Runtime,
+    store: Store,
+    assets: Assets,
+    door: Door,
+    policy: Policy,
+}
+
+impl Inside {
+    pub(super) fn open(files: &[PathBuf]) -> Self {
+        let sources = files.iter().fold(Sources::default(), |sources, file| sources.file(file));
+        let loaded = sources.load().unwrap_or_else(|error| panic!("the kit's settings: {error}"));
+        let runtime = Runtime::new().expect("an event loop");
+        let pools: BTreeMap<String, PoolSettings> = loaded.section("pools").expect("pools");
+        let pool = &pools["sim"];
+        let redis = loaded.section("redis").expect("redis");
+        let store = runtime.block_on(Store::connect(&redis, "sim")).expect("Redis answers");
+        let assets = Assets::open(&loaded.section("store").expect("store")).expect("a bucket");
+        let settings = admission::Settings::from_loaded(&loaded).expect("review and tenants");
+        let door = Door::new(store.clone(), assets.clone(), pool, settings);
+        let policy = worker::policy(&loaded, pool).expect("a policy");
+        Self { runtime, store, assets, door, policy }
+    }
+
+    /// None as well while Redis is away: a test that kills it goes on looking.
+    pub(super) fn try_record(&self, id: &JobId) -> Option<Record> {
+        let loaded = self.runtime.block_on(self.store.load(id)).ok()?;
+        Some(loaded?.record)
+    }
+}
+
+impl Fleet {
+    /// Runs something asynchronous to its end.
+    pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        self.inside.runtime.block_on(future)
+    }
+
+    /// The pool's memory.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inside.store
+    }
+
+    /// The bucket.
+    #[must_use]
+    pub fn assets(&self) -> &Assets {
+        &self.inside.assets
+    }
+
+    /// Takes a job in, as the CLI does.
+    ///
+    /// # Panics
+    ///
+    /// It is refused.
+    pub fn admit(&self, body: impl Into<Value>) -> JobId {
+        self.try_admit(body).unwrap_or_else(|refusal| panic!("refused: {refusal}")).id
+    }
+
+    /// Takes a job in, or tells why not.
+    ///
+    /// # Errors
+    ///
+    /// The door's.
+    pub fn try_admit(&self, body: impl Into<Value>) -> Result<Admitted, Refusal> {
+        self.run(self.inside.door.admit(Intake::new(body.into(), Source::Cli)))
+    }
+
+    /// Takes many jobs in at once.
+    ///
+    /// # Panics
+    ///
+    /// Any of them is refused.
+    pub fn admit_many(&self, bodies: impl IntoIterator<Item = Value>) -> Vec<JobId> {
+        let intakes = bodies.into_iter().map(|body| Intake::new(body, Source::Import)).collect();
+        let answers = self.run(self.inside.door.admit_many(intakes));
+        let id = |answer: Result<Admitted, Refusal>| {
+            answer.unwrap_or_else(|refusal| panic!("refused: {refusal}")).id
+        };
+        answers.into_iter().map(id).collect()
+    }
+
+    /// A job's record.
+    ///
+    /// # Panics
+    ///
+    /// There is none, or Redis does not answer.
+    #[must_use]
+    pub fn record(&self, id: &JobId) -> Record {
+        self.run(self.inside.store.load(id)).expect("Redis answers").expect("the job exists").record
+    }
+
+    /// A job's way so far, oldest first: the notes of its timeline.
+    #[must_use]
+    pub fn timeline(&self, id: &JobId) -> Vec<String> {
+        let lines = self.run(self.inside.store.timeline(id)).expect("Redis answers");
+        lines.into_iter().rev().map(|line| format!("{:?}: {}", line.to, line.what)).collect()
+    }
+
+    /// Tells the machine something as a person does.
+    ///
+    /// # Panics
+    ///
+    /// Redis does not answer.
+    pub fn report(&self, id: &JobId, event: &Event) {
+        let Inside { store, policy, .. } = &self.inside;
+        self.run(store.report(id, Writer::Outside, event, policy)).expect("a person's word counts");
+    }
+
+    /// Asks for a job to be stopped.
+    pub fn cancel(&self, id: &JobId) {
+        self.report(id, &Event::CancelAsked { by: By::named("tester") });
+    }
+
+    /// The manifest of a job whose task has ended, with every byte it names read and compared.
+    ///
+    /// # Panics
+    ///
+    /// There is none, or it does not hold.
+    #[must_use]
+    pub fn verified_manifest(&self, record: &Record) -> Manifest {
+        let assets = &self.inside.assets;
+        let day = record.created_at.rfc3339();
+        let (year, month, day) = (&day[..4], &day[5..7], &day[8..10]);
+        let Record { id, spec, .. } = record;
+        let path = format!("{}/{year}/{month}/{day}/{id}/manifest.json", spec.tenant);
+        let manifest = self.run(assets.read_manifest_at(&path)).expect("the bucket answers");
+        let manifest = manifest.unwrap_or_else(|| panic!("{path} is not there"));
+        self.run(assets.verify(&manifest)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        manifest
+    }
+}

@@ -1,0 +1,38 @@
+//! The simulator's controls.
+
+use super::Fleet;
+use serde_json::Value;
+
+impl Fleet {
+    /// Replaces the faults in force; `{}` ends them.
+    pub fn faults(&self, plan: &Value) {
+        self.put("faults", plan);
+    }
+
+    /// Moves or scales the provider's time.
+    pub fn clock(&self, order: &Value) {
+        self.put("clock", order);
+    }
+
+    /// Replaces the provider's limits.
+    pub fn provider_limits(&self, plan: &Value) {
+        self.put("limits", plan);
+    }
+
+    /// The provider's counters.
+    #[must_use]
+    pub fn stats(&self) -> Value {
+        let reply = self.send(self.web.client.get(self.control("stats")));
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        reply.body
+    }
+
+    fn put(&self, what: &str, body: &Value) {
+        let reply = self.send(self.web.client.put(self.control(what)).json(body));
+        assert_eq!(reply.status, 200, "{what}: {}", reply.body);
+    }
+
+    fn control(&self, what: &str) -> String {
+        format!("http://{}/_sim/{what}", self.control_address())
+    }
+}
