@@ -51,6 +51,10 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     let provider: provider::Settings = fleet.section("provider")?;
     let egress: egress::Settings = fleet.section("egress")?;
     let assets = Assets::open(&fleet.section::<assets::Settings>("store")?)?;
+    if let Err(error) = assets.check().await {
+        // Jobs wait for the bucket; none fails. The sentence says what to mend.
+        tracing::error!(%error, "store.url: the bucket cannot be used");
+    }
     let mut crews = Vec::new();
     for pool in fleet.pools() {
         let rules = Rules::for_outputs(&egress, &pool.settings.output_origins)?;

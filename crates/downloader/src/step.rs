@@ -85,7 +85,10 @@ impl DownloadStep {
     async fn bring(&self, errand: &Errand<'_>) -> Event {
         let task = errand.task.id.clone();
         match bring(&self.fetch, &self.assets, errand, &at).await {
-            Brought::Stored(output) => Event::OutputStored { task, output },
+            Brought::Stored(output) => {
+                telemetry::metrics().download_bytes.add(output.video_bytes, ["video"]);
+                Event::OutputStored { task, output }
+            }
             Brought::Troubled { reason } => Event::DownloadTroubled { task, reason },
             Brought::LinkDead { reason } => {
                 self.link_died(errand.task, errand.links, errand.now, &reason).await

@@ -13,15 +13,19 @@ mod scan;
 mod settle;
 
 use context::Context;
+use job::StateWord;
 use limiter::Limiter;
 use provider::Client;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
-use worker::{Crew, CrewSettings, Fleet, Role};
+use worker::{Crew, CrewSettings, Fleet, Pool, Role};
 
 /// The binary.
 pub const ROLE: Role = Role { name: "poller", grace: Duration::from_secs(20) };
+
+/// How often jobs in doubt are counted.
+const COUNT_EVERY: Duration = Duration::from_secs(15);
 
 /// What the poller itself reads of section `poll`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -50,6 +54,24 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         crews.push(Crew::new(pool, watch, poll));
         crews.push(Crew::new(pool, settle::SettleStep { context }, settle));
     }
-    fleet.work(crews).await?;
+    let doubts = tokio::spawn(count_doubts(fleet.pools().to_vec()));
+    let worked = fleet.work(crews).await;
+    doubts.abort();
+    worked?;
     Ok(())
+}
+
+/// Keeps the gauge of jobs in doubt true, from Redis, whoever made them so.
+async fn count_doubts(pools: Vec<Pool>) {
+    let mut every = tokio::time::interval(COUNT_EVERY);
+    loop {
+        every.tick().await;
+        for pool in &pools {
+            // An outage is told by those who work; a gauge only misses a beat.
+            let Ok(counts) = pool.store.counts().await else { continue };
+            let doubts = counts.get(&StateWord::InDoubt).copied().unwrap_or(0);
+            let route = pool.settings.route.word();
+            telemetry::metrics().in_doubt.set(doubts as f64, [route]);
+        }
+    }
 }

@@ -2,7 +2,8 @@
 
 use crate::exit::{Exit, Failure};
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, Table};
+use comfy_table::presets;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 use std::io::{self, IsTerminal, Write};
@@ -120,7 +121,7 @@ pub(crate) fn object(format: Format, row: Row) -> Result<(), Failure> {
 /// A table of plain columns: the same on a terminal and in a pipe.
 pub(crate) fn plain_table(columns: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|name| name.to_uppercase().replace('_', " ")));
     table
 }

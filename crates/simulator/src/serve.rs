@@ -28,16 +28,9 @@ use crate::world::World;
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// The connection ends without an answer, or without the rest of one.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("broke off on purpose")]
 pub(crate) struct Hangup;
-
-impl std::fmt::Display for Hangup {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("broke off on purpose")
-    }
-}
-
-impl std::error::Error for Hangup {}
 
 /// What a handler gets.
 pub(crate) struct Exchange {

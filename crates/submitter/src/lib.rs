@@ -10,12 +10,14 @@
 
 mod accounts;
 mod attempt;
+mod greet;
 mod render;
 mod send;
 mod submit;
 
 use accounts::Accounts;
 use assets::Assets;
+use limiter::Limiter;
 
 use provider::{CallbackSettings, Callbacks, Client};
 use seedance::SlotClass;
@@ -62,6 +64,8 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
             settings: settings.clone(),
             use_within: limits.use_within,
         });
+        let limiter = Limiter::new(pool.store.clone(), &pool.settings, &limits);
+        tokio::spawn(greet::greet(Arc::clone(&shared), limiter, pool.settings.clone()));
         for class in SlotClass::ALL {
             crews.push(Crew::new(pool, SubmitStep::new(Arc::clone(&shared), class), crew));
         }

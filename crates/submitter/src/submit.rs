@@ -82,7 +82,7 @@ impl Step for SubmitStep {
         }
         fault::point(fault::SUBMIT_BEFORE_BEGIN).await;
         match self.begin(record, turn).await {
-            Ok(granted) => self.send(granted).await,
+            Ok(granted) => self.send(granted, record.spec.request.model.word()).await,
             Err(outcome) => outcome,
         }
     }
@@ -183,7 +183,7 @@ impl SubmitStep {
     }
 
     /// Sends what Begin allowed, at its instant, and reports what the answer proves.
-    async fn send(&self, granted: Granted) -> Outcome {
+    async fn send(&self, granted: Granted, model: &'static str) -> Outcome {
         let Granted { attempt, body, asked, answered, usable_in, missed_by, deadline } = granted;
         let answer = if hex(&body) != attempt.body_sha256 {
             not_sent("the rendered body is not the one the intent names")
@@ -199,7 +199,6 @@ impl SubmitStep {
                 Err(stale) => not_sent(&stale.to_string()),
             }
         };
-        let model = attempt.facts.model_id.as_str();
         let route = attempt.facts.route.word();
         telemetry::metrics().submit_attempts.add(1, [metric_word(&answer), route, model]);
         let in_row = match &answer {

@@ -156,7 +156,6 @@ const ASSET: Label = closed("asset", &["video", "last_frame", "payload", "manife
 const LOST: Label = closed("reason", &["link_dead", "record_gone", "tries_spent", "too_large"]);
 const ROLE: Label =
     closed("role", &["submitter", "poller", "downloader", "notifier", "gateway", "cli", "settler"]);
-const COMMAND: Label = internal("command");
 const CHECK: Label = internal("check");
 const VERSION: Label = internal("version");
 const SCHEMA_READ: Label = internal("schema_read");
@@ -234,10 +233,6 @@ catalogue! {
         name: "seedfleet_in_doubt", unit: "jobs", labels: [ROUTE],
         help: "Jobs whose create call ended unclear and is not settled.",
     }
-    in_doubt_oldest: Gauge<1> {
-        name: "seedfleet_in_doubt_oldest_seconds", unit: "seconds", labels: [ROUTE],
-        help: "Age of the oldest of them.",
-    }
     doubts_settled: Counter<1> {
         name: "seedfleet_doubts_settled_total", unit: "jobs", labels: [SETTLED],
         help: "Doubts that ended, by how.",
@@ -292,11 +287,6 @@ catalogue! {
     fenced_writes: Counter<1> {
         name: "seedfleet_fenced_writes_total", unit: "writes", labels: [ROLE],
         help: "Commits refused because the writer came too late.",
-    }
-    redis_command_duration: Histogram<1> {
-        name: "seedfleet_redis_command_duration_seconds", unit: "seconds", labels: [COMMAND],
-        buckets: CALL,
-        help: "Round trips to Redis, by script or command.",
     }
     redis_safe: Gauge<1> {
         name: "seedfleet_redis_safe", unit: "1", labels: [CHECK],

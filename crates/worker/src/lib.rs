@@ -31,6 +31,7 @@ mod admin;
 pub mod fault;
 mod fleet;
 mod health;
+mod news;
 mod policy;
 mod runtime;
 mod safety;

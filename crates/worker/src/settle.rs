@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use job::{Event, Verdict};
+use job::Event;
+use store::Reported;
 use store::engine::{Engine, Picked, Settled};
-use store::{Claim, Reported};
 use tracing::Instrument;
 
 use crate::fault;
+use crate::news::{self, Heard};
 use crate::step::{Outcome, Step, Turn};
 
 /// Pause of a ticket whose event was refused for a reason that only a person can mend: long enough not
@@ -57,19 +58,20 @@ pub(crate) async fn settle(engine: &Engine, picked: Picked, outcome: Result<Outc
         }
     };
     fault::point(fault::WORKER_BEFORE_COMMIT).await;
+    let heard = Heard::of(&event);
     let settled = engine.commit(claim, event).await;
-    if let Some(after) = tell(&picked, settled) {
+    if let Some(after) = tell(&picked, heard, settled) {
         engine.hand_back(claim, after).await;
     }
     fault::point(fault::WORKER_COMMITTED).await;
 }
 
 /// Logs what a person may want to know; a pause if the ticket must still be handed back.
-fn tell(picked: &Picked, settled: Settled) -> Option<Duration> {
+fn tell(picked: &Picked, heard: Heard, settled: Settled) -> Option<Duration> {
     let claim = picked.claim();
     match settled {
-        Settled::Reported(Reported::Written { verdict, .. }) => {
-            count(claim, &verdict);
+        Settled::Reported(Reported::Written { stored, verdict }) => {
+            news::tell(claim, heard, &picked.held().stored, &stored, &verdict);
             None
         }
         Settled::Reported(Reported::Ignored { why, .. }) => {
@@ -98,13 +100,5 @@ fn tell(picked: &Picked, settled: Settled) -> Option<Duration> {
         }
         // Told by the engine, where the reason is known.
         Settled::Abandoned => None,
-    }
-}
-
-/// Counts a change of state; a check that changed nothing leaves no note and is no transition.
-fn count(claim: &Claim, verdict: &Verdict) {
-    if let Verdict::Write { note: Some(note), .. } = verdict {
-        let by = claim.queue.step().word();
-        telemetry::metrics().transitions.add(1, [note.from.as_str(), note.to.as_str(), by]);
     }
 }
