@@ -1,6 +1,10 @@
 //! The fleet from outside, and the house rules.
 #![forbid(unsafe_code)]
 
+mod backlog;
+mod bucket_s3;
+mod kills;
+mod matrix;
 mod street;
-mod config;
 mod tidy;
+mod waiting;

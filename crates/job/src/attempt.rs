@@ -98,6 +98,17 @@ pub enum AttemptOutcome {
     },
 }
 
+impl AttemptOutcome {
+    /// Proof, and not only evidence or a decision, that no task came of it.
+    #[must_use]
+    pub const fn bought_nothing(&self) -> bool {
+        match self {
+            Self::NotSent { .. } | Self::Refused { .. } => true,
+            Self::Accepted { .. } | Self::Absent | Self::Abandoned { .. } => false,
+        }
+    }
+}
+
 /// A closed attempt, kept for people and for the match of late evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {

@@ -9,6 +9,8 @@ use seedance::Class;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+#[cfg(test)]
+pub(crate) use samples::open_attempt;
 pub(crate) use samples::{events, instants, policy, records};
 
 /// Every class, in the order of the error table.

@@ -100,7 +100,7 @@ pub struct Note {
 pub enum Contradiction {
     /// A report about an attempt that this job never began, and no attempt is known whose frozen
     /// facts could carry the task.
-    #[error("{job} in {state:?} never began {attempt}")]
+    #[error("{job} in {state:?} never began {attempt}, of which came {task}")]
     UnknownAttempt {
         /// Which job.
         job: JobId,
@@ -108,6 +108,8 @@ pub enum Contradiction {
         state: StateWord,
         /// The attempt.
         attempt: AttemptId,
+        /// What came of it, perhaps paid: the only trace there is.
+        task: TaskId,
     },
     /// A report about a task the job does not own.
     #[error("{job} in {state:?} does not own {task}")]

@@ -215,7 +215,11 @@ impl Life {
 
     pub(crate) fn close(&mut self, open: OpenAttempt, outcome: AttemptOutcome, now: Timestamp) {
         if self.attempts.len() >= ATTEMPTS_KEPT {
-            self.attempts.remove(0);
+            // First those that provably bought nothing: of the others a task may still turn up, and
+            // without its attempt nobody could take it in.
+            let harmless = |a: &Attempt| a.outcome.bought_nothing();
+            let oldest = self.attempts.iter().position(harmless).unwrap_or(0);
+            self.attempts.remove(oldest);
         }
         self.attempts.push(Attempt { open, closed_at: now, outcome });
     }

@@ -34,6 +34,9 @@ pub enum Match {
     One(TaskId),
     /// More than one fits: a person decides.
     Several(Vec<TaskId>),
+    /// None fits, but these were made at the right time and do not show their mark: they cannot be
+    /// told apart from the attempt's, so the scan proves nothing.
+    Blurred(Vec<TaskId>),
 }
 
 /// From this instant on a scan that sees nothing counts as evidence of absence.
@@ -56,9 +59,15 @@ pub fn created_after(attempt: &OpenAttempt) -> Timestamp {
     attempt.begun_at - CLOCK_SKEW_MAX
 }
 
-/// Whether the task can be the attempt's.
+/// Whether the task is the attempt's, as far as a list can tell.
 #[must_use]
 pub fn fits(attempt: &OpenAttempt, seen: &Sighting, policy: &Policy) -> bool {
+    seen.nonce_s == Some(attempt.nonce_s) && could_be(attempt, seen, policy)
+}
+
+/// Whether the task can be the attempt's, whatever its mark.
+#[must_use]
+pub fn could_be(attempt: &OpenAttempt, seen: &Sighting, policy: &Policy) -> bool {
     let identifier_agrees = match (&attempt.safety_identifier, &seen.safety_identifier) {
         (Some(sent), Some(echoed)) => sent == echoed,
         // Not sent, or not echoed: says nothing either way.
@@ -68,10 +77,7 @@ pub fn fits(attempt: &OpenAttempt, seen: &Sighting, policy: &Policy) -> bool {
         made + STAMP_STEP >= created_after(attempt)
             && made <= created_before(attempt, policy) + CLOCK_SKEW_MAX
     });
-    seen.model_id == attempt.facts.model_id
-        && seen.nonce_s == Some(attempt.nonce_s)
-        && identifier_agrees
-        && in_window
+    seen.model_id == attempt.facts.model_id && identifier_agrees && in_window
 }
 
 /// Looks for the attempt's task among `seen`; `owned_by_other` says which belong to another job or
@@ -91,7 +97,18 @@ pub fn find(
     fitting.sort();
     fitting.dedup();
     match fitting.len() {
-        0 => Match::Nothing,
+        0 => {
+            let unmarked = |s: &&Sighting| s.nonce_s.is_none() && could_be(attempt, s, policy);
+            let mut blurred: Vec<TaskId> = seen
+                .iter()
+                .filter(unmarked)
+                .filter(|s| !owned_by_other(&s.id))
+                .map(|s| s.id.clone())
+                .collect();
+            blurred.sort();
+            blurred.dedup();
+            if blurred.is_empty() { Match::Nothing } else { Match::Blurred(blurred) }
+        }
         1 => Match::One(fitting.remove(0)),
         _ => Match::Several(fitting),
     }

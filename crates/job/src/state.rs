@@ -94,6 +94,10 @@ pub enum State {
         checks: u32,
         /// Troubled reads in a row.
         troubles: u32,
+        /// Odd answers since the last ordinary one: 404, or a success without a link. Counted apart,
+        /// so that a route that stumbles does not turn the first odd answer into an end.
+        #[serde(default)]
+        odd: u32,
         /// Our wall-clock limit.
         give_up_at: Timestamp,
     },

@@ -44,6 +44,10 @@ impl Context {
                 site: site.clone(),
             })
         };
+        // One whose loop broke would answer nobody, for ever.
+        if scanners.get(site).is_some_and(Scanner::is_ended) {
+            scanners.remove(site);
+        }
         scanners.entry(site.clone()).or_insert_with(start).clone()
     }
 

@@ -2,13 +2,16 @@
 
 use crate::context::{Context, trouble};
 use crate::report::report;
-use job::{Event, State, TaskRef};
+use job::{Event, State, TaskRef, TaskReport};
 use provider::{Deleted, Retrieved, Site};
 use seedance::{Call, TaskStatus};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::{Held, Queue};
 use worker::{Outcome, Step, Turn, fault};
+
+/// How long a read that said `queued` allows a DELETE: far less than a generation takes.
+const QUEUED_IS_NEWS: Duration = Duration::from_secs(2);
 
 /// Watches the tasks of one pool.
 pub(crate) struct PollStep {
@@ -57,9 +60,24 @@ impl PollStep {
     /// ever deleted: on a finished one DELETE destroys the record of what was paid for.
     async fn withdraw(&self, site: &Site, task: &TaskRef, held: &Held) -> Event {
         let id = task.id.clone();
-        let Some(permit) = self.context.limiter.permit(&site.account, Call::Delete).await else {
-            let missing = crate::context::not_configured(&site.account);
-            return Event::PollTroubled { task: id, trouble: trouble(&missing, held.stored.now) };
+        let read_at = Instant::now();
+        let permit = self.context.limiter.permit(&site.account, Call::Delete);
+        let permit = match tokio::time::timeout(QUEUED_IS_NEWS, permit).await {
+            Ok(Some(permit)) if read_at.elapsed() <= QUEUED_IS_NEWS => permit,
+            Ok(None) => {
+                let missing = crate::context::not_configured(&site.account);
+                let trouble = trouble(&missing, held.stored.now);
+                return Event::PollTroubled { task: id, trouble };
+            }
+            // Redis was away, or this process stood still: by now the task may have succeeded. The
+            // wish stays, the next turn reads again.
+            Ok(Some(_)) | Err(_) => {
+                let word = TaskStatus::Queued.word().to_owned();
+                return Event::TaskSeen {
+                    task: id,
+                    report: TaskReport::InProgress { word, unknown: false },
+                };
+            }
         };
         match self.context.client.delete(permit, site, &task.id).await {
             Deleted::Cancelled => Event::CancelDone { task: id },

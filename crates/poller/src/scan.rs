@@ -68,8 +68,14 @@ impl Scanner {
         Self { asks }
     }
 
+    /// Its loop is gone: ask another.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.asks.is_closed()
+    }
+
     /// A scan that begins after this call and reaches back at least to `reach_back_to`. `None` when
-    /// the process is stopping.
+    /// the scanner has ended.
     pub async fn scan(&self, reach_back_to: Timestamp) -> Option<Arc<Scan>> {
         let (answer, waiting) = oneshot::channel();
         self.asks.send(Ask { reach_back_to, answer }).await.ok()?;

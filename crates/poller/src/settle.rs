@@ -36,6 +36,7 @@ impl Step for SettleStep {
         };
         let site = Site::for_reads(&attempt.facts);
         if let Some(hint) = &held.stored.hint
+            && self.is_free(hint, turn).await
             && self.confirms(&site, attempt, hint, turn).await
         {
             return found(attempt, hint.clone(), FoundVia::Callback).await;
@@ -45,10 +46,10 @@ impl Step for SettleStep {
         let scan = tokio::select! {
             scan = scanner.scan(reach_back_to) => scan,
             // A stopping process does not wait for its turn at the list.
-            () = turn.drain() => None,
+            () = turn.drain() => return Outcome::hand_back(Duration::ZERO, "stopping"),
         };
         let Some(scan) = scan else {
-            return Outcome::hand_back(Duration::ZERO, "stopping");
+            return Outcome::hand_back(STORE_PAUSE, "the scanner ended; a new one begins");
         };
         match &*scan {
             Scan::Torn { why } => {
@@ -61,6 +62,16 @@ impl Step for SettleStep {
 }
 
 impl SettleStep {
+    /// A task that another job has taken in is not adopted, whatever a callback says: the commit
+    /// would be refused at every turn, and the list never be asked.
+    async fn is_free(&self, hint: &TaskId, turn: &Turn) -> bool {
+        match self.context.store.owners(std::slice::from_ref(hint)).await {
+            Ok(owners) => owners.iter().flatten().all(|owner| *owner == turn.claim().id),
+            // The commit checks again.
+            Err(_) => true,
+        }
+    }
+
     /// The body of a callback is only a hint: the task is the attempt's if an authenticated read
     /// shows the attempt's own mark.
     async fn confirms(
@@ -97,7 +108,8 @@ impl SettleStep {
         let policy = turn.policy();
         let fitting: Vec<TaskId> = seen
             .iter()
-            .filter(|s| settle::fits(attempt, s, policy))
+            .filter(|s| s.nonce_s.is_none() || settle::fits(attempt, s, policy))
+            .filter(|s| settle::could_be(attempt, s, policy))
             .map(|s| s.id.clone())
             .collect();
         // Usually nobody, sometimes one; the nonce is unique among the account's open attempts.
@@ -115,6 +127,13 @@ impl SettleStep {
         match settle::find(attempt, seen, policy, &owned_by_other) {
             Match::One(task) => found(attempt, task, FoundVia::List).await,
             Match::Several(tasks) => looked(attempt, Look::Several { tasks }),
+            Match::Blurred(tasks) => {
+                tracing::warn!(
+                    tasks = tasks.len(),
+                    "tasks in the list show no mark: it proves nothing"
+                );
+                looked(attempt, Look::Inconclusive)
+            }
             Match::Nothing => looked(attempt, Look::Nothing { scan_began_at }),
         }
     }

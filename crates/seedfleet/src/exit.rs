@@ -75,10 +75,17 @@ impl Failure {
         self
     }
 
+    /// Adds what to do, unless that is said already.
+    #[must_use]
+    pub(crate) fn or_hint(self, hint: impl Into<String>) -> Self {
+        if self.hint.is_some() { self } else { self.hint(hint) }
+    }
+
     /// Tells it on standard error.
     pub(crate) fn tell(&self) {
         let stderr = io::stderr();
-        let bold = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        let bold =
+            stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
         let error = if bold { "\u{1b}[1;31merror\u{1b}[0m" } else { "error" };
         let mut text = format!("{error}: {}\n", self.what);
         if !self.causes.is_empty() {
@@ -134,10 +141,12 @@ impl From<store::ReportError> for Failure {
 impl From<settings::SettingsErrors> for Failure {
     fn from(errors: settings::SettingsErrors) -> Self {
         let n = errors.faults().len();
-        let what = if n == 1 { "the configuration has a fault" } else { "the configuration has faults" };
-        let failure = errors.faults().iter().fold(Self::new(Exit::Findings, what), |failure, fault| {
-            failure.because(fault)
-        });
+        let what =
+            if n == 1 { "the configuration has a fault" } else { "the configuration has faults" };
+        let failure = errors
+            .faults()
+            .iter()
+            .fold(Self::new(Exit::Findings, what), |failure, fault| failure.because(fault));
         failure.hint("`seedfleet config check` looks at it alone")
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::exit::{Exit, Failure};
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table};
 use comfy_table::presets;
+use comfy_table::{ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 use std::io::{self, IsTerminal, Write};
@@ -105,8 +105,9 @@ pub(crate) fn object(format: Format, row: Row) -> Result<(), Failure> {
         Format::Table => {
             let width = row.keys().map(String::len).max().unwrap_or(0);
             let lines = row.iter().filter(|(_, value)| !value.is_null());
-            let text: String =
-                lines.map(|(key, value)| format!("{key:<width$}  {}\n", cell(Some(value)))).collect();
+            let text: String = lines
+                .map(|(key, value)| format!("{key:<width$}  {}\n", cell(Some(value))))
+                .collect();
             say(&text)
         }
         Format::Json => say(&format!("{:#}\n", Value::Object(row))),
@@ -129,7 +130,10 @@ pub(crate) fn plain_table(columns: &[&str]) -> Table {
 /// The table without the blanks at line ends.
 pub(crate) fn trimmed(table: &Table) -> String {
     let text = table.to_string();
-    text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end()).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn cell(value: Option<&Value>) -> String {
@@ -138,7 +142,11 @@ fn cell(value: Option<&Value>) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
-    // Callers' texts must not steer a terminal.
+    plain(&text)
+}
+
+/// Callers' texts must not steer a terminal.
+pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

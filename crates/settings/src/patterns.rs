@@ -106,9 +106,4 @@ pub(crate) const PATTERNS: &[Pattern] = &[
         meaning: "Which of the tenant's jobs wait for a person, in place of `review.require`.",
         allowed: "off, marked, any_image_or_video or always.",
     },
-    Pattern {
-        key: "tenants.<tenant>.queued_max",
-        meaning: "Jobs of the tenant that may wait at once; more are refused. Unset: no cap.",
-        allowed: "count, 0 to 100000000; 0 is no cap.",
-    },
 ];

@@ -5,7 +5,7 @@ use limiter::{Settings as Limits, pace};
 use seedance::{Request, Route, SlotClass, TASKS_PATH};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use store::{BeginGuard, Pace};
+use store::{BeginGuard, Pace, Room};
 
 /// The provider counts creates by the minute.
 const CREATE_WINDOW: Duration = Duration::from_secs(60);
@@ -49,6 +49,17 @@ impl Accounts {
     /// The pool's route.
     pub(crate) const fn route(&self) -> Route {
         self.route
+    }
+
+    /// What the accounts together can take of each class.
+    pub(crate) fn rooms(&self) -> BTreeMap<SlotClass, Room> {
+        let mut rooms: BTreeMap<SlotClass, Room> = BTreeMap::new();
+        for ((account, class), line) in &self.lines {
+            let room = rooms.entry(*class).or_default();
+            room.capacity = room.capacity.saturating_add(line.slot_limit);
+            room.accounts.push(account.clone());
+        }
+        rooms
     }
 
     /// The accounts in the order in which to try them, another first for each `turn`, so that load

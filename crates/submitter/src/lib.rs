@@ -11,6 +11,7 @@
 mod accounts;
 mod attempt;
 mod greet;
+mod proof;
 mod render;
 mod send;
 mod submit;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub(crate) lookahead: u32,
     pub(crate) nonce_base_s: u32,
     pub(crate) nonce_spread_s: u32,
+    #[serde(with = "humantime_serde")]
+    pub(crate) shutdown_grace: Duration,
 }
 
 /// Works the submit queues of every pool until a signal comes.
@@ -45,6 +48,7 @@ pub struct Settings {
 /// In words, with the configuration key where one is at fault.
 pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     let settings: Settings = fleet.section("submit")?;
+    let fleet = fleet.with_grace(settings.shutdown_grace);
     let crew: CrewSettings = fleet.section("submit")?;
     let limits: limiter::Settings = fleet.section("limits")?;
     let provider: provider::Settings = fleet.section("provider")?;
@@ -52,22 +56,27 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     let assets = Assets::open(&fleet.section::<assets::Settings>("store")?)?;
     let mut crews = Vec::new();
     for pool in fleet.pools() {
+        let accounts = Accounts::new(&pool.settings, &limits, settings.lookahead);
+        // Late binding: no ticket is taken out of its lane before there is room for its task.
+        let mut pool = pool.clone();
+        pool.store = pool.store.with_rooms(accounts.rooms());
         let client = Client::open(&pool.name, &pool.settings, &provider)?;
         let callbacks = Callbacks::open(&callbacks, [&pool.settings])?;
+        let limiter = Limiter::new(pool.store.clone(), &pool.settings, &limits);
         let shared = Arc::new(Shared {
             store: pool.store.clone(),
             policy: Arc::clone(&pool.policy),
-            accounts: Accounts::new(&pool.settings, &limits, settings.lookahead),
+            accounts,
             client,
+            limiter: limiter.clone(),
             callbacks,
             assets: assets.clone(),
             settings: settings.clone(),
             use_within: limits.use_within,
         });
-        let limiter = Limiter::new(pool.store.clone(), &pool.settings, &limits);
         tokio::spawn(greet::greet(Arc::clone(&shared), limiter, pool.settings.clone()));
         for class in SlotClass::ALL {
-            crews.push(Crew::new(pool, SubmitStep::new(Arc::clone(&shared), class), crew));
+            crews.push(Crew::new(&pool, SubmitStep::new(Arc::clone(&shared), class), crew));
         }
     }
     fleet.work(crews).await?;

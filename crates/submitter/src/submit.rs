@@ -3,11 +3,12 @@
 use crate::Settings;
 use crate::accounts::Accounts;
 use crate::attempt::{Blank, hex};
+use crate::proof::late_proof;
 use crate::{render, send};
 use assets::Assets;
 use bytes::Bytes;
 use job::{Event, OpenAttempt, Policy, Record, State, Timestamp};
-use limiter::Permit;
+use limiter::{Limiter, Permit};
 use provider::{Callbacks, Client, CreateAnswer};
 use seedance::{Call, Class, Day, Envelope, PriceTable, Route, SlotClass};
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) policy: Arc<Policy>,
     pub(crate) accounts: Accounts,
     pub(crate) client: Client,
+    /// For reads; creates get their instants inside Begin.
+    pub(crate) limiter: Limiter,
     pub(crate) callbacks: Option<Callbacks>,
     pub(crate) assets: Assets,
     pub(crate) settings: Settings,
@@ -79,6 +82,11 @@ impl Step for SubmitStep {
         }
         if record.spec.useful_until.is_some_and(|until| until <= held.stored.now) {
             return Outcome::Report(Event::UsefulnessPassed);
+        }
+        if let Some(hint) = &held.stored.hint
+            && let Some(instead) = late_proof(&self.shared, record, hint).await
+        {
+            return instead;
         }
         fault::point(fault::SUBMIT_BEFORE_BEGIN).await;
         match self.begin(record, turn).await {

@@ -17,8 +17,7 @@ fn every_key_of_the_door_can_be_said() {
         .set("review.require", "any_image_or_video")
         .set("tenants.acme.review", "off")
         .set("tenants.acme.pool", "main")
-        .set("tenants.acme.queued_max", "10")
-        .set("tenants.quiet.queued_max", "20")
+        .set("tenants.quiet.pool", "main")
         .set("redis.intake_stop_ratio", "0.5")
         .load()
         .expect("loads");
@@ -26,7 +25,7 @@ fn every_key_of_the_door_can_be_said() {
     assert_eq!(settings.review_of("acme"), Review::Off);
     assert_eq!(settings.review_of("quiet"), Review::AnyImageOrVideo);
     assert_eq!(settings.review_of("unnamed"), Review::AnyImageOrVideo);
-    assert_eq!((settings.pool_of("acme"), settings.pool_of("quiet")), (Some("main"), None));
+    assert_eq!((settings.pool_of("acme"), settings.pool_of("quiet")), (Some("main"), Some("main")));
     assert!((settings.intake_stop_ratio - 0.5).abs() < f64::EPSILON);
     for word in ["off", "marked", "any_image_or_video", "always"] {
         let loaded = Sources::default().set("review.require", word).load().expect("loads");

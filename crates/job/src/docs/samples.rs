@@ -214,6 +214,7 @@ pub(crate) fn records() -> Vec<Record> {
             seen: "queued".into(),
             checks: 1,
             troubles,
+            odd: troubles,
             give_up_at: BIRTH + s(48 * 3600),
         });
     }

@@ -32,6 +32,11 @@ pub(super) fn troubled(mut draft: Draft<'_>, id: &TaskId, reason: &str) -> Verdi
     }
     let policy = &draft.policy.download;
     let pause = retry::backoff(policy.retry_first, policy.retry_max, *tries);
+    // An outage of the bucket or of the host, however long, must not use up a link that lives on:
+    // the second half of the tries is spread over what is left of its life.
+    let left = policy.tries_max.saturating_sub(*tries).max(1);
+    let rare = links.die_at.since(draft.now) / left;
+    let pause = if *tries >= policy.tries_max / 2 { pause.max(rare) } else { pause };
     let due = draft.now + pause;
     // Never sleep past the link's death: that visit asks for a fresh one.
     let due = if links.die_at > draft.now { due.min(links.die_at) } else { due };

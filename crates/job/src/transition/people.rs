@@ -6,7 +6,7 @@ use crate::attempt::AttemptOutcome;
 use crate::event::{By, DoubtCause};
 use crate::record::CancelAsk;
 use crate::state::{End, Filing, State, Step};
-use crate::{TaskId, Ticket, Verdict, retry};
+use crate::{TaskId, Ticket, Verdict, retry, settle};
 
 pub(super) fn approved(draft: Draft<'_>, by: &By) -> Verdict {
     let State::Held { .. } = draft.state() else {
@@ -104,6 +104,11 @@ pub(super) fn gave_up(mut draft: Draft<'_>, by: &By, reason: &str) -> Verdict {
     let (State::Parked { attempt, .. } | State::InDoubt { attempt, .. }) = draft.state() else {
         return ignore("not in doubt");
     };
+    // Closing the attempt frees its mark and its slot. Until the horizon its task may still appear,
+    // and another job in doubt that drew the mark again would take it for its own.
+    if draft.now < settle::quiet_horizon(attempt, draft.policy) {
+        return ignore("a task of it may still appear: not before the quiet horizon");
+    }
     let outcome =
         AttemptOutcome::Abandoned { by: by.as_str().to_owned(), reason: reason.to_owned() };
     let now = draft.now;

@@ -9,6 +9,9 @@ use crate::{Alarm, AttemptId, Contradiction, Effect, TaskId, Ticket, Timestamp, 
 use seedance::Class;
 use std::time::Duration;
 
+/// Longest stop an answer can ask for: a monthly quota. After it one probe asks again.
+const STOP_MAX: Duration = Duration::from_secs(32 * 86_400);
+
 /// Committed before the request leaves the process. From here on a crash is doubt: the lease that
 /// stays behind brings somebody to say so.
 pub(super) fn began(mut draft: Draft<'_>, attempt: &OpenAttempt) -> Verdict {
@@ -84,7 +87,12 @@ pub(super) fn not_sent(
         };
         return draft.finish(End::Failed { cause }, None, None, "could not be sent, unpaid");
     }
-    let pause = retry::backoff(policy.retry_first, policy.retry_max, tries.saturating_sub(1));
+    // Waiting costs no try, so it must grow by itself: a gate that always closes, say because the
+    // body takes longer to upload than the deadline allows, is tried ever more rarely.
+    let unsent = |a: &&crate::Attempt| matches!(a.outcome, AttemptOutcome::NotSent { .. });
+    let in_row = draft.life.attempts.iter().rev().take_while(unsent).count();
+    let turn = u32::try_from(in_row).unwrap_or(u32::MAX).saturating_sub(1);
+    let pause = retry::backoff(policy.retry_first, policy.retry_max, turn);
     let due = draft.now + pause;
     let draft = if unreachable {
         let until =
@@ -124,7 +132,7 @@ pub(super) fn refused(mut draft: Draft<'_>, id: &AttemptId, refusal: &Refusal) -
         }
         AfterRefusal::StopAccount(kind) => {
             let pause = retry::stop_pause(kind, refusal.stops_in_row, submit);
-            let asked = refusal.not_before.unwrap_or(draft.now);
+            let asked = refusal.not_before.unwrap_or(draft.now).min(draft.now + STOP_MAX);
             let until = (draft.now + pause).max(asked);
             let stopped = stop(
                 draft,
@@ -231,6 +239,7 @@ pub(super) fn accepted(
             job: draft.job.id.clone(),
             state: draft.state().word(),
             attempt: id.clone(),
+            task: task.clone(),
         });
     };
     let takes = match draft.state() {
@@ -292,6 +301,7 @@ fn generate(
         facts: bought_by.facts,
     };
     let give_up_at = now + draft.policy.poll.deadline;
-    let state = State::Generating { task, seen: String::new(), checks: 0, troubles: 0, give_up_at };
+    let seen = String::new();
+    let state = State::Generating { task, seen, checks: 0, troubles: 0, odd: 0, give_up_at };
     draft.with(Effect::ClearStop { account }).go(state, Ticket::Due(Step::Poll, due), what)
 }

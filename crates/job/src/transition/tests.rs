@@ -247,3 +247,174 @@ fn success_without_a_link_is_seen_asked_again_and_never_called_stored() {
     assert!(matches!(job.life.state, State::Finished { filing: Filing::Pending, .. }));
     assert_eq!(job.life.state.step(), Some(Step::Download));
 }
+
+fn running(troubles: u32) -> Record {
+    let is_so =
+        |r: &Record| matches!(r.life.state, State::Generating { troubles: t, .. } if t == troubles);
+    let mut job = records().into_iter().find(is_so).unwrap();
+    if let State::Generating { odd, .. } = &mut job.life.state {
+        *odd = 0;
+    }
+    job
+}
+
+/// A route that stumbles says nothing about a task: the first odd answer after it is the first.
+#[test]
+fn one_odd_answer_after_troubled_reads_ends_nothing() {
+    let policy = &policies()[0];
+    let job = running(4);
+    let task = job.life.state.task().unwrap().id.clone();
+    let report = crate::TaskReport::SucceededWithoutVideo { payload: "{}".into() };
+    let odd =
+        [Event::TaskMissing { task: task.clone() }, Event::TaskSeen { task: task.clone(), report }];
+    for event in odd {
+        let verdict = transition(&job, &event, instants()[0], policy).unwrap();
+        assert_eq!(applied(&job, &verdict).life.state.word(), StateWord::Running, "{event:?}");
+    }
+    // Nor does one "not found" give up a task that is watched for a late success.
+    let overdue =
+        records().into_iter().find(|r| r.life.state.word() == StateWord::Overdue).unwrap();
+    let missing = Event::TaskMissing { task };
+    let verdict = transition(&overdue, &missing, instants()[1], policy).unwrap();
+    assert_eq!(applied(&overdue, &verdict).life.state.word(), StateWord::Overdue);
+}
+
+/// A key that was taken away, for ever: the job and its slot still come to an end.
+#[test]
+fn a_task_that_can_never_be_read_ends_by_the_clock() {
+    let policy = &policies()[0];
+    let mut job = running(0);
+    let task = job.life.state.task().unwrap().id.clone();
+    let (mut now, mut reads, mut freed) = (instants()[0], 0_u32, false);
+    while !job.life.state.word().is_finished() {
+        let trouble =
+            crate::Trouble { class: seedance::Class::Auth, code: "x".into(), not_before: None };
+        let event = Event::PollTroubled { task: task.clone(), trouble };
+        let verdict = transition(&job, &event, now, policy).unwrap();
+        let Verdict::Write { ticket, .. } = &verdict else { panic!("ignored") };
+        if let Ticket::Due(_, at) = ticket {
+            now = *at;
+        }
+        job = applied(&job, &verdict);
+        freed |= job.life.state.word() == StateWord::Overdue && job.life.state.slot().is_none();
+        reads += 1;
+        assert!(reads < 20_000, "still {:?}", job.life.state.word());
+    }
+    assert_eq!(job.life.state.word(), StateWord::TimedOut);
+    assert!(freed, "the slot is free once the provider has given up on the task");
+}
+
+/// `Retry-After` may be a day and a quota's reset a month away; a link lives for a day.
+#[test]
+fn no_wish_of_the_provider_puts_a_read_off_past_the_links_death() {
+    let policy = &policies()[0];
+    let (job, now) = (running(0), instants()[0]);
+    let task = job.life.state.task().unwrap().id.clone();
+    let not_before = Some(now + std::time::Duration::from_secs(30 * 86_400));
+    let trouble = crate::Trouble { class: seedance::Class::Pause, code: "x".into(), not_before };
+    let verdict = transition(&job, &Event::PollTroubled { task, trouble }, now, policy).unwrap();
+    let Verdict::Write { ticket: Ticket::Due(_, at), .. } = verdict else { panic!("no ticket") };
+    assert!(at <= now + policy.poll.overdue_look, "{at:?}");
+}
+
+/// Twenty tries used to be over in an hour; an outage of the bucket may last longer, the link does.
+#[test]
+fn a_link_that_lives_is_not_given_up() {
+    let policy = &policies()[0];
+    let word = StateWord::Downloading;
+    let mut job = records().into_iter().find(|r| r.life.state.word() == word).unwrap();
+    let State::Downloading { task, links, .. } = job.life.state.clone() else { panic!() };
+    let mut now = instants()[0];
+    loop {
+        let State::Downloading { tries, .. } = job.life.state else { panic!("left downloading") };
+        if tries >= policy.download.tries_max {
+            break;
+        }
+        assert!(now < links.die_at, "try {tries} came after the link's death");
+        let event = Event::DownloadTroubled { task: task.id.clone(), reason: "bucket".into() };
+        let verdict = transition(&job, &event, now, policy).unwrap();
+        let Verdict::Write { ticket: Ticket::Due(_, at), .. } = &verdict else { panic!() };
+        now = *at;
+        job = applied(&job, &verdict);
+    }
+    assert!(now >= links.die_at, "the last try is spent when the link dies, not before");
+}
+
+/// Rate refusals cost nothing, so a job may close any number of attempts; the one of which a task
+/// may still turn up must not be forgotten over them.
+#[test]
+fn an_attempt_that_may_have_bought_outlives_refused_ones() {
+    let mut life = records().remove(2).life;
+    let mut open = crate::docs::open_attempt('A');
+    let suspect = open.id.clone();
+    life.close(open.clone(), crate::AttemptOutcome::Absent, instants()[0]);
+    open.id = crate::AttemptId::parse("att_01ARZ3NDEKTSV4RRFFQ69G5FAB").unwrap();
+    for _ in 0..40 {
+        let outcome = crate::AttemptOutcome::Refused { code: "RateLimitExceeded".into() };
+        life.close(open.clone(), outcome, instants()[0]);
+    }
+    assert!(life.attempt(&suspect).is_some());
+    assert!(life.attempts.len() <= 12);
+}
+
+/// Until the horizon a task may appear under the mark that giving up would free.
+#[test]
+fn nothing_is_given_up_before_the_quiet_horizon() {
+    let policy = &policies()[0];
+    let job = records().into_iter().find(|r| r.life.state.word() == StateWord::InDoubt).unwrap();
+    let open = job.life.state.open_attempt().unwrap();
+    let horizon = crate::settle::quiet_horizon(open, policy);
+    let event = Event::GaveUp { by: crate::By::named("op"), reason: "old".into() };
+    let second = std::time::Duration::from_secs(1);
+    let early = transition(&job, &event, horizon - second, policy).unwrap();
+    assert!(matches!(early, Verdict::Ignore { .. }), "{early:?}");
+    assert!(matches!(transition(&job, &event, horizon, policy), Ok(Verdict::Write { .. })));
+}
+
+/// A provider that does not echo the mark shows nothing by which absence could be told.
+#[test]
+fn a_list_without_marks_proves_nothing() {
+    use crate::settle::{Match, Sighting, find};
+    let policy = &policies()[0];
+    let open = crate::docs::open_attempt('A');
+    let seen = |nonce_s, made| Sighting {
+        id: crate::TaskId::parse("cgt-9").unwrap(),
+        model_id: open.facts.model_id.clone(),
+        nonce_s,
+        created_at: Some(made),
+        safety_identifier: None,
+    };
+    let (now, hour) = (open.begun_at, std::time::Duration::from_secs(3_600));
+    let look = |s: Sighting, owned: bool| find(&open, &[s], policy, &|_| owned);
+    assert!(matches!(look(seen(None, now), false), Match::Blurred(_)));
+    assert_eq!(look(seen(None, now), true), Match::Nothing, "another job's");
+    assert_eq!(look(seen(None, now - hour), false), Match::Nothing, "too old");
+    assert_eq!(look(seen(Some(open.nonce_s - 1), now), false), Match::Nothing, "another mark");
+    assert!(matches!(look(seen(Some(open.nonce_s), now), false), Match::One(_)));
+}
+
+/// Waiting costs no try; it must at least grow, since every turn uploads the body and takes a slot.
+#[test]
+fn a_gate_that_always_closes_is_tried_ever_more_rarely() {
+    let policy = &policies()[0];
+    let mut job = records().into_iter().find(|r| r.life.state.word() == StateWord::Queued).unwrap();
+    let now = instants()[0];
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        let attempt = crate::docs::open_attempt('B');
+        let id = attempt.id.clone();
+        let begun = transition(&job, &Event::SubmitBegan { attempt }, now, policy).unwrap();
+        job = applied(&job, &begun);
+        let event = Event::AttemptNotSent {
+            attempt: id,
+            reason: "too slow".into(),
+            unreachable: false,
+            stops_in_row: 0,
+        };
+        let verdict = transition(&job, &event, now, policy).unwrap();
+        let Verdict::Write { ticket: Ticket::Due(_, at), .. } = &verdict else { panic!() };
+        pauses.push(at.since(now));
+        job = applied(&job, &verdict);
+    }
+    assert_eq!((pauses[0], pauses[7]), (policy.submit.retry_first, policy.submit.retry_max));
+}

@@ -78,24 +78,16 @@ fn in_progress(mut draft: Draft<'_>, task: &TaskRef, word: &str, unknown: bool) 
         return ignore("not generating");
     };
     if now >= *give_up_at {
-        let watch_until = task.known_at + draft.policy.settle.records_kept;
-        if now >= watch_until {
-            let owned = Some(task.clone());
-            return draft.finish(End::TimedOut, owned, None, "the provider's record has ended");
-        }
-        let slot_held = now < task.expires_at;
-        let due = draft.in_jittered(poll.overdue_look, *checks);
-        let state = State::Overdue { task: task.clone(), watch_until, slot_held };
-        return draft.go(state, Ticket::Due(Step::Poll, due), "past our limit, watched on");
+        return past_our_limit(draft, task);
     }
     let turn = checks.saturating_add(1);
     let due = draft.in_jittered(retry::cadence(poll.first, poll.steady, turn), turn);
     let news = seen != word;
     let too_late = draft.job.life.cancel.is_some() && word == "running";
-    if let State::Generating { seen, checks, troubles, .. } = &mut draft.life.state {
+    if let State::Generating { seen, checks, troubles, odd, .. } = &mut draft.life.state {
         *seen = word.chars().take(40).collect();
         *checks = turn;
-        *troubles = 0;
+        (*troubles, *odd) = (0, 0);
     }
     if too_late {
         draft.life.cancel = None;
@@ -107,6 +99,19 @@ fn in_progress(mut draft: Draft<'_>, task: &TaskRef, word: &str, unknown: bool) 
     };
     let draft = if unknown && news { draft.page(Alarm::UnknownStatus) } else { draft };
     draft.stay(Ticket::Due(Step::Poll, due), what.as_deref())
+}
+
+/// Our own wall-clock limit: watched on rarely, for as long as the provider keeps the record.
+fn past_our_limit(draft: Draft<'_>, task: &TaskRef) -> Verdict {
+    let watch_until = task.known_at + draft.policy.settle.records_kept;
+    if draft.now >= watch_until {
+        let owned = Some(task.clone());
+        return draft.finish(End::TimedOut, owned, None, "the provider's record has ended");
+    }
+    let slot_held = draft.now < task.expires_at;
+    let due = draft.in_jittered(draft.policy.poll.overdue_look, 1);
+    let state = State::Overdue { task: task.clone(), watch_until, slot_held };
+    draft.go(state, Ticket::Due(Step::Poll, due), "past our limit, watched on")
 }
 
 fn fetch(mut draft: Draft<'_>, task: &TaskRef, links: &Links, payload: &str) -> Verdict {
@@ -125,10 +130,10 @@ fn fetch(mut draft: Draft<'_>, task: &TaskRef, links: &Links, payload: &str) -> 
 
 /// M12: seen, never silent. A few more reads first: the link is paid for and may appear.
 fn without_video(mut draft: Draft<'_>, task: &TaskRef, payload: &str) -> Verdict {
-    let State::Generating { troubles, .. } = draft.state() else {
+    let State::Generating { odd, .. } = draft.state() else {
         return ignore("not generating");
     };
-    let odd = troubles.saturating_add(1);
+    let odd = odd.saturating_add(1);
     if odd >= ODD_READS_MAX {
         let end = End::OutputLost { reason: "success without a video link".to_owned() };
         let what = "succeeded without a video link";
@@ -139,8 +144,8 @@ fn without_video(mut draft: Draft<'_>, task: &TaskRef, payload: &str) -> Verdict
             what,
         );
     }
-    if let State::Generating { troubles, .. } = &mut draft.life.state {
-        *troubles = odd;
+    if let State::Generating { odd: kept, .. } = &mut draft.life.state {
+        *kept = odd;
     }
     let due = draft.in_jittered(draft.policy.poll.first, odd);
     draft
@@ -185,11 +190,12 @@ pub(super) fn troubled(draft: Draft<'_>, id: &TaskId, trouble: &Trouble) -> Verd
 }
 
 /// 404: not visible yet, or gone for good.
-pub(super) fn missing(draft: Draft<'_>, id: &TaskId) -> Verdict {
+pub(super) fn missing(mut draft: Draft<'_>, id: &TaskId) -> Verdict {
     match draft.state() {
-        State::Generating { task, troubles, .. } if task.id == *id => {
+        State::Generating { task, odd, .. } if task.id == *id => {
             let young = draft.now < task.known_at + draft.policy.poll.not_found_grace;
-            if !young && troubles.saturating_add(1) >= ODD_READS_MAX {
+            let odd = odd.saturating_add(1);
+            if !young && odd >= ODD_READS_MAX {
                 let task = Some(task.clone());
                 let what = "the provider no longer knows the task";
                 return draft.page(Alarm::OutputLost).finish(End::TimedOut, task, None, what);
@@ -198,12 +204,14 @@ pub(super) fn missing(draft: Draft<'_>, id: &TaskId) -> Verdict {
                 let due = draft.in_jittered(draft.policy.poll.first, 0);
                 return draft.stay(Ticket::Due(Step::Poll, due), None);
             }
+            if let State::Generating { odd: kept, .. } = &mut draft.life.state {
+                *kept = odd;
+            }
             unread(draft, id, None, false)
         }
-        State::Overdue { task, .. } if task.id == *id => {
-            let task = Some(task.clone());
-            draft.finish(End::TimedOut, task, None, "the provider no longer knows the task")
-        }
+        // One look in half an hour is no row of reads that agree, and a late success has been paid
+        // for: watched to the end.
+        State::Overdue { task, .. } if task.id == *id => unread(draft, id, None, false),
         State::Generating { .. }
         | State::Overdue { .. }
         | State::Held { .. }
@@ -222,12 +230,26 @@ fn unread(
     not_before: Option<crate::Timestamp>,
     pages: bool,
 ) -> Verdict {
-    let poll = &draft.policy.poll;
+    let (now, poll) = (draft.now, &draft.policy.poll);
     let (pause, turn) = match draft.state() {
+        State::Generating { task, give_up_at, .. } if task.id == *id && now >= *give_up_at => {
+            return past_our_limit(draft, task);
+        }
         State::Generating { task, troubles, .. } if task.id == *id => {
             (retry::backoff(poll.steady, poll.max, *troubles), *troubles)
         }
-        State::Overdue { task, .. } if task.id == *id => (poll.overdue_look, 0),
+        State::Overdue { task, watch_until, .. } if task.id == *id && now >= *watch_until => {
+            let task = Some(task.clone());
+            let what = "the provider's record has ended, unread";
+            return draft.page(Alarm::OutputLost).finish(End::TimedOut, task, None, what);
+        }
+        State::Overdue { task, .. } if task.id == *id => {
+            let free = now >= task.expires_at;
+            if let State::Overdue { slot_held, .. } = &mut draft.life.state {
+                *slot_held &= !free;
+            }
+            (poll.overdue_look, 0)
+        }
         State::Generating { .. }
         | State::Overdue { .. }
         | State::Held { .. }
@@ -239,7 +261,11 @@ fn unread(
         | State::Finished { .. } => return ignore("this task is no longer watched"),
     };
     let pause = if pages { poll.max.max(pause) } else { pause };
-    let due = draft.in_jittered(pause, turn).max(not_before.unwrap_or(draft.now));
+    let due = draft.in_jittered(pause, turn);
+    // A read is free, and a task may have succeeded: whatever the provider asks for, the next look
+    // must not lie behind the death of the link.
+    let asked = not_before.unwrap_or(now).min(now + poll.overdue_look);
+    let due = due.max(asked);
     if let State::Generating { troubles, .. } = &mut draft.life.state {
         *troubles = troubles.saturating_add(1);
     }

@@ -52,12 +52,8 @@ struct Played {
 pub(super) async fn run(global: &Global, args: DemoArgs) -> Outcome {
     let began = Instant::now();
     let dir = super::run_dir(args.out.as_deref(), "demo")?;
-    let plan = Plan {
-        dir: dir.clone(),
-        seed: args.seed,
-        clock_scale: CLOCK_SCALE,
-        echo: global.verbose,
-    };
+    let plan =
+        Plan { dir: dir.clone(), seed: args.seed, clock_scale: CLOCK_SCALE, echo: global.verbose };
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut fleet = super::blocking(move || Fleet::start(&plan)).await?;
@@ -75,7 +71,8 @@ pub(super) async fn run(global: &Global, args: DemoArgs) -> Outcome {
         Ok::<_, Failure>(())
     })
     .await?;
-    let played = played.map_err(|failure| failure.hint(format!("logs: {}", dir.join("logs").display())))?;
+    let played = played
+        .map_err(|failure| failure.or_hint(format!("logs: {}", dir.join("logs").display())))?;
     conclude(&played, &args, &dir, began.elapsed())
 }
 
@@ -137,7 +134,8 @@ async fn take_in(
     let rows = import::open(file)?;
     // Its own measure is bytes; ours is jobs that ended.
     let mut silent = Progress::begin(None, true);
-    let tally = import::take_in(&session.door()?, &session.store, rows, &order, &mut silent).await?;
+    let tally =
+        import::take_in(&session.door()?, &session.store, rows, &order, &mut silent).await?;
     if tally.created == u64::from(jobs) {
         progress.remark(&format!("{jobs} jobs taken in from {}", file.display()));
         return Ok(());
@@ -188,7 +186,8 @@ async fn kill_at(
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    let failure = fleet.fallen().unwrap_or_else(|| Failure::new(Exit::Failed, "the submitter ended"));
+    let failure =
+        fleet.fallen().unwrap_or_else(|| Failure::new(Exit::Failed, "the submitter ended"));
     Err(failure)
 }
 

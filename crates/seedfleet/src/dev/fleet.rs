@@ -165,7 +165,8 @@ fn ledger(dir: &Path) -> PathBuf {
 /// A program of the workspace. Settings of the person's own shell must not reach the run.
 fn program(name: &str) -> Result<Command, Failure> {
     let path = bins::find(name).map_err(|missing| {
-        Failure::new(Exit::Failed, missing.to_string()).hint("`cargo xtask demo` builds and runs all")
+        Failure::new(Exit::Failed, missing.to_string())
+            .hint("`cargo xtask demo` builds and runs all")
     })?;
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
@@ -199,8 +200,10 @@ fn start_simulator(plan: &Plan, logs: &Logs) -> Result<(Process, Ports), Failure
     });
     match found.ok().flatten() {
         Some(ports) => Ok((process, ports)),
-        None => Err(Failure::new(Exit::Failed, "the simulator did not start")
-            .because(process.log_tail(8))),
+        None => {
+            Err(Failure::new(Exit::Failed, "the simulator did not start")
+                .because(process.log_tail(8)))
+        }
     }
 }
 
@@ -208,8 +211,12 @@ fn start_simulator(plan: &Plan, logs: &Logs) -> Result<(Process, Ports), Failure
 fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let mut file =
-        std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     Ok(())
 }

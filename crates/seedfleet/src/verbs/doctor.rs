@@ -1,1 +1,336 @@
-pub(crate) async fn run(_: &crate::cli::Global) -> crate::exit::Outcome { Ok(crate::exit::Exit::Failed) }
+//! `doctor`: is what the fleet needs there, and safe? Every finding comes with its cure.
+//!
+//! It asks what a worker asks at its start, with the same code, and a few things more. It changes
+//! nothing but one small object that it creates in the bucket and deletes again.
+
+use crate::cli::Global;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{Format, Row, Rows, say};
+use crate::session::{self, Session};
+use job::PoolSettings;
+use limiter::Limiter;
+use provider::{CallbackSettings, Callbacks, Client, ListQuery, Listed, Site};
+use seedance::{Call, Class};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use store::Severity;
+use tokio::net::TcpStream;
+
+/// How long a permit to list may take: the fleet may be using all of them.
+const PERMIT_MAX: Duration = Duration::from_secs(15);
+/// How long the callback address may take to answer.
+const REACH_MAX: Duration = Duration::from_secs(5);
+/// Differences told by the recount.
+const DRIFTS_SHOWN: usize = 5;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grade {
+    Ok,
+    Warn,
+    Fail,
+}
+
+impl Grade {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "FAIL",
+        }
+    }
+}
+
+/// One line of the report.
+struct Line {
+    grade: Grade,
+    about: String,
+    what: String,
+    hint: Option<String>,
+}
+
+#[derive(Default)]
+struct Report(Vec<Line>);
+
+impl Report {
+    fn ok(&mut self, about: &str, what: impl Into<String>) {
+        self.0.push(Line { grade: Grade::Ok, about: about.into(), what: what.into(), hint: None });
+    }
+
+    fn warn(&mut self, about: &str, what: impl Into<String>, hint: impl Into<String>) {
+        let (about, what, hint) = (about.into(), what.into(), Some(hint.into()));
+        self.0.push(Line { grade: Grade::Warn, about, what, hint });
+    }
+
+    fn fail(&mut self, about: &str, what: impl Into<String>, hint: impl Into<String>) {
+        let (about, what, hint) = (about.into(), what.into(), Some(hint.into()));
+        self.0.push(Line { grade: Grade::Fail, about, what, hint });
+    }
+}
+
+/// Runs the verb.
+pub(crate) async fn run(global: &Global) -> Outcome {
+    let loaded = session::load(global)?;
+    let mut pools = session::pools(&loaded)?;
+    if let Some(name) = &global.pool {
+        pools.retain(|pool, _| pool == name);
+        if pools.is_empty() {
+            return Err(Failure::usage(format!("no pool is called {name:?}")));
+        }
+    }
+    let mut report = Report::default();
+    report.ok("config", format!("{} keys, all known", loaded.shown().len()));
+    if pools.is_empty() {
+        report.fail(
+            "config",
+            "no pool is configured",
+            "add [pools.<name>] with `route` and [pools.<name>.accounts.<name>] with `api_key_file`",
+        );
+    }
+    check_bucket(&mut report, &loaded).await;
+    check_callbacks(&mut report, &loaded, &pools).await?;
+    let mut away = None;
+    for (name, pool) in pools {
+        match Session::connect(loaded.clone(), &name, pool.clone()).await {
+            Ok(session) => {
+                check_redis(&mut report, &session).await?;
+                check_provider(&mut report, &session, &name, &pool).await?;
+                recount(&mut report, &session).await?;
+            }
+            Err(failure) if away.is_none() => {
+                report.fail("redis", failure.to_string(), "start it, or correct redis.url");
+                away = Some(failure.exit);
+            }
+            Err(_) => {}
+        }
+    }
+    tell(global, &report)?;
+    let failed = report.0.iter().any(|line| line.grade == Grade::Fail);
+    Ok(away.unwrap_or(if failed { Exit::Findings } else { Exit::Done }))
+}
+
+async fn check_bucket(report: &mut Report, loaded: &settings::Loaded) {
+    let opened = loaded.section::<assets::Settings>("store").map_err(|error| error.to_string());
+    let opened = opened.and_then(|s| assets::Assets::open(&s).map_err(|error| error.to_string()));
+    let assets = match opened {
+        Ok(assets) => assets,
+        Err(why) => return report.fail("store", why, "`seedfleet config explain store.url`"),
+    };
+    match assets.check().await {
+        Ok(health) => {
+            let took = health.took.as_millis();
+            report.ok("store", format!("{}: round trip {took} ms", assets.root()));
+        }
+        Err(error) => {
+            report.fail("store", error.to_string(), "jobs wait until the bucket takes them")
+        }
+    }
+}
+
+async fn check_callbacks(
+    report: &mut Report,
+    loaded: &settings::Loaded,
+    pools: &BTreeMap<String, PoolSettings>,
+) -> Result<(), Failure> {
+    let settings: CallbackSettings = loaded.section("callbacks")?;
+    match Callbacks::open(&settings, pools.values()) {
+        Ok(None) => report.ok("callbacks", "off: polling alone finds every result"),
+        Err(fault) => {
+            report.fail(
+                "callbacks",
+                fault.to_string(),
+                "`seedfleet config explain callbacks.base_url`",
+            );
+        }
+        Ok(Some(_)) => match reach(&settings.base_url).await {
+            Ok(took) => {
+                let took = took.as_millis();
+                report.ok("callbacks", format!("{} answers in {took} ms", settings.base_url));
+            }
+            Err(why) => report.warn(
+                "callbacks",
+                format!("{}: {why}; results are found by polling only", settings.base_url),
+                "start the gateway, or correct callbacks.base_url",
+            ),
+        },
+    }
+    Ok(())
+}
+
+/// Whether somebody listens there. Who it is cannot be told from here: the way of the provider to
+/// us is another one than ours.
+async fn reach(base_url: &str) -> Result<Duration, String> {
+    let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let tls = base_url.starts_with("https://");
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| {
+        !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    let default_port = if tls { ":443" } else { ":80" };
+    let address =
+        if has_port { authority.to_owned() } else { format!("{authority}{default_port}") };
+    let began = Instant::now();
+    match tokio::time::timeout(REACH_MAX, TcpStream::connect(&address)).await {
+        Ok(Ok(_)) => Ok(began.elapsed()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no connection within {REACH_MAX:?}")),
+    }
+}
+
+async fn check_redis(report: &mut Report, session: &Session) -> Result<(), Failure> {
+    let settings: store::Settings = session.loaded.section("redis")?;
+    let began = Instant::now();
+    session.store.now().await?;
+    let took_us = began.elapsed().as_micros();
+    let findings = session.store.self_check(&settings.allow_unsafe).await?;
+    let mut refused = false;
+    for finding in &findings {
+        let what = format!("{}: {}", finding.check, finding.sentence);
+        match finding.severity {
+            Severity::Warn => report.warn("redis", what, &finding.fix),
+            Severity::Refuse => {
+                refused = true;
+                report.fail("redis", what, &finding.fix);
+            }
+        }
+    }
+    if !refused {
+        let url = store::redact(&settings.url);
+        report.ok("redis", format!("{url} keeps what it acknowledges; round trip {took_us} µs"));
+    }
+    for stop in session.store.stops().await? {
+        let what = format!(
+            "account {} is stopped until {}: {} ({}), {} in a row",
+            stop.account,
+            stop.until.rfc3339(),
+            stop.code,
+            stop.class,
+            stop.in_row
+        );
+        report.warn("account", what, "mend the account; one job probes it by itself");
+    }
+    Ok(())
+}
+
+async fn check_provider(
+    report: &mut Report,
+    session: &Session,
+    name: &str,
+    pool: &PoolSettings,
+) -> Result<(), Failure> {
+    let about = format!("provider {name}");
+    let limits: limiter::Settings = session.loaded.section("limits")?;
+    let settings: provider::Settings = session.loaded.section("provider")?;
+    // Building the client reads keys and, for https, the certificates of this machine.
+    let client = match Client::open(name, pool, &settings) {
+        Ok(client) => client,
+        Err(error) => {
+            let hint = match &error {
+                provider::OpenError::Key(_) => "mount the key where api_key_file points",
+                provider::OpenError::Http(_) => {
+                    "install CA certificates (Debian: apt-get install ca-certificates), or mend section provider"
+                }
+                provider::OpenError::BaseUrl { .. } => "remove base_url to use the route's own",
+            };
+            report.fail(&about, error.to_string(), hint);
+            return Ok(());
+        }
+    };
+    let limiter = Limiter::new(session.store.clone(), pool, &limits);
+    for account in pool.accounts.keys() {
+        let about = format!("{about}/{account}");
+        let permit = tokio::time::timeout(PERMIT_MAX, limiter.permit(account, Call::List)).await;
+        let Ok(Some(permit)) = permit else {
+            let what = format!("no permit to list within {PERMIT_MAX:?}: the fleet uses them all");
+            report.warn(&about, what, "ask again later");
+            continue;
+        };
+        let site = Site::configured(pool, account);
+        match client.list(permit, &site, &ListQuery::page(1, 1)).await {
+            Listed::Page(_) => {
+                let simulated = if pool.simulated { ", simulated" } else { "" };
+                report.ok(&about, format!("the key lists tasks ({}{simulated})", pool.route));
+            }
+            Listed::Trouble(trouble) => {
+                let what = format!("{} from list-tasks: {}", trouble.code, trouble.message);
+                report.fail(&about, what, provider_hint(trouble.class, name, account, pool));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn provider_hint(class: Class, name: &str, account: &str, pool: &PoolSettings) -> String {
+    match class {
+        Class::Auth => format!(
+            "the key is wrong or belongs to {}: mount the {} key in pools.{name}.accounts.{account}.api_key_file, \
+             or set pools.{name}.route = \"{}\"",
+            pool.route.other(),
+            pool.route,
+            pool.route.other()
+        ),
+        Class::Account => {
+            "look at the account's balance and activations in the provider's console".into()
+        }
+        Class::Rate | Class::Capacity | Class::Pause => {
+            "the provider asks to wait; ask again later".into()
+        }
+        Class::Server | Class::Ambiguous | Class::State => format!(
+            "see that {} can be reached from here; section provider sets proxy and time-outs",
+            pool.base_url()
+        ),
+        Class::Input | Class::Content | Class::Output => {
+            "look at the answer; this is not expected".into()
+        }
+    }
+}
+
+async fn recount(report: &mut Report, session: &Session) -> Result<(), Failure> {
+    let recount = session.store.recount().await?;
+    let records = recount.records;
+    if recount.unreadable > 0 {
+        report.warn(
+            "records",
+            format!("{} records cannot be read by this version", recount.unreadable),
+            "upgrade this program to the version that wrote them",
+        );
+    }
+    if recount.drifts.is_empty() {
+        report.ok("records", format!("{records} records agree with slots, counters and tickets"));
+        return Ok(());
+    }
+    for drift in recount.drifts.iter().take(DRIFTS_SHOWN) {
+        let what =
+            format!("{}: {} by the records, {} in Redis", drift.what, drift.expected, drift.found);
+        report.warn("records", what, "ask again: on a busy pool a commit may lie in between");
+    }
+    let more = recount.drifts.len().saturating_sub(DRIFTS_SHOWN);
+    if more > 0 || recount.more {
+        let what = format!("{more} more differences");
+        report.warn("records", what, "a difference that stays is damage");
+    }
+    Ok(())
+}
+
+fn tell(global: &Global, report: &Report) -> Result<(), Failure> {
+    if global.output == Format::Table {
+        let width = report.0.iter().map(|line| line.about.len()).max().unwrap_or(0);
+        for Line { grade, about, what, hint } in &report.0 {
+            say(&format!("{:<4}  {about:<width$}  {what}\n", grade.word()))?;
+            if let Some(hint) = hint {
+                say(&format!("      hint: {hint}\n"))?;
+            }
+        }
+        return Ok(());
+    }
+    let mut rows = Rows::new(global.output, &["grade", "about", "what", "hint"]);
+    for Line { grade, about, what, hint } in &report.0 {
+        let mut row = Row::new();
+        row.insert("grade".into(), json!(grade.word().to_lowercase()));
+        row.insert("about".into(), json!(about));
+        row.insert("what".into(), json!(what));
+        row.insert("hint".into(), json!(hint));
+        rows.add(row)?;
+    }
+    rows.end()
+}

@@ -334,8 +334,7 @@ fn ended(tally: &Tally, order: &Order, file: &Path) -> Outcome {
 /// A name that may stand in keys: what cannot is a dash.
 fn batch_name(stem: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let name: String =
-        stem.chars().take(128).map(|c| if plain(c) { c } else { '-' }).collect();
+    let name: String = stem.chars().take(128).map(|c| if plain(c) { c } else { '-' }).collect();
     if name.is_empty() { "batch".to_owned() } else { name }
 }
 

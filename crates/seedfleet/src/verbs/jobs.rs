@@ -1,1 +1,361 @@
-pub(crate) async fn run(_: &crate::cli::Global, _: crate::cli::JobsVerb) -> crate::exit::Outcome { Ok(crate::exit::Exit::Failed) }
+//! `jobs`: look, wait, cancel.
+
+use super::rows::{self, JOB_COLUMNS, Walk};
+use crate::cli::{Filter, Global, JobsVerb};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{self, Format, Progress, Row, Rows, note};
+use crate::session::{Session, operator};
+use job::{Event, JobId, Record, State, StateWord};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use store::{Reported, Stored, Writer};
+
+/// Between two looks of a wait.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Runs the verb.
+pub(crate) async fn run(global: &Global, verb: JobsVerb) -> Outcome {
+    let session = Session::open(global).await?;
+    match verb {
+        JobsVerb::List { filter, limit, cursor } => {
+            list(global, &session, &filter, limit, cursor).await
+        }
+        JobsVerb::Show { id } => show(global, &session, &id).await,
+        JobsVerb::Wait { ids, batch, timeout } => {
+            wait(global, &session, ids, batch.as_deref(), timeout).await
+        }
+        JobsVerb::Cancel { ids, filter, yes } => cancel(global, &session, ids, &filter, yes).await,
+    }
+}
+
+/// Shows the jobs of a filter.
+pub(crate) async fn list(
+    global: &Global,
+    session: &Session,
+    filter: &Filter,
+    limit: u64,
+    cursor: Option<String>,
+) -> Outcome {
+    let mut walk = Walk::new(&session.store, filter, limit, cursor);
+    let mut rows = Rows::new(global.output, JOB_COLUMNS);
+    while let Some(page) = walk.next().await? {
+        for stored in page {
+            rows.add(rows::job(&stored.record))?;
+        }
+    }
+    rows.end()?;
+    if let Some(cursor) = walk.cursor()
+        && !global.quiet
+    {
+        note(&format!("more: --cursor {cursor}"));
+    }
+    Ok(Exit::Done)
+}
+
+/// One job, or the sentence that there is none.
+pub(crate) async fn find(session: &Session, id: &JobId) -> Result<Stored, Failure> {
+    session.store.load(id).await?.ok_or_else(|| {
+        Failure::new(Exit::NotFound, format!("there is no {id} in pool {}", session.store.pool()))
+            .hint("`seedfleet jobs list` shows those there are; another pool has its own")
+    })
+}
+
+async fn show(global: &Global, session: &Session, id: &JobId) -> Outcome {
+    let stored = find(session, id).await?;
+    let timeline = session.store.timeline(id).await?;
+    let record = &stored.record;
+    let mut row = detail(session, record)?;
+    row.insert("revision".into(), json!(stored.revision));
+    let lines: Vec<_> = timeline
+        .iter()
+        .rev()
+        .map(|line| {
+            json!({"at": line.at.rfc3339(), "from": line.from.as_str(), "to": line.to.as_str(),
+                   "what": line.what, "by": line.by})
+        })
+        .collect();
+    if global.output != Format::Table {
+        row.insert("request".into(), json!(record.spec.request));
+        row.insert("timeline".into(), json!(lines));
+        output::object(global.output, row)?;
+        return Ok(Exit::Done);
+    }
+    output::object(Format::Table, row)?;
+    let mut table = output::plain_table(&["after", "state", "what", "by"]);
+    for line in timeline.iter().rev() {
+        let after = line.at.since(record.created_at);
+        table.add_row([
+            format!("+{:.1} s", after.as_secs_f64()),
+            line.to.as_str().to_owned(),
+            output::plain(&line.what),
+            line.by.clone(),
+        ]);
+    }
+    output::say(&format!("\n{}\n", output::trimmed(&table)))?;
+    Ok(Exit::Done)
+}
+
+/// Everything about a job that fits on a line each.
+fn detail(session: &Session, record: &Record) -> Result<Row, Failure> {
+    let mut row = rows::job(record);
+    let (spec, life) = (&record.spec, &record.life);
+    let request = &spec.request;
+    row.insert("reason".into(), json!(rows::reason(&life.state)));
+    row.insert("resolution".into(), json!(request.resolution));
+    row.insert("ratio".into(), json!(request.ratio));
+    row.insert("duration_s".into(), json!(request.duration_s));
+    row.insert("prompt".into(), json!(request.prompt().map(shortened)));
+    row.insert("pool".into(), json!(spec.pool));
+    if session.pool.simulated {
+        row.insert("simulated".into(), json!(true));
+    }
+    row.insert("take".into(), json!(spec.take));
+    row.insert("fingerprint".into(), json!(spec.fingerprint));
+    row.insert("attempts_begun".into(), json!(life.attempts_begun));
+    row.insert("resends".into(), json!(life.resends));
+    let task = life.state.task();
+    row.insert("account".into(), json!(task.map(|task| &task.facts.account)));
+    row.insert("model_id".into(), json!(task.map(|task| &task.facts.model_id)));
+    if !life.strays.is_empty() {
+        row.insert("strays".into(), json!(life.strays));
+    }
+    if let State::Finished { end: job::End::Stored { output }, .. } = &life.state {
+        let assets = session.assets()?;
+        row.insert("video".into(), json!(assets.address(&output.video)));
+        row.insert("manifest".into(), json!(assets.address(&output.manifest)));
+        row.insert("sha256".into(), json!(output.video_sha256));
+        row.insert("bytes".into(), json!(output.video_bytes));
+        row.insert("tokens".into(), json!(output.tokens));
+    }
+    if let Some(cancel) = &life.cancel {
+        row.insert("cancel_asked_by".into(), json!(cancel.by));
+    }
+    Ok(row)
+}
+
+fn shortened(prompt: &str) -> String {
+    const CHARS_MAX: usize = 100;
+    let mut short: String = prompt.chars().take(CHARS_MAX).collect();
+    if prompt.chars().nth(CHARS_MAX).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+async fn wait(
+    global: &Global,
+    session: &Session,
+    ids: Vec<JobId>,
+    batch: Option<&str>,
+    timeout: Duration,
+) -> Outcome {
+    match batch {
+        Some(batch) => wait_for_batch(global, session, batch, timeout).await,
+        None => wait_for(global, session, &ids, timeout).await,
+    }
+}
+
+/// Waits for a few jobs and shows how each ended.
+pub(crate) async fn wait_for(
+    global: &Global,
+    session: &Session,
+    ids: &[JobId],
+    timeout: Duration,
+) -> Outcome {
+    let deadline = Instant::now() + timeout;
+    let mut progress = Progress::begin(Some(ids.len() as u64), global.quiet);
+    let found = loop {
+        let mut found = Vec::with_capacity(ids.len());
+        for (id, stored) in ids.iter().zip(session.store.load_many(ids).await?) {
+            match stored? {
+                Some(stored) => found.push(stored.record),
+                None => return find(session, id).await.map(|_| Exit::Failed),
+            }
+        }
+        let mut counts = BTreeMap::new();
+        for record in &found {
+            *counts.entry(record.life.state.word()).or_insert(0_u64) += 1;
+        }
+        progress.at(ended(&counts), &in_words(&counts));
+        if ended(&counts) == ids.len() as u64 {
+            progress.end();
+            break found;
+        }
+        if Instant::now() >= deadline {
+            progress.end();
+            return Err(too_long(timeout, &counts));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    };
+    let mut rows = Rows::new(global.output, &["job", "state", "video", "tokens", "reason"]);
+    for record in &found {
+        rows.add(detail(session, record)?)?;
+    }
+    rows.end()?;
+    Ok(verdict(found.iter().map(|record| (record.life.state.word(), 1))))
+}
+
+async fn wait_for_batch(
+    global: &Global,
+    session: &Session,
+    batch: &str,
+    timeout: Duration,
+) -> Outcome {
+    let deadline = Instant::now() + timeout;
+    let mut progress: Option<Progress> = None;
+    loop {
+        let counts = session.store.batch_counts(batch).await?;
+        let all: u64 = counts.values().sum();
+        if all == 0 {
+            return Err(Failure::new(Exit::NotFound, format!("there is no batch {batch}")));
+        }
+        let progress_now = progress.get_or_insert_with(|| Progress::begin(Some(all), global.quiet));
+        progress_now.at(ended(&counts), &in_words(&counts));
+        if ended(&counts) == all {
+            if let Some(progress) = progress {
+                progress.end();
+            }
+            let mut row = Row::new();
+            row.insert("batch".into(), json!(batch));
+            for (word, n) in &counts {
+                row.insert(word.as_str().into(), json!(n));
+            }
+            output::object(global.output, row)?;
+            return Ok(verdict(counts.into_iter()));
+        }
+        if Instant::now() >= deadline {
+            if let Some(progress) = progress {
+                progress.end();
+            }
+            return Err(too_long(timeout, &counts));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// A parked job waits for a person, a held one too: waiting longer brings nothing.
+fn ended(counts: &BTreeMap<StateWord, u64>) -> u64 {
+    let still = |word: &StateWord| {
+        word.is_finished() || matches!(word, StateWord::Parked | StateWord::Held)
+    };
+    counts.iter().filter(|(word, _)| still(word)).map(|(_, n)| n).sum()
+}
+
+fn in_words(counts: &BTreeMap<StateWord, u64>) -> String {
+    let words: Vec<String> =
+        counts.iter().map(|(word, n)| format!("{} {n}", word.as_str())).collect();
+    words.join(" · ")
+}
+
+fn too_long(timeout: Duration, counts: &BTreeMap<StateWord, u64>) -> Failure {
+    let what = format!("not ended within {timeout:?}: {}", in_words(counts));
+    Failure::new(Exit::Deadline, what).hint("the work goes on; wait again with a longer --timeout")
+}
+
+fn verdict(ends: impl Iterator<Item = (StateWord, u64)>) -> Exit {
+    let (mut good, mut bad) = (0, 0);
+    for (word, n) in ends {
+        if word == StateWord::Succeeded { good += n } else { bad += n }
+    }
+    match (good, bad) {
+        (_, 0) => Exit::Done,
+        (0, _) => Exit::Failed,
+        (_, _) => Exit::Partial,
+    }
+}
+
+async fn cancel(
+    global: &Global,
+    session: &Session,
+    mut ids: Vec<JobId>,
+    filter: &Filter,
+    yes: bool,
+) -> Outcome {
+    let named = !ids.is_empty();
+    let filtered = filter.state.is_some()
+        || filter.batch.is_some()
+        || filter.tenant.is_some()
+        || filter.code.is_some();
+    if named == filtered {
+        return Err(Failure::usage(
+            "name jobs, or choose them with --batch, --state, --tenant or --code",
+        ));
+    }
+    if filtered {
+        let mut walk = Walk::new(&session.store, filter, 0, None);
+        while let Some(page) = walk.next().await? {
+            let open = page.into_iter().filter(|s| !s.record.life.state.word().is_finished());
+            ids.extend(open.map(|stored| stored.record.id));
+        }
+        if !yes {
+            let what = format!("{} unfinished jobs would be cancelled", ids.len());
+            return Err(Failure::new(Exit::Guard, what).hint("do it with --yes"));
+        }
+    }
+    let event = Event::CancelAsked { by: operator(None) };
+    let mut rows = Rows::new(global.output, &["job", "state", "answer"]);
+    let (mut done, mut refused) = (0_u64, 0_u64);
+    for id in &ids {
+        find(session, id).await?;
+        let (state, answer, taken) = ask(session, id, &event).await?;
+        if taken {
+            done += 1
+        } else {
+            refused += 1
+        }
+        let mut row = Row::new();
+        row.insert("job".into(), json!(id));
+        row.insert("state".into(), json!(state));
+        row.insert("answer".into(), json!(answer));
+        rows.add(row)?;
+    }
+    rows.end()?;
+    Ok(match (done, refused) {
+        (_, 0) => Exit::Done,
+        (0, _) => Exit::Conflict,
+        (_, _) => Exit::Partial,
+    })
+}
+
+/// A job without a task stops at once; one with a task is stopped by the poller, and only if a read
+/// still says `queued`.
+async fn ask(
+    session: &Session,
+    id: &JobId,
+    event: &Event,
+) -> Result<(&'static str, String, bool), Failure> {
+    match session.store.report(id, Writer::Outside, event, &session.policy).await? {
+        Reported::Written { stored, .. } => {
+            let word = stored.record.life.state.word();
+            let answer = if word == StateWord::Cancelled {
+                "cancelled, unpaid"
+            } else {
+                "asked; it stops if the provider has not begun with it"
+            };
+            Ok((word.as_str(), answer.to_owned(), true))
+        }
+        Reported::Ignored { why, stored } => {
+            let word = stored.record.life.state.word();
+            let before = stored.record.life.cancel.is_some() || word == StateWord::Cancelled;
+            Ok((word.as_str(), why.to_owned(), before))
+        }
+        Reported::Gone => Ok(("gone", "the job has left Redis".to_owned(), false)),
+        Reported::Fenced | Reported::Owned { .. } => {
+            Err(Failure::new(Exit::Failed, format!("{id}: the store gave a worker's answer")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_tells_whether_all_succeeded() {
+        use StateWord::{Failed, Succeeded};
+        assert_eq!(verdict([(Succeeded, 2)].into_iter()), Exit::Done);
+        assert_eq!(verdict([(Succeeded, 2), (Failed, 1)].into_iter()), Exit::Partial);
+        assert_eq!(verdict([(Failed, 1)].into_iter()), Exit::Failed);
+    }
+}

@@ -1,1 +1,123 @@
-//! x
+//! Jobs as rows, and walks over many of them with bounded memory.
+
+use crate::cli::Filter;
+use crate::exit::Failure;
+use crate::output::Row;
+use job::{Record, State};
+use serde_json::json;
+use store::{ListQuery, Store, Stored};
+
+/// Columns of job lists.
+pub(crate) const JOB_COLUMNS: &[&str] =
+    &["job", "state", "model", "mode", "batch", "custom_id", "created_at", "code"];
+
+/// One job for a list.
+pub(crate) fn job(record: &Record) -> Row {
+    let (spec, state) = (&record.spec, &record.life.state);
+    let mut row = Row::new();
+    row.insert("job".into(), json!(record.id));
+    row.insert("state".into(), json!(state.word().as_str()));
+    row.insert("model".into(), json!(spec.request.model.word()));
+    row.insert("mode".into(), json!(spec.request.mode().word()));
+    row.insert("tenant".into(), json!(spec.tenant));
+    row.insert("batch".into(), json!(spec.batch));
+    row.insert("custom_id".into(), json!(spec.custom_id));
+    row.insert("created_at".into(), json!(record.created_at.rfc3339()));
+    row.insert("updated_at".into(), json!(record.life.updated_at.rfc3339()));
+    row.insert("code".into(), json!(state.failure_code()));
+    row.insert("task".into(), json!(state.task().map(|task| task.id.as_str())));
+    row
+}
+
+/// What a person is told of an end or of a wait.
+pub(crate) fn reason(state: &State) -> Option<String> {
+    match state {
+        State::Held { why } => Some(format!("waits for {why:?}").to_lowercase()),
+        State::InDoubt { cause, .. } => Some(format!("{}: {}", cause.kind, cause.detail)),
+        State::Parked { why, .. } => Some(park_words(why)),
+        State::Finished { end, .. } => end_words(end),
+        State::Queued { .. }
+        | State::Submitting { .. }
+        | State::Generating { .. }
+        | State::Overdue { .. }
+        | State::Downloading { .. } => None,
+    }
+}
+
+/// Why no program decides.
+pub(crate) fn park_words(why: &job::ParkWhy) -> String {
+    match why {
+        job::ParkWhy::NoTaskStrict => {
+            "no task was seen, and the pool's policy is strict".to_owned()
+        }
+        job::ParkWhy::ResendSpent => {
+            "no task was seen, and the automatic re-send is spent".to_owned()
+        }
+        job::ParkWhy::SeveralTasks { tasks } => {
+            let tasks: Vec<&str> = tasks.iter().map(job::TaskId::as_str).collect();
+            format!("several tasks fit: {}", tasks.join(", "))
+        }
+    }
+}
+
+fn end_words(end: &job::End) -> Option<String> {
+    match end {
+        job::End::Stored { .. } | job::End::NotUseful | job::End::TimedOut => None,
+        job::End::Failed { cause } => {
+            Some(format!("{} ({}): {}", cause.code, cause.class, cause.message))
+        }
+        job::End::Expired { retryable: true } => Some("may be asked for again".to_owned()),
+        job::End::Expired { retryable: false } => None,
+        job::End::Cancelled { by } => Some(format!("by {}", by.as_str())),
+        job::End::Rejected { by, reason } | job::End::GivenUp { by, reason } => {
+            Some(format!("by {}: {reason}", by.as_str()))
+        }
+        job::End::OutputLost { reason } => Some(reason.clone()),
+    }
+}
+
+/// A walk over the jobs of a filter, newest first.
+pub(crate) struct Walk<'a> {
+    store: &'a Store,
+    query: ListQuery,
+    left: u64,
+    ended: bool,
+}
+
+impl<'a> Walk<'a> {
+    /// At most `limit` jobs, all for 0, behind `cursor`.
+    pub(crate) fn new(
+        store: &'a Store,
+        filter: &Filter,
+        limit: u64,
+        cursor: Option<String>,
+    ) -> Self {
+        let Filter { state, batch, tenant, code } = filter.clone();
+        let query = ListQuery { state, batch, tenant, code, cursor, limit: 0 };
+        let left = if limit == 0 { u64::MAX } else { limit };
+        Self { store, query, left, ended: false }
+    }
+
+    /// The next few jobs; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// Redis away, or a cursor that is none.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Stored>>, Failure> {
+        if self.ended || self.left == 0 {
+            return Ok(None);
+        }
+        self.query.limit =
+            usize::try_from(self.left).unwrap_or(store::LIST_MAX).min(store::LIST_MAX);
+        let page = self.store.list(&self.query).await?;
+        self.left -= page.items.len() as u64;
+        self.ended = page.next.is_none();
+        self.query.cursor = page.next;
+        Ok(Some(page.items))
+    }
+
+    /// Where a later walk goes on; `None` when there is nothing behind.
+    pub(crate) fn cursor(&self) -> Option<&str> {
+        self.query.cursor.as_deref().filter(|_| !self.ended)
+    }
+}

@@ -232,6 +232,30 @@ async fn tenants_share_by_cost_and_priorities_are_strict_inside_one() {
     assert_eq!(cheap, [High, High, Normal, Normal, Low, Low]);
 }
 
+/// Claims one create and begins it: that is when its tenant is charged.
+async fn buy(ground: &Ground, nonce_s: u32) -> String {
+    let held = ground.claim(SUBMIT, 1).await.remove(0);
+    let open = attempt(&held.stored.record, nonce_s);
+    let begun = ground.begin(&held, &open, &crate::ground::FREE).await;
+    assert!(matches!(begun, Begun::Granted { .. }), "{begun:?}");
+    held.stored.record.spec.tenant
+}
+
+#[tokio::test]
+async fn a_tenant_that_goes_and_comes_back_still_owes_what_it_bought() {
+    let ground = Ground::new().await;
+    let mut dear = record_of("a", Priority::Normal, None);
+    dear.spec.estimate_tokens = 250_000;
+    ground.admit(dear).await;
+    for _ in 0..4 {
+        ground.admit(record_of("b", Priority::Normal, None)).await;
+    }
+    assert_eq!([buy(&ground, 1).await, buy(&ground, 2).await], ["a", "b"]);
+    ground.admit(record_of("a", Priority::Normal, None)).await;
+    // b stands at 100,000 tokens of a's 250,000.
+    assert_eq!([buy(&ground, 3).await, buy(&ground, 4).await, buy(&ground, 5).await], ["b", "b", "a"]);
+}
+
 #[tokio::test]
 async fn an_old_ticket_of_low_priority_is_not_starved() {
     let ground = Ground::new().await;

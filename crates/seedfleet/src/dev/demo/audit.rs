@@ -143,9 +143,8 @@ impl Audit {
                 self.adopted += 1;
             }
             let closed = record.life.attempts.iter().position(|a| a.open.id == *attempt);
-            let absent = closed.filter(|at| {
-                record.life.attempts[*at].outcome == AttemptOutcome::Absent
-            });
+            let absent =
+                closed.filter(|at| record.life.attempts[*at].outcome == AttemptOutcome::Absent);
             if absent.is_some_and(|at| at + 1 < record.life.attempts.len()) {
                 self.resent += 1;
             }
@@ -167,11 +166,7 @@ impl Audit {
 }
 
 /// Reads every stored byte again; the tokens of the task.
-async fn verified(
-    assets: &Assets,
-    manifest: &str,
-    facts: Option<&Bought>,
-) -> Result<u64, String> {
+async fn verified(assets: &Assets, manifest: &str, facts: Option<&Bought>) -> Result<u64, String> {
     let facts = facts.ok_or("its task is not in the ledger")?;
     let manifest = assets.read_manifest_at(manifest).await.map_err(|error| error.to_string())?;
     let manifest = manifest.ok_or("its manifest is not in the bucket")?;

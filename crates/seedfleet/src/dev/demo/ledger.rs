@@ -42,7 +42,8 @@ struct Line {
 /// The file is away or holds a line that is no JSON.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Bought>, Failure> {
     let cannot = |why: String| {
-        Failure::new(Exit::Failed, format!("cannot read the ledger {}", path.display())).because(why)
+        Failure::new(Exit::Failed, format!("cannot read the ledger {}", path.display()))
+            .because(why)
     };
     let file = File::open(path).map_err(|error| cannot(error.to_string()))?;
     let mut tasks: BTreeMap<String, Bought> = BTreeMap::new();

@@ -34,7 +34,7 @@ pub(super) fn request(n: u32, seed: u64) -> Value {
         if model == MODELS[0] { &["480p", "720p", "1080p"] } else { &["480p", "720p"] };
     let text = format!("{}, {}, shot {n}", draw.of(&SUBJECTS), draw.of(&MANNERS));
     let mut content = vec![json!({"type": "text", "text": text})];
-    content.extend(media(n, &mut draw));
+    content.extend(media(n, model, &mut draw));
     let mut body = json!({
         "custom_id": format!("demo-{n:04}"),
         "model": model,
@@ -54,7 +54,7 @@ pub(super) fn request(n: u32, seed: u64) -> Value {
 }
 
 /// What stands beside the prompt.
-fn media(n: u32, draw: &mut Draw) -> Vec<Value> {
+fn media(n: u32, model: &str, draw: &mut Draw) -> Vec<Value> {
     let address = |name: &str| format!("https://media.example.com/demo/{n}/{name}");
     match n % 10 {
         2 | 7 => vec![picture(&inline(draw), "first_frame")],
@@ -63,13 +63,15 @@ fn media(n: u32, draw: &mut Draw) -> Vec<Value> {
             picture(&address("first.png"), "first_frame"),
             picture(&address("last.png"), "last_frame"),
         ],
-        5 => vec![
-            picture(&inline(draw), "first_frame"),
-            picture(&inline(draw), "last_frame"),
-        ],
+        5 => vec![picture(&inline(draw), "first_frame"), picture(&inline(draw), "last_frame")],
         6 => vec![
             picture(&address("hero.png"), "reference_image"),
             picture(&address("place.png"), "reference_image"),
+        ],
+        // The route publishes no price for mini with a video among its references.
+        8 if model == MODELS[2] => vec![
+            picture(&address("hero.png"), "reference_image"),
+            item("audio_url", &address("beat.mp3"), "reference_audio"),
         ],
         8 => vec![
             picture(&address("hero.png"), "reference_image"),
@@ -144,7 +146,7 @@ impl Draw {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use seedance::{Mode, Route, Rules, SlotClass};
+    use seedance::{Day, Mode, PriceTable, Route, Rules, SlotClass};
     use std::collections::BTreeSet;
 
     fn checked(n: u32) -> seedance::Checked {
@@ -161,10 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn all_are_valid_and_no_two_are_equal() {
+    fn all_are_valid_and_priced_and_no_two_are_equal() {
         let mut seen = BTreeSet::new();
         for n in 1..=200 {
-            assert!(seen.insert(serde_json::to_string(&checked(n).request).unwrap()), "{n}");
+            let request = checked(n).request;
+            assert!(seen.insert(serde_json::to_string(&request).unwrap()), "{n}");
+            let day = Day::from_unix_s(1_795_000_000);
+            let cost = PriceTable::builtin().cost(Route::Byteplus, &request, 1, day);
+            assert!(cost.is_ok(), "{n}: {cost:?}");
         }
     }
 

@@ -45,7 +45,8 @@ pub(crate) fn open(path: &Path) -> Result<Source, Failure> {
         return Ok(Source { bytes: None, batches: read(Box::new(io::stdin())) });
     }
     let cannot = |error: io::Error| {
-        let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
+        let exit =
+            if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
         Failure::new(exit, format!("cannot read {}", path.display())).because(error)
     };
     let file = File::open(path).map_err(cannot)?;

@@ -1,0 +1,114 @@
+//! `doctor` against a real far side, and what it says when something is wrong.
+
+use crate::bench::Bench;
+use simulator::{Options, Running, Simulator};
+use tokio::runtime::Runtime;
+
+/// A simulator and the threads it lives on.
+struct Far {
+    running: Option<Running>,
+    runtime: Runtime,
+}
+
+impl Far {
+    fn start() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let running = runtime.block_on(Simulator::start(Options::default())).unwrap();
+        Self { running: Some(running), runtime }
+    }
+
+    fn base_url(&self) -> String {
+        self.running.as_ref().unwrap().base_url()
+    }
+}
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            self.runtime.block_on(running.shutdown());
+        }
+    }
+}
+
+#[test]
+fn a_sound_fleet_passes() {
+    let far = Far::start();
+    let bench = Bench::over(&far.base_url(), "sim-key");
+    let ended = bench.run(&["doctor", "-o", "ndjson"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let about: Vec<String> =
+        ended.lines().iter().map(|line| line["about"].as_str().unwrap().to_owned()).collect();
+    for expected in ["config", "store", "callbacks", "redis", "provider sim/a", "records"] {
+        assert!(about.iter().any(|about| about == expected), "{expected}: {about:?}");
+    }
+}
+
+#[test]
+fn a_wrong_key_is_said_in_a_sentence() {
+    let far = Far::start();
+    let bench = Bench::over(&far.base_url(), "another-key");
+    let ended = bench.run(&["doctor"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    let line = ended.stdout.lines().find(|line| line.starts_with("FAIL")).expect("a failure");
+    assert!(line.contains("provider sim/a") && line.contains("list-tasks"), "{ended:?}");
+    assert!(ended.stdout.contains("volcengine"), "the other route is named: {ended:?}");
+    assert!(!ended.stdout.contains("another-key"), "the key stays secret: {ended:?}");
+}
+
+#[test]
+fn an_unsafe_redis_is_refused_with_the_fix() {
+    let bench = Bench::new();
+    bench.redis.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).unwrap();
+    bench.redis.command(&["CONFIG", "SET", "appendfsync", "everysec"]).unwrap();
+    let ended = bench.run(&["doctor"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    for words in ["eviction", "appendfsync", "CONFIG SET maxmemory-policy noeviction"] {
+        assert!(ended.stdout.contains(words), "{words}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_bucket_that_cannot_be_written_is_named() {
+    let bench = Bench::new();
+    bench.write("store", "a file where a folder should be");
+    let ended = bench.run(&["doctor"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    let line = ended.stdout.lines().find(|line| line.starts_with("FAIL  store"));
+    assert!(line.is_some(), "{ended:?}");
+}
+
+#[test]
+fn a_missing_key_file_and_a_far_side_that_is_away_are_told() {
+    let bench = Bench::new();
+    let ended = bench.run(&["doctor"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(ended.stdout.contains("can be reached from here"), "{ended:?}");
+    std::fs::remove_file(bench.path("key")).unwrap();
+    let ended = bench.run(&["doctor"]);
+    assert!(ended.stdout.contains("api_key_file"), "{ended:?}");
+}
+
+#[test]
+fn without_redis_the_rest_is_told_and_the_exit_is_75() {
+    let bench = Bench::new();
+    bench.redis.kill9();
+    let ended = bench.run(&["doctor"]);
+    assert_eq!(ended.code, 75, "{ended:?}");
+    assert!(ended.stdout.contains("FAIL  redis"), "{ended:?}");
+    assert!(ended.stdout.contains("ok    store"), "{ended:?}");
+}
+
+#[test]
+fn callbacks_nobody_answers_are_a_warning() {
+    let far = Far::start();
+    let bench = Bench::over(&far.base_url(), "sim-key");
+    let key = bench.write("cb", &"k".repeat(40));
+    let more = format!(
+        "[callbacks]\nenabled = true\nbase_url = \"http://127.0.0.1:9\"\n\n[callbacks.token_keys]\nk = \"{}\"",
+        key.display()
+    );
+    bench.configure(&far.base_url(), &more);
+    let ended = bench.run(&["doctor"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stdout.contains("warn  callbacks"), "{ended:?}");
+}

@@ -1,0 +1,130 @@
+//! `import` and `submit`: good rows go through, bad ones are told, nothing is taken twice.
+
+use crate::bench::{Bench, row};
+use serde_json::Value;
+
+fn count(bench: &Bench) -> usize {
+    let ended = bench.run(&["jobs", "list", "--limit", "0", "-o", "ndjson", "-q"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    ended.lines().len()
+}
+
+#[test]
+fn bad_lines_are_told_and_good_ones_go_through() {
+    let bench = Bench::new();
+    let bad = r#"{"custom_id":"bad","model":"seedance-2.0","content":[{"type":"text","text":"x"}],"ratio":"2:1","duration":99}"#;
+    let text = format!("{}\n{{not json\n\n{bad}\n{}\n", row(1), row(2));
+    bench.write("prompts.jsonl", &text);
+    let ended = bench.run(&["import", "prompts.jsonl", "-o", "json"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    let told = ended.json();
+    assert_eq!(
+        (&told["created"], &told["rejected"], &told["batch"]),
+        (&2.into(), &2.into(), &"prompts".into())
+    );
+    let rejects: Vec<Value> = bench
+        .read("prompts.rejects.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let places: Vec<(u64, &str)> = rejects
+        .iter()
+        .map(|r| (r["line"].as_u64().unwrap(), r["pointer"].as_str().unwrap()))
+        .collect();
+    assert_eq!(places, [(2, ""), (4, "/ratio"), (4, "/duration")], "{rejects:?}");
+    assert_eq!(rejects[1]["custom_id"], "bad");
+    for reject in &rejects {
+        for field in ["code", "reason", "fix"] {
+            assert!(reject[field].as_str().is_some_and(|text| !text.is_empty()), "{reject}");
+        }
+    }
+    assert_eq!(count(&bench), 2);
+}
+
+#[test]
+fn the_same_file_again_adds_nothing() {
+    let bench = Bench::new();
+    let text: String = (1..=450).map(|n| row(n) + "\n").collect();
+    bench.write("rows.jsonl", &text);
+    let first = bench.run(&["import", "rows.jsonl", "-o", "json"]);
+    assert_eq!((first.code, first.json()["created"].as_u64()), (0, Some(450)), "{first:?}");
+    let again = bench.run(&["import", "rows.jsonl", "-o", "json"]);
+    assert_eq!((again.code, again.json()["created"].as_u64()), (0, Some(0)), "{again:?}");
+    assert_eq!(again.json()["existing"], 450);
+    assert_eq!(count(&bench), 450);
+    assert!(!bench.path("rows.rejects.jsonl").exists(), "nothing was refused");
+}
+
+#[test]
+fn equal_rows_are_one_job_unless_they_are_wanted() {
+    let bench = Bench::new();
+    let same = r#"{"model":"seedance-2.0-mini","content":[{"type":"text","text":"same"}]}"#;
+    bench.write("same.jsonl", &format!("{same}\n{same}\n{same}"));
+    let skipped = bench.run(&["import", "same.jsonl", "-o", "json"]).json();
+    assert_eq!((&skipped["created"], &skipped["existing"]), (&1.into(), &2.into()));
+    for created in [2, 0] {
+        let kept =
+            bench.run(&["import", "same.jsonl", "--duplicates", "keep", "-o", "json"]).json();
+        assert_eq!(kept["created"], created, "{kept}");
+    }
+    assert_eq!(count(&bench), 3);
+}
+
+#[test]
+fn a_row_that_changed_under_its_custom_id_is_refused() {
+    let bench = Bench::new();
+    bench.write("a.jsonl", &row(1));
+    assert_eq!(bench.run(&["import", "a.jsonl"]).code, 0);
+    bench.write("a.jsonl", &row(1).replace("boat 1", "another boat"));
+    let ended = bench.run(&["import", "a.jsonl"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(bench.read("a.rejects.jsonl").contains("idempotency-key-reused"));
+    assert_eq!(count(&bench), 1);
+}
+
+#[test]
+fn a_dry_run_takes_nothing_in() {
+    let bench = Bench::new();
+    bench.write("a.jsonl", &format!("{}\n{{}}\n", row(1)));
+    let ended = bench.run(&["import", "a.jsonl", "--dry-run", "-o", "json"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert_eq!((&ended.json()["valid"], &ended.json()["rejected"]), (&1.into(), &1.into()));
+    assert_eq!(count(&bench), 0);
+}
+
+#[test]
+fn a_file_that_is_not_there_ends_with_5() {
+    let ended = Bench::new().run(&["import", "nowhere.jsonl"]);
+    assert_eq!(ended.code, 5, "{ended:?}");
+    assert!(ended.stderr.contains("nowhere.jsonl"), "{ended:?}");
+}
+
+#[test]
+fn one_job_is_submitted_once() {
+    let bench = Bench::new();
+    let args = ["submit", "-p", "a paper boat", "--model", "seedance-2.0-mini", "-o", "json"];
+    let first = bench.run(&args);
+    assert_eq!(first.code, 0, "{first:?}");
+    assert_eq!(
+        (&first.json()["state"], &first.json()["simulated"]),
+        (&"queued".into(), &true.into())
+    );
+    let again = bench.run(&args);
+    assert_eq!(again.json()["job"], first.json()["job"]);
+    assert_eq!(again.json()["existing"], "by its fingerprint");
+    let take = bench.run(&[&args[..], &["--take", "2"]].concat());
+    assert_ne!(take.json()["job"], first.json()["job"]);
+}
+
+#[test]
+fn all_faults_of_a_request_are_told_at_once() {
+    let bench = Bench::new();
+    let ended =
+        bench.run(&["submit", "-p", "boat --rs 720p", "--ratio", "2:1", "--duration", "99"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    for pointer in ["/content/0/text", "/ratio", "/duration"] {
+        assert!(ended.stderr.contains(pointer), "{pointer}: {ended:?}");
+    }
+    assert!(ended.stdout.is_empty());
+    assert_eq!(count(&bench), 0);
+}

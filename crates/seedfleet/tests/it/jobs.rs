@@ -1,0 +1,124 @@
+//! `jobs`, `review`, `doubt` and `export` on jobs nobody works on.
+
+use crate::bench::{Bench, row};
+
+fn three() -> Bench {
+    let bench = Bench::new();
+    bench.write("b.jsonl", &[row(1), row(2), row(3)].join("\n"));
+    assert_eq!(bench.run(&["import", "b.jsonl"]).code, 0);
+    bench
+}
+
+fn ids(bench: &Bench) -> Vec<String> {
+    let rows = bench.run(&["jobs", "list", "-o", "ndjson", "-q"]).lines();
+    rows.iter().map(|row| row["job"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn lists_come_in_every_form() {
+    let bench = three();
+    let table = bench.run(&["jobs", "list"]);
+    assert_eq!(table.stdout.lines().count(), 4, "{table:?}");
+    assert!(table.stdout.starts_with("JOB"), "{table:?}");
+    assert!(!table.stdout.contains('\u{1b}'), "no colours in a pipe: {table:?}");
+    let json = bench.run(&["jobs", "list", "-o", "json"]).json();
+    assert_eq!(json.as_array().map(Vec::len), Some(3));
+    assert_eq!(bench.run(&["jobs", "list", "-o", "ndjson"]).lines().len(), 3);
+    let csv = bench.run(&["jobs", "list", "-o", "csv"]);
+    assert!(csv.stdout.starts_with("job,state,"), "{csv:?}");
+    assert_eq!(csv.stdout.lines().count(), 4, "{csv:?}");
+    let none = bench.run(&["jobs", "list", "--state", "failed", "-o", "json"]);
+    assert_eq!((none.code, none.json()), (0, serde_json::json!([])));
+}
+
+#[test]
+fn pages_follow_each_other_without_gap_or_overlap() {
+    let bench = three();
+    let first = bench.run(&["jobs", "list", "--limit", "2", "-o", "ndjson"]);
+    let cursor = first.stderr.split("--cursor ").nth(1).expect("a cursor").trim().to_owned();
+    let second = bench.run(&["jobs", "list", "--limit", "2", "--cursor", &cursor, "-o", "ndjson"]);
+    let mut seen: Vec<_> = [first.lines(), second.lines()].concat();
+    seen.sort_by_key(|row| row["custom_id"].as_str().unwrap().to_owned());
+    let seen: Vec<_> = seen.iter().map(|row| row["custom_id"].as_str().unwrap()).collect();
+    assert_eq!(seen, ["row-1", "row-2", "row-3"]);
+}
+
+#[test]
+fn a_job_is_shown_with_its_timeline() {
+    let bench = three();
+    let id = ids(&bench).remove(0);
+    let shown = bench.run(&["jobs", "show", &id, "-o", "json"]).json();
+    assert_eq!(shown["state"], "queued");
+    assert_eq!(shown["timeline"][0]["what"], "accepted");
+    assert!(bench.run(&["jobs", "show", &id]).stdout.contains("accepted"));
+    let ended = bench.run(&["jobs", "show", "job_01ARZ3NDEKTSV4RRFFQ69G5FAV"]);
+    assert_eq!(ended.code, 5, "{ended:?}");
+}
+
+#[test]
+fn what_waits_is_cancelled_unpaid() {
+    let bench = three();
+    let id = ids(&bench).remove(0);
+    let one = bench.run(&["jobs", "cancel", &id, "-o", "json"]);
+    assert_eq!((one.code, &one.json()[0]["state"]), (0, &"cancelled".into()), "{one:?}");
+    assert_eq!(bench.run(&["jobs", "cancel", &id]).code, 0, "asked twice is asked once");
+    let asked = bench.run(&["jobs", "cancel", "--batch", "b"]);
+    assert_eq!(asked.code, 9, "{asked:?}");
+    assert!(asked.stderr.contains("2 unfinished jobs"), "{asked:?}");
+    assert_eq!(bench.run(&["jobs", "cancel", "--batch", "b", "--yes"]).code, 0);
+    let waited = bench.run(&["jobs", "wait", "--batch", "b", "-o", "json"]);
+    assert_eq!((waited.code, &waited.json()["cancelled"]), (1, &3.into()), "{waited:?}");
+}
+
+#[test]
+fn a_wait_ends_at_its_time_and_the_work_goes_on() {
+    let bench = three();
+    let id = ids(&bench).remove(0);
+    let ended = bench.run(&["jobs", "wait", &id, "--timeout", "100ms"]);
+    assert_eq!(ended.code, 8, "{ended:?}");
+    assert!(ended.stderr.contains("queued 1"), "{ended:?}");
+    assert_eq!(bench.run(&["jobs", "wait", "--batch", "none"]).code, 5);
+}
+
+#[test]
+fn a_held_job_waits_for_a_person() {
+    let bench = Bench::new();
+    bench.configure("http://127.0.0.1:9/api/v3", "[review]\nrequire = \"always\"");
+    bench.write("b.jsonl", &[row(1), row(2)].join("\n"));
+    let taken = bench.run(&["import", "b.jsonl", "-o", "json"]).json();
+    assert_eq!(taken["held"], 2);
+    let held = bench.run(&["review", "list", "-o", "ndjson"]).lines();
+    let id = |n: usize| held[n]["job"].as_str().unwrap();
+    let yes = bench.run(&["review", "approve", id(0), "-o", "json"]);
+    assert_eq!((yes.code, &yes.json()[0]["state"]), (0, &"queued".into()), "{yes:?}");
+    assert_eq!(bench.run(&["review", "approve", id(0)]).code, 6, "it is not held any more");
+    let no = bench.run(&["review", "reject", id(1), "--reason", "logo", "--by", "ann"]);
+    assert_eq!(no.code, 0, "{no:?}");
+    let shown = bench.run(&["jobs", "show", id(1), "-o", "json"]).json();
+    assert_eq!((&shown["state"], &shown["reason"]), (&"rejected".into(), &"by ann: logo".into()));
+}
+
+#[test]
+fn doubts_are_decided_only_where_there_is_doubt() {
+    let bench = three();
+    let id = ids(&bench).remove(0);
+    assert_eq!(bench.run(&["doubt", "list", "-o", "json"]).json(), serde_json::json!([]));
+    for verb in [&["resend"][..], &["give-up"]] {
+        let ended = bench.run(&[&["doubt"], verb, &[&id, "--reason", "x", "--yes"]].concat());
+        assert_eq!(ended.code, 6, "{verb:?}: {ended:?}");
+    }
+    let adopt = bench.run(&["doubt", "adopt", &id, "cgt-1", "--reason", "x", "--yes"]);
+    assert_eq!(adopt.code, 6, "{adopt:?}");
+}
+
+#[test]
+fn an_export_has_a_row_for_every_job() {
+    let bench = three();
+    let rows = bench.run(&["export", "--batch", "b", "-q"]).lines();
+    assert_eq!(rows.len(), 3);
+    assert_eq!((&rows[0]["state"], &rows[0]["simulated"]), (&"queued".into(), &true.into()));
+    assert!(rows[0]["video"].is_null());
+    let csv = bench.run(&["export", "-o", "csv", "-q"]).stdout;
+    assert!(csv.starts_with("custom_id,job_id,state,video,"), "{csv}");
+    assert_eq!(csv.lines().count(), 4);
+}

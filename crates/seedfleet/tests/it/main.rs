@@ -1,0 +1,9 @@
+//! The program as its users meet it: started as a process, against a private Redis.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod configuration;
+mod doctor;
+mod import;
+mod jobs;
+mod outage;

@@ -1,0 +1,229 @@
+//! The retry matrix (M24), row by row: the provider misbehaves, its ledger counts the calls.
+
+use e2e::kit::{Fleet, Ledger, Options, text};
+use job::{AttemptOutcome, By, End, Event, JobId, ParkWhy, Record, State};
+use serde_json::{Value, json};
+
+/// A create fault for the job whose prompt holds `word`.
+fn create(kind: &str, word: &str) -> Value {
+    json!({"kind": kind, "times": 1, "match": {"text": word}})
+}
+
+fn answer(code: &str, message: &str) -> Value {
+    json!({"kind": "answer", "code": code, "message": message, "times": 1, "match": {"text": code}})
+}
+
+fn film(word: &str) -> Value {
+    text(&format!("a film about {word}")).into()
+}
+
+fn cause(record: &Record) -> &job::Cause {
+    match &record.life.state {
+        State::Finished { end: End::Failed { cause }, .. } => cause,
+        other => panic!("not failed: {other:?}"),
+    }
+}
+
+// covers: M22, M24/create-no-id, M26
+#[test]
+fn a_create_that_was_not_sent_goes_again_with_the_same_record() {
+    let fleet = Fleet::start(Options::empty());
+    fleet.faults(&json!({"connect": [{"kind": "refuse", "ms": 2500}]}));
+    let id = fleet.admit(film("patience"));
+    for role in ["submitter", "poller", "downloader"] {
+        fleet.start_role(role);
+    }
+    let record = fleet.wait(&id, "succeeded");
+    let first = &record.life.attempts[0];
+    assert!(matches!(first.outcome, AttemptOutcome::NotSent { .. }), "{:?}", first.outcome);
+    assert_eq!(fleet.ledger().creates_of(&record), 1, "only one request ever left");
+    fleet.audit(&[id]);
+}
+
+/// Words of jobs whose task was made although the answer was not clear, each with its fault.
+const TAKEN: [(&str, &str); 6] = [
+    ("taken", "accept_then_drop"),
+    ("reset", "accept_then_reset"),
+    ("halved", "reset_after_half_head"),
+    ("cut", "200_cut_body"),
+    ("anonymous", "200_without_id"),
+    ("overloaded", "502_html_after_create"),
+];
+
+/// Words of jobs whose request vanished after it was sent.
+const LOST: [(&str, &str); 3] =
+    [("lost", "drop_after_read"), ("broken", "500_without_create"), ("gateway", "502_html_without_create")];
+
+// covers: M6, M24/create-no-id, M24/create-stored, M26
+#[test]
+fn an_unclear_create_is_looked_up_and_bought_again_only_when_proven_absent() {
+    let fleet = Fleet::start(Options::default().config("[provider]\ncreate_timeout = \"2500ms\"\n"));
+    let mut plan: Vec<Value> =
+        TAKEN.iter().chain(&LOST).map(|(word, kind)| create(kind, word)).collect();
+    plan.push(json!({"kind": "delay_reply", "ms": 9000, "times": 1, "match": {"text": "slow"}}));
+    plan.push(json!({"kind": "drop_after_read", "match": {"text": "doomed"}}));
+    fleet.faults(&json!({"create": plan}));
+    let taken: Vec<JobId> =
+        TAKEN.iter().map(|(word, _)| *word).chain(["slow"]).map(|w| fleet.admit(film(w))).collect();
+    let lost: Vec<JobId> = LOST.iter().map(|(word, _)| fleet.admit(film(word))).collect();
+    let doomed = fleet.admit(film("doomed"));
+
+    for record in fleet.wait_stored(&taken) {
+        let way = fleet.timeline(&record.id);
+        assert!(way.iter().any(|line| line.contains("adopted")), "{way:#?}");
+        assert_eq!(fleet.ledger().creates_of(&record), 1, "{way:#?}");
+        assert_eq!(record.life.resends, 0);
+    }
+    for record in fleet.wait_stored(&lost) {
+        let outcome = &record.life.attempts[0].outcome;
+        assert_eq!(*outcome, AttemptOutcome::Absent, "proven, not guessed");
+        assert_eq!(record.life.resends, 1);
+        assert_eq!(fleet.ledger().creates_of(&record), 2, "exactly one re-send");
+    }
+    let record = fleet.wait(&doomed, "parked");
+    let State::Parked { why, looks, .. } = &record.life.state else { panic!() };
+    assert_eq!(*why, ParkWhy::ResendSpent);
+    assert!(looks.empty_after_horizon >= 2, "{looks:?}");
+    assert_eq!(fleet.ledger().creates_of(&record), 2);
+
+    let all: Vec<JobId> = taken.into_iter().chain(lost).chain([doomed]).collect();
+    fleet.audit(&all);
+}
+
+// covers: M6, M24/create-no-id
+#[test]
+fn a_strict_pool_parks_what_no_scan_finds_and_a_person_decides() {
+    let options = Options::default().config("[pools.sim]\npolicy = \"strict\"\n");
+    let fleet = Fleet::start(options);
+    let plan = [create("drop_after_read", "lost"), create("accept_then_drop", "taken")];
+    fleet.faults(&json!({"create": plan, "list": [{"kind": "lag", "ms": 400}]}));
+    let (lost, taken) = (fleet.admit(film("lost")), fleet.admit(film("taken")));
+    let given_up = fleet.admit(film("nothing"));
+    fleet.wait(&given_up, "succeeded");
+
+    let record = fleet.wait(&lost, "parked");
+    let State::Parked { why, .. } = &record.life.state else { panic!() };
+    assert_eq!(*why, ParkWhy::NoTaskStrict);
+    assert_eq!(fleet.ledger().creates_of(&record), 1, "strict never sends again by itself");
+    let record = fleet.wait(&taken, "succeeded");
+    assert_eq!(fleet.ledger().creates_of(&record), 1);
+
+    let by = By::named("tester");
+    fleet.report(&lost, &Event::ResendOrdered { by, reason: "seen the evidence".to_owned() });
+    let record = fleet.wait(&lost, "succeeded");
+    assert_eq!(fleet.ledger().creates_of(&record), 2);
+    fleet.audit(&[lost, taken, given_up]);
+}
+
+// covers: M24, M25
+#[test]
+fn a_refusal_waits_unspent_or_fails_by_its_class() {
+    // With one try only, a refusal that cost a try would fail its job.
+    let fleet = Fleet::start(Options::default().config("[submit]\ntries_max = 1\n"));
+    let waits = [
+        "RateLimitExceeded.EndpointRPMExceeded",
+        "ServerOverloaded",
+        "RequestBurstTooFast",
+        "AuthenticationError",
+        "AccountOverdueError",
+    ];
+    let fails = ["InvalidParameter", "InputTextSensitiveContentDetected"];
+    let plan: Vec<Value> =
+        waits.iter().chain(&fails).map(|code| answer(code, "so says the provider")).collect();
+    fleet.faults(&json!({"create": plan}));
+    let waiting: Vec<JobId> = waits.iter().map(|code| fleet.admit(film(code))).collect();
+    let failing: Vec<JobId> = fails.iter().map(|code| fleet.admit(film(code))).collect();
+
+    for (code, record) in waits.iter().zip(fleet.wait_stored(&waiting)) {
+        let AttemptOutcome::Refused { code: told } = &record.life.attempts[0].outcome else {
+            panic!("{:?}", record.life.attempts)
+        };
+        assert_eq!(told, code);
+        assert_eq!(fleet.ledger().creates_of(&record), 2, "{code}");
+    }
+    for (code, id) in fails.iter().zip(&failing) {
+        let record = fleet.wait(id, "failed");
+        assert_eq!(cause(&record).code, *code);
+        assert!(cause(&record).message.contains("so says the provider"));
+        assert_eq!(fleet.ledger().creates_of(&record), 1, "{code}");
+    }
+    fleet.audit(&[waiting, failing].concat());
+}
+
+// covers: M7/queued, M7/running, M24/poll
+#[test]
+fn a_poll_goes_again_after_every_kind_of_trouble() {
+    let fleet = Fleet::start(Options::default());
+    let answered = |code| json!({"kind": "answer", "code": code, "times": 2});
+    fleet.faults(&json!({"retrieve": [
+        {"kind": "not_found_at_first", "ms": 300, "times": 2},
+        {"kind": "500", "times": 4},
+        {"kind": "502_html", "times": 4},
+        {"kind": "drop", "times": 4},
+        {"kind": "cut_body", "times": 2},
+        answered("ServerOverloaded"),
+        answered("AuthenticationError"),
+        {"kind": "unknown_status", "word": "paused", "times": 2},
+        {"kind": "slow", "ms": 3500, "times": 1},
+    ]}));
+    let ids = ["one", "two", "three"].map(|word| fleet.admit(film(word)));
+    for record in fleet.wait_stored(&ids) {
+        assert_eq!(fleet.ledger().creates_of(&record), 1);
+    }
+    let calls = &fleet.stats()["calls"]["retrieve"];
+    assert!(calls["500"].as_u64() >= Some(4), "the trouble was there: {calls}");
+    fleet.audit(&ids);
+}
+
+/// The task's calls that matter to a download, in order: `(call, status)`.
+fn after_success(ledger: &Ledger, task: &str) -> Vec<(String, Option<u64>)> {
+    let of_task = |line: &&Value| line["task"] == task && line["call"] != "list";
+    let calls: Vec<_> = ledger
+        .events("call")
+        .filter(of_task)
+        .map(|line| (line["call"].as_str().unwrap().to_owned(), line["http_status"].as_u64()))
+        .collect();
+    let first = calls.iter().position(|(call, _)| call == "download").expect("a download");
+    calls[first..].to_vec()
+}
+
+// covers: M11, M12, M24/download
+#[test]
+fn a_download_goes_again_until_the_link_is_dead_and_then_asks_once_for_a_fresh_one() {
+    let fleet = Fleet::start(Options::default());
+    let mp4 = |kind, more: Value| {
+        let mut rule = json!({"kind": kind, "times": 1, "match": {"file": "mp4"}});
+        for (key, value) in more.as_object().unwrap() {
+            rule[key] = value.clone();
+        }
+        rule
+    };
+    fleet.faults(&json!({"media": [
+        mp4("truncated", json!({})),
+        mp4("answer", json!({"status": 503, "times": 2})),
+        mp4("wrong_length", json!({})),
+        mp4("reset", json!({})),
+        mp4("short_file", json!({})),
+        mp4("stall", json!({"ms": 3000})),
+        mp4("ignore_range", json!({})),
+    ]}));
+    let rough = fleet.admit(film("a rough ride"));
+    let record = fleet.wait(&rough, "succeeded");
+    let ledger = fleet.ledger();
+    let manifest = fleet.verified_manifest(&record);
+    let output = manifest.output().unwrap();
+    assert_eq!(output.sha256, ledger.billed_to(&record)[0].video_sha256);
+    let calls = after_success(&ledger, &manifest.task_id);
+    assert!(calls.iter().filter(|(call, _)| call == "download").count() >= 6, "{calls:?}");
+
+    fleet.faults(&json!({"media": [{"kind": "expired", "match": {"file": "mp4"}}]}));
+    let dead = fleet.admit(film("a dead link"));
+    let record = fleet.wait(&dead, "output_lost");
+    let ledger = fleet.ledger();
+    let task = &ledger.tasks_of(&record)[0];
+    let asked = after_success(&ledger, task);
+    let reads = asked.iter().filter(|(call, _)| call == "retrieve").count();
+    assert_eq!(reads, 1, "one more read for a fresh link: {asked:?}");
+    assert_eq!(ledger.creates_of(&record), 1, "paid, lost, and not bought again");
+    fleet.audit(&[rough, dead]);
+}
