@@ -3,6 +3,7 @@
 use e2e::kit::{Fleet, Ledger, Options, text};
 use job::{AttemptOutcome, By, End, Event, JobId, ParkWhy, Record, State};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// A create fault for the job whose prompt holds `word`.
 fn create(kind: &str, word: &str) -> Value {
@@ -128,15 +129,20 @@ fn a_refusal_waits_unspent_or_fails_by_its_class() {
         "AccountOverdueError",
     ];
     let fails = ["InvalidParameter", "InputTextSensitiveContentDetected"];
-    let plan: Vec<Value> =
+    let mut plan: Vec<Value> =
         waits.iter().chain(&fails).map(|code| answer(code, "so says the provider")).collect();
+    let now = fleet.run(fleet.store().now()).expect("Redis answers");
+    let reset = now + Duration::from_secs(3);
+    let told = format!("reset at {} +0000 UTC", reset.rfc3339()[..19].replace('T', " "));
+    plan.push(answer("AccountQuotaExceeded", &format!("used up; the quota will {told}")));
     fleet.faults(&json!({"create": plan}));
     let waiting: Vec<JobId> = waits.iter().map(|code| fleet.admit(film(code))).collect();
     let failing: Vec<JobId> = fails.iter().map(|code| fleet.admit(film(code))).collect();
+    let paused = fleet.admit(film("AccountQuotaExceeded"));
 
     for (code, record) in waits.iter().zip(fleet.wait_stored(&waiting)) {
         let AttemptOutcome::Refused { code: told } = &record.life.attempts[0].outcome else {
-            panic!("{:?}", record.life.attempts)
+            panic!("{code}: {:#?}", fleet.timeline(&record.id))
         };
         assert_eq!(told, code);
         assert_eq!(fleet.ledger().creates_of(&record), 2, "{code}");
@@ -147,7 +153,10 @@ fn a_refusal_waits_unspent_or_fails_by_its_class() {
         assert!(cause(&record).message.contains("so says the provider"));
         assert_eq!(fleet.ledger().creates_of(&record), 1, "{code}");
     }
-    fleet.audit(&[waiting, failing].concat());
+    let record = fleet.wait(&paused, "succeeded");
+    let second = record.life.attempts[1].open.begun_at;
+    assert!(second.unix_ms() / 1000 >= reset.unix_ms() / 1000, "it waited for the time told");
+    fleet.audit(&[waiting, failing, vec![paused]].concat());
 }
 
 // covers: M7/queued, M7/running, M24/poll
@@ -183,7 +192,7 @@ fn after_success(ledger: &Ledger, task: &str) -> Vec<(String, Option<u64>)> {
         .filter(of_task)
         .map(|line| (line["call"].as_str().unwrap().to_owned(), line["http_status"].as_u64()))
         .collect();
-    let first = calls.iter().position(|(call, _)| call == "download").expect("a download");
+    let first = calls.iter().position(|(call, _)| call == "media").expect("a download");
     calls[first..].to_vec()
 }
 
@@ -214,7 +223,7 @@ fn a_download_goes_again_until_the_link_is_dead_and_then_asks_once_for_a_fresh_o
     let output = manifest.output().unwrap();
     assert_eq!(output.sha256, ledger.billed_to(&record)[0].video_sha256);
     let calls = after_success(&ledger, &manifest.task_id);
-    assert!(calls.iter().filter(|(call, _)| call == "download").count() >= 6, "{calls:?}");
+    assert!(calls.iter().filter(|(call, _)| call == "media").count() >= 6, "{calls:?}");
 
     fleet.faults(&json!({"media": [{"kind": "expired", "match": {"file": "mp4"}}]}));
     let dead = fleet.admit(film("a dead link"));

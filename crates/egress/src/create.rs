@@ -114,12 +114,13 @@ impl CreateClient {
         headers: HeaderMap,
         bearer: &Secret,
         body: Bytes,
-        gate: Gate,
+        mut gate: Gate,
     ) -> PostOutcome {
         if gate.deadline <= Instant::now() {
             let reason = "the send deadline had passed before the call began".to_owned();
             return PostOutcome::NothingSent { hold: Hold::GateClosed, reason };
         }
+        let after_release = gate.after_release.take();
         let Some((lock, body)) = GatedBody::new(body, gate) else {
             let reason = "the body is empty".to_owned();
             return PostOutcome::NothingSent { hold: Hold::Request, reason };
@@ -131,7 +132,19 @@ impl CreateClient {
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, bearer.bearer())
             .body(reqwest::Body::wrap(body));
-        match request.send().await {
+        let aside = async {
+            if let Some(hook) = after_release {
+                lock.released().await;
+                hook.await;
+            }
+            std::future::pending().await
+        };
+        let sent = tokio::select! {
+            biased;
+            never = aside => never,
+            sent = request.send() => sent,
+        };
+        match sent {
             Ok(response) => self.hear(response, &lock).await,
             Err(error) => no_answer(error, &lock),
         }

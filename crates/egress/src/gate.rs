@@ -14,7 +14,7 @@ use std::{
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -30,13 +30,21 @@ pub struct Gate {
     /// Awaited after all other bytes have been handed to the connection and before the deadline is
     /// looked at. A place for fault points; `None` in ordinary service.
     pub before_release: Option<BoxFuture<'static, ()>>,
+    /// Run beside the wait for the answer, from the moment the last byte has been released. A place
+    /// for fault points, as above.
+    pub after_release: Option<BoxFuture<'static, ()>>,
+    /// The same deadline on the wall clock, from the same moment. A monotonic clock stands still
+    /// while a machine is suspended, and the fleet's does not; whichever passes first counts.
+    pub wall_deadline: SystemTime,
 }
 
 impl Gate {
     /// A gate with nothing to wait for.
     #[must_use]
     pub fn until(deadline: Instant) -> Self {
-        Self { deadline, before_release: None }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let wall_deadline = SystemTime::now() + left;
+        Self { deadline, before_release: None, after_release: None, wall_deadline }
     }
 }
 
@@ -73,6 +81,8 @@ struct Switch {
     asked: AtomicBool,
     /// The connection that waits at the hook, so that shutting ends it at once.
     waiting: AtomicWaker,
+    /// Whoever waits for the release.
+    watching: AtomicWaker,
 }
 
 impl Switch {
@@ -100,6 +110,18 @@ impl Lock {
             LATE => LastByte::Late,
             _ => LastByte::Kept,
         }
+    }
+
+    /// Returns once the last byte has been released; never, when it stays.
+    pub(crate) async fn released(&self) {
+        std::future::poll_fn(|cx| {
+            self.0.watching.register(cx.waker());
+            match self.0.position.load(Ordering::Acquire) {
+                RELEASED => Poll::Ready(()),
+                _ => Poll::Pending,
+            }
+        })
+        .await;
     }
 
     /// Whether there was ever a connection that asked for the body. Words the reason of a failure;
@@ -130,6 +152,7 @@ pub(crate) struct GatedBody {
     head: Bytes,
     last: Bytes,
     deadline: Instant,
+    wall_deadline: SystemTime,
     // In a mutex only because a request body must be `Sync`; it is never locked.
     before_release: Mutex<Option<BoxFuture<'static, ()>>>,
     switch: Arc<Switch>,
@@ -143,10 +166,13 @@ impl GatedBody {
             position: AtomicU8::new(HELD),
             asked: AtomicBool::new(false),
             waiting: AtomicWaker::new(),
+            watching: AtomicWaker::new(),
         });
         let lock = Lock(Arc::clone(&switch));
-        let before_release = Mutex::new(gate.before_release);
-        Some((lock, Self { head, last: body, deadline: gate.deadline, before_release, switch }))
+        let Gate { deadline, before_release, wall_deadline, .. } = gate;
+        let before_release = Mutex::new(before_release);
+        let gated = Self { head, last: body, deadline, wall_deadline, before_release, switch };
+        Some((lock, gated))
     }
 }
 
@@ -176,9 +202,13 @@ impl Body for GatedBody {
             ready!(waiting.as_mut().poll(cx));
             *hook = None;
         }
-        let wish = if Instant::now() < this.deadline { RELEASED } else { LATE };
+        let in_time = Instant::now() < this.deadline && SystemTime::now() < this.wall_deadline;
+        let wish = if in_time { RELEASED } else { LATE };
         Poll::Ready(Some(match this.switch.set(wish) {
-            RELEASED => Ok(Frame::data(std::mem::take(&mut this.last))),
+            RELEASED => {
+                this.switch.watching.wake();
+                Ok(Frame::data(std::mem::take(&mut this.last)))
+            }
             LATE => Err(Withheld::Late),
             _ => Err(Withheld::Shut),
         }))
@@ -228,6 +258,21 @@ mod tests {
         drop(lock);
         assert_eq!(ask(&mut body), Some(Ok(3)));
         assert_eq!(ask(&mut body), Some(Err(Withheld::Shut)));
+    }
+
+    /// A suspended machine wakes up: its monotonic clock believes that no time has passed.
+    #[test]
+    fn whichever_clock_passes_first_keeps_the_last_byte() {
+        let ahead = Instant::now() + Duration::from_secs(60);
+        let past = SystemTime::now() - Duration::from_secs(1);
+        let gate = Gate { wall_deadline: past, ..Gate::until(ahead) };
+        let (lock, mut body) = GatedBody::new(Bytes::from_static(b"body"), gate).unwrap();
+        assert_eq!((ask(&mut body), ask(&mut body)), (Some(Ok(3)), Some(Err(Withheld::Late))));
+        assert_eq!(lock.shut(), LastByte::Late);
+        let gate = Gate { deadline: Instant::now(), ..Gate::until(ahead) };
+        let (lock, mut body) = GatedBody::new(Bytes::from_static(b"body"), gate).unwrap();
+        assert_eq!((ask(&mut body), ask(&mut body)), (Some(Ok(3)), Some(Err(Withheld::Late))));
+        assert_eq!(lock.shut(), LastByte::Late);
     }
 
     #[test]

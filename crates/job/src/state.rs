@@ -167,6 +167,8 @@ pub enum ParkWhy {
     NoTaskStrict,
     /// No task was seen, and the automatic re-sends are spent.
     ResendSpent,
+    /// For a day after the quiet horizon no scan of the list proved anything.
+    ListUnreadable,
     /// More than one task fits the attempt.
     SeveralTasks {
         /// Which.

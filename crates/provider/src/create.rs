@@ -239,3 +239,29 @@ fn before_the_end(status: u16) -> CreateAnswer {
         unreachable: true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedance::ErrorTable;
+
+    /// The table says "nothing made" for each of these; the status alone must still forbid it.
+    #[test]
+    fn a_wrong_row_of_the_table_makes_no_definite_no() {
+        let sorted = Sorted {
+            verdict: ErrorTable::builtin().classify(
+                Call::Create,
+                400,
+                Some("InvalidParameter"),
+                "",
+            ),
+            code: String::new(),
+            message: String::new(),
+            request_id: None,
+        };
+        assert!(is_definite(400, &sorted) && is_definite(429, &sorted));
+        for status in [200, 302, 408, 409, 424, 499, 500, 502, 503, 504, 599] {
+            assert!(!is_definite(status, &sorted), "{status}");
+        }
+    }
+}

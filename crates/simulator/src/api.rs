@@ -56,13 +56,14 @@ fn who(exchange: &Exchange) -> Option<Who> {
 pub(crate) fn answer_of<K>(rule: &Rule<K>) -> Refusal {
     let code = rule.code.as_deref().unwrap_or("InternalServiceError");
     let message = rule.message.as_deref();
-    let known = Refusal::known(code).filter(|known| {
-        message.is_none() && rule.status.is_none_or(|status| status == known.status)
-    });
-    let refusal = known.unwrap_or_else(|| {
-        let status = rule.status.unwrap_or(500);
-        Refusal::new(status, code, message.unwrap_or("A simulated refusal."), "")
-    });
+    let known = Refusal::known(code);
+    let status = rule.status.or(known.as_ref().map(|known| known.status)).unwrap_or(500);
+    let refusal = match known {
+        Some(known) if message.is_none() && status == known.status => known,
+        Some(_) | None => {
+            Refusal::new(status, code, message.unwrap_or("A simulated refusal."), "")
+        }
+    };
     match rule.retry_after_s {
         None => refusal,
         Some(seconds) => refusal.with_header("retry-after", seconds.to_string()),

@@ -77,29 +77,37 @@ pub(crate) async fn handle(exchange: Exchange) -> Answer {
         count_download(&world, &path);
     }
     note(&world, &path, status, range.len(), kind);
-    let head = Response::builder()
-        .status(status)
-        .header("accept-ranges", "bytes")
-        .header("etag", etag)
-        .header(
-            "content-type",
-            match found.artefact {
-                Artefact::Video => "video/mp4",
-                Artefact::LastFrame => "image/png",
-            },
-        );
-    let head = match status {
-        206 => head.header(
-            "content-range",
-            format!("bytes {}-{}/{}", range.start, range.end - 1, file.len()),
-        ),
-        _ => head,
-    };
+    let head = head_of(status, &etag, found.artefact, &range, file.len());
     let too_long = found.rule.as_ref().filter(|rule| rule.kind == Media::WrongLength);
     let extra = too_long.map_or(0, |rule| rule.count.unwrap_or(64) as usize);
     let head = head.header("content-length", range.len() + extra);
     let body = body_of(file.slice(range), found.rule.as_ref(), &exchange.sabotage);
     head.body(body).map_err(|_| Hangup)
+}
+
+/// The answer's head but for its length, which a fault may falsify.
+fn head_of(
+    status: u16,
+    etag: &str,
+    artefact: Artefact,
+    range: &std::ops::Range<usize>,
+    file_bytes: usize,
+) -> http::response::Builder {
+    let content_type = match artefact {
+        Artefact::Video => "video/mp4",
+        Artefact::LastFrame => "image/png",
+    };
+    let head = Response::builder()
+        .status(status)
+        .header("accept-ranges", "bytes")
+        .header("etag", etag)
+        .header("content-type", content_type);
+    if status == 206 {
+        let part = format!("bytes {}-{}/{file_bytes}", range.start, range.end - 1);
+        head.header("content-range", part)
+    } else {
+        head
+    }
 }
 
 /// Entity tag and content as this request is to see them.

@@ -5,7 +5,7 @@ use egress::Gate;
 use job::{DoubtCause, Event, OpenAttempt, Refusal, Timestamp};
 use limiter::Permit;
 use provider::{Client, CreateAnswer, CreateCall, Site};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use worker::fault;
 
 /// Sends the body once, or not at all.
@@ -14,16 +14,20 @@ pub(crate) async fn send(
     permit: Permit,
     attempt: &OpenAttempt,
     body: Bytes,
-    deadline: Instant,
+    (deadline, wall_deadline): (Instant, SystemTime),
 ) -> CreateAnswer {
     let gate = Gate {
         deadline,
+        wall_deadline,
         before_release: Some(Box::pin(fault::point(fault::SUBMIT_BEFORE_LAST_BYTE))),
+        after_release: Some(Box::pin(fault::point(fault::SUBMIT_SENT))),
     };
     let site = Site::for_create(&attempt.facts);
     let call = CreateCall { site: &site, attempt: &attempt.id, body, gate };
     let answer = client.create(permit, call).await;
-    if matches!(answer, CreateAnswer::Accepted { .. }) {
+    if let CreateAnswer::Accepted { task, .. } = &answer {
+        // Said before it is stored: if Redis and this process both go now, this line has the id.
+        tracing::info!(attempt = %attempt.id, task.id = %task, "accepted by the provider");
         fault::point(fault::SUBMIT_ACCEPTED).await;
     }
     answer

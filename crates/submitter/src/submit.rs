@@ -13,7 +13,7 @@ use provider::{Callbacks, Client, CreateAnswer};
 use seedance::{Call, Class, Day, Envelope, PriceTable, Route, SlotClass};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use store::{Begun, Held, Queue, Store};
 use worker::{Outcome, Step, Turn, fault};
 
@@ -58,6 +58,8 @@ struct Granted {
     /// The last byte leaves before this, or never. Counted from before the server's clock was read,
     /// so it never lies behind the deadline in the record.
     deadline: Instant,
+    /// The same on the wall clock, for a machine that was suspended in between.
+    wall_deadline: SystemTime,
 }
 
 #[async_trait::async_trait]
@@ -133,7 +135,7 @@ impl SubmitStep {
             return Ok(Err((SURROUNDINGS_PAUSE, format!("account `{account}` has no limits"))));
         };
         for _ in 0..NONCE_DRAWS_MAX {
-            let before_clock = Instant::now();
+            let (before_clock, before_wall) = (Instant::now(), SystemTime::now());
             let now = self.clock().await?;
             let version = price_version(shared.accounts.route(), record, now);
             let facts = shared.accounts.facts(account, &record.spec.request, version);
@@ -155,6 +157,7 @@ impl SubmitStep {
                         usable_in,
                         missed_by,
                         deadline,
+                        wall_deadline: before_wall + policy.send_deadline,
                     }));
                 }
                 Begun::NonceTaken => {}
@@ -192,7 +195,8 @@ impl SubmitStep {
 
     /// Sends what Begin allowed, at its instant, and reports what the answer proves.
     async fn send(&self, granted: Granted, model: &'static str) -> Outcome {
-        let Granted { attempt, body, asked, answered, usable_in, missed_by, deadline } = granted;
+        let Granted { attempt, body, asked, answered, usable_in, missed_by, .. } = granted;
+        let deadlines = (granted.deadline, granted.wall_deadline);
         let answer = if hex(&body) != attempt.body_sha256 {
             not_sent("the rendered body is not the one the intent names")
         } else if missed_by > self.shared.use_within {
@@ -202,7 +206,7 @@ impl SubmitStep {
             let within = self.shared.use_within;
             match Permit::at_slot(account, Call::Create, asked, answered, usable_in, within).await {
                 Ok(permit) => {
-                    send::send(&self.shared.client, permit, &attempt, body, deadline).await
+                    send::send(&self.shared.client, permit, &attempt, body, deadlines).await
                 }
                 Err(stale) => not_sent(&stale.to_string()),
             }

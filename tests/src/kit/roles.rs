@@ -86,6 +86,21 @@ impl Fleet {
         assert_eq!(status.signal(), Some(9), "{name} ended by {status}:\n{tail}");
     }
 
+    /// What a program tells about itself: its `/metrics` page.
+    ///
+    /// # Panics
+    ///
+    /// It has not said where that is, or does not answer.
+    #[must_use]
+    pub fn metrics(&self, name: &str) -> String {
+        let log = self.role(name).log();
+        let line = log.lines().rfind(|line| line.contains("admin listener"));
+        let address = line.and_then(|line| line.split("listen=").nth(1)).expect("an address");
+        let request = self.web.client.get(format!("http://{}/metrics", address.trim()));
+        self.run(async { request.send().await?.text().await })
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
     /// Every line that any child of the fleet has written.
     #[must_use]
     pub fn logs(&self) -> String {

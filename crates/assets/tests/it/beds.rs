@@ -13,6 +13,9 @@ pub const ATTEMPT: &str = "01JB2DDDDDDDDDDDDDDDDDDDDD";
 /// 2026-11-22T08:15:30Z.
 pub const CREATED_AT_MS: i64 = 1_795_335_330_000;
 
+/// Names another S3 server's bucket for the conformance suite, as `http://HOST:PORT/BUCKET`.
+const NAMED_ENV: &str = "SEEDFLEET_TEST_S3";
+
 /// The smallest part S3 takes, so that a multipart copy stays quick.
 pub const PART_BYTES: usize = 5 << 20;
 
@@ -45,11 +48,26 @@ impl Bed {
         let settings = Settings {
             url: format!("s3://{BUCKET}/fleet/one"),
             retry_for: Duration::from_secs(10),
-            s3: s3_settings(&server, directory.path()),
+            s3: s3_settings(&format!("http://{}", server.address), directory.path()),
             ..small_parts()
         };
         let files = directory.path().join("served").join(BUCKET).join("fleet/one");
         Self::open(settings, Some(server), Some(files), directory)
+    }
+
+    /// The bucket that [`NAMED_ENV`] names, on a server that is not ours, or else our own. Each bed
+    /// has a prefix to itself there.
+    pub async fn s3_named_or_own() -> Self {
+        let Ok(named) = std::env::var(NAMED_ENV) else { return Self::s3().await };
+        let (endpoint, bucket) = named.rsplit_once('/').expect("http://HOST:PORT/BUCKET");
+        let directory = TempDir::new().unwrap();
+        let settings = Settings {
+            url: format!("s3://{bucket}/{}", ulid::Ulid::generate()),
+            retry_for: Duration::from_secs(10),
+            s3: s3_settings(endpoint, directory.path()),
+            ..small_parts()
+        };
+        Self::open(settings, None, None, directory)
     }
 
     /// A second process's view of the same bucket.
@@ -101,14 +119,14 @@ fn small_parts() -> Settings {
     Settings { part_size_bytes: PART_BYTES as u64, ..Settings::default() }
 }
 
-fn s3_settings(server: &S3Server, directory: &Path) -> S3Settings {
+fn s3_settings(endpoint: &str, directory: &Path) -> S3Settings {
     let secret = |name: &str, text: &str| {
         let file = directory.join(name);
         std::fs::write(&file, format!("{text}\n")).unwrap();
         Some(file)
     };
     S3Settings {
-        endpoint: Some(format!("http://{}", server.address)),
+        endpoint: Some(endpoint.to_owned()),
         region: Some("us-east-1".into()),
         allow_http: true,
         access_key_id_file: secret("key-id", KEY_ID),

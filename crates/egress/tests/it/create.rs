@@ -1,5 +1,7 @@
 //! What the create client can know after each way a call can fail, and that it sends once.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use egress::{
@@ -247,13 +249,33 @@ async fn past_the_deadline_the_last_byte_stays() {
         let peer = Peer::start(Plan::Whole(answer("200 OK", "", "{}"), End::Fin)).await;
         let deadline = Instant::now() + Duration::from_millis(150);
         let until_past = async move { tokio::time::sleep_until(deadline.into()).await };
-        let gate = Gate { deadline, before_release: Some(Box::pin(until_past)) };
+        let gate = Gate { before_release: Some(Box::pin(until_past)), ..Gate::until(deadline) };
         let outcome = post_to(&client(), &peer.url("/"), body_bytes, gate).await;
         assert_nothing_sent(&outcome, Hold::GateClosed);
         let seen = peer.at_the_end().await;
         assert_eq!((seen.whole, seen.body_bytes), (0, body_bytes - 1));
         assert!(seen.heads[0].contains(&format!("content-length: {body_bytes}\r\n")));
     }
+}
+
+/// A fault point may sit between the last byte and the answer, and nowhere else.
+#[tokio::test]
+async fn the_hook_after_the_release_runs_once_the_last_byte_has_left() {
+    let passed = Arc::new(AtomicBool::new(false));
+    let gate = |deadline| {
+        let passed = Arc::clone(&passed);
+        let hook = async move { passed.store(true, Ordering::Release) };
+        Gate { after_release: Some(Box::pin(hook)), ..Gate::until(deadline) }
+    };
+    let peer = Peer::start(Plan::Whole(answer("200 OK", "", "{}"), End::Fin)).await;
+    let mut late = gate(Instant::now() + Duration::from_millis(50));
+    late.before_release = Some(Box::pin(tokio::time::sleep(Duration::from_millis(100))));
+    assert_nothing_sent(&post(&peer, late).await, Hold::GateClosed);
+    assert!(!passed.load(Ordering::Acquire), "nothing left");
+    let peer = Peer::start(Plan::Whole(answer("200 OK", "", "{}"), End::Fin)).await;
+    let outcome = post(&peer, gate(Instant::now() + Duration::from_secs(60))).await;
+    assert!(matches!(outcome, PostOutcome::Answered { .. }), "{outcome:?}");
+    assert!(passed.load(Ordering::Acquire));
 }
 
 #[tokio::test]

@@ -247,6 +247,24 @@ pub(crate) fn records() -> Vec<Record> {
     records
 }
 
+/// A refused create and a troubled read of every class.
+fn answers_of_every_class() -> Vec<Event> {
+    let mut events = Vec::new();
+    for class in super::CLASSES {
+        let refusal = Refusal {
+            class,
+            code: "SomeCode".into(),
+            message: "words".into(),
+            not_before: None,
+            stops_in_row: 0,
+        };
+        events.push(Event::AttemptRefused { attempt: attempt_id('A'), refusal });
+        let trouble = Trouble { class, code: "SomeCode".into(), not_before: None };
+        events.push(Event::PollTroubled { task: task_id("cgt-1"), trouble });
+    }
+    events
+}
+
 /// One event of every kind, and the kinds that branch in every branch.
 pub(crate) fn events() -> Vec<Event> {
     let attempt = || attempt_id('A');
@@ -304,18 +322,7 @@ pub(crate) fn events() -> Vec<Event> {
             stops_in_row,
         });
     }
-    for class in super::CLASSES {
-        let refusal = Refusal {
-            class,
-            code: "SomeCode".into(),
-            message: "words".into(),
-            not_before: None,
-            stops_in_row: 0,
-        };
-        events.push(Event::AttemptRefused { attempt: attempt(), refusal });
-        let trouble = Trouble { class, code: "SomeCode".into(), not_before: None };
-        events.push(Event::PollTroubled { task: task(), trouble });
-    }
+    events.extend(answers_of_every_class());
     for step in Step::ALL {
         events.push(Event::StepBroke { step, reason: "panic".into() });
     }

@@ -5,10 +5,13 @@ use crate::attempt::{AttemptOutcome, OpenAttempt};
 use crate::event::Look;
 use crate::state::{Looks, ParkWhy, State, Step};
 use crate::{Alarm, AttemptId, DoubtPolicy, Ticket, Timestamp, Verdict, retry, settle};
+use std::time::Duration;
 
 /// Whole scans after the quiet horizon that together prove absence; the second guards against a
 /// list that shifted under the first.
 const EMPTY_SCANS_NEEDED: u32 = 2;
+/// Past the quiet horizon by this much without evidence either way, a person is told.
+const BLIND_MAX: Duration = Duration::from_secs(86_400);
 
 pub(super) fn looked(draft: Draft<'_>, id: &AttemptId, look: &Look) -> Verdict {
     match draft.state() {
@@ -39,6 +42,9 @@ fn in_doubt(mut draft: Draft<'_>, attempt: &OpenAttempt, looks: Looks, look: &Lo
         Look::Several { tasks } => {
             let why = ParkWhy::SeveralTasks { tasks: tasks.clone() };
             return park(draft, attempt, looks, why);
+        }
+        Look::Inconclusive if draft.now >= horizon + BLIND_MAX => {
+            return park(draft, attempt, looks, ParkWhy::ListUnreadable);
         }
         Look::Inconclusive => draft.now + pause,
         Look::Nothing { scan_began_at } => {
@@ -95,6 +101,7 @@ fn park(draft: Draft<'_>, attempt: &OpenAttempt, looks: Looks, why: ParkWhy) -> 
     let what = match &why {
         ParkWhy::NoTaskStrict => "parked: no task seen, policy strict".to_owned(),
         ParkWhy::ResendSpent => "parked: no task seen, re-sends spent".to_owned(),
+        ParkWhy::ListUnreadable => "parked: the list proves nothing".to_owned(),
         ParkWhy::SeveralTasks { tasks } => format!("parked: {} tasks fit", tasks.len()),
     };
     let (since, due) = (draft.now, draft.now + draft.policy.settle.parked_look);

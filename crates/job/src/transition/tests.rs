@@ -393,6 +393,27 @@ fn a_list_without_marks_proves_nothing() {
     assert!(matches!(look(seen(Some(open.nonce_s), now), false), Match::One(_)));
 }
 
+/// A list that never answers whole would leave the job in doubt, its slot taken and nobody told.
+#[test]
+fn a_doubt_that_nothing_settles_is_told_to_a_person() {
+    let policy = &policies()[1];
+    let mut job =
+        records().into_iter().find(|r| r.life.state.word() == StateWord::InDoubt).unwrap();
+    let attempt = job.life.state.open_attempt().unwrap().id.clone();
+    let (mut now, mut looks) = (instants()[0], 0_u32);
+    while job.life.state.word() == StateWord::InDoubt {
+        let look = crate::Look::Inconclusive;
+        let event = Event::Looked { attempt: attempt.clone(), look };
+        let verdict = transition(&job, &event, now, policy).unwrap();
+        let Verdict::Write { ticket: Ticket::Due(_, at), .. } = &verdict else { panic!() };
+        now = *at;
+        job = applied(&job, &verdict);
+        looks += 1;
+        assert!(looks < 5_000, "in doubt for ever");
+    }
+    assert_eq!(job.life.state.word(), StateWord::Parked, "never sent again without proof");
+}
+
 /// Waiting costs no try; it must at least grow, since every turn uploads the body and takes a slot.
 #[test]
 fn a_gate_that_always_closes_is_tried_ever_more_rarely() {

@@ -71,6 +71,11 @@ enum Fate {
     NothingMadeAnswerLost,
     WorkerKilledBeforeSend,
     WorkerKilledAfterAccept,
+    /// The answer is lost and the request lies in the provider's front door for as long as it can:
+    /// the task is made at the last moment at which one can be.
+    MadeAtTheLastMoment,
+    /// A 5xx, or a 4xx of the doubtful kind, although the task was made.
+    ErrorAfterMaking(Class),
 }
 
 #[derive(Debug, Clone)]
@@ -99,6 +104,9 @@ fn any_move() -> impl Strategy<Value = Move> {
         Just(Fate::NothingMadeAnswerLost),
         Just(Fate::WorkerKilledBeforeSend),
         Just(Fate::WorkerKilledAfterAccept),
+        Just(Fate::MadeAtTheLastMoment),
+        Just(Fate::ErrorAfterMaking(Class::Ambiguous)),
+        Just(Fate::ErrorAfterMaking(Class::Server)),
     ];
     prop_oneof![
         6 => fate.prop_map(Move::Submit),
@@ -122,6 +130,8 @@ struct World {
     now: Timestamp,
     /// Tasks that really exist, by attempt, with the moment they were made.
     made: BTreeMap<AttemptId, (TaskId, Timestamp)>,
+    /// Requests on their way, by the moment at which they become tasks.
+    on_their_way: Vec<(Timestamp, AttemptId)>,
     attempts: u32,
     resends_ordered: usize,
     /// The ticket that the last write left.
@@ -166,6 +176,7 @@ impl World {
             policy: policy(doubt),
             now,
             made: BTreeMap::new(),
+            on_their_way: Vec::new(),
             attempts: 0,
             resends_ordered: 0,
             ticket: None,
@@ -258,10 +269,30 @@ impl World {
                 };
                 self.tell(&event);
             }
+            Fate::ErrorAfterMaking(class) => {
+                self.make(&id);
+                self.tell(&Event::AttemptRefused { attempt: id, refusal: refusal(class) });
+            }
+            Fate::MadeAtTheLastMoment => {
+                let latest = self.policy.delivery_max + self.policy.settle.front_door_max;
+                self.on_their_way.push((self.now + s(20) + latest, id.clone()));
+                self.tell(&Event::AttemptUnclear { attempt: id, cause: cause() });
+            }
             Fate::WorkerKilledBeforeSend => {}
             Fate::WorkerKilledAfterAccept => {
                 self.make(&id);
             }
+        }
+    }
+
+    fn time_passes(&mut self, seconds: u64) {
+        self.now = self.now + s(seconds);
+        let (there, left) = self.on_their_way.drain(..).partition(|(at, _)| *at <= self.now);
+        self.on_their_way = left;
+        let there: Vec<(Timestamp, AttemptId)> = there;
+        for (at, id) in there {
+            let task = self.make(&id);
+            self.made.insert(id, (task, at));
         }
     }
 
@@ -335,7 +366,7 @@ impl World {
             (Move::OperatorGivesUp, _) => {
                 self.tell(&Event::GaveUp { by: by(), reason: "r".into() });
             }
-            (Move::TimePasses(seconds), _) => self.now = self.now + s(seconds),
+            (Move::TimePasses(seconds), _) => self.time_passes(seconds),
         }
     }
 
@@ -378,4 +409,51 @@ proptest! {
             world.check();
         }
     }
+}
+
+/// Scans every second until the job leaves its doubt; says after how many seconds that was.
+fn settle(world: &mut World) -> u64 {
+    for seconds in 0..1_000 {
+        world.scan();
+        world.check();
+        if !matches!(world.job.life.state, State::InDoubt { .. }) {
+            return seconds;
+        }
+        world.time_passes(1);
+    }
+    panic!("in doubt for ever");
+}
+
+// covers: M6, M24/create-no-id
+#[test]
+fn a_task_made_at_the_last_moment_is_found_and_not_bought_again() {
+    let mut world = World::new(DoubtPolicy::Balanced);
+    world.submit(Fate::MadeAtTheLastMoment);
+    let seconds = settle(&mut world);
+    assert!(matches!(world.job.life.state, State::Generating { .. }), "{:?}", world.job.life.state);
+    // Deadline, delivery, front door, list: 20 + 10 + 60 + 30.
+    assert_eq!((seconds, world.made.len()), (120, 1));
+}
+
+#[test]
+fn absence_takes_two_scans_apart_and_both_after_the_horizon() {
+    let mut world = World::new(DoubtPolicy::Balanced);
+    world.submit(Fate::NothingMadeAnswerLost);
+    assert_eq!(settle(&mut world), 120 + 15);
+    assert!(matches!(world.job.life.state, State::Queued { .. }));
+    assert_eq!(world.job.life.resends, 1);
+}
+
+/// The evidence of absence was wrong, and the news comes before the second send: take it in.
+#[test]
+fn late_proof_for_a_job_that_waits_to_be_sent_again_is_taken_in() {
+    let mut world = World::new(DoubtPolicy::Balanced);
+    world.submit(Fate::NothingMadeAnswerLost);
+    settle(&mut world);
+    let first = world.job.life.attempts[0].open.id.clone();
+    world.make(&first);
+    world.step(Move::LateReportOfOldAttempt);
+    assert!(matches!(world.job.life.state, State::Generating { .. }));
+    world.step(Move::Submit(Fate::Accepted));
+    world.check();
 }

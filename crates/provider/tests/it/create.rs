@@ -230,8 +230,8 @@ async fn an_answer_before_the_last_byte_buys_nothing() {
         let pool = pool(&early, &file);
         let client = Client::open("sim", &pool, &settings()).unwrap();
         let gate = egress::Gate {
-            deadline: Instant::now() + Duration::from_secs(60),
             before_release: Some(Box::pin(std::future::pending())),
+            ..egress::Gate::until(Instant::now() + Duration::from_secs(60))
         };
         let (site, attempt) = (Site::configured(&pool, ACCOUNT), attempt());
         let call = CreateCall { site: &site, attempt: &attempt, body: "{\"a\":1}".into(), gate };

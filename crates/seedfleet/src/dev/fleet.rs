@@ -21,7 +21,7 @@ const START_MAX: Duration = Duration::from_secs(20);
 const STOP_MAX: Duration = Duration::from_secs(15);
 
 /// The workers, in the order they are started.
-pub(super) const WORKERS: [&str; 3] = ["downloader", "poller", "submitter"];
+pub(super) const WORKERS: [&str; 4] = ["gateway", "downloader", "poller", "submitter"];
 
 /// How a fleet is started.
 pub(super) struct Plan {

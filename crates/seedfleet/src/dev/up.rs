@@ -43,6 +43,8 @@ pub(super) async fn run(global: &Global, args: UpArgs) -> Outcome {
 
 fn tell(fleet: &Fleet) -> Result<(), Failure> {
     let config = fleet.config.display();
+    let program =
+        std::env::current_exe().map_or("seedfleet".into(), |path| path.display().to_string());
     let lines = [
         ("pool", format!("{} (simulated: nothing is billed)", super::config::POOL)),
         ("redis", fleet.redis_url()),
@@ -56,8 +58,8 @@ fn tell(fleet: &Fleet) -> Result<(), Failure> {
     let mut text: String = lines.iter().map(|(name, what)| format!("{name:<9} {what}\n")).collect();
     text.push_str(&format!(
         "\nexport SEEDFLEET_CONFIG={config}\n\
-         seedfleet submit -p \"a paper boat crosses a puddle\" --wait\n\
-         seedfleet jobs list\n\nCtrl-C stops everything.\n"
+         {program} submit -p \"a paper boat crosses a puddle\" --wait\n\
+         {program} jobs list\n\nCtrl-C stops everything.\n"
     ));
     say(&text)
 }

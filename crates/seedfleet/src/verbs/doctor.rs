@@ -91,10 +91,13 @@ pub(crate) async fn run(global: &Global) -> Outcome {
     check_callbacks(&mut report, &loaded, &pools).await?;
     let mut away = None;
     for (name, pool) in pools {
+        let client = check_client(&mut report, &loaded, &name, &pool)?;
         match Session::connect(loaded.clone(), &name, pool.clone()).await {
             Ok(session) => {
                 check_redis(&mut report, &session).await?;
-                check_provider(&mut report, &session, &name, &pool).await?;
+                if let Some(client) = client {
+                    check_provider(&mut report, &session, &client, &pool).await?;
+                }
                 recount(&mut report, &session).await?;
             }
             Err(failure) if away.is_none() => {
@@ -212,30 +215,38 @@ async fn check_redis(report: &mut Report, session: &Session) -> Result<(), Failu
     Ok(())
 }
 
+/// Building the client reads the keys and, for https, the certificates of this machine.
+fn check_client(
+    report: &mut Report,
+    loaded: &settings::Loaded,
+    name: &str,
+    pool: &PoolSettings,
+) -> Result<Option<Client>, Failure> {
+    let settings: provider::Settings = loaded.section("provider")?;
+    let error = match Client::open(name, pool, &settings) {
+        Ok(client) => return Ok(Some(client)),
+        Err(error) => error,
+    };
+    let hint = match &error {
+        provider::OpenError::Key(_) => "mount the key where api_key_file points",
+        provider::OpenError::Http(_) => {
+            "install CA certificates (Debian: apt-get install ca-certificates), or mend section provider"
+        }
+        provider::OpenError::BaseUrl { .. } => "remove base_url to use the route's own",
+    };
+    report.fail(&format!("provider {name}"), error.to_string(), hint);
+    Ok(None)
+}
+
 async fn check_provider(
     report: &mut Report,
     session: &Session,
-    name: &str,
+    client: &Client,
     pool: &PoolSettings,
 ) -> Result<(), Failure> {
+    let name = session.store.pool();
     let about = format!("provider {name}");
     let limits: limiter::Settings = session.loaded.section("limits")?;
-    let settings: provider::Settings = session.loaded.section("provider")?;
-    // Building the client reads keys and, for https, the certificates of this machine.
-    let client = match Client::open(name, pool, &settings) {
-        Ok(client) => client,
-        Err(error) => {
-            let hint = match &error {
-                provider::OpenError::Key(_) => "mount the key where api_key_file points",
-                provider::OpenError::Http(_) => {
-                    "install CA certificates (Debian: apt-get install ca-certificates), or mend section provider"
-                }
-                provider::OpenError::BaseUrl { .. } => "remove base_url to use the route's own",
-            };
-            report.fail(&about, error.to_string(), hint);
-            return Ok(());
-        }
-    };
     let limiter = Limiter::new(session.store.clone(), pool, &limits);
     for account in pool.accounts.keys() {
         let about = format!("{about}/{account}");

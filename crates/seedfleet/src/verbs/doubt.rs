@@ -13,7 +13,7 @@ use job::{
 };
 use limiter::Limiter;
 use provider::{Client, Retrieved, Site};
-use seedance::Call;
+use seedance::{Call, Class};
 use serde_json::json;
 use std::time::Duration;
 use store::{Reported, Stored, Writer};
@@ -50,8 +50,14 @@ pub(crate) async fn run(global: &Global, verb: DoubtVerb) -> Outcome {
         }
         DoubtVerb::GiveUp { id, decision } => {
             let stored = find(&session, &id).await?;
-            if doubtful(&stored.record).is_none() {
+            let Some(Doubt { attempt, .. }) = doubtful(&stored.record) else {
                 return Err(wrong_state(&stored, "only a job in doubt is given up"));
+            };
+            let horizon = settle::quiet_horizon(attempt, &session.policy);
+            if stored.now < horizon {
+                let rule = "a task of it may still appear, so it is not given up yet";
+                let from = horizon.rfc3339();
+                return Err(wrong_state(&stored, rule).hint(format!("possible from {from} on")));
             }
             let what = "would end without a result; a task that exists may still be billed";
             confirm(global, &session, &stored, what, &decision)?;
@@ -206,7 +212,8 @@ async fn verify(session: &Session, attempt: &OpenAttempt, task: &TaskId) -> Resu
         Retrieved::Trouble(trouble) => {
             let what = format!("{task} could not be read");
             let cause = format!("{}: {}", trouble.code, trouble.message);
-            return Err(Failure::new(Exit::Outage, what).because(cause).hint(lift));
+            let exit = if trouble.class == Class::Auth { Exit::Auth } else { Exit::Outage };
+            return Err(Failure::new(exit, what).because(cause).hint(lift));
         }
     };
     let sighting = Sighting {

@@ -53,6 +53,9 @@ pub(crate) fn park_words(why: &job::ParkWhy) -> String {
         job::ParkWhy::ResendSpent => {
             "no task was seen, and the automatic re-send is spent".to_owned()
         }
+        job::ParkWhy::ListUnreadable => {
+            "for a day no scan of the provider's list proved anything".to_owned()
+        }
         job::ParkWhy::SeveralTasks { tasks } => {
             let tasks: Vec<&str> = tasks.iter().map(job::TaskId::as_str).collect();
             format!("several tasks fit: {}", tasks.join(", "))

@@ -41,7 +41,7 @@ impl Bench {
 
     /// As [`Bench::new`], with a far side.
     pub fn over(base_url: &str, key: &str) -> Self {
-        let dir = TempDir::new("cli").unwrap();
+        let dir = TempDir::new("cli").expect("a temporary folder");
         let redis = Redis::start(Options::default()).unwrap_or_else(|error| panic!("{error}"));
         let bench = Self { dir, redis };
         bench.write("key", key);
@@ -68,31 +68,46 @@ impl Bench {
 
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(&path, text).expect("the folder is ours");
         path
     }
 
     pub fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(name)).unwrap()
+        std::fs::read_to_string(self.path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
     }
 
     /// Runs the program with this configuration.
     pub fn run(&self, args: &[&str]) -> Ended {
+        self.run_with(&[], args)
+    }
+
+    /// As [`Bench::run`], with more environment.
+    pub fn run_with(&self, env: &[(&str, &Path)], args: &[&str]) -> Ended {
         let config = self.path("config.toml");
-        run(&self.path(""), &[&["--config", config.to_str().unwrap()], args].concat())
+        let config = ["--config", config.to_str().expect("a plain path")];
+        run_in(&self.path(""), env, &[&config, args].concat())
     }
 }
 
 /// Runs the program in a folder, with nothing of ours in its environment.
 pub fn run(dir: &Path, args: &[&str]) -> Ended {
+    run_in(dir, &[], args)
+}
+
+fn run_in(dir: &Path, env: &[(&str, &Path)], args: &[&str]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seedfleet"));
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SEEDFLEET_"))
     {
         command.env_remove(name);
     }
-    let output = command.current_dir(dir).args(args).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let output = command
+        .current_dir(dir)
+        .envs(env.iter().copied())
+        .args(args)
+        .output()
+        .expect("the program starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     Ended {
         code: output.status.code().unwrap_or(-1),
         stdout: text(output.stdout),

@@ -5,20 +5,20 @@ use simulator::{Options, Running, Simulator};
 use tokio::runtime::Runtime;
 
 /// A simulator and the threads it lives on.
-struct Far {
+pub struct Far {
     running: Option<Running>,
     runtime: Runtime,
 }
 
 impl Far {
-    fn start() -> Self {
-        let runtime = Runtime::new().unwrap();
-        let running = runtime.block_on(Simulator::start(Options::default())).unwrap();
+    pub fn start() -> Self {
+        let runtime = Runtime::new().expect("threads");
+        let running = runtime.block_on(Simulator::start(Options::default())).expect("free ports");
         Self { running: Some(running), runtime }
     }
 
-    fn base_url(&self) -> String {
-        self.running.as_ref().unwrap().base_url()
+    pub fn base_url(&self) -> String {
+        self.running.as_ref().expect("runs until dropped").base_url()
     }
 }
 
@@ -96,6 +96,27 @@ fn without_redis_the_rest_is_told_and_the_exit_is_75() {
     assert_eq!(ended.code, 75, "{ended:?}");
     assert!(ended.stdout.contains("FAIL  redis"), "{ended:?}");
     assert!(ended.stdout.contains("ok    store"), "{ended:?}");
+    std::fs::remove_file(bench.path("key")).unwrap();
+    let ended = bench.run(&["doctor"]);
+    assert!(ended.stdout.contains("api_key_file"), "keys are looked at all the same: {ended:?}");
+}
+
+#[test]
+fn a_machine_without_certificates_is_told_so() {
+    let bench = Bench::new();
+    let text = bench.read("config.toml");
+    let real =
+        text.lines().filter(|line| !line.starts_with("simulated") && !line.starts_with("base_url"));
+    bench.write("config.toml", &real.collect::<Vec<_>>().join("\n"));
+    // An empty folder and an empty file in place of the system's certificates. Redis is away, so
+    // that nothing is sent to the real route.
+    bench.redis.kill9();
+    std::fs::create_dir(bench.path("certs")).unwrap();
+    let (file, dir) = (bench.write("none.pem", ""), bench.path("certs"));
+    let env = [("SSL_CERT_FILE", file.as_path()), ("SSL_CERT_DIR", dir.as_path())];
+    let ended = bench.run_with(&env, &["doctor"]);
+    assert!(ended.stdout.contains("FAIL  provider sim"), "{ended:?}");
+    assert!(ended.stdout.contains("ca-certificates"), "{ended:?}");
 }
 
 #[test]

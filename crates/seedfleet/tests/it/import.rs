@@ -2,6 +2,9 @@
 
 use crate::bench::{Bench, row};
 use serde_json::Value;
+use std::io::Write;
+use std::process::Stdio;
+use std::time::Duration;
 
 fn count(bench: &Bench) -> usize {
     let ended = bench.run(&["jobs", "list", "--limit", "0", "-o", "ndjson", "-q"]);
@@ -127,4 +130,33 @@ fn all_faults_of_a_request_are_told_at_once() {
     }
     assert!(ended.stdout.is_empty());
     assert_eq!(count(&bench), 0);
+}
+
+#[test]
+fn an_interrupted_import_says_how_to_go_on() {
+    let bench = Bench::new();
+    let config = bench.path("config.toml");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_seedfleet"))
+        .args(["--config", config.to_str().unwrap(), "import", "-", "--batch", "typed"])
+        .current_dir(bench.path(""))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut rows = child.stdin.take().unwrap();
+    writeln!(rows, "{}", row(1)).unwrap();
+    rows.flush().unwrap();
+    sandbox::wait::until("the first row", Duration::from_secs(20), || {
+        (count(&bench) == 1).then_some(())
+    })
+    .unwrap();
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("1 rows are safe"), "{stderr}");
+    assert!(stderr.contains("seedfleet import - --batch typed"), "{stderr}");
+    drop(rows);
 }

@@ -11,7 +11,7 @@ fn three() -> Bench {
 
 fn ids(bench: &Bench) -> Vec<String> {
     let rows = bench.run(&["jobs", "list", "-o", "ndjson", "-q"]).lines();
-    rows.iter().map(|row| row["job"].as_str().unwrap().to_owned()).collect()
+    rows.iter().map(|row| row["job"].as_str().expect("an id").to_owned()).collect()
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod bench;
 mod configuration;
 mod doctor;
+mod doubt;
 mod import;
 mod jobs;
 mod outage;

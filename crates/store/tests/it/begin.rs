@@ -168,7 +168,8 @@ async fn a_shorter_stop_learned_later_does_not_end_a_longer_one() {
     let hour = now + Duration::from_secs(3_600);
     ground.work(&held[0], &refused(&opens[0], Class::Pause, 0, hour)).await;
     ground.work(&held[1], &refused(&opens[1], Class::Rate, 1, now)).await;
-    let Begun::Stopped { after, in_row, .. } = ground.begin(&held[2], &opens[2], &FREE).await else {
+    let Begun::Stopped { after, in_row, .. } = ground.begin(&held[2], &opens[2], &FREE).await
+    else {
         panic!("the provider asked for a pause")
     };
     assert!(after > Duration::from_secs(3_000), "{after:?}");

@@ -253,7 +253,24 @@ async fn a_tenant_that_goes_and_comes_back_still_owes_what_it_bought() {
     assert_eq!([buy(&ground, 1).await, buy(&ground, 2).await], ["a", "b"]);
     ground.admit(record_of("a", Priority::Normal, None)).await;
     // b stands at 100,000 tokens of a's 250,000.
-    assert_eq!([buy(&ground, 3).await, buy(&ground, 4).await, buy(&ground, 5).await], ["b", "b", "a"]);
+    assert_eq!(
+        [buy(&ground, 3).await, buy(&ground, 4).await, buy(&ground, 5).await],
+        ["b", "b", "a"]
+    );
+}
+
+#[tokio::test]
+async fn a_newcomer_starts_beside_the_others_and_not_before_them() {
+    let ground = Ground::new().await;
+    for _ in 0..4 {
+        ground.admit(record_of("b", Priority::Normal, None)).await;
+    }
+    assert_eq!([buy(&ground, 1).await, buy(&ground, 2).await], ["b", "b"]);
+    for _ in 0..4 {
+        ground.admit(record_of("c", Priority::Normal, None)).await;
+    }
+    let next = [buy(&ground, 3).await, buy(&ground, 4).await];
+    assert_eq!(next, ["b", "c"], "having been away earns nothing");
 }
 
 #[tokio::test]

@@ -67,3 +67,31 @@ async fn unknown_and_finished_jobs_are_told_and_not_touched() {
     assert_eq!((after.record, after.revision), (before.record, before.revision));
     ground.sound().await;
 }
+
+/// Two empty scans said that nothing was bought; a callback that comes before the second send knows
+/// better, and whoever is about to send must see it.
+#[tokio::test]
+async fn a_hint_for_a_job_that_waits_to_be_sent_again_reaches_the_submitter() {
+    let ground = Ground::new().await;
+    let job = ground.admit(record()).await;
+    let held = ground.claim(SUBMIT, 1).await.remove(0);
+    let open = attempt(&job, 172_800);
+    assert!(matches!(ground.begin(&held, &open, &FREE).await, Begun::Granted { .. }));
+    ground.work(&held, &unclear(&open)).await;
+    for _ in 0..2 {
+        let settle = ground.claim(Queue::Settle, 1).await.remove(0);
+        let look = job::Look::Nothing { scan_began_at: settle.stored.now };
+        let looked = job::Event::Looked { attempt: open.id.clone(), look };
+        ground.work(&settle, &looked).await;
+    }
+    let hinted = ground.store.hint(&open.id, Some(&task("cgt-1"))).await.expect("answers");
+    assert_eq!(hinted, HintOutcome::Noted(job.id.clone()));
+    let again = ground.claim(SUBMIT, 1).await.remove(0);
+    assert_eq!(again.stored.hint, Some(task("cgt-1")));
+    let via = job::FoundVia::Callback;
+    let found = job::Event::TaskFound { attempt: open.id.clone(), task: task("cgt-1"), via };
+    let taken_in = ground.work(&again, &found).await;
+    assert_eq!(taken_in.record.life.state.word(), job::StateWord::Running);
+    assert_eq!(ground.claim_once(SUBMIT, 1, LEASE).await.items, [], "nothing is sent again");
+    ground.sound().await;
+}

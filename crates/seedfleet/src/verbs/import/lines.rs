@@ -82,11 +82,11 @@ fn read(input: Box<dyn Read + Send>) -> Receiver<Result<Batch, String>> {
 }
 
 struct Lines<R> {
-    input: R,
+    input: BufReader<R>,
     number: u64,
 }
 
-impl<R: BufRead> Lines<R> {
+impl<R: Read> Lines<R> {
     fn batch(&mut self) -> io::Result<Option<Batch>> {
         let mut batch = Batch { lines: Vec::new(), bytes: 0 };
         let mut line = Vec::new();
@@ -110,6 +110,10 @@ impl<R: BufRead> Lines<R> {
                 Err(Reject::too_long(LINE_BYTES_MAX))
             };
             batch.lines.push(Line { number: self.number, body });
+            if self.input.buffer().is_empty() {
+                // Whoever writes into a pipe slowly does not wait for a full batch.
+                break;
+            }
         }
         Ok((batch.bytes > 0).then_some(batch))
     }
@@ -140,7 +144,7 @@ mod tests {
     #[test]
     fn lines_are_counted_as_an_editor_counts_them() {
         let text = b"\xef\xbb\xbf{\"a\":1}\n\n  \n{broken\r\n{\"b\":2}";
-        let mut lines = Lines { input: &text[..], number: 0 };
+        let mut lines = Lines { input: BufReader::new(&text[..]), number: 0 };
         let batch = lines.batch().expect("readable").expect("not empty");
         let seen: Vec<(u64, bool)> =
             batch.lines.iter().map(|line| (line.number, line.body.is_ok())).collect();
@@ -152,7 +156,7 @@ mod tests {
     #[test]
     fn a_long_file_comes_in_bounded_batches() {
         let text = "{}\n".repeat(ROWS_MAX + 1);
-        let mut lines = Lines { input: text.as_bytes(), number: 0 };
+        let mut lines = Lines { input: BufReader::new(text.as_bytes()), number: 0 };
         assert_eq!(lines.batch().unwrap().unwrap().lines.len(), ROWS_MAX);
         assert_eq!(lines.batch().unwrap().unwrap().lines.len(), 1);
     }

@@ -1,0 +1,81 @@
+//! How programs start, refuse to start, and end.
+
+use e2e::kit::{BOUND, Fleet, Options, text};
+use sandbox::Process;
+use serde_json::json;
+use std::sync::Arc;
+
+/// The code a program ends with by itself.
+fn exit_code(process: &Arc<Process>) -> Option<i32> {
+    let status = process.wait_bounded(BOUND);
+    status.unwrap_or_else(|| panic!("still runs:\n{}", process.log_tail(20))).code()
+}
+
+#[test]
+fn a_program_that_must_not_work_ends_with_a_sentence_that_says_how_to_mend_it() {
+    let fleet = Fleet::start(Options::empty());
+    let refused = |config: &str, role: &str, code: i32, words: &[&str]| {
+        fleet.reconfigure(config);
+        let process = fleet.start_as(&format!("{role}-{code}"), role, &[]);
+        assert_eq!(exit_code(&process), Some(code), "{}", process.log_tail(20));
+        let log = process.log();
+        for word in words {
+            assert!(log.contains(word), "{word:?} is not in:\n{log}");
+        }
+    };
+    refused("[submit]\nlaese = \"3s\"\n", "submitter", 3, &["submit.laese", "lease"]);
+    refused("[pools.sim]\nsimulated = false\n", "poller", 3, &["pools.sim.base_url"]);
+    let id = fleet.admit(text("waits for a safe server"));
+    fleet.redis().command(&["CONFIG", "SET", "appendfsync", "no"]).expect("it takes orders");
+    refused("", "submitter", 9, &["appendfsync", "always"]);
+    fleet.redis().command(&["CONFIG", "SET", "appendfsync", "always"]).expect("it takes orders");
+    for role in ["submitter", "poller", "downloader"] {
+        fleet.start_role(role);
+    }
+    fleet.wait(&id, "succeeded");
+    fleet.audit(&[id]);
+}
+
+#[test]
+fn a_bucket_that_takes_nothing_makes_jobs_wait_and_none_fail() {
+    let fleet = Fleet::start(Options { roles: vec!["submitter", "poller"], ..Options::default() });
+    // Where the folder should be lies a file: nobody can write below it, whoever runs the test.
+    let bucket = fleet.path("bucket");
+    std::fs::remove_dir_all(&bucket).expect("the kit made it");
+    std::fs::write(&bucket, "in the way").unwrap();
+    let id = fleet.admit(text("has nowhere to go yet"));
+    let downloader = fleet.start_role("downloader");
+    fleet.wait(&id, "downloading");
+    fleet.until("a complaint that names the bucket", || {
+        downloader.log().contains("bucket").then_some(())
+    });
+    assert_eq!(fleet.record(&id).life.state.word().as_str(), "downloading");
+    std::fs::remove_file(&bucket).unwrap();
+    if !downloader.is_running() {
+        fleet.start_role("downloader");
+    }
+    let record = fleet.wait(&id, "succeeded");
+    fleet.verified_manifest(&record);
+    fleet.audit(&[id]);
+}
+
+// covers: M22, M26
+#[test]
+fn a_submitter_asked_to_stop_brings_its_running_create_home() {
+    let fleet = Fleet::start(Options::default());
+    fleet.faults(&json!({"create": [{"kind": "delay_reply", "ms": 1500, "times": 1}]}));
+    let first = fleet.admit(text("under way"));
+    fleet.until("the task", || fleet.ledger().events("task_made").next().map(drop));
+    let submitter = fleet.role("submitter");
+    submitter.signal("TERM").expect("a signal");
+    let second = fleet.admit(text("not begun"));
+    assert_eq!(exit_code(&submitter), Some(0), "{}", submitter.log_tail(20));
+    fleet.wait(&first, "succeeded");
+    let way = fleet.timeline(&first);
+    assert!(!way.iter().any(|line| line.contains("unclear")), "{way:#?}");
+    assert_eq!(fleet.record(&second).life.state.word().as_str(), "queued");
+
+    fleet.start_role("submitter");
+    fleet.wait(&second, "succeeded");
+    fleet.audit(&[first, second]);
+}

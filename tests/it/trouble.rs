@@ -1,0 +1,141 @@
+//! Bad surroundings: wrong keys, silent servers, tight limits; and what must never be told.
+
+use e2e::kit::{ALICE, BOB, BOUND, Fleet, Options, item, text};
+use job::StateWord;
+use serde_json::{Value, json};
+
+// covers: M24
+#[test]
+fn a_wrong_key_makes_jobs_wait_and_none_fail() {
+    let fleet = Fleet::start(Options::empty());
+    let good = std::fs::read_to_string(fleet.path("provider.key")).unwrap();
+    std::fs::write(fleet.path("provider.key"), "canary-wrong-key-55aa10").unwrap();
+    let ids = fleet.admit_many((0..3).map(|n| text(&format!("locked out {n}")).into()));
+    fleet.start_role("submitter");
+    let stopped = |row: store::StopRow| row.class == "auth" && row.in_row >= 2;
+    fleet.until("a second probe", || {
+        fleet.run(fleet.store().stops()).ok()?.into_iter().any(stopped).then_some(())
+    });
+    for id in &ids {
+        let word = fleet.record(id).life.state.word();
+        assert!(matches!(word, StateWord::Queued | StateWord::Submitting), "{word:?}");
+    }
+    fleet.kill9("submitter");
+    std::fs::write(fleet.path("provider.key"), good).unwrap();
+    for role in ["submitter", "poller", "downloader"] {
+        fleet.start_role(role);
+    }
+    for record in fleet.wait_stored(&ids) {
+        assert_eq!(fleet.ledger().tasks_of(&record).len(), 1);
+    }
+    fleet.audit(&ids);
+}
+
+// covers: M22
+#[test]
+fn a_redis_that_falls_silent_pauses_the_fleet_and_loses_nothing() {
+    let fleet = Fleet::start(Options::default().config("[redis]\nresponse_timeout = \"500ms\"\n"));
+    let ids = fleet.admit_many((0..8).map(|n| text(&format!("patient {n}")).into()));
+    fleet.until("creates", || {
+        (fleet.ledger().events("create_seen").count() >= 2).then_some(())
+    });
+    fleet.redis().pause().expect("a signal");
+    let poller = fleet.role("poller");
+    poller.wait_for_line("work is paused", BOUND).unwrap_or_else(|missed| panic!("{missed}"));
+    fleet.redis().resume().expect("a signal");
+    fleet.wait_stored(&ids);
+    fleet.audit(&ids);
+}
+
+/// Most calls of a kind that ever arrived within one of its windows, and those beyond the limit.
+fn windows(stats: &Value, name: &str) -> (u64, u64) {
+    let tallies: Vec<&Value> =
+        stats["windows"][name].as_object().into_iter().flat_map(|scopes| scopes.values()).collect();
+    let number = |tally: &Value, key: &str| tally[key].as_u64().unwrap_or(0);
+    let most = tallies.iter().map(|tally| number(tally, "arrived_max")).max();
+    (most.unwrap_or(0), tallies.iter().map(|tally| number(tally, "over_limit")).sum())
+}
+
+// covers: M28
+#[test]
+fn two_of_each_worker_together_stay_within_the_accounts_limits() {
+    let limits = "[pools.sim.accounts.a.limits]\nretrieve_qps = 5\n\
+                  [pools.sim.accounts.a.limits.classes]\n\
+                  \"2.0\" = { create_rpm = 120, running = 3 }\n\
+                  [submit]\nlookahead = 2\n[poll]\nfirst = \"50ms\"\nsteady = \"50ms\"\n\
+                  [limits]\nuse_within = \"200ms\"\nnetwork_spread = \"250ms\"\n";
+    let words = ["create_rpm=120", "retrieve_qps=5", "running=3"];
+    let mut flags: Vec<&str> = words.iter().flat_map(|word| ["--limits", word]).collect();
+    flags.extend(["--run-s", "2"]);
+    let fleet = Fleet::start(Options::default().config(limits).simulator(&flags));
+    for role in ["submitter", "poller"] {
+        fleet.start_as(&format!("{role}-2"), role, &[]);
+    }
+    let ids = fleet.admit_many((0..9).map(|n| text(&format!("in line {n}")).into()));
+    fleet.wait_stored(&ids);
+    let stats = fleet.stats();
+    let (most, over) = windows(&stats, "retrieve_qps");
+    assert!(most >= 3, "a limit nobody comes near proves nothing: {stats}");
+    assert_eq!(over, 0, "{stats}");
+    assert_eq!(windows(&stats, "create_rpm").1, 0, "{stats}");
+    let ledger = fleet.ledger();
+    let sent: Vec<i64> =
+        ledger.events("create_seen").map(|line| line["at_ms"].as_i64().unwrap()).collect();
+    // Half a second apart, less what a busy machine may shift them against each other.
+    assert!(sent[8] - sent[0] >= 8 * 500 - 450, "creates are paced: {sent:?}");
+    let queued = stats["queued"].as_object().unwrap().values().next().unwrap();
+    assert!(queued["max"].as_u64() <= Some(5), "running and lookahead together: {queued}");
+    fleet.audit(&ids);
+}
+
+#[test]
+fn no_secret_and_no_prompt_is_ever_logged() {
+    let loud = "[telemetry]\nlog_level = \"debug\"\n";
+    let fleet = Fleet::start(Options::with_gateway().config(loud));
+    let canary = "canary-prompt-of-the-violet-heron";
+    fleet.faults(&json!({
+        "create": [
+            {"kind": "accept_then_drop", "times": 1},
+            {"kind": "answer", "code": "InvalidParameter", "times": 1, "message":
+             format!("{canary}: cannot fetch https://user:canary-pass@m.example.com/a?sig=canary-query")},
+        ],
+        "retrieve": [{"kind": "502_html", "times": 2}],
+        "media": [{"kind": "truncated", "times": 1}, {"kind": "expired", "times": 1, "skip": 4}],
+    }));
+    let picture = "https://media.example.com/a.png?X-Signature=canary-signed-reference";
+    let bodies = (0..4).map(|n| {
+        let body = text(&format!("{canary} {n}"));
+        body.and(item("image_url", picture, "first_frame")).with("end_user", "canary-end-user")
+    });
+    let ids: Vec<_> = bodies
+        .map(|body| job::JobId::parse(fleet.post_job(body).body["id"].as_str().unwrap()).unwrap())
+        .collect();
+    fleet.post_job(text(canary).with("duration", 99));
+    let records = fleet.wait_settled(&ids);
+
+    let mut secrets: Vec<String> = [
+        canary,
+        "canary-pass",
+        "canary-query",
+        "canary-signed-reference",
+        "canary-end-user",
+        ALICE,
+        BOB,
+        "X-Tos-Signature",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for key in ["provider.key", "callback.key"] {
+        secrets.push(std::fs::read_to_string(fleet.path(key)).unwrap());
+    }
+    let ledger = fleet.ledger();
+    let paths = records.iter().filter_map(|record| ledger.callback_path(record));
+    secrets.extend(paths.map(|path| path.rsplit('/').next().unwrap().to_owned()));
+    assert!(secrets.len() >= 13, "callback tokens are among them");
+    let logs = fleet.logs();
+    assert!(logs.contains("DEBUG"), "the fleet was loud");
+    for secret in &secrets {
+        let told = logs.lines().find(|line| line.contains(secret.as_str()));
+        assert_eq!(told, None, "{secret}");
+    }
+}
