@@ -22,7 +22,7 @@ const SINGLE_FILE: &str = "[submit]\nconcurrency = 1\n[poll]\nconcurrency = 1\n\
 
 // covers: M6, M23, M24/create-no-id, M24/create-stored, M26
 #[test]
-fn seven_submitters_die_at_seven_moments_and_every_job_is_bought_once() {
+fn eight_submitters_die_at_eight_moments_and_every_job_is_bought_once() {
     let options = Options { roles: vec!["poller", "downloader"], ..Options::default() };
     let fleet = Fleet::start(options.config(SINGLE_FILE));
     let points = [
@@ -30,12 +30,13 @@ fn seven_submitters_die_at_seven_moments_and_every_job_is_bought_once() {
         fault::SUBMIT_BEFORE_BEGIN,
         fault::SUBMIT_BEGUN,
         fault::SUBMIT_BEFORE_LAST_BYTE,
+        fault::SUBMIT_SENT,
         fault::SUBMIT_ACCEPTED,
         fault::WORKER_BEFORE_COMMIT,
         fault::WORKER_COMMITTED,
     ];
     let names = points.map(|point| doomed(&fleet, "submitter", point));
-    let ids = jobs(&fleet, 9);
+    let ids = jobs(&fleet, 10);
     for name in &names {
         fleet.wait_killed(name, BOUND);
     }

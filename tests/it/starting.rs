@@ -37,25 +37,28 @@ fn a_program_that_must_not_work_ends_with_a_sentence_that_says_how_to_mend_it() 
 }
 
 #[test]
-fn a_bucket_that_takes_nothing_makes_jobs_wait_and_none_fail() {
-    let fleet = Fleet::start(Options { roles: vec!["submitter", "poller"], ..Options::default() });
+fn a_bucket_that_takes_nothing_is_told_at_start_and_jobs_wait() {
+    let fleet = Fleet::start(Options::empty());
     // Where the folder should be lies a file: nobody can write below it, whoever runs the test.
     let bucket = fleet.path("bucket");
     std::fs::remove_dir_all(&bucket).expect("the kit made it");
     std::fs::write(&bucket, "in the way").unwrap();
     let id = fleet.admit(text("has nowhere to go yet"));
-    let downloader = fleet.start_role("downloader");
-    fleet.wait(&id, "downloading");
-    fleet.until("a complaint that names the bucket", || {
-        downloader.log().contains("bucket").then_some(())
-    });
-    assert_eq!(fleet.record(&id).life.state.word().as_str(), "downloading");
+    let place = bucket.display().to_string();
+    for role in ["submitter", "downloader"] {
+        let process = fleet.start_role(role);
+        let told = || process.log().contains(&place).then_some(());
+        fleet.until("a complaint that names the bucket", told);
+    }
+    assert_eq!(fleet.record(&id).life.state.word().as_str(), "queued");
+    assert_eq!(fleet.ledger().events("create_seen").count(), 0, "bought with nowhere to put it");
+
     std::fs::remove_file(&bucket).unwrap();
-    if !downloader.is_running() {
-        fleet.start_role("downloader");
+    for role in ["submitter", "poller", "downloader"] {
+        fleet.start_role(role);
     }
     let record = fleet.wait(&id, "succeeded");
-    fleet.verified_manifest(&record);
+    assert!(fleet.verified_manifest(&record).output().is_some());
     fleet.audit(&[id]);
 }
 

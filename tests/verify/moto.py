@@ -79,7 +79,7 @@ def main():
         bucket = f"{address}/{BUCKET}"
         ask("PUT", bucket)
         # The workspace's own feature set, so that nothing is compiled again.
-        suite = ["cargo", "test", "--quiet", "-p", "assets", "--test", "it", "conformance::s3::"]
+        suite = ["cargo", "test", "--quiet", "--workspace", "--test", "it", "conformance::s3::"]
         subprocess.run(suite, check=True, env={**os.environ, "SEEDFLEET_TEST_S3": bucket})
         objects = ask("GET", f"{bucket}?list-type=2").count("<Contents>")
     if objects == 0:

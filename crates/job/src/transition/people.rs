@@ -93,6 +93,10 @@ pub(super) fn resend_ordered(mut draft: Draft<'_>, by: &By, reason: &str) -> Ver
     let State::Parked { attempt, .. } = draft.state() else {
         return ignore("not parked");
     };
+    // A job with several fitting tasks is parked early; see `gave_up`.
+    if draft.now < settle::quiet_horizon(attempt, draft.policy) {
+        return ignore("a task of it may still appear: not before the quiet horizon");
+    }
     let outcome =
         AttemptOutcome::Abandoned { by: by.as_str().to_owned(), reason: reason.to_owned() };
     let now = draft.now;

@@ -357,9 +357,9 @@ fn an_attempt_that_may_have_bought_outlives_refused_ones() {
     assert!(life.attempts.len() <= 12);
 }
 
-/// Until the horizon a task may appear under the mark that giving up would free.
+/// Until the horizon a task may appear under the mark that giving up or sending again would free.
 #[test]
-fn nothing_is_given_up_before_the_quiet_horizon() {
+fn nothing_is_given_up_or_sent_again_before_the_quiet_horizon() {
     let policy = &policies()[0];
     let job = records().into_iter().find(|r| r.life.state.word() == StateWord::InDoubt).unwrap();
     let open = job.life.state.open_attempt().unwrap();
@@ -369,6 +369,11 @@ fn nothing_is_given_up_before_the_quiet_horizon() {
     let early = transition(&job, &event, horizon - second, policy).unwrap();
     assert!(matches!(early, Verdict::Ignore { .. }), "{early:?}");
     assert!(matches!(transition(&job, &event, horizon, policy), Ok(Verdict::Write { .. })));
+    let parked = records().into_iter().find(|r| r.life.state.word() == StateWord::Parked).unwrap();
+    let again = Event::ResendOrdered { by: crate::By::named("op"), reason: "old".into() };
+    let early = transition(&parked, &again, horizon - second, policy).unwrap();
+    assert!(matches!(early, Verdict::Ignore { .. }), "{early:?}");
+    assert!(matches!(transition(&parked, &again, horizon, policy), Ok(Verdict::Write { .. })));
 }
 
 /// A provider that does not echo the mark shows nothing by which absence could be told.
@@ -438,4 +443,21 @@ fn a_gate_that_always_closes_is_tried_ever_more_rarely() {
         job = applied(&job, &verdict);
     }
     assert_eq!((pauses[0], pauses[7]), (policy.submit.retry_first, policy.submit.retry_max));
+}
+
+#[test]
+fn whatever_may_run_at_the_provider_holds_its_slot() {
+    for job in records() {
+        let state = &job.life.state;
+        let may_run = match state {
+            State::Submitting { .. } | State::InDoubt { .. } | State::Generating { .. } => true,
+            State::Overdue { slot_held, .. } => *slot_held,
+            State::Held { .. }
+            | State::Queued { .. }
+            | State::Parked { .. }
+            | State::Downloading { .. }
+            | State::Finished { .. } => false,
+        };
+        assert_eq!(state.slot().is_some(), may_run, "{:?}", state.word());
+    }
 }

@@ -26,107 +26,28 @@ pub(super) struct Places<'a> {
     pub(super) gateway: &'a str,
 }
 
-impl Places<'_> {
-    fn text(&self, file: &str) -> Value {
-        Value::String(self.dir.join(file).display().to_string())
-    }
-}
+/// The file with a mark for everything that differs between runs.
+const TEMPLATE: &str = include_str!("run.toml");
 
 /// The file's text.
 pub(super) fn written(places: &Places<'_>) -> String {
-    let Places { redis_url, api, media, gateway, .. } = places;
-    let key = places.text("api-key");
-    let gateway_key = places.text("gateway-key");
-    let callback_key = places.text("callback-key");
-    let bucket = Value::String(format!("file://{}", places.dir.join("store").display()));
-    let redis_url = Value::String((*redis_url).to_owned());
-    format!(
-        r#"# Written by `seedfleet dev` for this run only.
-
-[redis]
-url = {redis_url}
-
-[pools.{POOL}]
-route = "byteplus"
-simulated = true
-base_url = "http://{api}/api/v3"
-output_origins = ["http://{media}"]
-
-[pools.{POOL}.accounts.dev]
-api_key_file = {key}
-# Ten tasks of each model at once and 600 creates a minute, as the provider gives companies.
-tier = "enterprise"
-
-# The simulator was started with the same limits.
-[pools.{POOL}.accounts.dev.limits]
-retrieve_qps = {RETRIEVE_QPS}
-list_qps = {LIST_QPS}
-delete_qps = {DELETE_QPS}
-
-# A doubt is settled when nothing of the attempt can show up any more: send deadline, what the kernel
-# may still deliver, the provider's front door and the lag of its list, one after another. All four are
-# short here because the simulator answers at once, and that is known. Never copy them to a real pool.
-[provider]
-connect_timeout = "2s"
-create_timeout = "5s"
-tcp_user_timeout = "1s"
-
-[submit]
-send_deadline = "3s"
-lease = "4s"
-renew = "1s"
-retry_first = "200ms"
-shutdown_grace = "10s"
-
-[settle]
-front_door_max = "1s"
-list_lag_max = "1s"
-scan_gap = "500ms"
-look_first = "300ms"
-look_max = "1s"
-lease = "4s"
-renew = "1s"
-
-# A simulated generation takes seconds, so looks come sooner than the 10 to 20 s of a real one.
-[poll]
-first = "300ms"
-steady = "1s"
-max = "3s"
-lease = "4s"
-renew = "1s"
-
-[download]
-lease = "4s"
-renew = "1s"
-retry_first = "200ms"
-
-[store]
-url = {bucket}
-
-# Both ends are on this machine.
-[limits]
-network_spread = "20ms"
-
-[gateway]
-listen = "{gateway}"
-public_url = "http://{gateway}"
-
-[gateway.keys.dev]
-tenant = "default"
-key_file = {gateway_key}
-scopes = ["jobs:write", "jobs:read"]
-
-[callbacks]
-enabled = true
-base_url = "http://{gateway}"
-
-[callbacks.token_keys]
-dev = {callback_key}
-
-[telemetry]
-log_format = "text"
-"#
-    )
+    let Places { dir, redis_url, api, media, gateway } = places;
+    let text = |text: String| Value::String(text).to_string();
+    let file = |name: &str| text(dir.join(name).display().to_string());
+    let marks = [
+        ("@redis_url@", text((*redis_url).to_owned())),
+        ("@api_key@", file("api-key")),
+        ("@gateway_key@", file("gateway-key")),
+        ("@callback_key@", file("callback-key")),
+        ("@bucket@", text(format!("file://{}", dir.join("store").display()))),
+        ("@api@", (*api).to_owned()),
+        ("@media@", (*media).to_owned()),
+        ("@gateway@", (*gateway).to_owned()),
+        ("@retrieve_qps@", RETRIEVE_QPS.to_string()),
+        ("@list_qps@", LIST_QPS.to_string()),
+        ("@delete_qps@", DELETE_QPS.to_string()),
+    ];
+    marks.iter().fold(TEMPLATE.to_owned(), |page, (mark, value)| page.replace(mark, value))
 }
 
 #[cfg(test)]
@@ -144,8 +65,10 @@ mod tests {
             media: "127.0.0.1:3",
             gateway: "127.0.0.1:4",
         };
+        let text = written(&places);
+        assert!(!text.contains('@'), "every mark is filled: {text}");
         let file = dir.path().join("config.toml");
-        std::fs::write(&file, written(&places)).unwrap();
+        std::fs::write(&file, text).unwrap();
         let loaded = Sources::default().file(&file).load().unwrap_or_else(|e| panic!("{e}"));
         let pools = crate::session::pools(&loaded).unwrap();
         assert!(pools[POOL].simulated);
