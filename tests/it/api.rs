@@ -18,7 +18,7 @@ fn sixty_four_equal_requests_at_two_gateways_are_one_job_and_one_create() {
     let second = ports::free();
     fleet.start_gateway_as("gateway-2", second);
     let post = |n: usize, prompt: &str, key: Option<&str>| {
-        let port = if n % 2 == 0 { fleet.gateway_port() } else { second };
+        let port = if n.is_multiple_of(2) { fleet.gateway_port() } else { second };
         let request = fleet.ask(port, Method::POST, "/v1/jobs", ALICE);
         let request = request.json(&Value::from(text(prompt)));
         match key {
@@ -100,7 +100,9 @@ fn a_job_is_its_tenants_own() {
     assert_eq!(fleet.get("/v1/jobs/job_00000000000000000000000000", BOB).status, 404);
     assert_eq!(fleet.get(&path, "").status, 401);
     assert_eq!(fleet.get(&path, "canary-nobody-key-000").status, 401);
-    let cancel = |key| fleet.send(fleet.ask(fleet.gateway_port(), Method::POST, &format!("{path}:cancel"), key));
+    let cancel = |key| {
+        fleet.send(fleet.ask(fleet.gateway_port(), Method::POST, &format!("{path}:cancel"), key))
+    };
     assert_eq!(cancel(BOB).status, 404);
     assert_eq!(fleet.get(&path, ALICE).body["state"], "queued", "nobody else stops it");
     let stopped = cancel(ALICE);

@@ -1,12 +1,14 @@
 //! Far more queued jobs than the account can take for hours: the submitter starts on them at once,
 //! keeps to the limits, and its memory does not know how long the queue is.
 //!
-//! `cargo xtask test` queues 50,000; `tests/verify/backlog.sh` queues the whole 200,000, which a
-//! debug build needs most of a minute for.
+//! `cargo xtask test` queues 50,000; `tests/verify/backlog.sh` queues the whole 200,000. Queueing takes
+//! a debug build 0.2 ms a job on an idle machine and three times that beside other tests.
 
 use e2e::kit::{Fleet, Options};
 use futures::StreamExt as _;
-use job::{Fingerprint, JobId, Life, Priority, Record, SCHEMA_VERSION, Source, Spec, State, StateWord};
+use job::{
+    Fingerprint, JobId, Life, Priority, Record, SCHEMA_VERSION, Source, Spec, State, StateWord,
+};
 use sandbox::wait;
 use seedance::{Checked, Request, Route};
 use std::collections::BTreeMap;
@@ -22,11 +24,11 @@ const CALLS_AT_ONCE: usize = 8;
 /// Tasks that the account runs at once.
 const RUNNING: u64 = 10;
 /// Tasks that have to be bought for the test to end; many times what the account runs at once.
-const CREATES: usize = 200;
+const CREATES: usize = 150;
 /// The longest time from the start of the process to its first create. It takes a fraction of it.
 const FIRST_CREATE_MAX: Duration = Duration::from_secs(15);
-/// The longest time for all of [`CREATES`]; at 30 a second a healthy fleet needs a quarter of it.
-const CREATES_MAX: Duration = Duration::from_secs(40);
+/// The longest time for all of [`CREATES`]: the account's slots turn over about once a second.
+const CREATES_MAX: Duration = Duration::from_secs(60);
 /// Memory of one process, and what it may grow by while it works.
 const RSS_MAX_KIB: u64 = 120 << 10;
 const RSS_GROWTH_MAX_KIB: u64 = 30 << 10;

@@ -82,7 +82,8 @@ fn what_nobody_was_told_is_answered_404_and_leads_nowhere() {
         assert_eq!(fleet.call_back(path, &body(&task, "succeeded")).status, 404, "{path}");
     }
     let told = fleet.metrics("gateway");
-    let line = told.lines().find(|line| line.contains("callbacks_total") && line.contains("bad_token"));
+    let line =
+        told.lines().find(|line| line.contains("callbacks_total") && line.contains("bad_token"));
     assert!(line.is_some_and(|line| line.ends_with(" 4")), "counted: {line:?}");
     assert_eq!(fleet.stats()["calls"]["retrieve"], Value::Null, "nobody was asked");
     assert_eq!(fleet.record(&id).life, record.life);

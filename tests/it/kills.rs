@@ -145,3 +145,37 @@ fn a_fleet_that_starts_before_its_redis_says_so_and_waits() {
     fleet.wait_stored(&ids);
     fleet.audit(&ids);
 }
+
+// covers: M6, M22, M24, M27
+#[test]
+fn a_storm_of_kills_and_faults_costs_nobody_a_job_or_a_second_video() {
+    let fleet = Fleet::start(Options::with_gateway());
+    let maybe = |kind: &str, probability: f64| json!({"kind": kind, "probability": probability});
+    fleet.faults(&json!({
+        "create": [
+            maybe("accept_then_drop", 0.1),
+            maybe("500_after_create", 0.05),
+            {"kind": "answer", "code": "ServerOverloaded", "probability": 0.1},
+        ],
+        "retrieve": [maybe("drop", 0.1), maybe("500", 0.1)],
+        "list": [{"kind": "lag", "ms": 300}, maybe("shifted_page", 0.1)],
+        "callback": [maybe("lose", 0.3), maybe("duplicate", 0.2)],
+        "media": [maybe("truncated", 0.1), maybe("reset", 0.1)],
+    }));
+    let ids = fleet.admit_many((0..24).map(|n| text(&format!("in the storm {n}")).into()));
+    // One death of the submitter: a second could park what it was sending again (`resend_max`).
+    let victims = ["submitter", "poller", "downloader", "gateway", "poller"];
+    for (round, victim) in victims.into_iter().enumerate() {
+        fleet.until("progress", || {
+            let made = fleet.ledger().events("task_made").count();
+            (made >= (round + 1) * 3).then_some(())
+        });
+        fleet.kill9(victim);
+        match victim {
+            "gateway" => fleet.start_gateway(),
+            role => drop(fleet.start_role(role)),
+        }
+    }
+    fleet.wait_stored(&ids);
+    fleet.audit(&ids);
+}

@@ -52,13 +52,17 @@ const TAKEN: [(&str, &str); 6] = [
 ];
 
 /// Words of jobs whose request vanished after it was sent.
-const LOST: [(&str, &str); 3] =
-    [("lost", "drop_after_read"), ("broken", "500_without_create"), ("gateway", "502_html_without_create")];
+const LOST: [(&str, &str); 3] = [
+    ("lost", "drop_after_read"),
+    ("broken", "500_without_create"),
+    ("gateway", "502_html_without_create"),
+];
 
 // covers: M6, M24/create-no-id, M24/create-stored, M26
 #[test]
 fn an_unclear_create_is_looked_up_and_bought_again_only_when_proven_absent() {
-    let fleet = Fleet::start(Options::default().config("[provider]\ncreate_timeout = \"2500ms\"\n"));
+    let fleet =
+        Fleet::start(Options::default().config("[provider]\ncreate_timeout = \"2500ms\"\n"));
     let mut plan: Vec<Value> =
         TAKEN.iter().chain(&LOST).map(|(word, kind)| create(kind, word)).collect();
     plan.push(json!({"kind": "delay_reply", "ms": 9000, "times": 1, "match": {"text": "slow"}}));

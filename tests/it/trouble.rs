@@ -36,9 +36,7 @@ fn a_wrong_key_makes_jobs_wait_and_none_fail() {
 fn a_redis_that_falls_silent_pauses_the_fleet_and_loses_nothing() {
     let fleet = Fleet::start(Options::default().config("[redis]\nresponse_timeout = \"500ms\"\n"));
     let ids = fleet.admit_many((0..8).map(|n| text(&format!("patient {n}")).into()));
-    fleet.until("creates", || {
-        (fleet.ledger().events("create_seen").count() >= 2).then_some(())
-    });
+    fleet.until("creates", || (fleet.ledger().events("create_seen").count() >= 2).then_some(()));
     fleet.redis().pause().expect("a signal");
     let poller = fleet.role("poller");
     poller.wait_for_line("work is paused", BOUND).unwrap_or_else(|missed| panic!("{missed}"));

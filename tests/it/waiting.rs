@@ -60,9 +60,8 @@ fn a_job_whose_time_has_passed_is_not_bought() {
     let until = (now + Duration::from_millis(900)).rfc3339();
     let late = fleet.admit(text("for tonight").with("useful_until", until.clone()));
     let until = Timestamp::parse_rfc3339(&until).unwrap();
-    fleet.until("its time to pass", || {
-        (fleet.run(fleet.store().now()).ok()? > until).then_some(())
-    });
+    fleet
+        .until("its time to pass", || (fleet.run(fleet.store().now()).ok()? > until).then_some(()));
     for role in ["submitter", "poller", "downloader"] {
         fleet.start_role(role);
     }
@@ -76,7 +75,8 @@ fn a_job_whose_time_has_passed_is_not_bought() {
 // covers: M8
 #[test]
 fn polling_starts_late_backs_off_and_ends_at_our_own_limit_without_losing_the_video() {
-    let poll = "[poll]\nfirst = \"400ms\"\nsteady = \"800ms\"\njitter_ratio = 0.0\ndeadline = \"2s\"\n";
+    let poll =
+        "[poll]\nfirst = \"400ms\"\nsteady = \"800ms\"\njitter_ratio = 0.0\ndeadline = \"2s\"\n";
     let options = Options::default().config(poll).simulator(&["--run-s", "4"]);
     let fleet = Fleet::start(options);
     let watch = StopWatch::start();

@@ -18,5 +18,5 @@ mod roles;
 
 pub use bodies::{Prompt, item, text};
 pub use fleet::{BOUND, Fleet, Options, StopWatch};
-pub use http::{Reply, ALICE, BOB};
+pub use http::{ALICE, BOB, Reply};
 pub use ledger::{Billed, Ledger};

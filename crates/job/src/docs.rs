@@ -11,22 +11,9 @@ use std::fmt::Write as _;
 
 #[cfg(test)]
 pub(crate) use samples::open_attempt;
+#[cfg(test)]
+pub(crate) use samples::record;
 pub(crate) use samples::{events, instants, policy, records};
-
-/// Every class, in the order of the error table.
-const CLASSES: [Class; 11] = [
-    Class::Input,
-    Class::Content,
-    Class::Output,
-    Class::Auth,
-    Class::Account,
-    Class::Rate,
-    Class::Capacity,
-    Class::Pause,
-    Class::Server,
-    Class::Ambiguous,
-    Class::State,
-];
 
 /// Edges of the machine: from, to, and the events that lead there. Found by asking `transition`
 /// about every sample state and every sample event.
@@ -92,11 +79,11 @@ pub fn retry_matrix_markdown() -> String {
         "\n## A create that was refused\n\nThe provider said no, so nothing was bought.\n\n\
          | Class | What follows |\n| --- | --- |\n",
     );
-    for class in CLASSES {
+    for class in Class::ALL {
         let _ = writeln!(page, "| {} | {} |", class.word(), refusal_words(class));
     }
     page.push_str("\n## A read that failed\n\n| Class | What follows |\n| --- | --- |\n");
-    for class in CLASSES {
+    for class in Class::ALL {
         let words = match retry::after_trouble(class) {
             AfterTrouble::Backoff => {
                 "again, `poll.steady` doubling to `poll.max`, until `poll.deadline`"

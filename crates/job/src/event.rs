@@ -77,6 +77,8 @@ pub enum Event {
         task: TaskId,
         /// How we know.
         via: FoundVia,
+        /// Who says so and why, where a person does.
+        said: Option<String>,
     },
     /// An authenticated read of the task.
     TaskSeen {

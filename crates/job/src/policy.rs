@@ -16,7 +16,8 @@ pub struct Policy {
     pub poll: PollPolicy,
     /// Section `download`.
     pub download: DownloadPolicy,
-    /// How long our kernel may still deliver what was written: `provider.tcp_user_timeout`.
+    /// How long after the gate's deadline bytes may still be on their way: what `provider.create_timeout`
+    /// leaves after `submit.send_deadline`, and `provider.tcp_user_timeout` in the kernel.
     pub delivery_max: Duration,
     /// What the job's pool does with a proven absence.
     pub doubt: DoubtPolicy,

@@ -8,6 +8,8 @@
 
 mod draft;
 mod fetch;
+#[cfg(test)]
+mod histories;
 mod lookup;
 mod people;
 mod submit;
@@ -45,12 +47,14 @@ pub fn transition(
             Ok(submit::not_sent(draft, attempt, reason, *unreachable, *stops_in_row))
         }
         Event::AttemptRefused { attempt, refusal } => Ok(submit::refused(draft, attempt, refusal)),
-        Event::AttemptAccepted { attempt, task } => submit::accepted(draft, attempt, task, None),
+        Event::AttemptAccepted { attempt, task } => {
+            submit::accepted(draft, attempt, task, None, None)
+        }
         Event::AttemptUnclear { attempt, cause } => Ok(submit::unclear(draft, attempt, cause)),
         Event::SubmitLeasePassed => Ok(submit::lease_passed(draft)),
         Event::Looked { attempt, look } => Ok(lookup::looked(draft, attempt, look)),
-        Event::TaskFound { attempt, task, via } => {
-            submit::accepted(draft, attempt, task, Some(*via))
+        Event::TaskFound { attempt, task, via, said } => {
+            submit::accepted(draft, attempt, task, Some(*via), said.as_deref())
         }
         Event::TaskSeen { task, report } => watch::seen(draft, task, report),
         Event::PollTroubled { task, trouble } => Ok(watch::troubled(draft, task, trouble)),

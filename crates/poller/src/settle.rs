@@ -141,7 +141,7 @@ impl SettleStep {
 
 async fn found(attempt: &OpenAttempt, task: TaskId, via: FoundVia) -> Outcome {
     fault::point(fault::SETTLE_FOUND).await;
-    Outcome::Report(Event::TaskFound { attempt: attempt.id.clone(), task, via })
+    Outcome::Report(Event::TaskFound { attempt: attempt.id.clone(), task, via, said: None })
 }
 
 fn looked(attempt: &OpenAttempt, look: Look) -> Outcome {

@@ -32,6 +32,8 @@ pub const DEFAULT_TOML: &str = include_str!("../../../config/default.toml");
 
 /// Where an installed fleet keeps `seedfleet.toml` and `conf.d/`.
 pub const ETC_DIR: &str = "/etc/seedfleet";
+/// The variable that names another folder in its place.
+pub const ETC_ENV: &str = "SEEDFLEET_ETC";
 
 /// What every name in the environment starts with.
 pub const ENV_PREFIX: &str = "SEEDFLEET__";

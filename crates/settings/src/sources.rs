@@ -9,7 +9,7 @@ use crate::loaded::Loaded;
 use crate::rule::{Kind, accept, parse};
 use crate::schema::schema;
 use crate::secret::read_text;
-use crate::{DEFAULT_TOML, ETC_DIR};
+use crate::{DEFAULT_TOML, ETC_DIR, ETC_ENV};
 use config::{Config, ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,14 +30,17 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// What an installed binary reads: `/etc/seedfleet` and the environment of the process.
+    /// What an installed binary reads: `/etc/seedfleet`, or the folder that `SEEDFLEET_ETC` names, and
+    /// the environment of the process. A fleet of its own names a folder of its own, so that it never
+    /// serves the pools of the machine it happens to run on.
     #[must_use]
     pub fn system() -> Self {
         // Names or values that are not UTF-8 cannot be ours.
         let env = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
-        Self::default().etc(ETC_DIR).env(env)
+        let etc = std::env::var_os(ETC_ENV).unwrap_or_else(|| ETC_DIR.into());
+        Self::default().etc(etc).env(env)
     }
 
     /// A folder with `seedfleet.toml` and `conf.d/*.toml`; either may be absent.

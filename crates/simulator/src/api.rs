@@ -60,9 +60,7 @@ pub(crate) fn answer_of<K>(rule: &Rule<K>) -> Refusal {
     let status = rule.status.or(known.as_ref().map(|known| known.status)).unwrap_or(500);
     let refusal = match known {
         Some(known) if message.is_none() && status == known.status => known,
-        Some(_) | None => {
-            Refusal::new(status, code, message.unwrap_or("A simulated refusal."), "")
-        }
+        Some(_) | None => Refusal::new(status, code, message.unwrap_or("A simulated refusal."), ""),
     };
     match rule.retry_after_s {
         None => refusal,

@@ -43,7 +43,12 @@ pub(crate) async fn late_proof(shared: &Shared, record: &Record, hint: &TaskId) 
                     );
                     let (attempt, task) = (attempt.open.id.clone(), hint.clone());
                     let via = FoundVia::Callback;
-                    return Some(Outcome::Report(Event::TaskFound { attempt, task, via }));
+                    return Some(Outcome::Report(Event::TaskFound {
+                        attempt,
+                        task,
+                        via,
+                        said: None,
+                    }));
                 }
             }
             Retrieved::NotFound => {}

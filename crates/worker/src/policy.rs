@@ -5,10 +5,12 @@ use serde::Deserialize;
 use settings::{Loaded, SettingsError};
 use std::time::Duration;
 
-/// The one number of the quiet horizon that belongs to the connection and is configured there: how
-/// long the kernel may still deliver what was written.
+/// The numbers of the quiet horizon that belong to the connection and are configured there: how long
+/// written bytes may still be on their way.
 #[derive(Deserialize)]
 struct Provider {
+    #[serde(with = "humantime_serde")]
+    create_timeout: Duration,
     #[serde(with = "humantime_serde")]
     tcp_user_timeout: Duration,
 }
@@ -24,7 +26,11 @@ pub fn policy(loaded: &Loaded, pool: &PoolSettings) -> Result<Policy, SettingsEr
     let poll: PollPolicy = loaded.section("poll")?;
     let download: DownloadPolicy = loaded.section("download")?;
     let provider: Provider = loaded.section("provider")?;
-    let (delivery_max, doubt) = (provider.tcp_user_timeout, pool.doubt_policy());
+    // The gate closes when the connection takes the last byte; on a slow line that byte may wait
+    // behind a large body until the call's own time-out, and then in the kernel.
+    let behind_the_gate = provider.create_timeout.saturating_sub(submit.send_deadline);
+    let delivery_max = behind_the_gate + provider.tcp_user_timeout;
+    let doubt = pool.doubt_policy();
     Ok(Policy { submit, settle, poll, download, delivery_max, doubt })
 }
 
@@ -46,7 +52,7 @@ mod tests {
             .load()
             .expect("loads");
         let policy = policy(&loaded, &pool).expect("a policy");
-        assert_eq!(policy.delivery_max, Duration::from_secs(7));
+        assert_eq!(policy.delivery_max, Duration::from_secs(30 - 20 + 7));
         assert_eq!(policy.poll.steady, Duration::from_secs(16));
         assert_eq!(policy.doubt, DoubtPolicy::Balanced);
     }

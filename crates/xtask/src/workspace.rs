@@ -23,15 +23,19 @@ pub(crate) fn state_dir() -> PathBuf {
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
-    // What cargo told us about this package would make build scripts that watch these names run
-    // again, and with them half of the graph.
+    forget_cargo(&mut cargo);
+    cargo
+}
+
+/// What cargo told us about this package would make build scripts that watch these names run again,
+/// and with them half of the graph.
+pub(crate) fn forget_cargo(command: &mut Command) {
     let leaked = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
     for (name, _) in std::env::vars_os() {
         if leaked.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
-            cargo.env_remove(name);
+            command.env_remove(name);
         }
     }
-    cargo
 }
 
 /// Builds every target with the one set of features that all chores share, so that nothing is

@@ -3,7 +3,6 @@
 use super::Fleet;
 use super::ledger::bought_by;
 use job::{JobId, StateWord};
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 impl Fleet {
@@ -29,7 +28,7 @@ impl Fleet {
         for line in ledger.events("task_made") {
             let owner = records.iter().find(|record| bought_by(record, line).is_some());
             let owner = owner.unwrap_or_else(|| panic!("nobody's task: {line}"));
-            let knows = owner.life.tasks().any(|task| Value::from(task.as_str()) == line["task"]);
+            let knows = owner.life.tasks().any(|task| line["task"] == task.as_str());
             assert!(knows, "{} does not know its task: {line}", owner.id);
             *made.entry(owner.id.as_str()).or_default() += 1;
         }

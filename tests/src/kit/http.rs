@@ -34,8 +34,7 @@ pub struct Reply {
 impl Fleet {
     /// A request to the gateway on `port`, with a key unless it is empty.
     pub fn ask(&self, port: u16, method: Method, path: &str, key: &str) -> RequestBuilder {
-        let request =
-            self.web.client.request(method, format!("http://127.0.0.1:{port}{path}"));
+        let request = self.web.client.request(method, format!("http://127.0.0.1:{port}{path}"));
         if key.is_empty() { request } else { request.bearer_auth(key) }
     }
 

@@ -79,11 +79,7 @@ impl Ledger {
     }
 
     /// Lines of an event that carry the id of one of the job's attempts.
-    fn of_job<'a>(
-        &'a self,
-        event: &'a str,
-        record: &'a Record,
-    ) -> impl Iterator<Item = &'a Value> {
+    fn of_job<'a>(&'a self, event: &'a str, record: &'a Record) -> impl Iterator<Item = &'a Value> {
         self.events(event).filter(move |line| bought_by(record, line).is_some())
     }
 }

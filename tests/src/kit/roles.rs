@@ -23,7 +23,8 @@ impl Fleet {
     /// It cannot be started.
     pub fn start_as(&self, name: &str, role: &str, env: &[(&str, &str)]) -> Arc<Process> {
         let mut command = Command::new(bins::path(role));
-        command.env_clear().env("RUST_BACKTRACE", "1");
+        // The machine's own configuration, where it has one, is none of a test's business.
+        command.env_clear().env("RUST_BACKTRACE", "1").env("SEEDFLEET_ETC", "/nonexistent");
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.envs(env.iter().copied());
         for file in [self.config_file(), self.own_config_file()] {

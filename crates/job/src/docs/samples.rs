@@ -250,7 +250,7 @@ pub(crate) fn records() -> Vec<Record> {
 /// A refused create and a troubled read of every class.
 fn answers_of_every_class() -> Vec<Event> {
     let mut events = Vec::new();
-    for class in super::CLASSES {
+    for class in Class::ALL {
         let refusal = Refusal {
             class,
             code: "SomeCode".into(),
@@ -311,7 +311,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::GaveUp { by: by(), reason: "old".into() },
     ];
     for via in [FoundVia::Callback, FoundVia::List, FoundVia::Operator] {
-        events.push(Event::TaskFound { attempt: attempt(), task: task(), via });
+        events.push(Event::TaskFound { attempt: attempt(), task: task(), via, said: None });
     }
     for stops_in_row in [0, 3] {
         let reason = "connection refused".to_owned();

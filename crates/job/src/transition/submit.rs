@@ -128,6 +128,9 @@ pub(super) fn refused(mut draft: Draft<'_>, id: &AttemptId, refusal: &Refusal) -
                 task_existed: false,
             };
             let what = format!("refused: {}", refusal.code);
+            // The account itself answered well: a row of stops ends, as after a success.
+            let account = attempt.facts.account.clone();
+            let draft = draft.with(Effect::ClearStop { account });
             draft.finish(End::Failed { cause }, None, None, what)
         }
         AfterRefusal::StopAccount(kind) => {
@@ -230,6 +233,7 @@ pub(super) fn accepted(
     id: &AttemptId,
     task: &TaskId,
     via: Option<FoundVia>,
+    said: Option<&str>,
 ) -> Result<Verdict, Contradiction> {
     if draft.job.life.tasks().any(|t| t == task) {
         return Ok(ignore("this task is known"));
@@ -265,7 +269,7 @@ pub(super) fn accepted(
         let what = format!("stray task {task} of attempt {}", bought_by.number);
         return Ok(draft.page(Alarm::StrayTask).stay(Ticket::Kept, Some(&what)));
     }
-    Ok(generate(draft, bought_by, task, via))
+    Ok(generate(draft, bought_by, task, via, said))
 }
 
 fn generate(
@@ -273,6 +277,7 @@ fn generate(
     bought_by: OpenAttempt,
     task: &TaskId,
     via: Option<FoundVia>,
+    said: Option<&str>,
 ) -> Verdict {
     let now = draft.now;
     let account = bought_by.facts.account.clone();
@@ -284,7 +289,9 @@ fn generate(
         None => format!("accepted as {task}"),
         Some(FoundVia::Callback) => format!("adopted {task}, named by its callback"),
         Some(FoundVia::List) => format!("adopted {task}, found in the list"),
-        Some(FoundVia::Operator) => format!("adopted {task}, by an operator"),
+        Some(FoundVia::Operator) => {
+            format!("adopted {task}, {}", said.unwrap_or("by an operator"))
+        }
     };
     let first = if via.is_some() || draft.job.life.cancel.is_some() {
         // Adopted late, or somebody wants to stop it: look at once.

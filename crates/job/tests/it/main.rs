@@ -1,5 +1,4 @@
 //! What `job` promises, seen from outside.
 
 mod fingerprint;
-mod histories;
 mod pages;

@@ -98,6 +98,8 @@ impl Fleet {
     pub(super) fn start_worker(&mut self, role: &str, env: &[(&str, &str)]) -> Result<(), Failure> {
         let mut command = program(role)?;
         command.arg("--config").arg(&self.config).envs(env.iter().copied());
+        // The machine may serve pools of its own: they are none of this fleet's business.
+        command.env(settings::ETC_ENV, self.dir.join("etc"));
         let process = Process::spawn_logged(role, command, &self.logs)?;
         self.workers.insert(role.to_owned(), process);
         Ok(())

@@ -184,7 +184,10 @@ async fn adopt(
         verify(session, attempt, &task).await?;
     }
     confirm(global, session, &stored, &format!("would own task {task}"), decision)?;
-    let event = Event::TaskFound { attempt: attempt.id.clone(), task, via: FoundVia::Operator };
+    let by = operator(decision.by.as_deref());
+    let said = Some(format!("by {}: {}", by.as_str(), decision.reason));
+    let via = FoundVia::Operator;
+    let event = Event::TaskFound { attempt: attempt.id.clone(), task, via, said };
     report(global, session, id, &event).await
 }
 

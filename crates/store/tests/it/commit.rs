@@ -149,7 +149,8 @@ async fn rivals_for_one_job_write_one_after_the_other() {
         let (id, attempt) = (job.id.clone(), open.id.clone());
         tokio::spawn(async move {
             let stray = task(&format!("cgt-stray-{n}"));
-            let event = Event::TaskFound { attempt, task: stray, via: FoundVia::Callback };
+            let event =
+                Event::TaskFound { attempt, task: stray, via: FoundVia::Callback, said: None };
             store.report(&id, Writer::Outside, &event, &policy).await.expect("in the end")
         })
     });
@@ -225,8 +226,12 @@ async fn an_outside_move_to_another_step_fences_the_holder() {
     assert!(matches!(ground.begin(&held, &open, &FREE).await, Begun::Granted { .. }));
     ground.work(&held, &unclear(&open)).await;
     let settle = ground.claim(Queue::Settle, 1).await.remove(0);
-    let found =
-        Event::TaskFound { attempt: open.id.clone(), task: task("cgt-1"), via: FoundVia::Callback };
+    let found = Event::TaskFound {
+        attempt: open.id.clone(),
+        task: task("cgt-1"),
+        via: FoundVia::Callback,
+        said: None,
+    };
     ground.report(&record.id, Writer::Outside, &found).await;
     let look = Event::Looked { attempt: open.id, look: job::Look::Inconclusive };
     let reported = ground.report(&record.id, Writer::Worker(&settle.claim), &look).await;

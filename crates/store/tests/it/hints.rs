@@ -89,7 +89,8 @@ async fn a_hint_for_a_job_that_waits_to_be_sent_again_reaches_the_submitter() {
     let again = ground.claim(SUBMIT, 1).await.remove(0);
     assert_eq!(again.stored.hint, Some(task("cgt-1")));
     let via = job::FoundVia::Callback;
-    let found = job::Event::TaskFound { attempt: open.id.clone(), task: task("cgt-1"), via };
+    let found =
+        job::Event::TaskFound { attempt: open.id.clone(), task: task("cgt-1"), via, said: None };
     let taken_in = ground.work(&again, &found).await;
     assert_eq!(taken_in.record.life.state.word(), job::StateWord::Running);
     assert_eq!(ground.claim_once(SUBMIT, 1, LEASE).await.items, [], "nothing is sent again");

@@ -172,6 +172,7 @@ impl Day<'_> {
                     attempt: attempt.id.clone(),
                     task: task(&name),
                     via: FoundVia::List,
+                    said: None,
                 },
                 1 => Event::Looked { attempt: attempt.id.clone(), look: Look::Inconclusive },
                 _ => {

@@ -5,11 +5,11 @@
 //! sent, and a scan after the quiet horizon shows what exists. Under these rules a job may never own
 //! two paid tasks, unless a person ordered the second.
 
-use job::settle::quiet_horizon;
-use job::{
-    AttemptId, By, DoubtCause, DoubtPolicy, DownloadPolicy, Event, Facts, FoundVia, Life, Links,
-    Look, OpenAttempt, Policy, PollPolicy, Priority, Record, Refusal, SCHEMA_VERSION, SettlePolicy,
-    Source, Spec, State, SubmitPolicy, TaskId, TaskReport, Ticket, Timestamp, Verdict, transition,
+use crate::docs::{policy, record};
+use crate::settle::quiet_horizon;
+use crate::{
+    AttemptId, By, DoubtCause, DoubtPolicy, Event, Facts, FoundVia, Links, Look, OpenAttempt,
+    Policy, Record, Refusal, State, TaskId, TaskReport, Ticket, Timestamp, Verdict, transition,
 };
 use proptest::prelude::*;
 use seedance::{Class, Route, SlotClass};
@@ -18,46 +18,6 @@ use std::time::Duration;
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
-}
-
-fn policy(doubt: DoubtPolicy) -> Policy {
-    Policy {
-        submit: SubmitPolicy {
-            tries_max: 3,
-            send_deadline: s(20),
-            retry_first: s(2),
-            retry_max: s(60),
-            account_probe_first: s(30),
-            account_probe_max: s(900),
-        },
-        settle: SettlePolicy {
-            front_door_max: s(60),
-            list_lag_max: s(30),
-            scan_gap: s(15),
-            look_first: s(2),
-            look_max: s(60),
-            resend_max: 1,
-            parked_look: s(3600),
-            records_kept: s(7 * 86_400),
-        },
-        poll: PollPolicy {
-            first: s(5),
-            steady: s(15),
-            max: s(60),
-            jitter_ratio: 0.1,
-            deadline: s(48 * 3600),
-            overdue_look: s(1800),
-            not_found_grace: s(120),
-        },
-        download: DownloadPolicy {
-            tries_max: 20,
-            retry_first: s(2),
-            retry_max: s(300),
-            link_life: s(86_400),
-        },
-        delivery_max: s(10),
-        doubt,
-    }
 }
 
 /// What the provider does with a request that reached it whole.
@@ -140,37 +100,10 @@ struct World {
 
 impl World {
     fn new(doubt: DoubtPolicy) -> Self {
-        let now = Timestamp::from_unix_s(1_790_000_000);
-        let body = serde_json::json!({
-            "model": "seedance-2.0", "content": [{"type": "text", "text": "a heron"}]
-        });
-        let request = seedance::validate(Route::Byteplus, &body, &seedance::Rules::default())
-            .expect("valid")
-            .request;
-        let fingerprint = job::Fingerprint::of(Route::Byteplus, &request, None, 1);
-        let spec = Spec {
-            tenant: "default".into(),
-            pool: "main".into(),
-            end_user: None,
-            priority: Priority::Normal,
-            batch: None,
-            custom_id: None,
-            useful_until: None,
-            take: 1,
-            metadata: BTreeMap::new(),
-            webhook: None,
-            traceparent: None,
-            output_prefix: None,
-            people: false,
-            consent_ref: None,
-            source: Source::Api,
-            fingerprint,
-            estimate_tokens: 1,
-            request,
-        };
-        let id = job::JobId::parse("job_01ARZ3NDEKTSV4RRFFQ69G5FAV").expect("an id");
-        let life = Life::begin(State::Queued { tries: 0 }, now);
-        let job = Record { schema: SCHEMA_VERSION, id, created_at: now, spec, life };
+        let job = record(State::Queued { tries: 0 });
+        let now = job.created_at;
+        let mut job = job;
+        job.spec.useful_until = None;
         Self {
             job,
             policy: policy(doubt),
@@ -305,7 +238,9 @@ impl World {
             .filter(|(_, at)| self.now >= *at + self.policy.settle.list_lag_max)
             .map(|(task, _)| task.clone());
         let event = match visible {
-            Some(task) => Event::TaskFound { attempt: open.id, task, via: FoundVia::List },
+            Some(task) => {
+                Event::TaskFound { attempt: open.id, task, via: FoundVia::List, said: None }
+            }
             None => {
                 Event::Looked { attempt: open.id, look: Look::Nothing { scan_began_at: self.now } }
             }
@@ -326,7 +261,7 @@ impl World {
                     open.and_then(|id| self.made.get(&id).map(|m| (id.clone(), m.clone())))
                 {
                     let via = FoundVia::Callback;
-                    self.tell(&Event::TaskFound { attempt: id, task, via });
+                    self.tell(&Event::TaskFound { attempt: id, task, via, said: None });
                 }
             }
             (Move::LateReportOfOldAttempt, _) => {
@@ -348,7 +283,7 @@ impl World {
                 self.tell(&Event::TaskSeen { task, report });
             }
             (Move::Stored, Some(task)) => {
-                let output = job::StoredOutput {
+                let output = crate::StoredOutput {
                     manifest: "m".into(),
                     video: "v".into(),
                     video_sha256: "0".into(),
