@@ -251,6 +251,7 @@ impl Day<'_> {
                 attempt: attempt.id.clone(),
                 task: task(&format!("cgt-found-{}", b % 7)),
                 via: FoundVia::Callback,
+                said: None,
             },
             (_, _) => Event::Approved { by },
         };
