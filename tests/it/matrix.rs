@@ -14,6 +14,14 @@ fn answer(code: &str, message: &str) -> Value {
     json!({"kind": "answer", "code": code, "message": message, "times": 1, "match": {"text": code}})
 }
 
+/// The first object with the fields of the second.
+fn merged(mut object: Value, more: Value) -> Value {
+    for (key, value) in more.as_object().unwrap() {
+        object[key] = value.clone();
+    }
+    object
+}
+
 fn film(word: &str) -> Value {
     text(&format!("a film about {word}")).into()
 }
@@ -51,12 +59,16 @@ const TAKEN: [(&str, &str); 6] = [
     ("overloaded", "502_html_after_create"),
 ];
 
-/// Words of jobs whose request vanished after it was sent.
-const LOST: [(&str, &str); 3] = [
+/// Words of jobs whose request vanished after it was sent, or was answered by what is no refusal.
+const LOST: [(&str, &str); 4] = [
     ("lost", "drop_after_read"),
     ("broken", "500_without_create"),
     ("gateway", "502_html_without_create"),
+    ("elsewhere", "redirect"),
 ];
+
+/// Codes that leave it open whether a task was made.
+const OPEN: [&str; 3] = ["InternalServiceError", "UpstreamUnavailable", "RequestCanceled"];
 
 // covers: M6, M24/create-no-id, M24/create-stored, M26
 #[test]
@@ -65,11 +77,15 @@ fn an_unclear_create_is_looked_up_and_bought_again_only_when_proven_absent() {
         Fleet::start(Options::default().config("[provider]\ncreate_timeout = \"2500ms\"\n"));
     let mut plan: Vec<Value> =
         TAKEN.iter().chain(&LOST).map(|(word, kind)| create(kind, word)).collect();
+    for code in OPEN {
+        let told = json!({"kind": "answer_after_create", "code": code, "times": 1});
+        plan.push(merged(told, json!({"match": {"text": code}})));
+    }
     plan.push(json!({"kind": "delay_reply", "ms": 9000, "times": 1, "match": {"text": "slow"}}));
     plan.push(json!({"kind": "drop_after_read", "match": {"text": "doomed"}}));
     fleet.faults(&json!({"create": plan}));
-    let taken: Vec<JobId> =
-        TAKEN.iter().map(|(word, _)| *word).chain(["slow"]).map(|w| fleet.admit(film(w))).collect();
+    let words = TAKEN.iter().map(|(word, _)| *word).chain(OPEN).chain(["slow"]);
+    let taken: Vec<JobId> = words.map(|word| fleet.admit(film(word))).collect();
     let lost: Vec<JobId> = LOST.iter().map(|(word, _)| fleet.admit(film(word))).collect();
     let doomed = fleet.admit(film("doomed"));
 
@@ -204,13 +220,8 @@ fn after_success(ledger: &Ledger, task: &str) -> Vec<(String, Option<u64>)> {
 #[test]
 fn a_download_goes_again_until_the_link_is_dead_and_then_asks_once_for_a_fresh_one() {
     let fleet = Fleet::start(Options::default());
-    let mp4 = |kind, more: Value| {
-        let mut rule = json!({"kind": kind, "times": 1, "match": {"file": "mp4"}});
-        for (key, value) in more.as_object().unwrap() {
-            rule[key] = value.clone();
-        }
-        rule
-    };
+    let mp4 =
+        |kind, more| merged(json!({"kind": kind, "times": 1, "match": {"file": "mp4"}}), more);
     fleet.faults(&json!({"media": [
         mp4("truncated", json!({})),
         mp4("answer", json!({"status": 503, "times": 2})),

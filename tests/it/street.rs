@@ -112,6 +112,23 @@ fn every_mode_goes_through_and_every_impossible_one_is_told_before_anything_is_s
     fleet.audit(&ids);
 }
 
+// covers: M3
+#[test]
+fn the_other_route_has_its_own_ids_from_end_to_end() {
+    let route = "[pools.sim]\nroute = \"volcengine\"\n";
+    let fleet =
+        Fleet::start(Options::default().config(route).simulator(&["--route", "volcengine"]));
+    let foreign = text("mixed up").with("model", "dreamina-seedance-2-0-260128");
+    let refusal = fleet.try_admit(foreign).expect_err("an id of the other route");
+    assert!(refusal.faults().iter().any(|fault| fault.pointer == "/model"), "{refusal}");
+    let id = fleet.admit(text("by its alias"));
+    let record = fleet.wait(&id, "succeeded");
+    let manifest = fleet.verified_manifest(&record);
+    assert_eq!(manifest.facts.model.as_deref(), Some("doubao-seedance-2-0-260128"));
+    assert_eq!(manifest.frozen.route.as_deref(), Some("volcengine"));
+    fleet.audit(&[id]);
+}
+
 // covers: M7/failed, M7/expired, M7/cancelled, M11, M12, M24/failed, M25
 #[test]
 fn a_task_without_a_video_leaves_its_payload_and_an_honest_end() {

@@ -31,6 +31,31 @@ fn a_wrong_key_makes_jobs_wait_and_none_fail() {
     fleet.audit(&ids);
 }
 
+// covers: M24
+#[test]
+fn an_account_that_is_stopped_leaves_its_work_to_the_others_of_the_pool() {
+    let fleet =
+        Fleet::start(Options::empty().simulator(&["--api-key", "canary-second-key-9d3e=b"]));
+    std::fs::write(fleet.path("second.key"), "canary-second-key-9d3e").unwrap();
+    let account = format!(
+        "[pools.sim.accounts.b]\napi_key_file = \"{}\"\n",
+        fleet.path("second.key").display()
+    );
+    fleet.reconfigure(&account);
+    let overdue =
+        json!({"kind": "answer", "code": "AccountOverdueError", "match": {"account": "main"}});
+    fleet.faults(&json!({"create": [overdue]}));
+    let ids = fleet.admit_many((0..6).map(|n| text(&format!("moved over {n}")).into()));
+    for role in ["submitter", "poller", "downloader"] {
+        fleet.start_role(role);
+    }
+    for record in fleet.wait_stored(&ids) {
+        let task = record.life.state.task().expect("a task");
+        assert_eq!(task.facts.account, "b");
+    }
+    fleet.audit(&ids);
+}
+
 // covers: M22
 #[test]
 fn a_redis_that_falls_silent_pauses_the_fleet_and_loses_nothing() {

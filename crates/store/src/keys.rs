@@ -103,6 +103,12 @@ impl Keys {
         self.key(format_args!("slots"))
     }
 
+    /// Whether a key is one of [`Keys::nonces`].
+    #[must_use]
+    pub fn is_nonces(&self, key: &str) -> bool {
+        key.starts_with(&self.key(format_args!("nonces:")))
+    }
+
     /// Nonces of an account's open attempts.
     #[must_use]
     pub fn nonces(&self, account: &str) -> String {

@@ -178,7 +178,7 @@ impl Store {
         for names in names.chunks(PAGE) {
             let mut pipe = Pipeline::new();
             for name in names {
-                let command = if name.contains(":nonces:") { "HLEN" } else { "ZCARD" };
+                let command = if self.keys().is_nonces(name) { "HLEN" } else { "ZCARD" };
                 pipe.cmd(command).arg(*name);
             }
             for (name, answer) in names.iter().zip(self.connection().pipe(&mut pipe).await?) {

@@ -269,6 +269,7 @@ async fn the_hook_after_the_release_runs_once_the_last_byte_has_left() {
     };
     let peer = Peer::start(Plan::Whole(answer("200 OK", "", "{}"), End::Fin)).await;
     let mut late = gate(Instant::now() + Duration::from_millis(50));
+    // sleeps: the deadline has to pass while the hook runs.
     late.before_release = Some(Box::pin(tokio::time::sleep(Duration::from_millis(100))));
     assert_nothing_sent(&post(&peer, late).await, Hold::GateClosed);
     assert!(!passed.load(Ordering::Acquire), "nothing left");

@@ -89,7 +89,7 @@ fn a_gauge_tells_the_wall_clock() {
 fn types_are_those_of_the_catalogue() {
     metrics().worker_inflight.add(0, ["cli"]);
     metrics().redis_safe.set(1.0, ["aof"]);
-    metrics().redis_command_duration.record(Duration::ZERO, ["claim"]);
+    metrics().limiter_wait.record(Duration::ZERO, ["byteplus"]);
     metrics().jobs_accepted.add(1, ["cli", "default"]);
     let page = render();
     let mut met = 0;
