@@ -6,9 +6,6 @@ use e2e::requirements::{Proof, Requirements, faults, page, proofs};
 use super::none;
 use super::source::root;
 
-/// Whether a line without an end-to-end test fails the run.
-const EVERY_LINE: bool = false;
-
 const SAMPLE: &str = r#"
 [[line]]
 id = "M1"
@@ -32,7 +29,7 @@ fn tagged(ids: &str, rest: &str) -> String {
 fn every_requirement_has_its_proof() {
     let requirements = requirements(&root()).expect("the lines can be read");
     let (found, mut complaints) = all_proofs(&root()).expect("the sources can be read");
-    complaints.extend(faults(&requirements, &found, EVERY_LINE));
+    complaints.extend(faults(&requirements, &found, true));
     none("requirements", &complaints);
 }
 
