@@ -9,4 +9,5 @@ mod house;
 mod leases;
 mod outage;
 mod process;
+mod repolling;
 mod toys;
