@@ -219,7 +219,7 @@ fn an_ill_bucket_makes_jobs_wait_and_fails_none() {
     // Every job has had a turn that failed, and none has gone anywhere.
     for id in &ids {
         fleet.until("a failed turn", || {
-            fleet.timeline(id).iter().any(|line| line.contains("download failed")).then_some(())
+            fleet.timeline(id).iter().any(|line| line.contains("the bucket is ill")).then_some(())
         });
         assert_eq!(fleet.record(id).life.state.word(), StateWord::Downloading);
     }

@@ -45,6 +45,11 @@ pub enum Brought {
         /// In words, without the link.
         reason: String,
     },
+    /// Our own bucket refused or did not answer: again later, and nothing is held against the link.
+    BucketTroubled {
+        /// In words.
+        reason: String,
+    },
     /// Try again later.
     Troubled {
         /// In words, without the link.
@@ -63,6 +68,9 @@ pub async fn bring(
         Ok(manifest) => stored(errand, assets, &manifest),
         Err(CopyError::LinkDead { status }) => {
             Brought::LinkDead { reason: format!("the link answers HTTP {status}") }
+        }
+        Err(CopyError::Bucket(error @ (Error::Denied { .. } | Error::Unavailable { .. }))) => {
+            Brought::BucketTroubled { reason: error.to_string() }
         }
         Err(error @ (CopyError::Trouble(_) | CopyError::Bucket(_))) => {
             Brought::Troubled { reason: error.to_string() }

@@ -89,6 +89,7 @@ impl DownloadStep {
                 telemetry::metrics().download_bytes.add(output.video_bytes, ["video"]);
                 Event::OutputStored { task, output }
             }
+            Brought::BucketTroubled { reason } => Event::BucketTroubled { task, reason },
             Brought::Troubled { reason } => Event::DownloadTroubled { task, reason },
             Brought::LinkDead { reason } => {
                 self.link_died(errand.task, errand.links, errand.now, &reason).await

@@ -151,8 +151,9 @@ const ROWS: [Row; 9] = [
     },
     Row {
         operation: "Download",
-        rule: "again until the link dies, then once more with a fresh link",
-        decided_in: "Event::DownloadTroubled, Event::LinkDied",
+        rule: "again until the link dies, then once more with a fresh link; the bucket's own trouble \
+               counts against no link",
+        decided_in: "Event::DownloadTroubled, Event::BucketTroubled, Event::LinkDied",
     },
     Row {
         operation: "Failed generation",

@@ -113,6 +113,13 @@ pub enum Event {
         /// In words, without the link.
         reason: String,
     },
+    /// Our own bucket refused or did not answer: no fault of the link, and none of its fetches counts.
+    BucketTroubled {
+        /// Of which task.
+        task: TaskId,
+        /// In words.
+        reason: String,
+    },
     /// The link is dead; `fresh` holds new links if one more read of the task gave some.
     LinkDied {
         /// Of which task.
@@ -187,6 +194,7 @@ impl Event {
             Self::TaskMissing { .. } => "task_missing",
             Self::OutputStored { .. } => "output_stored",
             Self::DownloadTroubled { .. } => "download_troubled",
+            Self::BucketTroubled { .. } => "bucket_troubled",
             Self::LinkDied { .. } => "link_died",
             Self::PayloadFiled => "payload_filed",
             Self::FilingTroubled => "filing_troubled",

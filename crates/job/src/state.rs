@@ -118,6 +118,9 @@ pub enum State {
         links: Links,
         /// Fetches that failed, for these links.
         tries: u32,
+        /// Turns in a row that our own bucket spoiled.
+        #[serde(default)]
+        bucket_troubles: u32,
         /// A fresh link was asked for once already.
         renewed: bool,
         /// Since when.

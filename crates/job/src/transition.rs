@@ -61,6 +61,7 @@ pub fn transition(
         Event::TaskMissing { task } => Ok(watch::missing(draft, task)),
         Event::OutputStored { task, output } => Ok(fetch::stored(draft, task, output)),
         Event::DownloadTroubled { task, reason } => Ok(fetch::troubled(draft, task, reason)),
+        Event::BucketTroubled { task, reason } => Ok(fetch::bucket_troubled(draft, task, reason)),
         Event::LinkDied { task, fresh, reason } => {
             Ok(fetch::link_died(draft, task, fresh.as_ref(), reason))
         }

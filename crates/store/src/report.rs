@@ -179,6 +179,7 @@ const fn speaks_of_an_attempt(event: &Event) -> bool {
         | Event::TaskMissing { .. }
         | Event::OutputStored { .. }
         | Event::DownloadTroubled { .. }
+        | Event::BucketTroubled { .. }
         | Event::LinkDied { .. }
         | Event::PayloadFiled
         | Event::FilingTroubled

@@ -43,7 +43,7 @@ impl Heard {
                 Self { lost: Some("record_gone"), polled: Some("not_found"), ..nothing }
             }
             Event::OutputStored { .. } => downloaded("stored"),
-            Event::DownloadTroubled { .. } => downloaded("retry"),
+            Event::DownloadTroubled { .. } | Event::BucketTroubled { .. } => downloaded("retry"),
             Event::LinkDied { .. } => Self { lost: Some("link_dead"), ..downloaded("link_dead") },
             Event::TaskFound { .. } => Self { settled: Some("adopted"), ..nothing },
             Event::Looked { .. } => Self { settled: Some("resent"), ..nothing },

@@ -66,6 +66,7 @@ pub fn record(links: &Links) -> (Record, TaskRef) {
         task: task.clone(),
         links: links.clone(),
         tries: 0,
+        bucket_troubles: 0,
         renewed: false,
         since: NOW,
     };

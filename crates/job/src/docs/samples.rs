@@ -220,7 +220,8 @@ pub(crate) fn records() -> Vec<Record> {
     }
     for renewed in [false, true] {
         let (task, links) = (task_ref(), links());
-        states.push(State::Downloading { task, links, tries: 0, renewed, since: BIRTH + s(150) });
+        let (tries, bucket_troubles, since) = (0, 0, BIRTH + s(150));
+        states.push(State::Downloading { task, links, tries, bucket_troubles, renewed, since });
     }
     let task = || Some(task_ref());
     states.extend([
@@ -299,6 +300,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::TaskMissing { task: task() },
         Event::OutputStored { task: task(), output: output() },
         Event::DownloadTroubled { task: task(), reason: "cut".into() },
+        Event::BucketTroubled { task: task(), reason: "503".into() },
         Event::LinkDied { task: task(), fresh: Some(links()), reason: "403".into() },
         Event::LinkDied { task: task(), fresh: None, reason: "403".into() },
         Event::PayloadFiled,

@@ -32,7 +32,7 @@ pub(super) fn troubled(mut draft: Draft<'_>, id: &TaskId, reason: &str) -> Verdi
     }
     let policy = &draft.policy.download;
     let pause = retry::backoff(policy.retry_first, policy.retry_max, *tries);
-    // An outage of the bucket or of the host, however long, must not use up a link that lives on:
+    // An outage of the host, however long, must not use up a link that lives on:
     // the second half of the tries is spread over what is left of its life.
     let left = policy.tries_max.saturating_sub(*tries).max(1);
     let rare = links.die_at.since(draft.now) / left;
@@ -40,10 +40,31 @@ pub(super) fn troubled(mut draft: Draft<'_>, id: &TaskId, reason: &str) -> Verdi
     let due = draft.now + pause;
     // Never sleep past the link's death: that visit asks for a fresh one.
     let due = if links.die_at > draft.now { due.min(links.die_at) } else { due };
-    if let State::Downloading { tries, .. } = &mut draft.life.state {
+    if let State::Downloading { tries, bucket_troubles, .. } = &mut draft.life.state {
         *tries = tries.saturating_add(1);
+        *bucket_troubles = 0;
     }
     let what = format!("download failed: {reason}");
+    draft.stay(Ticket::Due(Step::Download, due), Some(&what))
+}
+
+/// Our own bucket is ill: asked again at a pause that never grows past `download.retry_max`, for as
+/// long as the link lives, and soon after the bucket is well.
+pub(super) fn bucket_troubled(mut draft: Draft<'_>, id: &TaskId, reason: &str) -> Verdict {
+    let State::Downloading { task, bucket_troubles, links, .. } = draft.state() else {
+        return ignore("not downloading");
+    };
+    if task.id != *id {
+        return ignore("another task's output");
+    }
+    let policy = &draft.policy.download;
+    let pause = retry::backoff(policy.retry_first, policy.retry_max, *bucket_troubles);
+    let due = draft.in_jittered(pause, *bucket_troubles);
+    let due = if links.die_at > draft.now { due.min(links.die_at) } else { due };
+    if let State::Downloading { bucket_troubles, .. } = &mut draft.life.state {
+        *bucket_troubles = bucket_troubles.saturating_add(1);
+    }
+    let what = format!("the bucket is ill: {reason}");
     draft.stay(Ticket::Due(Step::Download, due), Some(&what))
 }
 

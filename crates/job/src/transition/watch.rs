@@ -122,6 +122,7 @@ fn fetch(mut draft: Draft<'_>, task: &TaskRef, links: &Links, payload: &str) -> 
         task: task.clone(),
         links: links.clone(),
         tries: 0,
+        bucket_troubles: 0,
         renewed: false,
         since,
     };
