@@ -25,6 +25,20 @@ pub struct Sighting {
     pub safety_identifier: Option<String>,
 }
 
+impl Sighting {
+    /// What an answer of the provider shows of the task `id`.
+    #[must_use]
+    pub fn of(id: TaskId, task: &seedance::Task) -> Self {
+        Self {
+            id,
+            model_id: task.model.clone().unwrap_or_default(),
+            nonce_s: task.execution_expires_after_s,
+            created_at: task.created_at_s.map(Timestamp::from_unix_s),
+            safety_identifier: task.safety_identifier.clone(),
+        }
+    }
+}
+
 /// What a scan says about one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Match {

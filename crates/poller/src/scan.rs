@@ -177,13 +177,7 @@ impl Window {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
-            self.seen.push(Sighting {
-                id,
-                model_id: task.model.clone().unwrap_or_default(),
-                nonce_s: task.execution_expires_after_s,
-                created_at,
-                safety_identifier: task.safety_identifier.clone(),
-            });
+            self.seen.push(Sighting::of(id, task));
         }
         let rows = u64::try_from(page.items.len()).unwrap_or(u64::MAX);
         self.rows = self.rows.saturating_add(rows);

@@ -84,13 +84,7 @@ impl SettleStep {
         let Retrieved::Task { task, .. } = self.context.retrieve(site, hint).await else {
             return false;
         };
-        let sighting = Sighting {
-            id: hint.clone(),
-            model_id: task.model.clone().unwrap_or_default(),
-            nonce_s: task.execution_expires_after_s,
-            created_at: task.created_at_s.map(Timestamp::from_unix_s),
-            safety_identifier: task.safety_identifier.clone(),
-        };
+        let sighting = Sighting::of(hint.clone(), &task);
         let fits = settle::fits(attempt, &sighting, turn.policy());
         if !fits {
             tracing::warn!(task.id = %hint, "a callback named a task that is not this attempt's");

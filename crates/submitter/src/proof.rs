@@ -6,7 +6,7 @@
 
 use crate::submit::Shared;
 use job::settle::{Sighting, fits};
-use job::{Attempt, AttemptOutcome, Event, FoundVia, Record, TaskId, Timestamp};
+use job::{Attempt, AttemptOutcome, Event, FoundVia, Record, TaskId};
 use provider::{Retrieved, Site};
 use seedance::Call;
 use worker::Outcome;
@@ -25,13 +25,7 @@ pub(crate) async fn late_proof(shared: &Shared, record: &Record, hint: &TaskId) 
         let Some(permit) = permit else { continue };
         match shared.client.retrieve(permit, &site, hint).await {
             Retrieved::Task { task, .. } => {
-                let sighting = Sighting {
-                    id: hint.clone(),
-                    model_id: task.model.clone().unwrap_or_default(),
-                    nonce_s: task.execution_expires_after_s,
-                    created_at: task.created_at_s.map(Timestamp::from_unix_s),
-                    safety_identifier: task.safety_identifier.clone(),
-                };
+                let sighting = Sighting::of(hint.clone(), &task);
                 let bought = |a: &&Attempt| {
                     let known = matches!(a.outcome, AttemptOutcome::Accepted { .. });
                     !known && fits(&a.open, &sighting, &shared.policy)

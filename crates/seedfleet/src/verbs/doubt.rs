@@ -219,13 +219,7 @@ async fn verify(session: &Session, attempt: &OpenAttempt, task: &TaskId) -> Resu
             return Err(Failure::new(exit, what).because(cause).hint(lift));
         }
     };
-    let sighting = Sighting {
-        id: task.clone(),
-        model_id: seen.model.clone().unwrap_or_default(),
-        nonce_s: seen.execution_expires_after_s,
-        created_at: seen.created_at_s.map(Timestamp::from_unix_s),
-        safety_identifier: seen.safety_identifier.clone(),
-    };
+    let sighting = Sighting::of(task.clone(), &seen);
     if settle::fits(attempt, &sighting, &session.policy) {
         return Ok(());
     }
