@@ -28,6 +28,14 @@ build:
 verify *names:
     cargo xtask verify {{names}}
 
+# The fleet under load while everything around it breaks, judged from outside (--jobs, --kills, --seed)
+campaign *args:
+    cargo xtask campaign {{args}}
+
+# Changed inputs for what strangers may send: a target, --for 60s
+fuzz *args:
+    cargo xtask fuzz {{args}}
+
 # Print the generated pages in docs/ anew (--check: only compare)
 docs *args:
     cargo xtask docs {{args}}

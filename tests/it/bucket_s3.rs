@@ -26,7 +26,7 @@ const KEY_ID: &str = "AKIDEXAMPLE";
 const SECRET: &str = "canary-bucket-secret-3f7d";
 
 /// The server. It lives in this process, the fleet does not.
-struct S3 {
+pub struct S3 {
     address: SocketAddr,
     illness: Arc<Illness>,
     /// Its threads end with it.
@@ -45,7 +45,7 @@ struct Illness {
 }
 
 impl S3 {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let dir = TempDir::new("s3").unwrap();
         let served = dir.path().join("served");
         std::fs::create_dir_all(served.join(BUCKET)).unwrap();
@@ -66,7 +66,7 @@ impl S3 {
 
     /// The fleet's settings for it. Few and short retries inside a turn, so that an illness reaches
     /// the step; parts as small as S3 takes them.
-    fn config(&self) -> String {
+    pub fn config(&self) -> String {
         let dir = self.dir.path().display();
         format!(
             r#"[store]
@@ -91,11 +91,11 @@ secret_access_key_file = "{dir}/secret"
         self.dir.path().join("served").join(BUCKET).join(PREFIX).join(path)
     }
 
-    fn be_ill(&self, ill: bool) {
+    pub fn be_ill(&self, ill: bool) {
         self.illness.ill.store(ill, SeqCst);
     }
 
-    fn refused(&self) -> u32 {
+    pub fn refused(&self) -> u32 {
         self.illness.refused.load(SeqCst)
     }
 }

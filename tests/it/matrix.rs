@@ -216,38 +216,70 @@ fn after_success(ledger: &Ledger, task: &str) -> Vec<(String, Option<u64>)> {
     calls[first..].to_vec()
 }
 
-// covers: M11, M12, M24/download
+// covers: M11, M24/download
 #[test]
-fn a_download_goes_again_until_the_link_is_dead_and_then_asks_once_for_a_fresh_one() {
+fn a_download_goes_again_after_every_kind_of_trouble() {
     let fleet = Fleet::start(Options::default());
-    let mp4 =
-        |kind, more| merged(json!({"kind": kind, "times": 1, "match": {"file": "mp4"}}), more);
-    fleet.faults(&json!({"media": [
-        mp4("truncated", json!({})),
-        mp4("answer", json!({"status": 503, "times": 2})),
-        mp4("wrong_length", json!({})),
-        mp4("reset", json!({})),
-        mp4("short_file", json!({})),
-        mp4("stall", json!({"ms": 3000})),
-        mp4("ignore_range", json!({})),
-    ]}));
-    let rough = fleet.admit(film("a rough ride"));
-    let record = fleet.wait(&rough, "succeeded");
+    let kinds = [
+        ("truncated", json!({})),
+        ("answer", json!({"status": 503})),
+        ("wrong_length", json!({})),
+        ("reset", json!({})),
+        ("short_file", json!({})),
+        ("stall", json!({"ms": 3000})),
+        ("ignore_range", json!({})),
+        ("expired", json!({})),
+        ("etag_changes", json!({})),
+        ("redirect", json!({})),
+    ];
+    let rule = |(kind, more): &(&str, Value)| {
+        merged(json!({"kind": kind, "times": 2, "match": {"file": "mp4"}}), more.clone())
+    };
+    fleet.faults(&json!({"media": kinds.iter().map(rule).collect::<Vec<_>>()}));
+    let ids: Vec<JobId> = (0..8).map(|n| fleet.admit(film(&format!("rough ride {n}")))).collect();
+    for record in fleet.wait_stored(&ids) {
+        let manifest = fleet.verified_manifest(&record);
+        let billed = &fleet.ledger().billed_to(&record)[0];
+        assert_eq!(manifest.output().unwrap().sha256, billed.video_sha256);
+    }
     let ledger = fleet.ledger();
-    let manifest = fleet.verified_manifest(&record);
-    let output = manifest.output().unwrap();
-    assert_eq!(output.sha256, ledger.billed_to(&record)[0].video_sha256);
-    let calls = after_success(&ledger, &manifest.task_id);
-    assert!(calls.iter().filter(|(call, _)| call == "media").count() >= 6, "{calls:?}");
+    for (kind, _) in &kinds {
+        let fired = ledger.events("call").filter(|line| line["fault"] == *kind).count();
+        assert_eq!(fired, 2, "{kind} was there");
+    }
+    fleet.audit(&ids);
+}
 
-    fleet.faults(&json!({"media": [{"kind": "expired", "match": {"file": "mp4"}}]}));
-    let dead = fleet.admit(film("a dead link"));
-    let record = fleet.wait(&dead, "output_lost");
+// covers: M12, M24/download
+#[test]
+fn a_link_is_renewed_while_the_provider_gives_any_and_only_its_word_loses_a_video() {
+    let short = ["--doubt", "link_life_s=2"];
+    let fleet = Fleet::start(Options::default().simulator(&short));
+    // Signed once, and the host is ill for as long as the link lives.
+    let ill = json!({"kind": "answer", "status": 503, "match": {"file": "mp4"}});
+    fleet.faults(&json!({"media": [ill]}));
+    let lost = fleet.admit(film("a dead link"));
+    let record = fleet.wait(&lost, "output_lost");
     let ledger = fleet.ledger();
     let task = &ledger.tasks_of(&record)[0];
     let asked = after_success(&ledger, task);
     let reads = asked.iter().filter(|(call, _)| call == "retrieve").count();
-    assert_eq!(reads, 1, "one more read for a fresh link: {asked:?}");
+    assert!(reads >= 3, "the provider was asked until it was sure: {asked:?}");
     assert_eq!(ledger.creates_of(&record), 1, "paid, lost, and not bought again");
-    fleet.audit(&[rough, dead]);
+
+    // Signed anew for each read: refused and dead as often as may be, it comes home in the end.
+    fleet.doubts(&json!({"links": "each_read", "link_life_s": 2}));
+    let refused = json!({"kind": "expired", "times": 4, "match": {"file": "mp4"}});
+    let ill = json!({"kind": "answer", "status": 503, "times": 30, "match": {"file": "mp4"}});
+    fleet.faults(&json!({"media": [refused, ill]}));
+    let renewed = fleet.admit(film("a link that comes back"));
+    let record = fleet.wait(&renewed, "succeeded");
+    let ledger = fleet.ledger();
+    let manifest = fleet.verified_manifest(&record);
+    let output = manifest.output().unwrap();
+    assert_eq!(output.sha256, ledger.billed_to(&record)[0].video_sha256);
+    let way = fleet.timeline(&renewed);
+    let fresh = way.iter().filter(|line| line.contains("a fresh one was given")).count();
+    assert!(fresh >= 2, "renewed more than once: {way:#?}");
+    fleet.audit(&[lost, renewed]);
 }

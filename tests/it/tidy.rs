@@ -4,6 +4,7 @@
 //! tree stands one that feeds it a bad sample, because a check that cannot fail checks nothing.
 
 mod edges;
+mod features;
 mod layout;
 mod licences;
 mod metadata;

@@ -8,15 +8,23 @@
 
 mod audit;
 mod bodies;
+mod cli;
+mod clock;
 mod config;
 mod door;
 mod fleet;
 mod http;
 mod ledger;
+mod power;
 mod provider;
+mod proxy;
 mod roles;
 
 pub use bodies::{Prompt, item, text};
+pub use cli::Ended;
+pub use clock::Clock;
 pub use fleet::{BOUND, Fleet, Options, StopWatch};
 pub use http::{ALICE, BOB, Reply};
 pub use ledger::{Billed, Ledger};
+pub use power::{Cut, PowerOptions, PowerRedis, Snapshot};
+pub use proxy::{Counts, Line, TcpProxy, Way};

@@ -229,6 +229,105 @@ fn is_traceparent(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use job::Source;
+
+    fn judge() -> Judge {
+        Judge {
+            pool: "main".to_owned(),
+            route: Route::Byteplus,
+            layout: Layout::parse("{tenant}/{yyyy}/{mm}/{dd}/{job_id}/").expect("a good layout"),
+            settings: Settings::default(),
+            prices: PriceTable::builtin(),
+        }
+    }
+
+    /// The document a sound request is sent as, which must be as sound and mean the same.
+    fn sent_again(sound: &Sound) -> Value {
+        let envelope = seedance::Envelope {
+            callback_url: None,
+            execution_expires_after_s: 90_000,
+            safety_identifier: None,
+        };
+        let media = |sha256: &str| {
+            let found = sound.media.iter().find(|media| media.sha256_hex == sha256)?;
+            Some(found.bytes.to_vec())
+        };
+        let body = sound.checked.request.wire_body(&envelope, &media).expect("all media are here");
+        let mut body: Value = serde_json::from_slice(&body).expect("we send JSON");
+        body.as_object_mut().expect("an object").shift_remove("execution_expires_after");
+        body
+    }
+
+    #[test]
+    fn fuzz_create_request() {
+        let words = [
+            "\"content\":",
+            "\"text\"",
+            "\"image_url\"",
+            "\"role\":",
+            "\"url\":",
+            "first_frame",
+            "reference_image",
+            "reference_video",
+            "\"duration\":",
+            "\"ratio\":",
+            "16:9",
+            "-1",
+            "12",
+            "\"resolution\":",
+            "1080p",
+            "480p",
+            "\"frames\":",
+            "\"seed\":",
+            "seedance-2.0-fast",
+            "asset://",
+            "https://",
+            "data:image/png;base64,",
+            "\"take\":",
+            "\"metadata\":",
+            "null",
+            "\"output\":",
+            "\"webhook\":",
+            "true",
+            "false",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            "\"",
+        ];
+        let (judge, now) = (judge(), Timestamp::from_unix_ms(1_795_335_330_000));
+        fuzz::run("create_request", &words, |document| {
+            let Ok(body) = serde_json::from_slice::<Value>(document) else {
+                return "no JSON".to_owned();
+            };
+            let refusal = match judge.judge(Intake::new(body.clone(), Source::Api), now) {
+                Ok(sound) => {
+                    let again = Intake::new(sent_again(&sound), Source::Api);
+                    let again = judge.judge(again, now).err();
+                    assert!(again.is_none(), "accepted, and refused as it is sent: {again:?}");
+                    return format!("sound, {} media", sound.media.len());
+                }
+                Err(refusal) => refusal,
+            };
+            let Refusal::Faults(faults) = &refusal else { return refusal.code().to_owned() };
+            assert!(!faults.is_empty(), "refused without a reason");
+            for fault in faults {
+                let (parent, _) = fault.pointer.rsplit_once('/').unwrap_or_default();
+                assert!(body.pointer(parent).is_some(), "no such place: {fault:?}");
+                let code = fault.code.as_str();
+                let known = seedance::FAULT_CODES.contains(&code) || codes::CODES.contains(&code);
+                assert!(known, "{fault:?}");
+                assert!(!fault.message.is_empty() && !fault.fix.is_empty(), "{fault:?}");
+                assert!(fault.message.len() <= 1_000, "{} bytes", fault.message.len());
+            }
+            let mut told: Vec<&str> = faults.iter().map(|fault| fault.code.as_str()).collect();
+            told.sort_unstable();
+            told.dedup();
+            told.join(" ")
+        });
+    }
 
     #[test]
     fn a_trace_context_is_kept_only_if_it_can_be_read() {

@@ -96,6 +96,11 @@ pub struct Fetch {
     tries: u32,
     tries_max: u32,
     length_bytes_max: u64,
+    /// Requests in a row that brought too little.
+    fruitless: u32,
+    growth_bytes: u64,
+    requests_max: u32,
+    had_bytes: u64,
 }
 
 impl Fetch {
@@ -103,25 +108,49 @@ impl Fetch {
     /// (provider-contract §8.2); `tries_max` keeps a safe distance (20 by default elsewhere).
     #[must_use]
     pub fn new(length_bytes_max: u64, tries_max: u32) -> Self {
-        Self { have_bytes: 0, total_bytes: None, etag: None, tries: 0, tries_max, length_bytes_max }
+        Self {
+            have_bytes: 0,
+            total_bytes: None,
+            etag: None,
+            tries: 0,
+            tries_max,
+            length_bytes_max,
+            fruitless: 0,
+            growth_bytes: u64::MAX,
+            requests_max: tries_max,
+            had_bytes: 0,
+        }
+    }
+
+    /// Only requests that brought less than `growth_bytes` spend tries, in a row; with all others up
+    /// to `requests_max`. A large file over a line that breaks now and then arrives in one piece work,
+    /// where starting over would never end.
+    #[must_use]
+    pub fn while_it_grows(mut self, growth_bytes: u64, requests_max: u32) -> Self {
+        self.growth_bytes = growth_bytes;
+        self.requests_max = requests_max.max(self.tries_max);
+        self
     }
 
     /// What to request next; `None` when the tries are used up. Each call spends one try.
     pub fn ask(&mut self) -> Option<Ask> {
-        if self.tries >= self.tries_max {
+        if self.fruitless >= self.tries_max || self.tries >= self.requests_max {
             return None;
         }
         self.tries += 1;
+        self.fruitless += 1;
         // Without a strong validator nobody can say that the rest belongs to the same file.
-        match &self.etag {
+        let ask = match &self.etag {
             Some(etag) if self.have_bytes > 0 => {
-                Some(Ask::Rest { from_bytes: self.have_bytes, etag: etag.clone() })
+                Ask::Rest { from_bytes: self.have_bytes, etag: etag.clone() }
             }
             Some(_) | None => {
                 self.forget();
-                Some(Ask::Whole)
+                Ask::Whole
             }
-        }
+        };
+        self.had_bytes = self.have_bytes;
+        Some(ask)
     }
 
     /// Whether a new body would be appended to what is written. When false, the next body starts
@@ -135,6 +164,12 @@ impl Fetch {
     #[must_use]
     pub fn tries(&self) -> u32 {
         self.tries
+    }
+
+    /// Requests in a row, this one included, that have brought too little so far.
+    #[must_use]
+    pub fn fruitless(&self) -> u32 {
+        self.fruitless
     }
 
     /// Bytes written so far.
@@ -183,7 +218,12 @@ impl Fetch {
 
     /// Judges a body that has ended. `clean` is whether the transport saw a proper end.
     #[must_use]
-    pub fn body_ended(&self, clean: bool) -> BodyEnd {
+    pub fn body_ended(&mut self, clean: bool) -> BodyEnd {
+        // Kept only where the next request can go on from it.
+        let grown_bytes = self.have_bytes.saturating_sub(self.had_bytes);
+        if self.can_continue() && grown_bytes >= self.growth_bytes {
+            self.fruitless = 0;
+        }
         match self.total_bytes {
             Some(total) if self.have_bytes == total => BodyEnd::Whole,
             Some(total) if self.have_bytes < total => {
@@ -242,7 +282,7 @@ impl Fetch {
 
     fn beyond_the_end(&mut self, answer: &Answer<'_>) -> Plan {
         let length = answer.content_range.and_then(|range| {
-            range.trim().strip_prefix("bytes")?.trim_start().strip_prefix("*/")?.parse::<u64>().ok()
+            digits(range.trim().strip_prefix("bytes")?.trim_start().strip_prefix("*/")?)
         });
         let same = answer.etag.is_none() || answer.etag == self.etag.as_deref();
         if self.can_continue() && same && length == Some(self.have_bytes) {
@@ -259,6 +299,7 @@ impl Fetch {
 
     fn forget(&mut self) {
         self.have_bytes = 0;
+        self.had_bytes = 0;
         self.total_bytes = None;
         self.etag = None;
     }
@@ -273,10 +314,16 @@ fn is_strong(etag: &str) -> bool {
 fn parse_content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
     let (range, total) = text.trim().strip_prefix("bytes")?.trim_start().split_once('/')?;
     let (first, last) = range.split_once('-')?;
-    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-    let total: Option<u64> = match total.trim() {
+    let (first, last) = (digits(first)?, digits(last)?);
+    let total = match total.trim() {
         "*" => None,
-        digits => Some(digits.parse().ok()?),
+        total => Some(digits(total)?),
     };
     (first <= last && total.is_none_or(|total| last < total)).then_some((first, last, total))
+}
+
+/// Digits alone: the parser of Rust's own numbers would take a sign as well.
+fn digits(text: &str) -> Option<u64> {
+    let text = text.trim();
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

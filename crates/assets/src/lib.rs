@@ -23,6 +23,7 @@ mod error;
 mod fetch;
 mod hash;
 mod image;
+mod intents;
 mod layout;
 mod manifest;
 mod media;
@@ -38,6 +39,7 @@ pub use error::Error;
 pub use fetch::{Answer, Ask, BodyEnd, Fetch, Plan};
 pub use hash::{Sha256Hex, sha256_hex};
 pub use image::ImageKind;
+pub use intents::{FenceSettings, IntentError, Intents, Raised, Walked};
 pub use layout::{Folder, Layout, LayoutFault, Place, check_prefix};
 pub use manifest::{
     Filed, Frozen, MANIFEST_VERSION, Manifest, ManifestLinks, Published, StoredObject, StoredVideo,

@@ -1,6 +1,7 @@
 //! Opening a bucket by its URL.
 
 use crate::error::explain;
+use crate::writer::Spares;
 use crate::{Error, Layout, Settings};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
@@ -31,6 +32,7 @@ pub(crate) struct Inner {
     pub(crate) takes_attributes: bool,
     pub(crate) layout: Layout,
     pub(crate) settings: Settings,
+    pub(crate) spares: Spares,
 }
 
 impl std::fmt::Debug for Assets {
@@ -81,7 +83,8 @@ impl Assets {
             Scheme::Gcs(remote) => (open_gcs(&remote, settings)?, remote.root("gs"), true),
         };
         let settings = settings.clone();
-        let inner = Inner { bucket, root, takes_attributes, layout, settings };
+        let spares = Spares::default();
+        let inner = Inner { bucket, root, takes_attributes, layout, settings, spares };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -95,6 +98,12 @@ impl Assets {
     #[must_use]
     pub fn output_bytes_max(&self) -> u64 {
         self.inner.settings.output_bytes_max
+    }
+
+    /// Bytes that leave memory together (`store.part_size_bytes`).
+    #[must_use]
+    pub fn part_size_bytes(&self) -> u64 {
+        self.inner.settings.part_size_bytes
     }
 
     /// Largest last frame, payload or medium accepted (`store.small_object_bytes_max`).

@@ -6,8 +6,9 @@
 use crate::error::explain;
 use crate::objects::object_path;
 use crate::{Assets, Error, Folder, Mp4Facts, Mp4Walker, Sha256Hex, StoredObject};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use object_store::{MultipartUpload, PutMultipartOptions, PutPayload};
+use std::sync::{Mutex, PoisonError};
 use tokio::task::JoinSet;
 
 /// Content type of every output.
@@ -130,6 +131,9 @@ impl OutputWriter {
             if self.buffer.len() == part_bytes {
                 self.send_part().await?;
             }
+            if self.buffer.capacity() == 0 {
+                self.buffer = self.assets.inner.spares.take(part_bytes);
+            }
             let room = part_bytes - self.buffer.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             self.buffer.extend_from_slice(now);
@@ -163,7 +167,9 @@ impl OutputWriter {
     async fn complete(&mut self) -> Result<Option<String>, Error> {
         if self.upload.is_none() {
             let bytes = std::mem::take(&mut self.buffer).freeze();
-            return self.assets.put(&self.path, MP4, bytes).await;
+            let put = self.assets.put(&self.path, MP4, bytes.clone()).await;
+            self.assets.inner.spares.give_back(bytes);
+            return put;
         }
         if !self.buffer.is_empty() {
             self.send_part().await?;
@@ -179,13 +185,16 @@ impl OutputWriter {
 
     /// Sends the buffer as the next part, once fewer than the allowed number are on their way.
     async fn send_part(&mut self) -> Result<(), Error> {
-        let part_bytes = self.part_bytes();
-        let part = std::mem::replace(&mut self.buffer, BytesMut::with_capacity(part_bytes));
-        let in_flight_max = self.assets.inner.settings.parts_in_flight_max;
-        let path = self.path.clone();
+        let part = std::mem::take(&mut self.buffer).freeze();
+        let (assets, path) = (self.assets.clone(), self.path.clone());
         let upload = self.upload().await?;
-        upload.wait_until(&path, in_flight_max - 1).await?;
-        upload.in_flight.spawn(upload.multipart.put_part(PutPayload::from(part.freeze())));
+        upload.wait_until(&path, assets.inner.settings.parts_in_flight_max - 1).await?;
+        let sending = upload.multipart.put_part(PutPayload::from(part.clone()));
+        upload.in_flight.spawn(async move {
+            let sent = sending.await;
+            assets.inner.spares.give_back(part);
+            sent
+        });
         Ok(())
     }
 
@@ -221,6 +230,31 @@ impl OutputWriter {
     fn part_bytes(&self) -> usize {
         usize::try_from(self.assets.inner.settings.part_size_bytes)
             .expect("settings bound a part to 512 MiB")
+    }
+}
+
+/// Buffers of one part that are not in use. Allocated anew for each part they would come from another
+/// thread's heap each time, and a copy would take twice the memory it uses.
+#[derive(Debug, Default)]
+pub(crate) struct Spares(Mutex<Vec<BytesMut>>);
+
+/// As many as the default number of copies uses at once.
+const SPARES_MAX: usize = 24;
+
+impl Spares {
+    fn take(&self, part_bytes: usize) -> BytesMut {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| BytesMut::with_capacity(part_bytes))
+    }
+
+    /// Keeps the buffer, unless somebody still holds it.
+    fn give_back(&self, part: Bytes) {
+        let Ok(mut buffer) = part.try_into_mut() else { return };
+        buffer.clear();
+        let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spares.len() < SPARES_MAX {
+            spares.push(buffer);
+        }
     }
 }
 

@@ -16,6 +16,11 @@ use crate::filing;
 /// is kept with a note: it has been paid for, and the link dies.
 const STRICT_TURNS: u32 = 2;
 
+/// Turns that go on as long as each request brings at least a part, and the requests of each. All
+/// turns together stay below the 100 fetches that one link allows (`docs/provider.md` §8.2).
+const PATIENT_TURNS: u32 = 3;
+const REQUESTS_MAX: u32 = 12;
+
 /// A job whose output is due.
 #[derive(Debug, Clone, Copy)]
 pub struct Errand<'a> {
@@ -186,6 +191,7 @@ async fn copy(
         download_attempt_id: attempt,
         expected_duration_s: insisted_s,
         fetches_max: errand.fetches_max,
+        requests_max: if errand.tries < PATIENT_TURNS { REQUESTS_MAX } else { errand.fetches_max },
     };
     let copied = copy_video(client, assets, &order, at).await?;
     let stored = StoredVideo {

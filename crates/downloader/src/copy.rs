@@ -40,8 +40,10 @@ pub struct Order<'a> {
     pub download_attempt_id: &'a str,
     /// Length of the film that was ordered; `None` accepts any.
     pub expected_duration_s: Option<u32>,
-    /// Requests this turn may make.
+    /// Requests in a row that may bring less than a part.
     pub fetches_max: u32,
+    /// Requests this turn may make in all.
+    pub requests_max: u32,
 }
 
 /// A video that has arrived.
@@ -83,12 +85,13 @@ pub async fn copy_video(
     order: &Order<'_>,
     at: At<'_>,
 ) -> Result<Copied, CopyError> {
-    let mut fetch = Fetch::new(assets.output_bytes_max(), order.fetches_max);
+    let mut fetch = Fetch::new(assets.output_bytes_max(), order.fetches_max)
+        .while_it_grows(assets.part_size_bytes(), order.requests_max);
     let open = || assets.write_output(order.folder, order.download_attempt_id);
     let mut writer = open()?;
     let mut trouble = "no request is left for this turn".to_owned();
     while let Some(ask) = fetch.ask() {
-        pause_before(fetch.tries()).await;
+        pause_before(fetch.fruitless()).await;
         let response = match client.get(order.link, rest(&ask).as_ref()).await {
             Ok(response) => response,
             Err(error @ FetchError::Refused(_)) => return Err(troubled(&error)),

@@ -27,10 +27,13 @@ use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use step::DownloadStep;
-use worker::{Crew, CrewSettings, Fleet, Role};
+use worker::{Crew, CrewSettings, Fleet, Pool, Role};
 
 /// The binary.
 pub const ROLE: Role = Role { name: "downloader", grace: Duration::from_secs(120) };
+
+/// How often the tightest deadline is looked up.
+const WATCH_EVERY: Duration = Duration::from_secs(5);
 
 /// What the downloader itself reads of section `download`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -70,6 +73,25 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         };
         crews.push(Crew::new(pool, step, crew));
     }
-    fleet.work(crews).await?;
+    let watch = tokio::spawn(watch_deadlines(fleet.pools().to_vec()));
+    let worked = fleet.work(crews).await;
+    watch.abort();
+    worked?;
     Ok(())
+}
+
+/// Keeps the alarm true that tells how long the tightest output can still wait, whoever brings it.
+async fn watch_deadlines(pools: Vec<Pool>) {
+    let mut every = tokio::time::interval(WATCH_EVERY);
+    loop {
+        every.tick().await;
+        for pool in &pools {
+            // An outage is told by those who work; a gauge only misses a beat.
+            let Ok(tightest) = pool.store.tightest_deadline().await else { continue };
+            let left_s = tightest.map_or(f64::INFINITY, |(deadline, now)| {
+                (deadline.unix_ms() - now.unix_ms()) as f64 / 1_000.0
+            });
+            telemetry::metrics().download_tightest_deadline.set(left_s, [&pool.name]);
+        }
+    }
 }

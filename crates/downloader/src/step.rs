@@ -38,11 +38,6 @@ impl Step for DownloadStep {
         let now = held.stored.now;
         match &record.life.state {
             State::Downloading { task, links, tries, .. } => {
-                let spent = *tries >= self.policy.download.tries_max;
-                if now >= links.die_at || spent {
-                    let why = if spent { "every try of the link failed" } else { "the link died" };
-                    return Outcome::Report(self.link_died(task, links, now, why).await);
-                }
                 let id = format!("dl_{}", Ulid::generate());
                 let errand = Errand {
                     record,
@@ -53,8 +48,9 @@ impl Step for DownloadStep {
                     fetches_max: FETCHES_PER_TURN,
                     now,
                 };
+                let spent = *tries >= self.policy.download.tries_max;
                 tokio::select! {
-                    event = self.bring(&errand) => Outcome::Report(event),
+                    event = self.turn(&errand, spent) => Outcome::Report(event),
                     // Whoever holds the ticket now copies it under another name.
                     () = turn.lost() => Outcome::Lost,
                 }
@@ -81,48 +77,101 @@ impl Step for DownloadStep {
     }
 }
 
+/// What the provider says about a task whose link does not work.
+enum Told {
+    /// Links that live, other than the ones that failed.
+    Fresh(Links),
+    /// The same ones, or some that are dead by our clock.
+    Given(Links),
+    /// None.
+    Nothing,
+    /// The question was not answered.
+    Unanswered(String),
+}
+
 impl DownloadStep {
-    async fn bring(&self, errand: &Errand<'_>) -> Event {
+    async fn turn(&self, errand: &Errand<'_>, spent: bool) -> Event {
+        let is_past = errand.now >= errand.links.die_at;
+        if !is_past && !spent {
+            return match self.bring(errand).await {
+                Err(reason) => self.link_refused(errand, &reason).await,
+                Ok(event) => event,
+            };
+        }
+        let why = if is_past { "the link's time is over" } else { "every try of the link failed" };
+        let given = match self.ask(errand.task, errand.links, errand.now).await {
+            Told::Fresh(links) => return link_died(errand, Some(links), why),
+            Told::Unanswered(why_not) => return troubled(errand, &format!("{why}; {why_not}")),
+            Told::Given(links) => links,
+            Told::Nothing => errand.links.clone(),
+        };
+        // What decides is the host, not our clock: the last word has the link itself.
+        match self.bring(&Errand { links: &given, ..*errand }).await {
+            Ok(Event::DownloadTroubled { reason, .. }) if is_past && spent => {
+                link_died(errand, None, &format!("{why}; {reason}"))
+            }
+            Ok(event) => event,
+            Err(reason) if is_past => link_died(errand, None, &format!("{why}; {reason}")),
+            Err(reason) => troubled(errand, &reason),
+        }
+    }
+
+    /// One turn of bringing; the error is a host that refuses the link, in words.
+    async fn bring(&self, errand: &Errand<'_>) -> Result<Event, String> {
         let task = errand.task.id.clone();
         match bring(&self.fetch, &self.assets, errand, &at).await {
             Brought::Stored(output) => {
                 telemetry::metrics().download_bytes.add(output.video_bytes, ["video"]);
-                Event::OutputStored { task, output }
+                Ok(Event::OutputStored { task, output })
             }
-            Brought::BucketTroubled { reason } => Event::BucketTroubled { task, reason },
-            Brought::Troubled { reason } => Event::DownloadTroubled { task, reason },
-            Brought::LinkDead { reason } => {
-                self.link_died(errand.task, errand.links, errand.now, &reason).await
-            }
+            Brought::BucketTroubled { reason } => Ok(Event::BucketTroubled { task, reason }),
+            Brought::Troubled { reason } => Ok(Event::DownloadTroubled { task, reason }),
+            Brought::LinkDead { reason } => Err(reason),
+        }
+    }
+
+    /// The host refuses a link whose time is not over. As long as the provider still gives it out, the
+    /// refusal may pass, and a try was all it cost.
+    async fn link_refused(&self, errand: &Errand<'_>, reason: &str) -> Event {
+        match self.ask(errand.task, errand.links, errand.now).await {
+            Told::Fresh(links) => link_died(errand, Some(links), reason),
+            Told::Given(_) => troubled(errand, &format!("{reason}; the provider gives no other")),
+            Told::Nothing => link_died(errand, None, reason),
+            Told::Unanswered(why) => troubled(errand, &format!("{reason}; {why}")),
         }
     }
 
     /// One more read of the task: it may carry fresh links. Whether it does is not promised
-    /// (`docs/provider.md` §8.3), and the machine accepts it once.
-    async fn link_died(&self, task: &TaskRef, dead: &Links, now: Timestamp, reason: &str) -> Event {
-        let id = task.id.clone();
-        let reason = reason.to_owned();
+    /// (`docs/provider.md` §8.3).
+    async fn ask(&self, task: &TaskRef, dead: &Links, now: Timestamp) -> Told {
         let site = Site::for_reads(&task.facts);
         let Some(permit) = self.limiter.permit(&site.account, Call::Retrieve).await else {
-            let reason = format!("{reason}; account `{}` is not configured", site.account);
-            return Event::DownloadTroubled { task: id, reason };
+            return Told::Unanswered(format!("account `{}` is not configured", site.account));
         };
         match self.client.retrieve(permit, &site, &task.id).await {
             Retrieved::Task { task: seen, .. } if seen.status == TaskStatus::Succeeded => {
-                let fresh = Links::of_task(&seen, now, self.policy.download.link_life)
-                    .filter(|links| links.video != dead.video && links.die_at > now);
-                Event::LinkDied { task: id, fresh, reason }
+                match Links::of_task(&seen, now, self.policy.download.link_life) {
+                    Some(links) if links.video != dead.video && links.die_at > now => {
+                        Told::Fresh(links)
+                    }
+                    Some(links) => Told::Given(links),
+                    None => Told::Nothing,
+                }
             }
-            Retrieved::Task { .. } | Retrieved::NotFound => {
-                Event::LinkDied { task: id, fresh: None, reason }
-            }
-            // The question was not answered: the output is not lost yet.
+            Retrieved::Task { .. } | Retrieved::NotFound => Told::Nothing,
             Retrieved::Trouble(trouble) => {
-                let reason = format!("{reason}; no fresh link yet: {}", trouble.code);
-                Event::DownloadTroubled { task: id, reason }
+                Told::Unanswered(format!("no fresh link yet: {}", trouble.code))
             }
         }
     }
+}
+
+fn link_died(errand: &Errand<'_>, fresh: Option<Links>, reason: &str) -> Event {
+    Event::LinkDied { task: errand.task.id.clone(), fresh, reason: reason.to_owned() }
+}
+
+fn troubled(errand: &Errand<'_>, reason: &str) -> Event {
+    Event::DownloadTroubled { task: errand.task.id.clone(), reason: reason.to_owned() }
 }
 
 fn at(moment: Moment) -> BoxFuture<'static, ()> {

@@ -12,6 +12,9 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longest request id or error code that is kept, in characters.
 const LABEL_MAX: usize = 128;
 
+/// Most headers about rates that are kept.
+const RATE_HEADERS_MAX: usize = 8;
+
 /// A whole answer: its body ended where it said it would, within the bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -33,6 +36,8 @@ pub struct AnswerHead {
     /// How long the provider asks us to wait; never above a day. Undocumented there, so it may
     /// lengthen our own wait and must not be relied on.
     pub retry_after: Option<Duration>,
+    /// Headers about rates and waiting as they came, `name: value`. For people: none is documented.
+    pub rate: Vec<String>,
 }
 
 impl AnswerHead {
@@ -41,6 +46,7 @@ impl AnswerHead {
             request_id: label(headers, "x-request-id"),
             error_code: label(headers, "x-error-code"),
             retry_after: retry_after(headers),
+            rate: rate(headers),
         }
     }
 }
@@ -52,6 +58,13 @@ fn label(headers: &HeaderMap, name: &str) -> Option<String> {
         && value.len() <= LABEL_MAX
         && value.bytes().all(|byte| byte.is_ascii_graphic());
     plain.then(|| value.to_owned())
+}
+
+fn rate(headers: &HeaderMap) -> Vec<String> {
+    let names = headers.keys().map(http::HeaderName::as_str);
+    let about = names.filter(|name| name.starts_with("retry-after") || name.contains("ratelimit"));
+    let told = |name: &str| Some(format!("{name}: {}", label(headers, name)?));
+    about.filter_map(told).take(RATE_HEADERS_MAX).collect()
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

@@ -205,10 +205,13 @@ fn open(response: reqwest::Response) -> Response {
     let headers = response.headers();
     let accept_ranges = text(headers, header::ACCEPT_RANGES)
         .is_some_and(|units| units.eq_ignore_ascii_case("bytes"));
+    // Beside a transfer coding a length means nothing (RFC 9112 §6.3).
+    let is_coded = headers.contains_key(header::TRANSFER_ENCODING);
+    let length = text(headers, header::CONTENT_LENGTH).filter(|_| !is_coded);
     Response {
         status: response.status().as_u16(),
         etag: text(headers, header::ETAG),
-        content_length: text(headers, header::CONTENT_LENGTH).and_then(|text| text.parse().ok()),
+        content_length: length.and_then(|text| text.parse().ok()),
         content_type: text(headers, header::CONTENT_TYPE),
         content_range: text(headers, header::CONTENT_RANGE),
         accept_ranges,

@@ -8,10 +8,10 @@ use crate::settings::CallbackLimits;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::StatusCode;
-use job::{AttemptId, JobId, TaskId};
+use job::{AttemptId, JobId, StateWord, TaskId};
 use limiter::Flood;
 use provider::{CallbackSettings, Callbacks};
-use seedance::Task;
+use seedance::{Task, TaskStatus};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +31,8 @@ pub(crate) struct CallbackDoor {
     total: Flood<()>,
     per_source: Flood<IpAddr>,
     per_attempt: Flood<AttemptId>,
-    /// One look per attempt and time: a burst of news is one piece of news.
-    coalesce: Flood<(AttemptId, bool)>,
+    /// One look per attempt, task and time: a burst of news is one piece of news.
+    coalesce: Flood<(AttemptId, Option<TaskId>, bool)>,
 }
 
 impl CallbackDoor {
@@ -101,10 +101,9 @@ async fn answer(
     let Ok(Ok(bytes)) = tokio::time::timeout(door.limits.read_timeout, read).await else {
         return (StatusCode::PAYLOAD_TOO_LARGE, "malformed");
     };
-    if depth(&bytes) > DEPTH_MAX {
+    let Ok(task) = told(&bytes) else {
         return (StatusCode::BAD_REQUEST, "malformed");
-    }
-    let task = Task::parse(&bytes).ok();
+    };
     note(pool, door, &job, &attempt, task.as_ref()).await
 }
 
@@ -163,15 +162,26 @@ async fn note(
             return (StatusCode::SERVICE_UNAVAILABLE, "stale");
         }
     };
+    if task.is_some_and(|t| t.status == TaskStatus::Queued) {
+        note_order(pool, &stored).await;
+    }
     let ended = task.is_some_and(|t| t.status.is_terminal());
-    if !worth_a_look(&stored, task, ended) {
+    let id = task.and_then(named);
+    let look = worth_a_look(&stored, task, id.as_ref(), ended);
+    if look == Look::No {
         return (StatusCode::OK, "duplicate");
     }
-    if !door.coalesce.passes(&(attempt.clone(), ended)) {
+    if !door.coalesce.passes(&(attempt.clone(), id.clone(), ended)) {
         return (StatusCode::OK, "duplicate");
     }
-    let id = task.and_then(|t| TaskId::parse(&t.id).ok());
-    match pool.pool.store.hint(attempt, id.as_ref()).await {
+    let store = &pool.pool.store;
+    let hinted = match (look, &id) {
+        (Look::Late, Some(id)) => {
+            store.late_hint(attempt, id, stored.record.life.state.word()).await
+        }
+        (Look::Late | Look::Yes | Look::No, _) => store.hint(attempt, id.as_ref()).await,
+    };
+    match hinted {
         Ok(HintOutcome::Noted(_)) if stored.record.life.state.open_attempt().is_some() => {
             (StatusCode::OK, "adopted")
         }
@@ -184,25 +194,78 @@ async fn note(
     }
 }
 
+/// The first callback of a task: did it overtake the reply to its create, as far as we had written
+/// that down? Evidence only, so a failure costs nothing.
+async fn note_order(pool: &PoolDoor, stored: &Stored) {
+    let (account, before_reply) = match &stored.record.life.state {
+        job::State::Submitting { attempt, .. } => (&attempt.facts.account, true),
+        job::State::Generating { task, .. } => (&task.facts.account, false),
+        // No reply came, or all of this is long past.
+        job::State::Held { .. }
+        | job::State::Queued { .. }
+        | job::State::InDoubt { .. }
+        | job::State::Parked { .. }
+        | job::State::Overdue { .. }
+        | job::State::Downloading { .. }
+        | job::State::Finished { .. } => return,
+    };
+    if let Err(error) = pool.pool.store.note_callback(account, before_reply).await {
+        tracing::debug!(%error, "the order of a callback is not noted");
+    }
+}
+
+/// What a callback is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// We know as much.
+    No,
+    /// The job's next look comes at once.
+    Yes,
+    /// Nobody may be looking any more: the job gets a look of its own.
+    Late,
+}
+
 /// Whether a read would tell us anything. A job that is finished or being downloaded has been read;
 /// `queued` and `running` are news only while we do not know the task.
-fn worth_a_look(stored: &Stored, task: Option<&Task>, ended: bool) -> bool {
-    let state = &stored.record.life.state;
-    if state.word().is_finished() {
-        return false;
+fn worth_a_look(stored: &Stored, task: Option<&Task>, id: Option<&TaskId>, ended: bool) -> Look {
+    let (life, word) = (&stored.record.life, stored.record.life.state.word());
+    // Evidence of a task nobody knows: whatever became of the job, somebody must look.
+    let unknown = id.is_some_and(|id| !life.tasks().any(|task| task == id));
+    let owned = life.state.task();
+    if unknown && owned.is_some() {
+        tracing::error!(job.id = %stored.record.id, "a callback names a second task for one attempt");
+        telemetry::metrics().duplicate_submissions.add(1, ["callback"]);
     }
-    match state.task() {
-        None => true,
+    let late_success = word == StateWord::TimedOut
+        && task.is_some_and(|task| task.status == TaskStatus::Succeeded);
+    match owned {
+        _ if word.is_finished() && (unknown || late_success) => Look::Late,
+        _ if word.is_finished() => Look::No,
+        None if word == StateWord::Parked => Look::Late,
+        None => Look::Yes,
         Some(owned) => {
             let other = task.is_some_and(|t| t.id != owned.id.as_str());
-            if other {
-                // Evidence of a second task: a person must look, whatever it is.
-                tracing::error!(job.id = %stored.record.id, "a callback names a second task for one attempt");
-                telemetry::metrics().duplicate_submissions.add(1, ["callback"]);
-            }
-            ended || other || task.is_none()
+            if ended || other || task.is_none() { Look::Yes } else { Look::No }
         }
     }
+}
+
+/// No honest sender nests like that.
+#[derive(Debug)]
+struct TooDeep;
+
+/// The task a body tells of; `None` where it cannot be read, which is still a sign that something
+/// happened.
+fn told(bytes: &[u8]) -> Result<Option<Task>, TooDeep> {
+    if depth(bytes) > DEPTH_MAX {
+        return Err(TooDeep);
+    }
+    Ok(Task::parse(bytes).ok())
+}
+
+/// The task's id, if it may become part of an address.
+fn named(task: &Task) -> Option<TaskId> {
+    TaskId::parse(&task.id).ok()
 }
 
 /// Deepest nesting of a JSON text, counted without building it.
@@ -228,6 +291,49 @@ fn depth(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Nesting of a value that was built.
+    fn levels(value: &serde_json::Value) -> usize {
+        let inner = |values: &mut dyn Iterator<Item = &serde_json::Value>| {
+            1 + values.map(levels).max().unwrap_or(0)
+        };
+        match value {
+            serde_json::Value::Array(list) => inner(&mut list.iter()),
+            serde_json::Value::Object(object) => inner(&mut object.values()),
+            serde_json::Value::Null
+            | serde_json::Value::Bool(_)
+            | serde_json::Value::Number(_)
+            | serde_json::Value::String(_) => 0,
+        }
+    }
+
+    #[test]
+    fn fuzz_callback_body() {
+        let words = ["\"id\":", "\"status\":", "succeeded", "cgt-", "{", "[", "}", "]", ",", "../"];
+        fuzz::run("callback_body", &words, |body| {
+            let built = serde_json::from_slice::<serde_json::Value>(body).ok();
+            let Ok(task) = told(body) else {
+                assert!(depth(body) > DEPTH_MAX);
+                return "too deep".to_owned();
+            };
+            if let Some(value) = &built {
+                assert!(levels(value) <= DEPTH_MAX, "{} levels", levels(value));
+            }
+            let Some(task) = task else { return format!("no task, JSON {}", built.is_some()) };
+            assert!(built.is_some(), "a task of what is no JSON");
+            let id = named(&task);
+            if let Some(id) = &id {
+                let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+                assert!((1..=128).contains(&id.as_str().len()) && id.as_str().bytes().all(plain));
+                assert_eq!(TaskId::parse(id.as_str()).as_ref(), Ok(id));
+            }
+            // Only a word the provider documents ends a task.
+            let words = ["succeeded", "failed", "expired", "cancelled"];
+            assert_eq!(task.status.is_terminal(), words.contains(&task.status.word()));
+            let word = if task.status.is_terminal() { task.status.word() } else { "going on" };
+            format!("{word}, named {}", id.is_some())
+        });
+    }
 
     #[test]
     fn nesting_is_counted_outside_of_texts_only() {

@@ -23,6 +23,9 @@ pub(crate) struct JobView<'a> {
     provider: Option<ProviderView<'a>>,
     output: Option<OutputView<'a>>,
     error: Option<ErrorView<'a>>,
+    /// Why a person must decide; of a parked job only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     cancel_requested: bool,
     links: Links,
 }
@@ -84,6 +87,17 @@ impl<'a> JobView<'a> {
             provider: provider(&life.state),
             output: output(&life.state),
             error: error(&life.state),
+            reason: match &life.state {
+                State::Parked { why, .. } => Some(why.to_string()),
+                State::Held { .. }
+                | State::Queued { .. }
+                | State::Submitting { .. }
+                | State::InDoubt { .. }
+                | State::Generating { .. }
+                | State::Overdue { .. }
+                | State::Downloading { .. }
+                | State::Finished { .. } => None,
+            },
             cancel_requested: life.cancel.is_some(),
             links: Links { cancel: format!("{this}:cancel"), this },
         }

@@ -64,6 +64,10 @@ pub struct OpenAttempt {
     /// The identifier sent along, when the operator allows one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub safety_identifier: Option<String>,
+    /// Which intent outside Redis stands for it: the n-th send of this fingerprint, ever. None while
+    /// the second fence is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<u32>,
     /// Frozen facts.
     pub facts: Facts,
 }

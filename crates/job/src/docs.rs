@@ -122,7 +122,7 @@ struct Row {
     decided_in: &'static str,
 }
 
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 10] = [
     Row {
         operation: "Create, provably nothing sent",
         rule: "again after a pause, at most `submit.tries_max` attempts while the route is reachable",
@@ -131,8 +131,14 @@ const ROWS: [Row; 9] = [
     Row {
         operation: "Create, unclear answer or silent worker",
         rule: "never again by itself: in doubt, look for the task; after two empty scans past the \
-               quiet horizon park (strict) or send once more (balanced)",
+               quiet horizon park (strict) or send once more (balanced, if the account has shown what \
+               the proof rests on and the day's budget has room)",
         decided_in: "Event::AttemptUnclear, Event::SubmitLeasePassed, Event::Looked",
+    },
+    Row {
+        operation: "Create, the second fence holds an attempt that Redis has forgotten",
+        rule: "nothing is sent: the job is in doubt about that attempt, and settled like any other",
+        decided_in: "Event::IntentForgotten",
     },
     Row {
         operation: "Create, task id stored",
@@ -151,8 +157,9 @@ const ROWS: [Row; 9] = [
     },
     Row {
         operation: "Download",
-        rule: "again until the link dies, then once more with a fresh link; the bucket's own trouble \
-               counts against no link",
+        rule: "again until the link dies, then with a fresh one as often as the provider gives any; lost \
+               only when it gave none three times in a row; the bucket's own trouble counts against \
+               no link",
         decided_in: "Event::DownloadTroubled, Event::BucketTroubled, Event::LinkDied",
     },
     Row {

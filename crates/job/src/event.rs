@@ -27,6 +27,15 @@ pub enum Event {
     },
     /// A submitter saw that `useful_until` has passed.
     UsefulnessPassed,
+    /// The fence outside Redis holds an attempt that the record does not know: it was begun in a
+    /// life that Redis has lost, and may have bought a task.
+    IntentForgotten {
+        /// The attempt, as its intent describes it.
+        attempt: OpenAttempt,
+        /// The attempt of ours that met it when it raised its own intent, and that sent nothing; none
+        /// when it was met before Begin, or by a walk through all intents.
+        instead_of: Option<AttemptId>,
+    },
     /// The attempt ended with proof that nothing was bought.
     AttemptNotSent {
         /// Which.
@@ -182,6 +191,7 @@ impl Event {
             Self::ReviewRejected { .. } => "review_rejected",
             Self::SubmitBegan { .. } => "submit_began",
             Self::UsefulnessPassed => "usefulness_passed",
+            Self::IntentForgotten { .. } => "intent_forgotten",
             Self::AttemptNotSent { .. } => "attempt_not_sent",
             Self::AttemptRefused { .. } => "attempt_refused",
             Self::AttemptAccepted { .. } => "attempt_accepted",
@@ -260,6 +270,8 @@ pub enum Look {
     Nothing {
         /// Start of the scan.
         scan_began_at: Timestamp,
+        /// What the fleet's own rules say about one more send; read only where `balanced` would send.
+        leave: ResendLeave,
     },
     /// The scan failed or was torn: it proves nothing.
     Inconclusive,
@@ -268,6 +280,17 @@ pub enum Look {
         /// Which.
         tasks: Vec<TaskId>,
     },
+}
+
+/// Whether a proven absence may be followed by an automatic re-send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResendLeave {
+    /// The account has shown what the proof rests on, and the day's budget has room.
+    Granted,
+    /// The account has not yet shown often enough that it echoes the mark, and how late its list is.
+    EvidenceMissing,
+    /// The pool's automatic re-sends of this day are spent.
+    DayBudgetSpent,
 }
 
 /// How a task was found.

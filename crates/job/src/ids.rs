@@ -1,5 +1,6 @@
 //! Names of things, and instants, as types that cannot be mixed up.
 
+use crate::mutant::{self, Mutant};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -99,6 +100,19 @@ impl JobId {
 }
 
 impl AttemptId {
+    /// The id of attempt `number` of a job: `drawn`, a fresh ULID, and nothing that is counted. A
+    /// counter would come back with the Redis it lives in, and one id would then name two attempts.
+    #[must_use]
+    pub fn draw(job: &JobId, number: u32, drawn: ulid::Ulid) -> Self {
+        if mutant::on(Mutant::CounterFence) {
+            let counted = job.0.bytes().fold(u128::from(number), |sum, byte| {
+                sum.wrapping_mul(0x0100_0193).wrapping_add(u128::from(byte))
+            });
+            return Self::from_ulid(ulid::Ulid(counted));
+        }
+        Self::from_ulid(drawn)
+    }
+
     /// Wraps a fresh ULID.
     #[must_use]
     pub fn from_ulid(ulid: ulid::Ulid) -> Self {

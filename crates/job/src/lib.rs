@@ -14,12 +14,15 @@ mod effect;
 mod event;
 mod fingerprint;
 mod ids;
+mod intent;
+mod park;
 mod policy;
 mod pools;
 mod record;
 mod state;
 
 pub mod docs;
+pub mod mutant;
 pub mod retry;
 pub mod settle;
 mod transition;
@@ -27,10 +30,12 @@ mod transition;
 pub use attempt::{Attempt, AttemptOutcome, Facts, OpenAttempt, Slot, TaskRef};
 pub use effect::{Alarm, Contradiction, Effect, Note, Ticket, Verdict};
 pub use event::{
-    By, DoubtCause, Event, FoundVia, Links, Look, Refusal, StoredOutput, TaskReport, Trouble,
+    By, DoubtCause, Event, FoundVia, Links, Look, Refusal, ResendLeave, StoredOutput, TaskReport,
+    Trouble,
 };
 pub use fingerprint::{FINGERPRINT_VERSION, Fingerprint};
 pub use ids::{AttemptId, IdError, JobId, TaskId, Timestamp};
+pub use intent::Intent;
 pub use policy::{DownloadPolicy, Policy, PollPolicy, SettlePolicy, SubmitPolicy};
 pub use pools::{AccountSettings, ClassLimits, DoubtPolicy, LimitSettings, PoolSettings};
 pub use record::{

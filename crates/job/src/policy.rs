@@ -1,6 +1,7 @@
 //! The numbers the machine decides with. One struct per section of the configuration; each key is
 //! documented in `config/default.toml`, which also holds the defaults that ship.
 
+use crate::mutant::{self, Mutant};
 use crate::pools::DoubtPolicy;
 use serde::Deserialize;
 use std::time::Duration;
@@ -43,6 +44,18 @@ pub struct SubmitPolicy {
     /// Longest such pause.
     #[serde(with = "humantime_serde")]
     pub account_probe_max: Duration,
+}
+
+impl SubmitPolicy {
+    /// When an attempt's gate closes, on the sender's own clock.
+    ///
+    /// Counted from `asked`, read before the server's clock and before Begin, and never from
+    /// `answered`: so it cannot lie behind the deadline in the record, however long Begin took.
+    #[must_use]
+    pub fn gate_closes<T: std::ops::Add<Duration, Output = T>>(&self, asked: T, answered: T) -> T {
+        let from = if mutant::on(Mutant::DeadlineAfterBegin) { answered } else { asked };
+        from + self.send_deadline
+    }
 }
 
 /// Section `settle`: how doubt is resolved (reliability: quiet horizon).

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 pub enum DoubtPolicy {
     /// Park it for a person: never pays twice, whatever the provider does.
     Strict,
-    /// Send once more, bounded by `settle.resend_max`: rests on the list lag being bounded.
+    /// Send once more, bounded per job and per day: rests on the echo of the mark and on the lag of the
+    /// list, which the account must have shown (`settle.evidence_…`).
     Balanced,
 }
 
@@ -147,12 +148,6 @@ impl PoolSettings {
         if !self.output_origins.is_empty() && !self.simulated {
             faults.push(format!(
                 "pools.{pool}.output_origins: allowed only with `simulated = true`; remove it"
-            ));
-        }
-        if self.policy == Some(DoubtPolicy::Balanced) && !self.simulated {
-            faults.push(format!(
-                "pools.{pool}.policy: `balanced` is allowed only with `simulated = true` until the \
-                 account has shown its list lag; use `strict`"
             ));
         }
         if self.accounts.is_empty() {

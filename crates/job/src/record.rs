@@ -2,6 +2,7 @@
 
 use crate::attempt::{Attempt, AttemptOutcome, OpenAttempt};
 use crate::event::By;
+use crate::mutant::{self, Mutant};
 use crate::state::State;
 use crate::{Fingerprint, JobId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -206,6 +207,15 @@ impl Life {
             .open_attempt()
             .filter(|a| a.id == *id)
             .or_else(|| self.attempts.iter().rev().map(|a| &a.open).find(|a| a.id == *id))
+    }
+
+    /// Whether an attempt of this job has carried this mark already. A new one draws another: after
+    /// a rollback an old attempt may be in doubt again, and must not fit its successor's task.
+    #[must_use]
+    pub fn has_marked(&self, nonce_s: u32) -> bool {
+        let closed = self.attempts.iter().map(|closed| &closed.open);
+        let mut all = closed.chain(self.state.open_attempt());
+        all.any(|attempt| attempt.nonce_s == nonce_s) && !mutant::on(Mutant::MarkReused)
     }
 
     /// Every task this job answers for.

@@ -1,7 +1,10 @@
 //! Finding out what an unclear create bought: the quiet horizon and the match by nonce.
 
-use crate::attempt::OpenAttempt;
+use crate::attempt::{Attempt, AttemptOutcome, OpenAttempt};
+use crate::mutant::{self, Mutant};
 use crate::policy::Policy;
+use crate::record::Record;
+use crate::state::State;
 use crate::{TaskId, Timestamp};
 use std::time::Duration;
 
@@ -59,11 +62,20 @@ pub enum Match {
 /// provider's front door, plus the list's lag. Before it a scan may find, never exclude.
 #[must_use]
 pub fn quiet_horizon(attempt: &OpenAttempt, policy: &Policy) -> Timestamp {
+    if mutant::on(Mutant::NoQuietHorizon) {
+        return attempt.begun_at;
+    }
+    if mutant::on(Mutant::NoListLag) {
+        return created_before(attempt, policy);
+    }
     created_before(attempt, policy) + policy.settle.list_lag_max
 }
 
 /// A task of the attempt cannot have been made later than this.
 fn created_before(attempt: &OpenAttempt, policy: &Policy) -> Timestamp {
+    if mutant::on(Mutant::NoFrontDoor) {
+        return attempt.send_by + policy.delivery_max;
+    }
     attempt.send_by + policy.delivery_max + policy.settle.front_door_max
 }
 
@@ -76,7 +88,8 @@ pub fn created_after(attempt: &OpenAttempt) -> Timestamp {
 /// Whether the task is the attempt's, as far as a list can tell.
 #[must_use]
 pub fn fits(attempt: &OpenAttempt, seen: &Sighting, policy: &Policy) -> bool {
-    seen.nonce_s == Some(attempt.nonce_s) && could_be(attempt, seen, policy)
+    let marked = seen.nonce_s == Some(attempt.nonce_s) || mutant::on(Mutant::MarkIgnored);
+    marked && could_be(attempt, seen, policy)
 }
 
 /// Whether the task can be the attempt's, whatever its mark.
@@ -91,7 +104,25 @@ pub fn could_be(attempt: &OpenAttempt, seen: &Sighting, policy: &Policy) -> bool
         made + STAMP_STEP >= created_after(attempt)
             && made <= created_before(attempt, policy) + CLOCK_SKEW_MAX
     });
+    let in_window = in_window || mutant::on(Mutant::WindowIgnored);
     seen.model_id == attempt.facts.model_id && identifier_agrees && in_window
+}
+
+/// The attempt of a job that has bought a task the job does not own: one whose mark the task shows,
+/// whatever was made of the attempt since. A stray counts only where it keeps the job from buying.
+#[must_use]
+pub fn bought_late<'a>(
+    job: &'a Record,
+    seen: &Sighting,
+    policy: &Policy,
+) -> Option<&'a OpenAttempt> {
+    let waits = matches!(job.life.state, State::Held { .. } | State::Queued { .. });
+    if !waits && job.life.tasks().any(|task| *task == seen.id) {
+        return None;
+    }
+    let unanswered = |a: &&Attempt| !matches!(a.outcome, AttemptOutcome::Accepted { .. });
+    let closed = job.life.attempts.iter().rev().filter(unanswered).map(|a| &a.open);
+    job.life.state.open_attempt().into_iter().chain(closed).find(|a| fits(a, seen, policy))
 }
 
 /// Looks for the attempt's task among `seen`; `owned_by_other` says which belong to another job or
@@ -103,6 +134,7 @@ pub fn find(
     policy: &Policy,
     owned_by_other: &dyn Fn(&TaskId) -> bool,
 ) -> Match {
+    let owned_by_other = |task: &TaskId| owned_by_other(task) && !mutant::on(Mutant::OwnersIgnored);
     let mut fitting: Vec<TaskId> = seen
         .iter()
         .filter(|s| fits(attempt, s, policy) && !owned_by_other(&s.id))
@@ -125,5 +157,59 @@ pub fn find(
         }
         1 => Match::One(fitting.remove(0)),
         _ => Match::Several(fitting),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::docs::{open_attempt, policy, record};
+    use crate::{DoubtPolicy, Event, FoundVia, Verdict, transition};
+
+    fn absent(job: &mut Record, open: &OpenAttempt) {
+        let (open, closed_at) = (open.clone(), open.send_by);
+        job.life.attempts.push(Attempt { open, closed_at, outcome: AttemptOutcome::Absent });
+    }
+
+    fn sighting(open: &OpenAttempt, id: &str) -> Sighting {
+        Sighting {
+            id: TaskId::parse(id).expect("an id"),
+            model_id: open.facts.model_id.clone(),
+            nonce_s: Some(open.nonce_s),
+            created_at: Some(open.begun_at),
+            safety_identifier: None,
+        }
+    }
+
+    #[test]
+    fn a_task_of_a_closed_attempt_is_taken_in_before_another_is_bought() {
+        let (policy, open) = (policy(DoubtPolicy::Balanced), open_attempt('A'));
+        let mut job = record(State::Queued { tries: 0 });
+        absent(&mut job, &open);
+        let seen = sighting(&open, "cgt-late");
+        for strays in [vec![], vec![seen.id.clone()]] {
+            job.life.strays = strays;
+            let found = bought_late(&job, &seen, &policy).expect("it shows the mark");
+            let (attempt, task) = (found.id.clone(), seen.id.clone());
+            let event = Event::TaskFound { attempt, task, via: FoundVia::Callback, said: None };
+            let verdict = transition(&job, &event, open.send_by, &policy).expect("allowed");
+            let Verdict::Write { life, .. } = verdict else { panic!("{verdict:?}") };
+            assert_eq!(life.state.task().map(|task| &task.id), Some(&seen.id));
+            assert!(life.strays.is_empty(), "it is the job's own now");
+        }
+        let stranger = Sighting { nonce_s: Some(open.nonce_s - 1), ..seen };
+        assert_eq!(bought_late(&job, &stranger, &policy), None);
+    }
+
+    #[test]
+    fn beside_an_open_attempt_a_late_task_is_told_once() {
+        let (policy, old) = (policy(DoubtPolicy::Balanced), open_attempt('A'));
+        let attempt = OpenAttempt { nonce_s: 100_000, ..open_attempt('B') };
+        let mut job = record(State::Submitting { attempt, tries: 0 });
+        absent(&mut job, &old);
+        let seen = sighting(&old, "cgt-late");
+        assert_eq!(bought_late(&job, &seen, &policy), Some(&old));
+        job.life.strays.push(seen.id.clone());
+        assert_eq!(bought_late(&job, &seen, &policy), None, "a person has been told");
     }
 }

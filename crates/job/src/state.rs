@@ -121,8 +121,11 @@ pub enum State {
         /// Turns in a row that our own bucket spoiled.
         #[serde(default)]
         bucket_troubles: u32,
-        /// A fresh link was asked for once already.
+        /// The provider has given fresh links before.
         renewed: bool,
+        /// Reads in a row by which the provider gave no link that lives.
+        #[serde(default)]
+        dead_reads: u32,
         /// Since when.
         since: Timestamp,
     },
@@ -170,7 +173,12 @@ pub enum ParkWhy {
     NoTaskStrict,
     /// No task was seen, and the automatic re-sends are spent.
     ResendSpent,
-    /// For a day after the quiet horizon no scan of the list proved anything.
+    /// No task was seen, and the account has not yet shown that its list may be believed.
+    EvidenceMissing,
+    /// No task was seen, and the pool's automatic re-sends of the day are spent.
+    DayBudgetSpent,
+    /// For a day after the quiet horizon no scan of the list proved anything, or the attempt is older
+    /// than the provider's records.
     ListUnreadable,
     /// More than one task fits the attempt.
     SeveralTasks {

@@ -11,6 +11,8 @@ mod fetch;
 #[cfg(test)]
 mod histories;
 mod lookup;
+#[cfg(test)]
+mod outputs;
 mod people;
 mod submit;
 #[cfg(test)]
@@ -43,6 +45,9 @@ pub fn transition(
     match event {
         Event::SubmitBegan { attempt } => Ok(submit::began(draft, attempt)),
         Event::UsefulnessPassed => Ok(submit::usefulness_passed(draft)),
+        Event::IntentForgotten { attempt, instead_of } => {
+            Ok(submit::forgotten(draft, attempt, instead_of.as_ref()))
+        }
         Event::AttemptNotSent { attempt, reason, unreachable, stops_in_row } => {
             Ok(submit::not_sent(draft, attempt, reason, *unreachable, *stops_in_row))
         }

@@ -1,12 +1,11 @@
 //! What the poll and settle steps of one pool share.
 
-use crate::scan::{Scanner, Source};
 use job::{TaskId, Timestamp, Trouble};
 use limiter::Limiter;
 use provider::{Client, Retrieved, Site};
+use reconcile::scan::{Scanner, Scanners};
 use seedance::{Call, Class};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
 
@@ -20,7 +19,8 @@ pub(crate) struct Context {
     pub(crate) client: Arc<Client>,
     /// Calls one turn may make when reads fail in passing (M25).
     pub(crate) tries_per_turn: u32,
-    scanners: Mutex<BTreeMap<Site, Scanner>>,
+    /// Shared with the comparisons of the whole list.
+    pub(crate) scanners: Arc<Scanners>,
 }
 
 impl Context {
@@ -30,25 +30,13 @@ impl Context {
         client: Arc<Client>,
         tries_per_turn: u32,
     ) -> Self {
-        Self { store, limiter, client, tries_per_turn, scanners: Mutex::default() }
+        let scanners = Scanners::new(store.clone(), limiter.clone(), Arc::clone(&client));
+        Self { store, limiter, client, tries_per_turn, scanners: Arc::new(scanners) }
     }
 
-    /// The scanner of one account's list, started when first asked for.
+    /// The scanner of one account's list.
     pub(crate) fn scanner(&self, site: &Site) -> Scanner {
-        let mut scanners = self.scanners.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = || {
-            Scanner::start(Source {
-                store: self.store.clone(),
-                limiter: self.limiter.clone(),
-                client: Arc::clone(&self.client),
-                site: site.clone(),
-            })
-        };
-        // One whose loop broke would answer nobody, for ever.
-        if scanners.get(site).is_some_and(Scanner::is_ended) {
-            scanners.remove(site);
-        }
-        scanners.entry(site.clone()).or_insert_with(start).clone()
+        self.scanners.of(site)
     }
 
     /// Reads one task, again at once while the fault is one of transport, at most `tries_per_turn`

@@ -7,18 +7,23 @@
 #![forbid(unsafe_code)]
 
 mod context;
+mod leave;
+mod measure;
 mod poll;
 pub mod report;
-mod scan;
 mod settle;
+mod warden;
 
+use assets::Intents;
 use context::Context;
 use job::StateWord;
 use limiter::Limiter;
 use provider::Client;
+use reconcile::Ground;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use worker::{Crew, CrewSettings, Fleet, Pool, Role};
 
 /// The binary.
@@ -42,23 +47,50 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     let Settings { tries_per_turn } = fleet.section("poll")?;
     let (poll, settle): (CrewSettings, CrewSettings) =
         (fleet.section("poll")?, fleet.section("settle")?);
+    let leaves: leave::Settings = fleet.section("settle")?;
+    let measures: measure::Settings = fleet.section("settle")?;
     let (limits, provider): (limiter::Settings, provider::Settings) =
         (fleet.section("limits")?, fleet.section("provider")?);
+    let reconciling: reconcile::Settings = fleet.section("reconcile")?;
+    let intents = Intents::open(&fleet.section("fence")?, &fleet.section("store")?)?;
     let mut crews = Vec::new();
+    // Aborted when dropped, that is when the crews have ended.
+    let mut chores = JoinSet::new();
     for pool in fleet.pools() {
         let limiter = Limiter::new(pool.store.clone(), &pool.settings, &limits);
         let client = Arc::new(Client::open(&pool.name, &pool.settings, &provider)?);
         let context = Arc::new(Context::new(pool.store.clone(), limiter, client, tries_per_turn));
+        let ground = Arc::new(ground(pool, &context, intents.clone()));
+        chores.spawn(warden::watch(Arc::clone(&ground), reconciling.clone()));
+        chores.spawn(warden::sweep(ground, reconciling.clone()));
         let link_life = pool.policy.download.link_life;
-        let watch = poll::PollStep { context: Arc::clone(&context), link_life };
+        let echo = measure::Echo::new(pool.settings.route, pool.settings.simulated);
+        let watch = poll::PollStep { context: Arc::clone(&context), link_life, echo };
+        chores.spawn(measure::sample_lags(Arc::clone(&context), measures, pool.settings.route));
         crews.push(Crew::new(pool, watch, poll));
-        crews.push(Crew::new(pool, settle::SettleStep { context }, settle));
+        let leave = leave::Leave {
+            store: pool.store.clone(),
+            settings: leaves.clone(),
+            simulated: pool.settings.simulated,
+        };
+        crews.push(Crew::new(pool, settle::SettleStep { context, leave }, settle));
     }
-    let doubts = tokio::spawn(count_doubts(fleet.pools().to_vec()));
-    let worked = fleet.work(crews).await;
-    doubts.abort();
-    worked?;
+    chores.spawn(count_doubts(fleet.pools().to_vec()));
+    fleet.work(crews).await?;
     Ok(())
+}
+
+/// The pool as the warden sees it.
+fn ground(pool: &Pool, context: &Context, intents: Option<Intents>) -> Ground {
+    Ground {
+        store: context.store.clone(),
+        limiter: context.limiter.clone(),
+        client: Arc::clone(&context.client),
+        scanners: Arc::clone(&context.scanners),
+        settings: pool.settings.clone(),
+        policy: Arc::clone(&pool.policy),
+        intents,
+    }
 }
 
 /// Keeps the gauge of jobs in doubt true, from Redis, whoever made them so.

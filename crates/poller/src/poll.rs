@@ -1,6 +1,7 @@
 //! The poll step: one authenticated read of one task, and what it means.
 
 use crate::context::{Context, trouble};
+use crate::measure::Echo;
 use crate::report::report;
 use job::{Event, State, TaskRef, TaskReport};
 use provider::{Deleted, Retrieved, Site};
@@ -18,6 +19,8 @@ pub(crate) struct PollStep {
     pub(crate) context: Arc<Context>,
     /// Section `download`: life of a link whose signature does not tell.
     pub(crate) link_life: Duration,
+    /// Notes whether tasks show our mark.
+    pub(crate) echo: Echo,
 }
 
 #[async_trait::async_trait]
@@ -35,6 +38,7 @@ impl Step for PollStep {
         let site = Site::for_reads(&task.facts);
         let event = match self.context.retrieve(&site, &task.id).await {
             Retrieved::Task { task: seen, raw, .. } => {
+                self.echo.note(&self.context, record, &seen).await;
                 let cancel = record.life.cancel.is_some() && seen.status == TaskStatus::Queued;
                 match cancel {
                     true => self.withdraw(&site, task, held).await,

@@ -5,13 +5,15 @@
 //! `job::transition` decides what it proves.
 
 use crate::context::Context;
-use crate::scan::Scan;
+use crate::leave::Leave;
+use crate::report::report;
 use job::settle::{self, Match, Sighting};
-use job::{Event, FoundVia, Look, OpenAttempt, State, TaskId, Timestamp};
+use job::{Event, FoundVia, Look, OpenAttempt, Record, State, TaskId, Timestamp};
 use provider::{Retrieved, Site};
+use reconcile::scan::Scan;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Held, Queue};
+use store::{Held, Queue, Stored};
 use worker::{Outcome, Step, Turn, fault};
 
 /// Pause when Redis did not answer in the middle of a look-up.
@@ -20,6 +22,7 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// Settles the doubts of one pool.
 pub(crate) struct SettleStep {
     pub(crate) context: Arc<Context>,
+    pub(crate) leave: Leave,
 }
 
 #[async_trait::async_trait]
@@ -32,14 +35,14 @@ impl Step for SettleStep {
         let record = &held.stored.record;
         let (State::InDoubt { attempt, .. } | State::Parked { attempt, .. }) = &record.life.state
         else {
-            return Outcome::Report(Event::StepLeft);
+            return self.late(&held.stored, turn).await;
         };
         let site = Site::for_reads(&attempt.facts);
         if let Some(hint) = &held.stored.hint
             && self.is_free(hint, turn).await
-            && self.confirms(&site, attempt, hint, turn).await
+            && let Some(bought_by) = self.confirms(&site, record, hint, turn).await
         {
-            return found(attempt, hint.clone(), FoundVia::Callback).await;
+            return found(bought_by, hint.clone(), FoundVia::Callback).await;
         }
         let reach_back_to = settle::created_after(attempt);
         let scanner = self.context.scanner(&site);
@@ -56,12 +59,58 @@ impl Step for SettleStep {
                 tracing::info!(why, "a scan of the task list proves nothing");
                 looked(attempt, Look::Inconclusive)
             }
-            Scan::Whole { began_at, seen } => self.judge(attempt, *began_at, seen, turn).await,
+            Scan::Whole { began_at, seen, .. } => {
+                self.judge(record, attempt, *began_at, seen, turn).await
+            }
         }
     }
 }
 
 impl SettleStep {
+    /// A callback named a task of a job that has ended: one confirmed read says whether it is the
+    /// job's. Taking it in, or telling a person of it, is decided by the machine.
+    async fn late(&self, stored: &Stored, turn: &Turn) -> Outcome {
+        let (record, policy) = (&stored.record, turn.policy());
+        let ended = matches!(record.life.state, State::Finished { .. });
+        let Some(hint) = stored.hint.as_ref().filter(|_| ended) else {
+            return Outcome::Report(Event::StepLeft);
+        };
+        let known = record.life.state.task().map(|task| &task.facts);
+        let attempts = record.life.attempts.iter().rev().map(|attempt| &attempt.open.facts);
+        let mut sites: Vec<Site> = Vec::new();
+        for site in known.into_iter().chain(attempts).map(Site::for_reads) {
+            if !sites.contains(&site) {
+                sites.push(site);
+            }
+        }
+        for site in sites {
+            match self.context.retrieve(&site, hint).await {
+                Retrieved::Task { task, raw, .. } => {
+                    if record.life.state.task().is_some_and(|owned| owned.id == *hint) {
+                        let raw = String::from_utf8_lossy(&raw);
+                        let life = policy.download.link_life;
+                        let report = report(&task, &raw, stored.now, life);
+                        return Outcome::Report(Event::TaskSeen { task: hint.clone(), report });
+                    }
+                    let sighting = Sighting::of(hint.clone(), &task);
+                    if let Some(attempt) = settle::bought_late(record, &sighting, policy) {
+                        return found(attempt, hint.clone(), FoundVia::Callback).await;
+                    }
+                }
+                Retrieved::NotFound => {}
+                // Asked again for as long as the provider can answer at all.
+                Retrieved::Trouble(trouble)
+                    if stored.now < record.life.updated_at + policy.settle.records_kept =>
+                {
+                    return Outcome::hand_back(policy.settle.look_max, trouble.code);
+                }
+                Retrieved::Trouble(_) => {}
+            }
+        }
+        tracing::warn!(task.id = %hint, "a callback named a task that is not this ended job's");
+        Outcome::Report(Event::StepLeft)
+    }
+
     /// A task that another job has taken in is not adopted, whatever a callback says: the commit
     /// would be refused at every turn, and the list never be asked.
     async fn is_free(&self, hint: &TaskId, turn: &Turn) -> bool {
@@ -72,28 +121,29 @@ impl SettleStep {
         }
     }
 
-    /// The body of a callback is only a hint: the task is the attempt's if an authenticated read
-    /// shows the attempt's own mark.
-    async fn confirms(
+    /// The body of a callback is only a hint: the task is an attempt's if an authenticated read shows
+    /// the attempt's own mark. One of a closed attempt is news as well: it was paid for.
+    async fn confirms<'a>(
         &self,
         site: &Site,
-        attempt: &OpenAttempt,
+        record: &'a Record,
         hint: &TaskId,
         turn: &Turn,
-    ) -> bool {
+    ) -> Option<&'a OpenAttempt> {
         let Retrieved::Task { task, .. } = self.context.retrieve(site, hint).await else {
-            return false;
+            return None;
         };
         let sighting = Sighting::of(hint.clone(), &task);
-        let fits = settle::fits(attempt, &sighting, turn.policy());
-        if !fits {
-            tracing::warn!(task.id = %hint, "a callback named a task that is not this attempt's");
+        let bought_by = settle::bought_late(record, &sighting, turn.policy());
+        if bought_by.is_none() {
+            tracing::warn!(task.id = %hint, "a callback named a task that is not this job's");
         }
-        fits
+        bought_by
     }
 
     async fn judge(
         &self,
+        record: &Record,
         attempt: &OpenAttempt,
         scan_began_at: Timestamp,
         seen: &[Sighting],
@@ -128,7 +178,12 @@ impl SettleStep {
                 );
                 looked(attempt, Look::Inconclusive)
             }
-            Match::Nothing => looked(attempt, Look::Nothing { scan_began_at }),
+            Match::Nothing => {
+                match self.leave.for_absence(record, attempt, scan_began_at, policy).await {
+                    Ok(leave) => looked(attempt, Look::Nothing { scan_began_at, leave }),
+                    Err(error) => Outcome::hand_back(STORE_PAUSE, error.to_string()),
+                }
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use egress::{Answer, AnswerHead, Gate, Hold, PostOutcome, Secret, Silence};
+use job::mutant::{self, Mutant};
 use job::{AttemptId, TaskId};
 use limiter::Permit;
 use seedance::{Call, Created, created_task_id};
@@ -223,6 +224,9 @@ const DOUBTFUL: [u16; 4] = [408, 409, 424, 499];
 /// one of [`DOUBTFUL`]. Two locks on one door: a wrong row in the table alone does not buy a second
 /// video.
 fn is_definite(status: u16, sorted: &Sorted) -> bool {
+    if status >= 500 && mutant::on(Mutant::AmbiguousIsDefinite) {
+        return true;
+    }
     (400..500).contains(&status)
         && !DOUBTFUL.contains(&status)
         && match sorted.verdict.created {

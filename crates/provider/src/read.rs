@@ -242,7 +242,12 @@ impl Client {
     }
 
     /// Makes the one request and tells how it went.
-    async fn ask(&self, call: Call, site: &Site, cleared: &Cleared) -> Result<Answer, Trouble> {
+    pub(crate) async fn ask(
+        &self,
+        call: Call,
+        site: &Site,
+        cleared: &Cleared,
+    ) -> Result<Answer, Trouble> {
         let began = Instant::now();
         let headers = HeaderMap::new();
         let asked: Result<Answer, CallError> = match call {

@@ -1,5 +1,11 @@
 //! The command line as types.
 
+mod doubt;
+mod reconcile;
+
+pub(crate) use doubt::{AuditArgs, Bulk, Decision, DoubtVerb};
+pub(crate) use reconcile::{FreezeArgs, ReconcileArgs, ThawArgs};
+
 use crate::output::Format;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
@@ -54,11 +60,21 @@ pub(crate) enum Verb {
     /// Jobs that wait for a person before anything is paid.
     #[command(subcommand)]
     Review(ReviewVerb),
+    /// Our records against the provider's list and the second fence; exit 3 when a person should look.
+    Reconcile(ReconcileArgs),
+    /// Begin no new create in this pool until it is thawed; all else goes on.
+    Freeze(FreezeArgs),
+    /// Let creates go on.
+    Thaw(ThawArgs),
+    /// What people decided: who, when, on what evidence, why, and what came of it.
+    Audit(AuditArgs),
     /// The configuration: check it, show it, explain it.
     #[command(subcommand)]
     Config(ConfigVerb),
     /// Check Redis, bucket, provider, callbacks and certificates, each fault with its cure.
-    Doctor,
+    Doctor(DoctorArgs),
+    /// Ask an account what the provider's documents leave open, for a dollar at most.
+    Probe(ProbeArgs),
     /// The whole fleet on this machine, against the simulated provider.
     #[command(subcommand)]
     Dev(DevVerb),
@@ -211,57 +227,6 @@ pub(crate) enum JobsVerb {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum DoubtVerb {
-    /// Jobs in doubt and parked ones.
-    List,
-    /// The evidence about one job.
-    Show {
-        #[arg(value_parser = job_id)]
-        id: JobId,
-    },
-    /// This task is the job's: watch it and bring it home.
-    Adopt {
-        #[arg(value_parser = job_id)]
-        id: JobId,
-        #[arg(value_parser = task_id)]
-        task: TaskId,
-        /// Take it although a read of the task does not show the attempt's mark.
-        #[arg(long)]
-        unverified: bool,
-        #[command(flatten)]
-        decision: Decision,
-    },
-    /// Send it again. If the first create made a task after all, two are paid.
-    Resend {
-        #[arg(value_parser = job_id)]
-        id: JobId,
-        #[command(flatten)]
-        decision: Decision,
-    },
-    /// End it without a result.
-    GiveUp {
-        #[arg(value_parser = job_id)]
-        id: JobId,
-        #[command(flatten)]
-        decision: Decision,
-    },
-}
-
-/// Who decides what no program may.
-#[derive(Debug, Args)]
-pub(crate) struct Decision {
-    /// Why; it stays in the job's timeline.
-    #[arg(long)]
-    pub(crate) reason: String,
-    /// Your name in the timeline; the login name if not given.
-    #[arg(long)]
-    pub(crate) by: Option<String>,
-    /// Do it; without, only the evidence is shown.
-    #[arg(long)]
-    pub(crate) yes: bool,
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum ReviewVerb {
     /// Jobs that wait.
     List {
@@ -304,6 +269,53 @@ pub(crate) enum ConfigVerb {
     Explain { key: String },
     /// Every name the environment may hold.
     Env,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Show the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write what the records call for where slots, tickets, indexes or counters disagree with them.
+    #[arg(long, requires = "reason")]
+    pub(crate) repair: bool,
+    /// Agree to the repairs; without, they are shown and asked for on a terminal.
+    #[arg(long, requires = "repair")]
+    pub(crate) yes: bool,
+    /// Why; it stays in the audit.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Your name in the audit; the login name if not given.
+    #[arg(long)]
+    pub(crate) by: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// The account, where the pool has several.
+    #[arg(long)]
+    pub(crate) account: Option<String>,
+    /// Most it may cost, in US dollars.
+    #[arg(long, default_value_t = 1.0, value_parser = dollars)]
+    pub(crate) max_usd: f64,
+    /// Only what costs nothing.
+    #[arg(long)]
+    pub(crate) free_only: bool,
+    /// Agree to the bill; without, it is asked for on a terminal.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Show the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The report's JSON file, a text beside it; named after pool, account and time if not given.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Longest wait for a submitter to take the job; then it is cancelled.
+    #[arg(long, default_value = "2m", value_parser = duration)]
+    pub(crate) start_max: Duration,
+    /// Longest wait for the video.
+    #[arg(long, default_value = "30m", value_parser = duration)]
+    pub(crate) timeout: Duration,
 }
 
 #[derive(Debug, Subcommand)]
@@ -363,6 +375,11 @@ fn job_id(text: &str) -> Result<JobId, String> {
 
 fn task_id(text: &str) -> Result<TaskId, String> {
     TaskId::parse(text).map_err(|error| error.to_string())
+}
+
+fn dollars(text: &str) -> Result<f64, String> {
+    let amount = text.parse::<f64>().ok().filter(|amount| (0.0..=100.0).contains(amount));
+    amount.ok_or_else(|| format!("{text:?} is no amount from 0 to 100 US dollars"))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

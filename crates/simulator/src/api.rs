@@ -10,6 +10,7 @@ use http::{Method, Response};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 
+use crate::doubts::{Doubts, ExpiredFilter, ListOrder};
 use crate::faults::{Read, Rule};
 use crate::ledger::Entry;
 use crate::refusal::Refusal;
@@ -95,7 +96,7 @@ impl ReadCall<'_> {
                 return (Err(refusal), None);
             }
             let rule = state.read_fault(self.call, self.who, self.id);
-            let forced = rule.as_ref().and_then(forced_refusal);
+            let forced = rule.as_ref().and_then(|rule| forced_refusal(&state.doubts, rule));
             let result = match (forced, rule.as_ref().map(|rule| rule.kind)) {
                 (Some(refusal), _) => Err(refusal),
                 (None, Some(Read::Drop)) => Ok(Value::Null),
@@ -137,9 +138,9 @@ impl ReadCall<'_> {
 }
 
 /// The refusal a fault answers with instead of doing anything.
-fn forced_refusal(rule: &Rule<Read>) -> Option<Refusal> {
+fn forced_refusal(doubts: &Doubts, rule: &Rule<Read>) -> Option<Refusal> {
     match rule.kind {
-        Read::NotFoundAtFirst => Some(Refusal::builtin("ResourceNotFound")),
+        Read::NotFoundAtFirst => Some(doubts.unknown()),
         Read::Error500 => Some(Refusal::builtin("InternalServiceError")),
         Read::Html502 => Some(Refusal::html(502)),
         Read::Answer => Some(answer_of(rule)),
@@ -199,6 +200,16 @@ async fn list(exchange: Exchange, who: Who, request_id: String) -> Answer {
     let query = exchange.request.uri().query().unwrap_or_default();
     call.answer(|state, rule| {
         let wish = ListQuery::read(query)?;
+        if wish.model.is_none()
+            && let Some(refusal) = state.doubts.list_without_model()
+        {
+            return Err(refusal);
+        }
+        if wish.status == Some(Status::Expired)
+            && state.doubts.expired_filter == ExpiredFilter::Refused
+        {
+            return Err(Refusal::parameter("filter.status", "unknown status"));
+        }
         let mut filter = Filter { status: wish.status, model: None, ids: wish.ids };
         let mut nothing_fits = wish.is_flex;
         if let Some(name) = &wish.model {
@@ -213,7 +224,8 @@ async fn list(exchange: Exchange, who: Who, request_id: String) -> Answer {
             (Some(Read::ShiftedPage), count) => count.unwrap_or(1) as usize,
             _ => 0,
         };
-        let newest_first = kind != Some(Read::OldestFirst);
+        let newest_first =
+            kind != Some(Read::OldestFirst) && state.doubts.list_order == ListOrder::NewestFirst;
         let page = (wish.page_num, wish.page_size);
         let mut answer = state.list(&who, &filter, page, newest_first, shift);
         if kind == Some(Read::MissingPage) {

@@ -11,6 +11,7 @@ use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::doubts::CallbackAcknowledged;
 use crate::ledger::Entry;
 use crate::world::World;
 
@@ -52,8 +53,12 @@ async fn send(world: &World, delivery: Delivery, timeout: Duration) {
     };
     let status = answer.as_ref().ok().copied();
     let error = answer.err().map(|error| error.kind().to_string());
-    let is_acknowledged = status.is_some_and(|status| (200..300).contains(&status));
     world.with(|state| {
+        let is_acknowledged =
+            status.is_some_and(|status| match state.doubts.callback_acknowledged {
+                CallbackAcknowledged::Any2xx => (200..300).contains(&status),
+                CallbackAcknowledged::Only200 => status == 200,
+            });
         let entry = Entry::new()
             .with("task", &delivery.task)
             .with("status", delivery.status)

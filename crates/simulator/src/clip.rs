@@ -5,6 +5,7 @@
 //! tells the true duration and presentation size.
 
 mod boxes;
+mod jpeg;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -14,6 +15,7 @@ use less_avc::LessEncoder;
 use less_avc::ycbcr_image::{DataPlane, Planes, YCbCrImage};
 use sha2::{Digest as _, Sha256};
 
+use crate::doubts::LastFrame;
 use crate::models::RATIOS;
 
 /// Pictures per clip.
@@ -36,6 +38,8 @@ pub(crate) struct ClipSpec {
     pub(crate) seed: u64,
     /// The video is padded to at least this length.
     pub(crate) bytes_min: usize,
+    /// The format of the last frame.
+    pub(crate) last_frame: LastFrame,
 }
 
 /// A picture's H.264 parts, without start codes.
@@ -65,11 +69,14 @@ pub(crate) fn video(spec: &ClipSpec) -> Bytes {
     Bytes::from(movie.write())
 }
 
-/// The last picture as a PNG, same shape as the video.
+/// The last picture, same shape as the video; as a JPEG it is plain grey.
 pub(crate) fn last_frame(spec: &ClipSpec) -> Bytes {
     let shape = RATIOS.iter().position(|ratio| *ratio == spec.ratio).unwrap_or(0);
     let (width, height) = CODED[shape];
     let shade = (spec.seed.wrapping_add((FRAMES as u64 - 1) * 5) % u64::from(SHADES)) as u8;
+    if spec.last_frame == LastFrame::Jpeg {
+        return Bytes::from(jpeg::grey(width, height, &spec.tag));
+    }
     let mut pixels = Vec::with_capacity((width * height * 3) as usize);
     for y in 0..height {
         for x in 0..width {

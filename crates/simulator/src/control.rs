@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::doubts::Doubts;
 use crate::faults::{Connect, Plan};
 use crate::ledger::Contents;
 use crate::limits::LimitPlan;
@@ -34,6 +35,7 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/_sim/ledger", get(ledger))
         .route("/_sim/stats", get(stats))
         .route("/_sim/faults", get(show_faults).put(set_faults))
+        .route("/_sim/doubts", get(show_doubts).put(set_doubts))
         .route("/_sim/clock", get(show_clock).put(set_clock))
         .route("/_sim/limits", get(show_limits).put(set_limits))
         .with_state(control)
@@ -95,6 +97,21 @@ async fn set_faults(
         state.faults.clone()
     });
     Ok(Json(plan))
+}
+
+async fn show_doubts(Shared(control): Shared<Control>) -> Json<Doubts> {
+    Json(control.world.with(|state| state.doubts.clone()))
+}
+
+async fn set_doubts(
+    Shared(control): Shared<Control>,
+    body: bytes::Bytes,
+) -> Result<Json<Doubts>, Complaint> {
+    let doubts: Doubts = parsed(&body)?;
+    Ok(Json(control.world.with(|state| {
+        state.doubts = doubts;
+        state.doubts.clone()
+    })))
 }
 
 /// What can be changed about time.

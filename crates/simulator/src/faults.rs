@@ -4,6 +4,9 @@
 //! in order and the first that fits and fires decides. `docs/simulator.md` lists what each kind
 //! does and which parameters it reads.
 
+use std::any::type_name;
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::dice::{Dice, Purpose};
@@ -23,6 +26,10 @@ pub struct Rule<K> {
     /// Fitting opportunities let through first.
     #[serde(default)]
     pub skip: u32,
+    /// At most one rule of the group that says so hits the same task, or the same prompt before
+    /// there is a task.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub once: bool,
     /// Who is hit; everybody if empty.
     #[serde(default, rename = "match")]
     pub only: Match,
@@ -129,6 +136,7 @@ pub enum Connect {
     Close,
     Reset,
     Silent,
+    CloseIdle,
 }
 
 /// Faults of create.
@@ -282,11 +290,13 @@ impl Plan {
 pub(crate) struct Chance {
     dice: Dice,
     drawn: u64,
+    /// Whom a rule with `once` has hit, by group.
+    hit: HashSet<(&'static str, String)>,
 }
 
 impl Chance {
     pub(crate) fn new(dice: Dice) -> Self {
-        Self { dice, drawn: 0 }
+        Self { dice, drawn: 0, hit: HashSet::new() }
     }
 
     /// The first rule that is eligible, fits and fires.
@@ -296,8 +306,13 @@ impl Chance {
         facts: &Facts<'_>,
         eligible: impl Fn(&Rule<K>) -> bool,
     ) -> Option<Rule<K>> {
+        let subject = facts.id.or(facts.text).map(|subject| (type_name::<K>(), subject.to_owned()));
         for rule in rules {
             if rule.times == Some(0) || !eligible(rule) || !rule.only.fits(facts) {
+                continue;
+            }
+            let is_spared = || subject.as_ref().is_none_or(|subject| self.hit.contains(subject));
+            if rule.once && is_spared() {
                 continue;
             }
             if rule.skip > 0 {
@@ -309,6 +324,9 @@ impl Chance {
                 if self.dice.fraction(Purpose::FaultHit, self.drawn) >= chance {
                     continue;
                 }
+            }
+            if rule.once {
+                self.hit.extend(subject);
             }
             rule.times = rule.times.map(|left| left - 1);
             rule.fired += 1;

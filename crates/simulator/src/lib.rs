@@ -10,6 +10,7 @@
 
 mod options;
 
+mod doubts;
 mod faults;
 mod limits;
 
@@ -43,6 +44,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use self::doubts::Doubts;
 pub use self::faults::{Callback, Connect, Create, Match, Media, Outcome, Plan, Read, Rule};
 pub use self::limits::{LimitPlan, Limits};
 pub use self::options::{Key, Options, Route};

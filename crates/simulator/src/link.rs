@@ -9,8 +9,12 @@ use sha2::Sha256;
 use crate::dice::{Dice, Purpose};
 use crate::task::Task;
 
-/// Life of a link: one day.
-pub(crate) const LINK_LIFE_S: i64 = 86_400;
+/// When a link was signed and how long it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) signed_ms: i64,
+    pub(crate) life_s: u32,
+}
 
 /// The two files a task can leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,12 +58,13 @@ impl Signer {
         Self { secret, base_url, dice }
     }
 
-    /// The link of a succeeded task's file. The same each time, as it was signed at completion.
-    pub(crate) fn link(&self, task: &Task, artefact: Artefact) -> String {
+    /// The link of a succeeded task's file, the same each time for the same span.
+    pub(crate) fn link(&self, task: &Task, artefact: Artefact, span: Span) -> String {
         let path = self.path(task, artefact);
-        let date = basic_date(task.updated_ms);
+        let date = basic_date(span.signed_ms);
+        let life_s = span.life_s;
         let query = format!(
-            "X-Tos-Algorithm=TOS4-HMAC-SHA256&X-Tos-Credential=AKSIMULATED%2F{}%2Fsimulated%2Ftos%2Frequest&X-Tos-Date={date}&X-Tos-Expires={LINK_LIFE_S}",
+            "X-Tos-Algorithm=TOS4-HMAC-SHA256&X-Tos-Credential=AKSIMULATED%2F{}%2Fsimulated%2Ftos%2Frequest&X-Tos-Date={date}&X-Tos-Expires={life_s}",
             &date[..8]
         );
         let host = self.base_url.split_once("://").map_or("", |(_, host)| host);

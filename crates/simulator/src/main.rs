@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Parser;
-use simulator::{Key, Limits, Options, Route, Simulator};
+use simulator::{Doubts, Key, Limits, Options, Route, Simulator};
 
 /// Plays the video provider: same wire, faults on demand, a ledger of what it billed.
 #[derive(Parser)]
@@ -57,6 +57,9 @@ struct Flags {
     /// Videos are padded to at least this many bytes.
     #[arg(long, default_value_t = 0)]
     clip_bytes_min: usize,
+    /// The answer to an open question of the contract, as NAME=ANSWER. Repeatable.
+    #[arg(long = "doubt")]
+    doubts: Vec<String>,
     /// Faults from the start: a JSON file in the form of PUT /_sim/faults.
     #[arg(long)]
     faults: Option<PathBuf>,
@@ -95,6 +98,10 @@ fn options(flags: &Flags) -> anyhow::Result<Options> {
         anyhow::ensure!(known.contains(&model), "--endpoint {words}: known models are {known:?}");
         Ok((endpoint.to_owned(), model.to_owned()))
     });
+    let mut doubts = Doubts::default();
+    for words in &flags.doubts {
+        doubts.apply(words).map_err(anyhow::Error::msg).context("--doubt")?;
+    }
     let faults = match &flags.faults {
         None => simulator::Plan::default(),
         Some(path) => {
@@ -117,6 +124,7 @@ fn options(flags: &Flags) -> anyhow::Result<Options> {
         queue_ms: flags.queue_s,
         run_ms: flags.run_s,
         clip_bytes_min: flags.clip_bytes_min,
+        doubts,
         faults,
         ..Options::default()
     })

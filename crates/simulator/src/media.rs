@@ -21,6 +21,8 @@ use crate::world::{State, World};
 /// A file found, with what shall go wrong on its way.
 struct Found {
     file: Bytes,
+    /// Says as much as a checksum: the file is made from it.
+    tag: String,
     artefact: Artefact,
     rule: Option<Rule<Media>>,
 }
@@ -77,7 +79,7 @@ pub(crate) async fn handle(exchange: Exchange) -> Answer {
         count_download(&world, &path);
     }
     note(&world, &path, status, range.len(), kind);
-    let head = head_of(status, &etag, found.artefact, &range, file.len());
+    let head = head_of(status, &etag, found.artefact, &range, &file);
     let too_long = found.rule.as_ref().filter(|rule| rule.kind == Media::WrongLength);
     let extra = too_long.map_or(0, |rule| rule.count.unwrap_or(64) as usize);
     let head = head.header("content-length", range.len() + extra);
@@ -91,10 +93,13 @@ fn head_of(
     etag: &str,
     artefact: Artefact,
     range: &std::ops::Range<usize>,
-    file_bytes: usize,
+    file: &[u8],
 ) -> http::response::Builder {
+    let file_bytes = file.len();
+    let is_jpeg = file.starts_with(&[0xff, 0xd8]);
     let content_type = match artefact {
         Artefact::Video => "video/mp4",
+        Artefact::LastFrame if is_jpeg => "image/jpeg",
         Artefact::LastFrame => "image/png",
     };
     let head = Response::builder()
@@ -116,7 +121,7 @@ fn as_shown(world: &World, found: &Found) -> (String, Bytes) {
     let etag = if kind == Some(Media::EtagChanges) {
         world.with(|state| format!("\"{}\"", state.request_id()))
     } else {
-        format!("\"{}\"", &sha256_hex(&found.file)[..32])
+        format!("\"{}\"", &sha256_hex(found.tag.as_bytes())[..32])
     };
     let file = if kind == Some(Media::ShortFile) {
         found.file.slice(..found.file.len() / 2)
@@ -206,7 +211,8 @@ fn find(world: &World, parts: &Parts, path: &str) -> Result<Found, Refused> {
         Artefact::Video => clip::video(&spec),
         Artefact::LastFrame => clip::last_frame(&spec),
     };
-    Ok(Found { file, artefact, rule })
+    let tag = format!("{}.{}", spec.tag, artefact.extension());
+    Ok(Found { file, tag, artefact, rule })
 }
 
 fn bad_signature() -> Refused {

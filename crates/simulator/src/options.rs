@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::doubts::Doubts;
 use crate::faults::Plan;
 use crate::limits::Limits;
 
@@ -78,6 +79,8 @@ pub struct Options {
     pub callback_timeout_ms: u64,
     /// Videos are padded to at least this many bytes.
     pub clip_bytes_min: usize,
+    /// The answers to what the contract leaves open.
+    pub doubts: Doubts,
     /// Faults switched on from the start.
     pub faults: Plan,
 }
@@ -102,6 +105,7 @@ impl Default for Options {
             callback_retry_ms: 1_000,
             callback_timeout_ms: 5_000,
             clip_bytes_min: 0,
+            doubts: Doubts::default(),
             faults: Plan::default(),
         }
     }

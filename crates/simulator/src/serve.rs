@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::faults::{Connect, Facts};
@@ -161,7 +162,8 @@ fn connect_fault(world: &World) -> Option<(Connect, Duration)> {
         let rule =
             state.chance.draw(rules, &Facts::default(), |rule| rule.kind != Connect::Refuse)?;
         state.stats.call("connect", format!("{:?}", rule.kind).to_lowercase());
-        Some((rule.kind, Duration::from_millis(rule.ms.unwrap_or(60_000))))
+        let unsaid = if rule.kind == Connect::CloseIdle { 0 } else { 60_000 };
+        Some((rule.kind, Duration::from_millis(rule.ms.unwrap_or(unsaid))))
     })
 }
 
@@ -178,19 +180,61 @@ async fn converse<H, F>(
     let _ = stream.set_nodelay(true);
     let sabotage = Sabotage::new();
     let line = Line::new(stream, sabotage.clone());
+    let mut idle = None;
     match hit {
         None => {}
         Some((Connect::Silent, time)) => return tokio::time::sleep(time).await,
         Some((Connect::Reset, _)) => return sabotage.reset_on_close(),
         Some((Connect::Close | Connect::Refuse, _)) => return,
+        Some((Connect::CloseIdle, time)) => idle = Some(time),
     }
+    let quiet = Quiet::default();
     let service = service_fn(|request| {
         let (world, sabotage) = (world.clone(), sabotage.clone());
-        handle(Exchange { world, sabotage, request })
+        quiet.during(handle(Exchange { world, sabotage, request }))
     });
     let served =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(line), service);
-    if let Err(error) = served.await {
+    let mut served = std::pin::pin!(served);
+    let ended = tokio::select! {
+        biased;
+        ended = served.as_mut() => ended,
+        () = quiet.lasts(idle) => {
+            // The answer is out, and did not say that the connection ends.
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Requests under way on one connection.
+#[derive(Default)]
+struct Quiet {
+    busy: AtomicUsize,
+    answered: Notify,
+}
+
+impl Quiet {
+    async fn during(&self, answer: impl Future<Output = Answer>) -> Answer {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        let answer = answer.await;
+        self.busy.fetch_sub(1, Ordering::Relaxed);
+        self.answered.notify_one();
+        answer
+    }
+
+    /// Returns once an answer was given and nothing was asked for `time` after it; never without one.
+    async fn lasts(&self, time: Option<Duration>) {
+        let Some(time) = time else { return std::future::pending().await };
+        loop {
+            self.answered.notified().await;
+            tokio::time::sleep(time).await;
+            if self.busy.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ mod content;
 
 use serde_json::{Map, Value};
 
+use crate::doubts::{Doubts, EXPIRES_AFTER_DEFAULT_S, Seed, ServiceTier};
 use crate::models::{self, Model};
 use crate::refusal::Refusal;
 
@@ -36,6 +37,7 @@ pub(crate) fn validate(
     body: &Map<String, Value>,
     model: &Model,
     model_name: &str,
+    doubts: &Doubts,
 ) -> Result<Wanted, Refusal> {
     let fields = Fields { body };
     let items = match fields.get("content") {
@@ -46,11 +48,12 @@ pub(crate) fn validate(
         }
         Some(_) => return Err(Refusal::parameter("content", "`content` must be an array")),
     };
-    refuse_foreign_fields(&fields, model_name)?;
+    refuse_foreign_fields(&fields, model_name, doubts)?;
     let resolution = resolution(&fields, model, model_name)?;
     let ratio = ratio(&fields)?;
     let duration_s = duration(&fields, model_name)?;
-    let expires_after_s = fields.integer("execution_expires_after")?.unwrap_or(172_800);
+    let expires_after_s =
+        fields.integer("execution_expires_after")?.unwrap_or(EXPIRES_AFTER_DEFAULT_S);
     if !(1..=259_200).contains(&expires_after_s) {
         let detail = format!("expected a value up to 259200, got {expires_after_s}");
         return Err(Refusal::parameter("execution_expires_after", &detail));
@@ -71,7 +74,7 @@ pub(crate) fn validate(
     let with_last_frame = fields.boolean("return_last_frame")?.unwrap_or(false);
     let generate_audio = fields.boolean("generate_audio")?.unwrap_or(true);
     let callback_url = fields.text("callback_url")?.map(str::to_owned);
-    let content = Content::read(items)?;
+    let content = Content::read(items, doubts)?;
     let tools = tools(&fields, &content)?;
     Ok(Wanted {
         resolution,
@@ -90,8 +93,12 @@ pub(crate) fn validate(
 }
 
 /// Fields of other models, which the 2.0 family wants left out even at their default value.
-fn refuse_foreign_fields(fields: &Fields<'_>, model_name: &str) -> Result<(), Refusal> {
-    if fields.get("service_tier").and_then(Value::as_str) == Some("flex") {
+fn refuse_foreign_fields(
+    fields: &Fields<'_>,
+    model_name: &str,
+    doubts: &Doubts,
+) -> Result<(), Refusal> {
+    if fields.has_text("service_tier", "flex") {
         let code = "InvalidParameter.UnsupportedParameter";
         let detail = format!("flex is not supported for model {model_name}");
         return Err(Refusal::parameter_with(code, "service_tier", &detail));
@@ -103,8 +110,17 @@ fn refuse_foreign_fields(fields: &Fields<'_>, model_name: &str) -> Result<(), Re
         "camera_fixed",
         "output_format",
         "omni_reference_task_type",
+        "seed",
     ];
-    match foreign.into_iter().find(|name| fields.get(name).is_some()) {
+    let is_let_pass = |name: &str| match name {
+        "seed" => doubts.seed == Seed::Accepted,
+        "service_tier" => {
+            doubts.service_tier == ServiceTier::Accepted && fields.has_text(name, "default")
+        }
+        _ => false,
+    };
+    let given = |name: &&str| fields.get(name).is_some() && !is_let_pass(name);
+    match foreign.into_iter().find(given) {
         None => Ok(()),
         Some(name) => {
             let detail = format!("`{name}` is not supported for {model_name}, must be empty");
@@ -179,6 +195,10 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     fn get(&self, name: &str) -> Option<&'a Value> {
         self.body.get(name).filter(|value| !value.is_null())
+    }
+
+    fn has_text(&self, name: &str, text: &str) -> bool {
+        self.get(name).and_then(Value::as_str) == Some(text)
     }
 
     fn integer(&self, name: &str) -> Result<Option<i64>, Refusal> {

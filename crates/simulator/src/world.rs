@@ -14,16 +14,18 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 use crate::callback::Delivery;
 use crate::clip::ClipSpec;
 use crate::clock::Clock;
 use crate::dice::Dice;
+use crate::doubts::{Doubts, LinksSigned};
 use crate::faults::{Chance, Plan};
 use crate::ledger::{Entry, Ledger};
 use crate::limits::{LimitPlan, Limits, Window};
-use crate::link::{Artefact, Signer};
+use crate::link::{Artefact, Signer, Span};
 use crate::models::Model;
 use crate::options::{Options, Route};
 use crate::task::{Fate, Group, Links, Status, Task};
@@ -107,6 +109,7 @@ struct Queue {
 pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) faults: Plan,
+    pub(crate) doubts: Doubts,
     pub(crate) chance: Chance,
     pub(crate) limits: LimitPlan,
     pub(crate) stats: Stats,
@@ -148,6 +151,7 @@ impl State {
         Self {
             clock: Clock::new(options.clock_scale),
             faults: options.faults.clone(),
+            doubts: options.doubts.clone(),
             chance: Chance::new(dice),
             limits: LimitPlan { default: options.limits.clone(), accounts: BTreeMap::new() },
             stats: Stats::default(),
@@ -231,6 +235,7 @@ impl State {
             duration_s: task.duration_s,
             seed: task.seed,
             bytes_min: self.clip_bytes_min,
+            last_frame: self.doubts.last_frame,
         }
     }
 
@@ -245,11 +250,22 @@ impl State {
             | Fate::StayRunning
             | Fate::Vanish => (true, true),
         };
-        let link = |artefact| self.signer.link(task, artefact);
+        let signed_ms = match self.doubts.links {
+            LinksSigned::AtSuccess => task.updated_ms,
+            LinksSigned::EachRead => self.clock.calendar_ms(),
+        };
+        let span = Span { signed_ms, life_s: self.doubts.link_life_s };
+        let link = |artefact| self.signer.link(task, artefact, span);
         Links {
             video: video.then(|| link(Artefact::Video)),
             last_frame: (last_frame && task.with_last_frame).then(|| link(Artefact::LastFrame)),
         }
+    }
+
+    /// A task as it is shown, alone or in a list.
+    fn object(&self, task: &Task, in_list: bool) -> Map<String, Value> {
+        let object = task.object(|task| self.links(task));
+        self.doubts.disguise(object, task.status, in_list)
     }
 
     fn index(&mut self, task_who: Who) -> &mut Index {

@@ -3,13 +3,15 @@
   Why a script   A ticket must never be in no set and never be handed out twice; the clock that judges it
                  is the server's.
   Caller         Store::claim (src/claim.rs), which then reads the records in a pipeline.
-  Decides        Nothing. Expired leases come first: that is how a dead worker's jobs come back.
+  Decides        Nothing. Expired leases come first: that is how a dead worker's jobs come back. Then,
+                 of what is due, the ticket due for longest; of downloads, the one whose link dies first.
 
   KEYS  1 due     zset    job id by due time, Unix ms
         2 lease   zset    job id by end of lease, Unix ms
         3 holder  hash    job id to claim fence
         4 wake    list    at most one token
         5 fence   string  last fence handed out in the pool
+        6 deadline zset   download only: job id by the death of its link, Unix ms
 
   ARGV  1 n         tickets wanted, at most 2,000
         2 lease_ms  how long they are lent
@@ -18,18 +20,37 @@
          first fence, ids…}   reclaimed ids first; fences are consecutive
 
   Safe to repeat: a lost reply leaves leases that nobody works on; they pass and are reclaimed.
-  Cost: O(n log m), m being the length of the sets. ]]
+  Cost: O(n log m), m being the length of the sets; of downloads, the 2,000 with the earliest deadlines
+  are looked at, and what is missing then comes by due time. ]]
 
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local n = tonumber(ARGV[1])
 local ids = redis.call('ZRANGE', KEYS[2], '-inf', now, 'BYSCORE', 'LIMIT', 0, n)
 local lost = #ids
-if lost < n then
-  local due = redis.call('ZRANGE', KEYS[1], '-inf', now, 'BYSCORE', 'LIMIT', 0, n - lost)
+
+-- Those of the earliest deadlines that are due; others are leased, or wait for their next try.
+local function take_urgent()
+  for from = 0, 1900, 100 do
+    if #ids >= n then return end
+    local page = redis.call('ZRANGE', KEYS[6], from, from + 99)
+    if #page == 0 then return end
+    local due, taken = redis.call('ZMSCORE', KEYS[1], unpack(page)), {}
+    for i = 1, #page do
+      if due[i] and tonumber(due[i]) <= now and #ids < n then
+        taken[#taken + 1], ids[#ids + 1] = page[i], page[i]
+      end
+    end
+    if #taken > 0 then redis.call('ZREM', KEYS[1], unpack(taken)) end
+  end
+end
+
+if KEYS[6] then take_urgent() end
+if #ids < n then
+  local due = redis.call('ZRANGE', KEYS[1], '-inf', now, 'BYSCORE', 'LIMIT', 0, n - #ids)
   if #due > 0 then
     redis.call('ZREM', KEYS[1], unpack(due))
-    for i = 1, #due do ids[lost + i] = due[i] end
+    for i = 1, #due do ids[#ids + 1] = due[i] end
   end
 end
 

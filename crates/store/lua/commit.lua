@@ -18,22 +18,25 @@
             same    `to` is the queue of `from`
             tasks, own   key of the owners; task ids that must be this job's or nobody's
             begin   {slots, slot, limit, nonces, nonce, stops, account, probe_ms, attempt, pace,
-                     interval, horizon, lanes, tenant, cost, lsn}: the guard of a new attempt
+                     interval, horizon, lead, lanes, tenant, cost, days, hint}: the guard of a new attempt
             stop    {stops, account, attempt, until, class, code, in_row}; clear {stops, account, attempt}
+            known   {lsn, run, freeze, audit, floor, stamp, by}: the highest lsn the caller was told
             moves   plain writes; wakes: keys of wake lists to leave a token in
         2 life   JSON, never read here
 
-  Reply {"ok", revision, now ms, usable in µs, lsn}   committed
+  Reply {"ok", revision, now ms, usable in µs, lsn, stamp}   committed
         {"already", revision, now ms, usable in µs}   this very commit was written before
         {"stale", revision}      someone committed first: reload and decide again
         {"fenced"}               the lease ran out and the ticket moved on: drop the work
         {"gone"}                 no such job; the writer's ticket is gone too
         {"owned", task, job}     the task belongs to another job: nothing written
+        {"frozen", why, lsn, stamp}     the server lost data, or a person stopped the pool: nothing begins
         {"stopped", wait ms, class, code, in_row}     the account creates nothing before that
         {"no_slot"}              the account is full
+        {"hinted"}               a callback named another task since the caller read the record
         {"nonce_taken"}          another open attempt of the account uses it
         {"wait", ms}             the next paced instant lies beyond the horizon
-        All but ok and gone leave everything as it was.
+        All but ok and gone leave everything as it was, save a freeze when the lsn shows a loss.
 
   Safe to repeat: the token tells a repeated call from a late one.
   Cost: O(log n) per ticket and index, n being its length; about 15 writes. ]]
@@ -42,6 +45,7 @@ local f = cjson.decode(ARGV[1])
 local job, id, w = KEYS[1], f.id, f.writer
 local us = now_us()
 local now = math.floor(us / 1000)
+forgot(f.known, now)
 local had = redis.call('HMGET', job, 'rev', 'by', 'nudged', 'usable')
 local holds = not w or redis.call('HGET', KEYS[w.holder], id) == w.fence
 
@@ -69,6 +73,9 @@ end
 local g, usable = f.begin, us
 local probing = false
 if g then
+  local frozen = redis.call('HGET', KEYS[f.known.freeze], 'why')
+  if frozen then return {'frozen', frozen, tonumber(redis.call('GET', KEYS[f.known.lsn]) or 0), run_stamp()} end
+  if (redis.call('HGET', job, 'hint') or '') ~= g.hint then return {'hinted'} end
   local a = g.account
   local s = redis.call('HMGET', KEYS[g.stops], a .. '|until', a .. '|in_row', a .. '|class', a .. '|code')
   local in_row = tonumber(s[2] or 0)
@@ -79,15 +86,15 @@ if g then
   if tonumber(redis.call('HGET', KEYS[g.slots], g.slot) or 0) >= g.limit then return {'no_slot'} end
   if redis.call('HEXISTS', KEYS[g.nonces], g.nonce) == 1 then return {'nonce_taken'} end
   local count
-  count, usable = row(KEYS[g.pace], us, g.interval, g.horizon, 1)
-  if count < 1 then return {'wait', math.ceil((usable - us - g.horizon) / 1000)} end
+  count, usable = row(KEYS[g.pace], us, g.interval, g.horizon, g.lead, 1)
+  if count < 1 then return {'wait', math.ceil((usable - us - g.lead - g.horizon) / 1000)} end
 end
 
 -- The first write is one that a server without memory refuses: whole or not at all.
 local rev = tonumber(had[1]) + 1
 redis.call('HSET', job, 'life', ARGV[2], 'st', f.st, 'rev', rev, 'by', f.by)
 
-local lsn = 0
+local lsn = redis.call('INCR', KEYS[f.known.lsn])
 if g then
   take_row(KEYS[g.pace], usable, g.interval, 1)
   redis.call('HSET', job, 'usable', string.format('%.0f', usable))
@@ -97,7 +104,7 @@ if g then
     -- One job finds out whether the account lives; the others wait for its answer.
     redis.call('HSET', KEYS[g.stops], g.account .. '|until', now + g.probe_ms, g.account .. '|probe', g.attempt)
   end
-  lsn = redis.call('INCR', KEYS[g.lsn])
+  count_today(KEYS[g.days], now, 'creates', 1)
 end
 
 if not f.kept then
@@ -143,4 +150,4 @@ if f.clear then
 end
 apply(f.moves)
 for _, list in ipairs(f.wakes) do wake(list) end
-return {'ok', rev, now, usable - us, lsn}
+return {'ok', rev, now, usable - us, lsn, run_stamp()}

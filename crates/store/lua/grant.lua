@@ -18,6 +18,6 @@
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local interval, horizon = tonumber(ARGV[2]), tonumber(ARGV[3])
-local count, first = row(KEYS[1], now, interval, horizon, tonumber(ARGV[1]))
+local count, first = row(KEYS[1], now, interval, horizon, 0, tonumber(ARGV[1]))
 if count > 0 then take_row(KEYS[1], first, interval, count) end
 return {count, first - now}

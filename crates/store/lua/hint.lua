@@ -10,8 +10,9 @@
 
   ARGV  1 id    job id
         2 hint  task id the callback named, or empty
+        3 st    state word of a job without a ticket that shall get one to settle; or empty
 
-  Reply {state word, "due" | "nudged" | "noted"}   the ticket is due now | will be | none waits
+  Reply {state word, "due" | "nudged" | "noted"}   the ticket is due now | will be | there is none
         {} no such job
 
   Safe to repeat: yes; a ticket that is due now stays due now.
@@ -34,5 +35,11 @@ for k = 2, 5, 3 do
     end
     return {word, 'due'}
   end
+end
+if ARGV[3] == word then
+  -- Proof of a paid task may come when nobody looks any more: one look, then.
+  redis.call('ZADD', KEYS[2], now, ARGV[1])
+  wake(4)
+  return {word, 'due'}
 end
 return {word, 'noted'}

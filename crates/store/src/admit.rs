@@ -1,10 +1,11 @@
-//! New jobs: many in one pipeline, each created once however often it is sent.
+//! New jobs, and forgotten ones: many in one pipeline, each created once however often it is sent.
 
 use crate::connection::Call;
 use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing};
+use crate::freeze::Known;
 use crate::queue::Lane;
 use crate::{Store, StoreError, commit, script};
-use job::{JobId, Note, Record, State, Ticket};
+use job::{Fingerprint, JobId, Note, Record, State, TaskId, Ticket, Timestamp};
 use redis::Value;
 use serde::Serialize;
 
@@ -68,7 +69,19 @@ struct Facts<'a> {
     body: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<Place>,
+    tasks: usize,
+    own: &'a [TaskId],
+    known: Known<'a>,
     moves: Vec<Move>,
+}
+
+/// What one job is written with.
+struct Birth<'a> {
+    record: &'a Record,
+    idempotency: Option<&'a Idempotency>,
+    ticket: Ticket,
+    what: &'static str,
+    at: Timestamp,
 }
 
 impl Store {
@@ -87,16 +100,68 @@ impl Store {
         if jobs.len() > ADMIT_MAX {
             return Err(StoreError::Bug(format!("{} jobs in one call", jobs.len())));
         }
+        let floor = self.inner.told.floor();
         let calls: Vec<Call> =
             jobs.iter().map(|job| self.create_call(job)).collect::<Result<_, _>>()?;
         let replies = self.connection().call_many(&calls).await;
-        Ok(jobs.iter().zip(replies).map(|(job, reply)| read(&job.record.id, reply?)).collect())
+        Ok(jobs
+            .iter()
+            .zip(replies)
+            .map(|(job, reply)| self.read(&job.record.id, reply?, floor))
+            .collect())
+    }
+
+    /// Brings back jobs that the server forgot, each in the state its record carries, with ticket, slot, mark
+    /// and indexes. Tells for each whether it is back: `false` where a record or another job of the same
+    /// request is there already, and nothing was written. Idempotency keys do not come back.
+    ///
+    /// Safe to repeat: what is back already is told as `false`.
+    ///
+    /// # Errors
+    ///
+    /// As every call; some may be back. [`StoreError::Corrupt`] when a job's task is another job's by now.
+    pub async fn restore(&self, records: &[Record]) -> Result<Vec<bool>, StoreError> {
+        let at = self.now().await?;
+        let mut back = Vec::with_capacity(records.len());
+        for records in records.chunks(ADMIT_MAX) {
+            let floor = self.inner.told.floor();
+            let calls: Vec<Call> = records
+                .iter()
+                .map(|record| {
+                    let step = record.life.state.step();
+                    let ticket = step.map_or(Ticket::Gone, |step| Ticket::Due(step, at));
+                    let what = "restored";
+                    self.birth_call(&Birth { record, idempotency: None, ticket, what, at })
+                })
+                .collect::<Result<_, _>>()?;
+            for (record, reply) in records.iter().zip(self.connection().call_many(&calls).await) {
+                let reply = reply?;
+                let created = matches!(&reply, Value::Array(parts)
+                    if parts.first().and_then(commit::word).as_deref() == Some("created"));
+                self.read(&record.id, reply, floor)?;
+                back.push(created);
+            }
+        }
+        Ok(back)
+    }
+
+    /// The job of a request, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn job_of_request(
+        &self,
+        tenant: &str,
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<JobId>, StoreError> {
+        let key = self.keys().fingerprint(tenant, fingerprint);
+        let id: Option<String> = self.connection().ask(redis::cmd("GET").arg(&key)).await?;
+        id.map(|id| JobId::parse(&id).map_err(|e| StoreError::corrupt(&key, e))).transpose()
     }
 
     fn create_call(&self, job: &NewJob) -> Result<Call, StoreError> {
-        let (keys, record) = (self.keys(), &job.record);
-        let (spec, life) =
-            record.to_parts().map_err(|error| StoreError::corrupt(record.id.as_str(), error))?;
+        let record = &job.record;
         let ticket = match &record.life.state {
             State::Held { .. } => Ticket::Gone,
             State::Queued { .. } => Ticket::Due(job::Step::Submit, record.created_at),
@@ -111,54 +176,76 @@ impl Store {
                 return Err(StoreError::Bug(format!("a new job cannot be {word}")));
             }
         };
+        let idempotency = job.idempotency.as_ref();
+        let (what, at) = ("accepted", record.created_at);
+        self.birth_call(&Birth { record, idempotency, ticket, what, at })
+    }
+
+    fn birth_call(&self, birth: &Birth<'_>) -> Result<Call, StoreError> {
+        let (keys, record) = (self.keys(), birth.record);
+        let (spec, life) =
+            record.to_parts().map_err(|error| StoreError::corrupt(record.id.as_str(), error))?;
         let mut table = KeyTable::default();
         table.at(keys.job(&record.id));
         table.at(keys.fingerprint(&record.spec.tenant, &record.spec.fingerprint));
-        let idem = job
+        let idem = birth
             .idempotency
-            .as_ref()
             .map(|idem| table.at(keys.idempotency(&record.spec.tenant, &idem.key)));
         let lane = Lane::of(record);
-        let to = facts::ticket_queue(record, ticket)
+        let to = facts::ticket_queue(record, birth.ticket)
             .map(|(queue, at)| Place::of(keys, &mut table, queue, &lane, Some(at)));
+        let standing = Standing::of(&record.life);
         let word = record.life.state.word();
-        let note = Note { what: "accepted".to_owned(), from: word, to: word };
+        let note = Note { what: birth.what.to_owned(), from: word, to: word };
         let mut moves = Moves::new(keys, &mut table, record);
         moves.born();
-        moves.change(&Standing::default(), &Standing::of(&record.life));
-        moves.line(&Line { at: record.created_at, rev: 1, by: "outside", note: &note });
+        moves.change(&Standing::default(), &standing);
+        moves.line(&Line { at: birth.at, rev: 1, by: "outside", note: &note });
+        let moves = moves.into_list();
         let facts = Facts {
             id: &record.id,
             st: word.as_str(),
             by: "created",
             idem,
-            body: job.idempotency.as_ref().map(|idem| idem.body_sha256.as_str()),
+            body: birth.idempotency.map(|idem| idem.body_sha256.as_str()),
             to,
-            moves: moves.into_list(),
+            tasks: table.at(keys.tasks()),
+            own: &standing.tasks,
+            known: self.known(&mut table),
+            moves,
         };
         let facts = serde_json::to_string(&facts)
             .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
         Ok(Call::new(&script::CREATE, table.into_keys(), vec![facts, spec, life]))
     }
-}
 
-fn read(asked: &JobId, reply: Value) -> Result<Admitted, StoreError> {
-    let bug = || StoreError::reply("create", &reply);
-    let Value::Array(parts) = &reply else { return Err(bug()) };
-    let text = |i: usize| parts.get(i).and_then(commit::word).ok_or_else(bug);
-    let id = |i: usize| JobId::parse(&text(i)?).map_err(|_| bug());
-    let existing = |by, id: JobId| {
-        // Our own id: an earlier call of ours, whose reply was lost.
-        if id == *asked { Admitted::Created } else { Admitted::Existing { id, by } }
-    };
-    Ok(match text(0)?.as_str() {
-        "created" => Admitted::Created,
-        "existing" => match text(1)?.as_str() {
-            "key" => existing(Match::Key, id(2)?),
-            "fingerprint" => existing(Match::Fingerprint, id(2)?),
+    fn read(&self, asked: &JobId, reply: Value, floor: u64) -> Result<Admitted, StoreError> {
+        let bug = || StoreError::reply("create", &reply);
+        let Value::Array(parts) = &reply else { return Err(bug()) };
+        let text = |i: usize| parts.get(i).and_then(commit::word).ok_or_else(bug);
+        let id = |i: usize| JobId::parse(&text(i)?).map_err(|_| bug());
+        let existing = |by, id: JobId| {
+            // Our own id: an earlier call of ours, whose reply was lost.
+            if id == *asked { Admitted::Created } else { Admitted::Existing { id, by } }
+        };
+        Ok(match text(0)?.as_str() {
+            "created" => {
+                let number = |i: usize| parts.get(i).and_then(commit::integer).ok_or_else(bug);
+                let lsn = u64::try_from(number(1)?).map_err(|_| bug())?;
+                self.inner.told.hear(lsn, number(2)?, floor);
+                Admitted::Created
+            }
+            "existing" => match text(1)?.as_str() {
+                "key" => existing(Match::Key, id(2)?),
+                "fingerprint" => existing(Match::Fingerprint, id(2)?),
+                _ => return Err(bug()),
+            },
+            "owned" => {
+                let why = format!("its task {} belongs to {}", text(1)?, text(2)?);
+                return Err(StoreError::corrupt(asked.as_str(), why));
+            }
+            "reused" => Admitted::KeyReused { id: id(1)? },
             _ => return Err(bug()),
-        },
-        "reused" => Admitted::KeyReused { id: id(1)? },
-        _ => return Err(bug()),
-    })
+        })
+    }
 }

@@ -12,8 +12,11 @@ use std::time::Duration;
 pub struct Pace {
     /// Between two calls, µs; 0: no pacing.
     pub interval_us: u64,
-    /// No instant is given away that lies farther ahead, µs.
+    /// No instant is given away that lies farther ahead of the earliest one possible, µs.
     pub horizon_us: u64,
+    /// No instant is given away that lies nearer, µs: what must be done between Begin and the send
+    /// fits in. Zero for reads.
+    pub lead_us: u64,
 }
 
 /// What must hold for an attempt to begin.
@@ -49,6 +52,13 @@ pub enum Begun {
     },
     /// Draw another nonce.
     NonceTaken,
+    /// A callback named a task that the caller has not seen: read the record again before buying.
+    Hinted,
+    /// The server lost data, or a person stopped the pool: nothing begins before the thaw.
+    Frozen {
+        /// In words.
+        why: String,
+    },
     /// The account creates nothing for now.
     Stopped {
         /// For how long.
@@ -104,6 +114,7 @@ impl Store {
                     writer: Writer::Worker(&held.claim),
                     token: attempt.id.as_str(),
                     guard: Some(guard),
+                    decision: None,
                 })
                 .await?;
             match committed {
@@ -115,6 +126,7 @@ impl Store {
                     return Ok(granted(before, usable_in_us));
                 }
                 Committed::Stale { .. } => match self.load(&held.claim.id).await? {
+                    Some(stored) if stored.hint != held.stored.hint => return Ok(Begun::Hinted),
                     Some(stored) => before = stored,
                     None => return Ok(Begun::Lost),
                 },
@@ -139,7 +151,9 @@ fn refused(committed: Committed, attempt: &OpenAttempt) -> Begun {
     match committed {
         Committed::NoSlot => Begun::NoSlot,
         Committed::NonceTaken => Begun::NonceTaken,
+        Committed::Hinted => Begun::Hinted,
         Committed::Wait { after } => Begun::Wait { after },
+        Committed::Frozen { why } => Begun::Frozen { why },
         Committed::Stopped { after, class, code, in_row } => {
             Begun::Stopped { after, class, code, in_row }
         }

@@ -6,7 +6,7 @@ use crate::queue::{Claim, Claimed, Held, Queue};
 use crate::stored::Found;
 use crate::{Store, StoreError, commit, facts, script};
 use job::{JobId, Priority, Timestamp};
-use redis::Value;
+use redis::{Pipeline, Value};
 use seedance::SlotClass;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +43,8 @@ struct Batch {
     first_fence: u64,
     /// Submit only.
     room_left: u64,
-    ids: Vec<JobId>,
+    /// In the order of their fences; none for what is no job id and lies in a queue all the same.
+    ids: Vec<Result<JobId, String>>,
 }
 
 impl Store {
@@ -90,13 +91,16 @@ impl Store {
         lease: Duration,
     ) -> Result<Batch, StoreError> {
         let keys = self.keys();
-        let names = vec![
+        let mut names = vec![
             keys.due(queue),
             keys.lease(queue),
             keys.holder(queue),
             keys.wake(queue),
             keys.fence(),
         ];
+        if queue == Queue::Download {
+            names.push(keys.ix_deadline());
+        }
         let args = vec![n.to_string(), millis(lease).to_string()];
         let reply = self.connection().call(Call::new(&script::CLAIM, names, args)).await?;
         read(script::CLAIM.name(), reply, 4)
@@ -176,19 +180,24 @@ impl Store {
     }
 
     async fn read_claimed(&self, queue: Queue, batch: Batch) -> Result<Vec<Held>, StoreError> {
-        let mut held = Vec::with_capacity(batch.ids.len());
-        let mut found = Vec::with_capacity(batch.ids.len());
-        for ids in batch.ids.chunks(crate::LOAD_MAX) {
+        let (mut claims, mut strange) = (Vec::with_capacity(batch.ids.len()), Vec::new());
+        for (i, (id, fence)) in batch.ids.into_iter().zip(batch.first_fence..).enumerate() {
+            match id {
+                Ok(id) => claims.push((Claim { queue, id, fence }, i < batch.reclaimed)),
+                Err(text) => strange.push(text),
+            }
+        }
+        self.drop_strange(queue, &strange).await?;
+        let ids: Vec<JobId> = claims.iter().map(|(claim, _)| claim.id.clone()).collect();
+        let mut held = Vec::with_capacity(ids.len());
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(crate::LOAD_MAX) {
             found.extend(self.find_many(ids).await?.1);
         }
         let (mut gone, mut unreadable) = (Vec::new(), Vec::new());
-        let claims = batch.ids.into_iter().zip(batch.first_fence..);
-        for (i, ((id, fence), found)) in claims.zip(found).enumerate() {
-            let claim = Claim { queue, id, fence };
+        for ((claim, reclaimed), found) in claims.into_iter().zip(found) {
             match found {
-                Found::Stored(stored) => {
-                    held.push(Held { stored: *stored, claim, reclaimed: i < batch.reclaimed });
-                }
+                Found::Stored(stored) => held.push(Held { stored: *stored, claim, reclaimed }),
                 Found::Missing => {
                     tracing::warn!(job = %claim.id, %queue, "a ticket without a record was dropped");
                     gone.push(claim);
@@ -205,6 +214,18 @@ impl Store {
         }
         Ok(held)
     }
+
+    /// What is no job's ticket leads nowhere, and must not keep the others of its batch from anybody.
+    async fn drop_strange(&self, queue: Queue, members: &[String]) -> Result<(), StoreError> {
+        if members.is_empty() {
+            return Ok(());
+        }
+        tracing::error!(%queue, ?members, "what is no job id lay in a queue and was dropped");
+        let mut pipe = Pipeline::new();
+        pipe.cmd("ZREM").arg(self.keys().lease(queue)).arg(members);
+        pipe.cmd("HDEL").arg(self.keys().holder(queue)).arg(members);
+        self.connection().pipe(&mut pipe).await.map(drop)
+    }
 }
 
 fn read(script: &str, reply: Value, head: usize) -> Result<Batch, StoreError> {
@@ -215,7 +236,7 @@ fn read(script: &str, reply: Value, head: usize) -> Result<Batch, StoreError> {
     let mut ids = Vec::with_capacity(parts.len().saturating_sub(head));
     for part in parts.iter().skip(head) {
         let text = commit::word(part).ok_or_else(bug)?;
-        ids.push(JobId::parse(&text).map_err(|error| StoreError::corrupt("a ticket", error))?);
+        ids.push(JobId::parse(&text).map_err(|_| text));
     }
     Ok(Batch {
         now: Timestamp::from_unix_ms(number(0)?),

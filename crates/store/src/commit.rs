@@ -3,12 +3,13 @@
 use crate::begin::BeginGuard;
 use crate::connection::Call;
 use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing, fresh_tasks, slot_field};
+use crate::freeze::{Known, Told};
 use crate::queue::{Claim, Lane, Queue};
 use crate::{Store, StoreError, Stored, script};
+use job::mutant::{self, Mutant};
 use job::{Effect, JobId, Life, Note, TaskId, Ticket, Timestamp};
 use redis::Value;
 use serde::Serialize;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Who writes.
@@ -39,6 +40,8 @@ pub struct CommitRequest<'a> {
     pub token: &'a str,
     /// The guard of a new attempt.
     pub guard: Option<&'a BeginGuard>,
+    /// The line of a person's decision, which this commit carries out.
+    pub decision: Option<&'a str>,
 }
 
 /// What became of it.
@@ -98,6 +101,13 @@ pub enum Committed {
         /// Ask again after this.
         after: Duration,
     },
+    /// Begin: a callback named another task since the record was read.
+    Hinted,
+    /// Begin: nothing begins before the pool is thawed.
+    Frozen {
+        /// In words.
+        why: String,
+    },
 }
 
 #[derive(Serialize)]
@@ -123,6 +133,7 @@ struct Facts<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     clear: Option<Clear<'a>>,
     wakes: Vec<usize>,
+    known: Known<'a>,
     moves: Vec<Move>,
 }
 
@@ -154,10 +165,12 @@ struct Begin<'a> {
     pace: usize,
     interval: u64,
     horizon: u64,
+    lead: u64,
     lanes: usize,
     tenant: &'a str,
     cost: u64,
-    lsn: usize,
+    days: usize,
+    hint: &'a str,
 }
 
 #[derive(Serialize)]
@@ -187,9 +200,10 @@ impl Store {
     ///
     /// As every call; the commit may have run.
     pub async fn commit(&self, request: &CommitRequest<'_>) -> Result<Committed, StoreError> {
+        let floor = self.inner.told.floor();
         let call = self.commit_call(request)?;
         let reply = self.connection().call(call).await?;
-        let committed = read(reply, &self.inner.lsn_seen)?;
+        let committed = read(reply, &self.inner.told, floor)?;
         Ok(committed)
     }
 
@@ -235,11 +249,14 @@ impl Store {
             to,
             same: target.is_some_and(|(queue, _)| Some(queue) == old_queue),
             tasks: table.at(keys.tasks()),
-            own: fresh_tasks(&before, &after).collect(),
+            own: fresh_tasks(&before, &after)
+                .filter(|_| !mutant::on(Mutant::OwnersIgnored))
+                .collect(),
             begin,
             stop,
             clear,
             wakes,
+            known: self.known(&mut table),
             moves: self.moves(request, &before, &after, &mut table),
         };
         let facts = serde_json::to_string(&facts)
@@ -264,6 +281,7 @@ impl Store {
             };
             moves.line(&Line { at, rev: request.before.revision + 1, by: &by, note });
         }
+        request.decision.iter().for_each(|line| moves.decision(line));
         for effect in request.effects {
             match effect {
                 Effect::Page(alarm) => moves.audit(at, *alarm),
@@ -315,10 +333,12 @@ impl Store {
             pace: table.at(keys.pace(account, &format!("create.{}", class.word()))),
             interval: guard.pace.interval_us,
             horizon: guard.pace.horizon_us,
+            lead: guard.pace.lead_us,
             lanes: table.at(keys.lanes(class)),
             tenant: record.spec.tenant.as_str(),
             cost: record.spec.estimate_tokens.max(1),
-            lsn: table.at(keys.lsn()),
+            days: table.at(keys.days()),
+            hint: request.before.hint.as_ref().map_or("", TaskId::as_str),
         }))
     }
 
@@ -361,7 +381,7 @@ pub(crate) fn class_word(class: seedance::Class) -> String {
         .unwrap_or_else(|| format!("{class:?}"))
 }
 
-fn read(reply: Value, lsn_seen: &std::sync::atomic::AtomicU64) -> Result<Committed, StoreError> {
+fn read(reply: Value, told: &Told, floor: u64) -> Result<Committed, StoreError> {
     let bug = || StoreError::reply("commit", &reply);
     let Value::Array(parts) = &reply else { return Err(bug()) };
     let text = |i: usize| parts.get(i).and_then(word).ok_or_else(bug);
@@ -369,7 +389,7 @@ fn read(reply: Value, lsn_seen: &std::sync::atomic::AtomicU64) -> Result<Committ
     let count = |i: usize| number(i).and_then(|n| u64::try_from(n).map_err(|_| bug()));
     Ok(match text(0)?.as_str() {
         "ok" => {
-            lsn_seen.fetch_max(count(4)?, Ordering::Relaxed);
+            told.hear(count(4)?, number(5)?, floor);
             let now = Timestamp::from_unix_ms(number(2)?);
             Committed::Ok { revision: count(1)?, now, usable_in_us: number(3)? }
         }
@@ -390,6 +410,11 @@ fn read(reply: Value, lsn_seen: &std::sync::atomic::AtomicU64) -> Result<Committ
             code: text(3)?,
             in_row: u32::try_from(count(4)?).unwrap_or(u32::MAX),
         },
+        "frozen" => {
+            told.hear(count(2)?, number(3)?, floor);
+            Committed::Frozen { why: text(1)? }
+        }
+        "hinted" => Committed::Hinted,
         "no_slot" => Committed::NoSlot,
         "nonce_taken" => Committed::NonceTaken,
         "wait" => Committed::Wait { after: Duration::from_millis(count(1)?.max(1)) },

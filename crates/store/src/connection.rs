@@ -86,7 +86,11 @@ impl Connection {
         answers.into_iter().map(|answer| answer.map_err(StoreError::from)).collect()
     }
 
-    async fn pipe_each(&self, pipe: &mut Pipeline) -> Result<Vec<RedisResult<Value>>, StoreError> {
+    /// As [`Connection::pipe`]; a command that fails takes no other with it.
+    pub(crate) async fn pipe_each(
+        &self,
+        pipe: &mut Pipeline,
+    ) -> Result<Vec<RedisResult<Value>>, StoreError> {
         if pipe.is_empty() {
             return Ok(Vec::new());
         }

@@ -3,10 +3,11 @@
 //! The one place that knows which index, counter, slot, nonce and owner a state calls for. `admit`
 //! compares with nothing, `commit` with the life before, and `recount` with what Redis holds.
 
-use crate::keys::{AUDIT_LINES_MAX, Keys, TIMELINE_LINES_MAX};
+use crate::keys::{AUDIT_LINES_MAX, DECISION_LINES_MAX, Keys, TIMELINE_LINES_MAX};
 use crate::queue::{Lane, Queue};
 use job::{
-    Alarm, AttemptId, JobId, Life, Note, Record, Slot, StateWord, TaskId, Ticket, Timestamp,
+    Alarm, AttemptId, Filing, JobId, Life, Note, Record, Slot, State, StateWord, TaskId, Ticket,
+    Timestamp,
 };
 use serde::Serialize;
 use std::collections::HashMap;
@@ -16,6 +17,9 @@ use std::time::Duration;
 /// of a closed attempt.
 const ATTEMPT_KEPT: Duration = Duration::from_secs(9 * 24 * 3600);
 
+/// See [`deadline`].
+const FILED_WITHIN: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// What Redis must say about a job beside its record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
@@ -24,6 +28,8 @@ pub(crate) struct Standing {
     pub(crate) slot: Option<Slot>,
     pub(crate) open: Option<Open>,
     pub(crate) tasks: Vec<TaskId>,
+    /// What download tickets are claimed by.
+    pub(crate) deadline: Option<Timestamp>,
 }
 
 /// An open attempt's marks.
@@ -47,7 +53,25 @@ impl Standing {
                 attempt: attempt.id.clone(),
             }),
             tasks: life.tasks().cloned().collect(),
+            deadline: deadline(state),
         }
+    }
+}
+
+/// When it is too late for the job's download ticket. A payload to be filed is safe in the record; it
+/// has an end like all others so that nothing waits behind them for ever.
+fn deadline(state: &State) -> Option<Timestamp> {
+    match state {
+        State::Downloading { links, .. } => Some(links.die_at),
+        State::Finished { filing: Filing::Pending, at, .. } => Some(*at + FILED_WITHIN),
+        State::Finished { filing: Filing::Filed | Filing::Nothing, .. }
+        | State::Held { .. }
+        | State::Queued { .. }
+        | State::Submitting { .. }
+        | State::InDoubt { .. }
+        | State::Parked { .. }
+        | State::Generating { .. }
+        | State::Overdue { .. } => None,
     }
 }
 
@@ -199,8 +223,18 @@ impl<'a> Moves<'a> {
             self.slot(after.slot.as_ref(), "1");
         }
         if before.open != after.open {
-            before.open.iter().for_each(|open| self.close(open));
+            before.open.iter().for_each(|open| self.close(open, after));
             after.open.iter().for_each(|open| self.open(open));
+        }
+        if before.deadline != after.deadline {
+            let key = self.keys.ix_deadline();
+            match after.deadline {
+                Some(at) => {
+                    let (at, id) = (at.unix_ms().to_string(), self.record.id.as_str());
+                    self.push("ZADD", key, &[&at, id]);
+                }
+                None => self.unindex(key),
+            }
         }
         for task in fresh_tasks(before, after) {
             self.push("HSET", self.keys.tasks(), &[task.as_str(), self.record.id.as_str()]);
@@ -234,12 +268,17 @@ impl<'a> Moves<'a> {
         self.push("SET", self.keys.attempt(&open.attempt), &[self.record.id.as_str()]);
     }
 
-    fn close(&mut self, open: &Open) {
+    fn close(&mut self, open: &Open, after: &Standing) {
         let kept_ms = ATTEMPT_KEPT.as_millis().to_string();
         self.push("HDEL", self.keys.nonces(&open.account), &[&open.nonce_s.to_string()]);
         self.push("PEXPIRE", self.keys.attempt(&open.attempt), &[&kept_ms]);
-        // Both speak of the attempt that is now closed.
-        self.push("HDEL", self.keys.job(&self.record.id), &["usable", "hint"]);
+        let job = self.keys.job(&self.record.id);
+        self.push("HDEL", job.clone(), &["usable"]);
+        // A hint that came while the attempt was being closed for lack of a task is the last word
+        // against buying another: it stays until the job owns one.
+        if !after.tasks.is_empty() {
+            self.push("HDEL", job, &["hint"]);
+        }
     }
 
     /// One line of the job's timeline.
@@ -252,6 +291,12 @@ impl<'a> Moves<'a> {
     pub(crate) fn audit(&mut self, at: Timestamp, alarm: Alarm) {
         let line = Audit { at, job: &self.record.id, alarm };
         self.prepend(self.keys.audit(), &line, AUDIT_LINES_MAX);
+    }
+
+    /// One decision of a person.
+    pub(crate) fn decision(&mut self, line: &str) {
+        let kept = DECISION_LINES_MAX.to_string();
+        self.push("XADD", self.keys.decisions(), &["MAXLEN", "~", &kept, "*", "line", line]);
     }
 
     fn prepend(&mut self, key: String, line: &impl Serialize, lines_max: usize) {

@@ -27,6 +27,30 @@ impl Store {
         attempt: &AttemptId,
         task: Option<&TaskId>,
     ) -> Result<HintOutcome, StoreError> {
+        self.hint_in(attempt, task, None).await
+    }
+
+    /// As [`Store::hint`], for a task that a job without a ticket does not know: the job gets one
+    /// look by the settle step, if it still stands in the state the caller saw.
+    ///
+    /// # Errors
+    ///
+    /// As every call; safe to repeat.
+    pub async fn late_hint(
+        &self,
+        attempt: &AttemptId,
+        task: &TaskId,
+        seen: StateWord,
+    ) -> Result<HintOutcome, StoreError> {
+        self.hint_in(attempt, Some(task), Some(seen)).await
+    }
+
+    async fn hint_in(
+        &self,
+        attempt: &AttemptId,
+        task: Option<&TaskId>,
+        reopens: Option<StateWord>,
+    ) -> Result<HintOutcome, StoreError> {
         let Some(id) = self.job_of_attempt(attempt).await? else {
             return Ok(HintOutcome::Unknown);
         };
@@ -40,14 +64,19 @@ impl Store {
             keys.lease(Queue::Poll),
             keys.wake(Queue::Poll),
         ];
-        let args = vec![id.to_string(), task.map_or_else(String::new, TaskId::to_string)];
+        let args = vec![
+            id.to_string(),
+            task.map_or_else(String::new, TaskId::to_string),
+            reopens.map_or_else(String::new, |word| word.as_str().to_owned()),
+        ];
         let reply = self.connection().call(Call::new(&script::HINT, names, args)).await?;
         let Value::Array(parts) = &reply else { return Err(StoreError::reply("hint", &reply)) };
         let Some(word) = parts.first().and_then(commit::word) else {
             return Ok(HintOutcome::Unknown);
         };
         let word = StateWord::parse(&word).ok_or_else(|| StoreError::reply("hint", &reply))?;
-        let finished = word.is_finished();
+        let looks = parts.get(1).and_then(commit::word).is_some_and(|what| what != "noted");
+        let finished = word.is_finished() && !looks;
         Ok(if finished { HintOutcome::Finished(id) } else { HintOutcome::Noted(id) })
     }
 
@@ -61,6 +90,22 @@ impl Store {
             self.connection().ask(redis::cmd("GET").arg(self.keys().attempt(attempt))).await?;
         id.map(|id| JobId::parse(&id).map_err(|e| StoreError::corrupt(attempt.as_str(), e)))
             .transpose()
+    }
+
+    /// The open attempt of an account that carries this mark, if one does.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn open_mark(
+        &self,
+        account: &str,
+        nonce_s: u32,
+    ) -> Result<Option<AttemptId>, StoreError> {
+        let key = self.keys().nonces(account);
+        let id: Option<String> =
+            self.connection().ask(redis::cmd("HGET").arg(&key).arg(nonce_s)).await?;
+        id.map(|id| AttemptId::parse(&id).map_err(|e| StoreError::corrupt(&key, e))).transpose()
     }
 
     /// Whose each task is, in the order asked for.

@@ -4,6 +4,12 @@
 //! Redis Cluster. Parts that come from outside (tenants, idempotency keys, batch names) are escaped:
 //! without that `a:b` + `c` and `a` + `b:c` would be one key.
 
+mod family;
+mod page;
+
+pub(crate) use family::Family;
+pub use page::{documented, markdown};
+
 use crate::queue::{Lane, Queue};
 use job::{AttemptId, Fingerprint, JobId, Priority, StateWord};
 use seedance::SlotClass;
@@ -13,14 +19,6 @@ use std::fmt::Write as _;
 #[derive(Debug, Clone)]
 pub struct Keys {
     tag: String,
-}
-
-/// One row of `docs/keys.md`.
-struct Row {
-    key: &'static str,
-    kind: &'static str,
-    holds: &'static str,
-    bound: &'static str,
 }
 
 impl Keys {
@@ -91,22 +89,46 @@ impl Keys {
         self.key(format_args!("fence"))
     }
 
-    /// Attempts begun, ever.
+    /// Jobs admitted and verdicts committed, ever.
     #[must_use]
     pub fn lsn(&self) -> String {
         self.key(format_args!("lsn"))
+    }
+
+    /// The run of the server, and the count it began with.
+    #[must_use]
+    pub fn run(&self) -> String {
+        self.key(format_args!("run"))
+    }
+
+    /// Why no attempt may begin.
+    #[must_use]
+    pub fn freeze(&self) -> String {
+        self.key(format_args!("freeze"))
+    }
+
+    /// A job that one process does for all.
+    #[must_use]
+    pub fn lock(&self, name: &str) -> String {
+        self.key(format_args!("lock:{}", part(name)))
+    }
+
+    /// What an account has shown of its provider.
+    #[must_use]
+    pub fn evidence(&self, account: &str) -> String {
+        self.key(format_args!("evidence:{}", part(account)))
+    }
+
+    /// Creates and automatic re-sends by day.
+    #[must_use]
+    pub fn days(&self) -> String {
+        self.key(format_args!("days"))
     }
 
     /// Slots in use.
     #[must_use]
     pub fn slots(&self) -> String {
         self.key(format_args!("slots"))
-    }
-
-    /// Whether a key is one of [`Keys::nonces`].
-    #[must_use]
-    pub fn is_nonces(&self, key: &str) -> bool {
-        key.starts_with(&self.key(format_args!("nonces:")))
     }
 
     /// Nonces of an account's open attempts.
@@ -187,6 +209,12 @@ impl Keys {
         self.key(format_args!("ix:custom:{}", part(tenant)))
     }
 
+    /// Jobs with a download ticket.
+    #[must_use]
+    pub fn ix_deadline(&self) -> String {
+        self.key(format_args!("ix:deadline"))
+    }
+
     /// Jobs per state.
     #[must_use]
     pub fn counts(&self) -> String {
@@ -211,6 +239,12 @@ impl Keys {
         self.key(format_args!("tl:{id}"))
     }
 
+    /// What people decided.
+    #[must_use]
+    pub fn decisions(&self) -> String {
+        self.key(format_args!("decisions"))
+    }
+
     /// Alarms.
     #[must_use]
     pub fn audit(&self) -> String {
@@ -222,6 +256,8 @@ impl Keys {
 pub const TIMELINE_LINES_MAX: usize = 200;
 /// Lines the audit list keeps.
 pub const AUDIT_LINES_MAX: usize = 10_000;
+/// Decisions of people that are kept, about.
+pub const DECISION_LINES_MAX: usize = 100_000;
 
 /// Escapes what could end a part of a key early. Long parts stay whole: their owners bound them.
 fn part(text: &str) -> String {
@@ -237,202 +273,6 @@ fn part(text: &str) -> String {
         }
     }
     out
-}
-
-const TABLE: &[Row] = &[
-    Row {
-        key: "job:<job id>",
-        kind: "hash",
-        holds: "the record: `spec` and `life` (JSON), `st` (state word), `rev` (revision), `by` (token of the last commit), `hint` (task id a callback named), `nudged` (somebody wants the leased ticket back at once), `usable` (paced instant of the open attempt, µs)",
-        bound: "one per job",
-    },
-    Row {
-        key: "due:<step>",
-        kind: "zset",
-        holds: "job id by due time (Unix ms); steps settle, poll, download, notify",
-        bound: "open jobs",
-    },
-    Row {
-        key: "due:submit:<class>:<tenant>:<priority>",
-        kind: "zset",
-        holds: "a lane: job id by due time (Unix ms)",
-        bound: "queued jobs",
-    },
-    Row {
-        key: "lanes:<class>",
-        kind: "zset",
-        holds: "tenants with waiting jobs, by virtual time (tokens bought so far, in fair-queueing order)",
-        bound: "tenants",
-    },
-    Row {
-        key: "lease:<queue>",
-        kind: "zset",
-        holds: "job id by end of lease (Unix ms); queues settle, poll, download, notify, submit:<class>",
-        bound: "tickets in work",
-    },
-    Row {
-        key: "holder:<queue>",
-        kind: "hash",
-        holds: "job id to the claim fence of its holder",
-        bound: "tickets in work",
-    },
-    Row { key: "wake:<queue>", kind: "list", holds: "a token for one idle claimer", bound: "1" },
-    Row {
-        key: "fence",
-        kind: "string",
-        holds: "last claim fence handed out; never reset",
-        bound: "1",
-    },
-    Row {
-        key: "lsn",
-        kind: "string",
-        holds: "begun attempts ever; a lower value than seen before means that data was lost",
-        bound: "1",
-    },
-    Row {
-        key: "slots",
-        kind: "hash",
-        holds: "`<account>|<class>` to slots in use",
-        bound: "accounts × 4",
-    },
-    Row {
-        key: "nonces:<account>",
-        kind: "hash",
-        holds: "nonce (seconds) to the open attempt that uses it",
-        bound: "open attempts",
-    },
-    Row {
-        key: "stops",
-        kind: "hash",
-        holds: "`<account>|until` (Unix ms), `|class`, `|code`, `|in_row`, `|probe` of stopped accounts",
-        bound: "accounts × 5",
-    },
-    Row {
-        key: "pace:<account>:<call>",
-        kind: "hash",
-        holds: "`tat`: first instant not yet given away (µs); `hold`: none before this instant (µs); call is `create.<class>`, `retrieve`, `list` or `delete`",
-        bound: "accounts × 7",
-    },
-    Row {
-        key: "tasks",
-        kind: "hash",
-        holds: "provider's task id to the one job that owns it",
-        bound: "tasks ever made",
-    },
-    Row {
-        key: "attempt:<attempt id>",
-        kind: "string",
-        holds: "job id; expires 9 days after the attempt was closed",
-        bound: "attempts of 9 days",
-    },
-    Row {
-        key: "fp:<tenant>:<fingerprint>",
-        kind: "string",
-        holds: "job id of the request",
-        bound: "one per job",
-    },
-    Row {
-        key: "idem:<tenant>:<key>",
-        kind: "string",
-        holds: "job id and SHA-256 of the body that came with the idempotency key",
-        bound: "one per key",
-    },
-    Row {
-        key: "ix:all",
-        kind: "zset",
-        holds: "every job id by creation time (Unix ms)",
-        bound: "jobs",
-    },
-    Row {
-        key: "ix:state:<word>",
-        kind: "zset",
-        holds: "job id by creation time, per public state word",
-        bound: "jobs",
-    },
-    Row {
-        key: "ix:tenant:<tenant>",
-        kind: "zset",
-        holds: "job id by creation time",
-        bound: "jobs",
-    },
-    Row {
-        key: "ix:batch:<batch>",
-        kind: "zset",
-        holds: "job id by creation time",
-        bound: "jobs of the batch",
-    },
-    Row {
-        key: "ix:code:<code>",
-        kind: "zset",
-        holds: "failed job id by creation time, per error code",
-        bound: "failed jobs",
-    },
-    Row {
-        key: "ix:custom:<tenant>",
-        kind: "hash",
-        holds: "the caller's own id to job id; the first one wins",
-        bound: "jobs with a custom id",
-    },
-    Row { key: "counts", kind: "hash", holds: "state word to jobs", bound: "17" },
-    Row {
-        key: "counts:batch:<batch>",
-        kind: "hash",
-        holds: "state word to jobs of the batch",
-        bound: "17",
-    },
-    Row {
-        key: "batch:<batch>",
-        kind: "hash",
-        holds: "`created_at` (Unix ms) and `tenant` of the batch's first job",
-        bound: "one per batch",
-    },
-    Row { key: "tl:<job id>", kind: "list", holds: "timeline, newest first (JSON)", bound: "200" },
-    Row {
-        key: "audit",
-        kind: "list",
-        holds: "alarms raised by commits, newest first (JSON)",
-        bound: "10,000",
-    },
-];
-
-/// `docs/keys.md`, printed from the table this file holds.
-#[must_use]
-pub fn markdown() -> String {
-    let mut page = String::from(
-        "<!-- Printed by `store::keys::markdown()`; do not edit. -->\n\
-         # Keys in Redis\n\n\
-         Every key below is prefixed with the pool's hash tag `{<prefix>:<pool>}:`. Tenants, batches, accounts, codes and\n\
-         idempotency keys stand percent-escaped in keys (`:`, `%`, braces, blanks).\n\n\
-         | Key | Type | Holds | Members at most |\n| --- | --- | --- | --- |\n",
-    );
-    for row in TABLE {
-        writeln!(
-            page,
-            "| `{}` | {} | {} | {} |",
-            row.key,
-            row.kind,
-            row.holds.replace('|', "\\|"),
-            row.bound
-        )
-        .expect("a string takes everything");
-    }
-    page
-}
-
-/// The documented form of a key of this pool, if it has one; for tests that walk a real server.
-#[must_use]
-pub fn documented(keys: &Keys, key: &str) -> Option<(&'static str, &'static str)> {
-    let rest = key.strip_prefix(keys.tag.as_str())?.strip_prefix(':')?;
-    let given: Vec<&str> = rest.split(':').collect();
-    TABLE.iter().find(|row| shape_fits(row.key, &given)).map(|row| (row.key, row.kind))
-}
-
-fn shape_fits(shape: &str, given: &[&str]) -> bool {
-    let wanted: Vec<&str> = shape.split(':').collect();
-    // A queue may itself have two parts: `submit:<class>`.
-    let submit = given.len() == 3 && given[1] == "submit" && shape.ends_with(":<queue>");
-    (wanted.len() == given.len() || submit)
-        && wanted.iter().zip(given).all(|(w, g)| w == g || (w.starts_with('<') && !g.is_empty()))
 }
 
 #[cfg(test)]

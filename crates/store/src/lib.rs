@@ -17,18 +17,22 @@ mod begin;
 mod claim;
 mod commit;
 mod connection;
+mod decide;
+mod doctor;
 pub mod engine;
 mod error;
+mod evidence;
 mod facts;
+mod freeze;
 mod grant;
 mod hint;
 pub mod keys;
 mod lease;
 mod list;
+mod lock;
 mod overview;
 mod pulse;
 mod queue;
-mod recount;
 mod report;
 mod script;
 mod self_check;
@@ -39,7 +43,11 @@ pub use admit::{ADMIT_MAX, Admitted, Idempotency, Match, NewJob};
 pub use begin::{BeginGuard, Begun, Pace};
 pub use claim::{CLAIM_MAX, Room};
 pub use commit::{CommitRequest, Committed, Writer};
+pub use decide::{Decided, DecisionLine};
+pub use doctor::{Drift, DriftKind, Mended, Recount};
 pub use error::{ReportError, StoreError};
+pub use evidence::Evidence;
+pub use freeze::{Freeze, FreezeKind, Watch};
 pub use grant::Grant;
 pub use hint::HintOutcome;
 pub use lease::{RENEW_MAX, Released};
@@ -47,7 +55,6 @@ pub use list::{LIST_MAX, ListQuery, Page};
 pub use overview::{AuditLine, Depth, StopRow, TimelineLine};
 pub use pulse::Pulse;
 pub use queue::{Claim, Claimed, Held, Lane, Queue};
-pub use recount::{Drift, Recount};
 pub use report::Reported;
 pub use self_check::{Finding, Severity};
 pub use settings::{Settings, redact};
@@ -59,7 +66,6 @@ use keys::Keys;
 use seedance::SlotClass;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 /// One pool's memory. Cheap to clone; clones share a connection.
 #[derive(Clone)]
@@ -74,8 +80,14 @@ struct Inner {
     keys: Keys,
     pool: String,
     settings: Settings,
-    /// The highest `lsn` this process has seen acknowledged: see [`Store::self_check`].
-    lsn_seen: AtomicU64,
+    /// The highest `lsn` this process was ever told: see [`Store::watch`].
+    told: freeze::Told,
+    /// This connection among those of all processes, for people.
+    me: String,
+    /// The same for [`Store::lock`].
+    token: String,
+    /// Run and replication id of the server at the last check; empty before the first.
+    server: std::sync::Mutex<String>,
 }
 
 impl Store {
@@ -94,7 +106,10 @@ impl Store {
                 keys: Keys::new(&settings.key_prefix, pool),
                 pool: pool.to_owned(),
                 settings: settings.clone(),
-                lsn_seen: AtomicU64::new(0),
+                told: freeze::Told::default(),
+                me: me(),
+                server: std::sync::Mutex::default(),
+                token: ulid::Ulid::generate().to_string(),
             }),
             rooms: Arc::default(),
         })
@@ -130,6 +145,13 @@ impl Store {
     pub(crate) fn client(&self) -> &redis::Client {
         &self.inner.client
     }
+}
+
+/// Program and process, as a person looks for it.
+fn me() -> String {
+    let program = std::env::args().next().unwrap_or_default();
+    let name = program.rsplit('/').next().unwrap_or_default();
+    format!("{name}#{}", std::process::id())
 }
 
 impl std::fmt::Debug for Store {

@@ -58,15 +58,22 @@ pub struct TimelineLine {
     pub to: StateWord,
 }
 
-/// An alarm that a commit raised.
+/// An alarm that a commit raised, or what a person or the quarantine did to the whole pool.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct AuditLine {
     /// When.
     pub at: Timestamp,
-    /// Which job.
-    pub job: JobId,
-    /// What, as `job::Alarm` is written.
+    /// Which job; none for what concerns the pool.
+    #[serde(default)]
+    pub job: Option<JobId>,
+    /// What: as `job::Alarm` is written, or `frozen`, `thawed`, `repaired`.
     pub alarm: String,
+    /// Who; told for the pool.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// Why; told for the pool.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 impl Store {
@@ -183,6 +190,22 @@ impl Store {
             self.connection().ask(redis::cmd("LRANGE").arg(&key).arg(0).arg(n - 1)).await?;
         let read = |line: &String| serde_json::from_str(line);
         lines.iter().map(read).collect::<Result<_, _>>().map_err(|e| StoreError::corrupt(&key, e))
+    }
+
+    /// The earliest instant at which an output that is not in the bucket yet loses its link, and the
+    /// server's clock; `None` when no download waits or runs.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn tightest_deadline(&self) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+        let key = self.keys().ix_deadline();
+        let first: Vec<(String, i64)> = self
+            .connection()
+            .ask(redis::cmd("ZRANGE").arg(&key).arg(0).arg(0).arg("WITHSCORES"))
+            .await?;
+        let Some((_, deadline)) = first.first() else { return Ok(None) };
+        Ok(Some((Timestamp::from_unix_ms(*deadline), self.now().await?)))
     }
 
     /// How full every queue is.

@@ -1,6 +1,7 @@
 //! From an event to a commit: load, decide, write, and decide again when somebody was faster.
 
 use crate::commit::{CommitRequest, Committed, Writer};
+use crate::decide::{self, Deciding};
 use crate::queue::{Claim, Queue};
 use crate::{ReportError, Store, StoreError, Stored, facts};
 use job::{Event, JobId, Policy, TaskId, Ticket, Verdict};
@@ -62,17 +63,32 @@ impl Store {
         event: &Event,
         policy: &Policy,
     ) -> Result<Reported, ReportError> {
+        self.report_as(id, writer, event, policy, None).await
+    }
+
+    /// As [`Store::report`], for a person whose decision is written down with what it does.
+    pub(crate) async fn report_as(
+        &self,
+        id: &JobId,
+        mut writer: Writer<'_>,
+        event: &Event,
+        policy: &Policy,
+        deciding: Option<&Deciding<'_>>,
+    ) -> Result<Reported, ReportError> {
         let token = ulid::Ulid::generate().to_string();
-        let mut writer = writer;
         for _ in 0..DECIDE_MAX {
             let Some(before) = self.load(id).await? else {
                 self.drop_ticket(writer).await?;
                 return Ok(Reported::Gone);
             };
+            if deciding.is_some_and(|deciding| !deciding.stands(&before)) {
+                return Ok(Reported::Ignored { why: decide::CHANGED, stored: Box::new(before) });
+            }
             let verdict = job::transition(&before.record, event, before.now, policy)?;
             let Verdict::Write { life, ticket, effects, note } = &verdict else {
                 return Ok(self.ignored(verdict, before, writer).await?);
             };
+            let decision = deciding.map(|deciding| deciding.line(&before, life)).transpose()?;
             let committed = self
                 .commit(&CommitRequest {
                     before: &before,
@@ -83,6 +99,7 @@ impl Store {
                     writer,
                     token: &token,
                     guard: None,
+                    decision: decision.as_deref(),
                 })
                 .await?;
             match committed {
@@ -106,6 +123,8 @@ impl Store {
                 Committed::Gone => return Ok(Reported::Gone),
                 Committed::Owned { task, by } => return Ok(Reported::Owned { task, by }),
                 Committed::Stopped { .. }
+                | Committed::Frozen { .. }
+                | Committed::Hinted
                 | Committed::NoSlot
                 | Committed::NonceTaken
                 | Committed::Wait { .. } => {
@@ -167,7 +186,8 @@ const fn speaks_of_an_attempt(event: &Event) -> bool {
         | Event::AttemptRefused { .. }
         | Event::AttemptAccepted { .. }
         | Event::AttemptUnclear { .. }
-        | Event::TaskFound { .. } => true,
+        | Event::TaskFound { .. }
+        | Event::IntentForgotten { .. } => true,
         Event::Approved { .. }
         | Event::ReviewRejected { .. }
         | Event::SubmitBegan { .. }

@@ -38,11 +38,18 @@ macro_rules! script {
     };
 }
 
-script!(CREATE, "create", "ticket");
-script!(COMMIT, "commit", "ticket", "pace");
+script!(CREATE, "create", "ticket", "lsn");
+script!(COMMIT, "commit", "ticket", "pace", "lsn", "days");
 script!(CLAIM, "claim");
 script!(CLAIM_SUBMIT, "claim_submit");
 script!(RENEW, "renew");
 script!(RELEASE, "release", "ticket");
 script!(HINT, "hint", "ticket");
 script!(GRANT, "grant", "pace");
+script!(FREEZE, "freeze", "lsn");
+script!(THAW, "thaw", "lsn");
+script!(LOCK, "lock");
+script!(NOTE, "note", "days");
+script!(RESERVE, "reserve", "days");
+script!(MEND, "mend", "ticket");
+script!(LOOK, "look");

@@ -3,7 +3,7 @@
 use crate::lease::millis;
 use crate::{Store, StoreError};
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::PoisonError;
 
 /// Below this share of free memory new jobs should wait.
 const HEADROOM_MIN_PERCENT: u64 = 20;
@@ -30,10 +30,17 @@ pub struct Finding {
     pub fix: String,
 }
 
+/// What a lost write costs where the second fence stands.
+const WITH_FENCE: &str = "with the fence on no create is repeated, but accepted jobs that had not begun are forgotten and their callers must send them again";
+/// And where it does not.
+const WITHOUT_FENCE: &str = "each forgotten attempt may buy a second video";
+
 /// Fields of INFO and CONFIG; absent where the server will not tell.
 struct Facts {
     info: BTreeMap<String, String>,
     config: Option<BTreeMap<String, String>>,
+    sentinels: u64,
+    fence: bool,
     lsn: u64,
     lsn_seen: u64,
 }
@@ -47,6 +54,18 @@ impl Facts {
         self.info(field).parse().unwrap_or(0)
     }
 
+    /// What is safe behind the fence outside Redis only: told there, refused without.
+    fn needs_fence(&self, check: &'static str, sentence: &str, fix: &str) -> Finding {
+        if self.fence {
+            return warn(check, format!("{sentence}; {WITH_FENCE}"), fix);
+        }
+        refuse(
+            check,
+            format!("{sentence}; {WITHOUT_FENCE}"),
+            format!("{fix}; or switch the fence on: fence.enabled = true, in every process"),
+        )
+    }
+
     fn config(&self, field: &str) -> Option<&str> {
         self.config.as_ref()?.get(field).map(String::as_str)
     }
@@ -54,37 +73,81 @@ impl Facts {
 
 impl Store {
     /// Asks the server whether what it acknowledges stays. `allow` names checks that the operator
-    /// accepts: they are told as warnings. Worth repeating every 30 s and after each reconnect.
+    /// accepts: they are told as warnings. `fence`: intents outside Redis stand behind every create,
+    /// so that a server that may forget its last writes is told and not refused. Worth repeating every
+    /// 30 s and after each reconnect.
     ///
     /// # Errors
     ///
     /// As every call.
-    pub async fn self_check(&self, allow: &[String]) -> Result<Vec<Finding>, StoreError> {
-        let info: String = self.connection().ask(&redis::cmd("INFO")).await?;
+    pub async fn self_check(
+        &self,
+        allow: &[String],
+        fence: bool,
+    ) -> Result<Vec<Finding>, StoreError> {
+        let lsn_seen = self.lsn_seen();
+        let info: String = match self.connection().ask(&redis::cmd("INFO")).await {
+            Ok(info) => info,
+            Err(error) if forbidden(&error) => return Ok(vec![allowed(mute(), allow)]),
+            Err(error) => return Err(error),
+        };
         let lsn: Option<u64> =
             self.connection().ask(redis::cmd("GET").arg(self.keys().lsn())).await?;
-        let mut command = redis::cmd("CONFIG");
-        command.arg("GET").arg(&["appendfsync", "no-appendfsync-on-rewrite"]);
-        // Managed services forbid CONFIG; what they will not tell must be declared.
-        let config = match self.connection().ask(&command).await {
-            Ok(config) => Some(config),
-            Err(error) if error.is_passing() && !forbidden(&error) => return Err(error),
-            Err(_) => None,
-        };
         let facts = Facts {
             info: fields(&info),
-            config,
+            config: self.told_config().await?,
+            sentinels: self.sentinels().await?,
+            fence,
             lsn: lsn.unwrap_or(0),
-            lsn_seen: self.inner.lsn_seen.fetch_max(lsn.unwrap_or(0), Ordering::Relaxed),
+            lsn_seen,
         };
-        let mut findings = findings(&facts, &self.slow_reply_advice());
-        for finding in &mut findings {
-            if allow.iter().any(|name| name == finding.check) {
-                finding.severity = Severity::Warn;
-            }
-        }
+        self.note_server(&facts);
+        let found = findings(&facts, &self.slow_reply_advice());
+        let mut findings: Vec<Finding> =
+            found.into_iter().map(|finding| allowed(finding, allow)).collect();
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         Ok(findings)
+    }
+
+    /// Managed services forbid CONFIG; what they will not tell must be declared.
+    async fn told_config(&self) -> Result<Option<BTreeMap<String, String>>, StoreError> {
+        let mut command = redis::cmd("CONFIG");
+        command.arg("GET").arg(&["appendfsync", "no-appendfsync-on-rewrite"]);
+        match self.connection().ask(&command).await {
+            Ok(config) => Ok(Some(config)),
+            Err(error) if error.is_passing() && !forbidden(&error) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// A primary does not know its Sentinels, but each of them listens on this channel.
+    async fn sentinels(&self) -> Result<u64, StoreError> {
+        let mut command = redis::cmd("PUBSUB");
+        command.arg("NUMSUB").arg("__sentinel__:hello");
+        match self.connection().ask::<(String, u64)>(&command).await {
+            Ok((_, listening)) => Ok(listening),
+            Err(error) if error.is_passing() && !forbidden(&error) => Err(error),
+            Err(_) => Ok(0),
+        }
+    }
+
+    /// Another process or another line of replication is no fault by itself; who looks for one wants to
+    /// know when it came.
+    fn note_server(&self, facts: &Facts) {
+        let (run, line) = (facts.info("run_id"), facts.info("master_replid"));
+        let now = format!("{run} {line}");
+        let mut known = self.inner.server.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.is_empty() && *known != now {
+            tracing::warn!(
+                pool = self.pool(),
+                run_id = run,
+                replication_id = line,
+                lsn = facts.lsn,
+                seen = facts.lsn_seen,
+                "the Redis server is another process or replication line than before"
+            );
+        }
+        *known = now;
     }
 
     fn slow_reply_advice(&self) -> String {
@@ -93,6 +156,22 @@ impl Store {
             millis(self.inner.settings.response_timeout)
         )
     }
+}
+
+/// The operator's word against a check.
+fn allowed(mut finding: Finding, allow: &[String]) -> Finding {
+    if allow.iter().any(|name| name == finding.check) {
+        finding.severity = Severity::Warn;
+    }
+    finding
+}
+
+fn mute() -> Finding {
+    refuse(
+        "info",
+        "the user may not call INFO, so nothing is known of what the server keeps",
+        "grant it: ACL SETUSER <user> +info +config|get +pubsub|numsub",
+    )
 }
 
 fn forbidden(error: &StoreError) -> bool {
@@ -119,6 +198,7 @@ fn findings(facts: &Facts, slow: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(version(facts));
     found.extend(role(facts, slow));
+    found.extend(failover(facts));
     found.extend(eviction(facts));
     found.extend(append_only(facts));
     found.extend(fsync(facts));
@@ -148,6 +228,13 @@ fn role(facts: &Facts, slow: &str) -> Option<Finding> {
             "wait until it has loaded, then start again",
         ));
     }
+    if facts.info("redis_mode") == "sentinel" {
+        return Some(refuse(
+            "role",
+            "this is a Sentinel: it watches servers and keeps no jobs",
+            "point redis.url at the primary that it watches",
+        ));
+    }
     let role = facts.info("role");
     (role != "master").then(|| {
         refuse(
@@ -156,6 +243,37 @@ fn role(facts: &Facts, slow: &str) -> Option<Finding> {
             "point redis.url at the primary",
         )
     })
+}
+
+/// Whoever takes over for a primary may not have had its last writes yet.
+fn failover(facts: &Facts) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if facts.info("cluster_enabled") == "1" {
+        found.push(facts.needs_fence(
+            "cluster",
+            "the server is part of a cluster, and a failover forgets what was not replicated yet",
+            "use a single server with appendfsync always",
+        ));
+    }
+    let replicas = facts.number("connected_slaves");
+    if replicas > 0 {
+        found.push(facts.needs_fence(
+            "replicas",
+            &format!("{replicas} replicas follow the server, and one that takes over forgets what it had not received yet"),
+            "use a single server with appendfsync always, without replicas",
+        ));
+    }
+    if facts.sentinels > 0 {
+        found.push(facts.needs_fence(
+            "sentinel",
+            &format!(
+                "{} Sentinels watch the server, and a failover forgets what was not replicated yet",
+                facts.sentinels
+            ),
+            "use a single server with appendfsync always, without Sentinel",
+        ));
+    }
+    found
 }
 
 fn eviction(facts: &Facts) -> Option<Finding> {
@@ -196,14 +314,19 @@ fn fsync(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     match facts.config("appendfsync") {
         Some("always") => {}
-        Some(other) => found.push(refuse(
+        Some("everysec") => found.push(facts.needs_fence(
             "appendfsync",
-            format!("appendfsync is {other}: up to 2 seconds of acknowledged intents are lost with the machine, and each may buy a second video"),
+            "appendfsync is everysec: up to 2 seconds of acknowledged writes are lost with the machine, or with the server on a slow disk",
             "CONFIG SET appendfsync always, and the same in redis.conf",
         )),
-        None => found.push(refuse(
+        Some(other) => found.push(refuse(
             "appendfsync",
-            "the server does not tell its appendfsync, so it counts as everysec",
+            format!("appendfsync is {other}: half a minute of acknowledged jobs and intents is lost with the machine"),
+            "CONFIG SET appendfsync always, and the same in redis.conf",
+        )),
+        None => found.push(facts.needs_fence(
+            "appendfsync",
+            "the server does not tell its appendfsync, so it counts as everysec: up to 2 seconds of acknowledged writes may be lost",
             "grant CONFIG GET, or, if the operator of the server promises `always`, put \"appendfsync\" into redis.allow_unsafe",
         )),
     }
@@ -233,8 +356,8 @@ fn rollback(facts: &Facts) -> Option<Finding> {
     (facts.lsn < facts.lsn_seen).then(|| {
         refuse(
             "rollback",
-            format!("the server counts {} begun attempts and had acknowledged {}: it lost data, and attempts it forgot may have bought tasks", facts.lsn, facts.lsn_seen),
-            "stop creating, find out what was lost (failover, restored backup, lost file), settle the forgotten attempts by hand",
+            format!("the server counts {} commits and had acknowledged {}: it lost data, and attempts it forgot may have bought tasks", facts.lsn, facts.lsn_seen),
+            "creates are frozen by themselves; with the fence on the fleet brings forgotten attempts back and thaws, without it: seedfleet reconcile --after-restore",
         )
     })
 }

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod attempt;
+mod fence;
 mod greet;
 mod proof;
 mod render;
@@ -17,7 +18,7 @@ mod send;
 mod submit;
 
 use accounts::Accounts;
-use assets::Assets;
+use assets::{Assets, Intents};
 use limiter::Limiter;
 
 use provider::{CallbackSettings, Callbacks, Client};
@@ -37,6 +38,7 @@ pub struct Settings {
     pub(crate) lookahead: u32,
     pub(crate) nonce_base_s: u32,
     pub(crate) nonce_spread_s: u32,
+    pub(crate) identifier_suffix: bool,
     #[serde(with = "humantime_serde")]
     pub(crate) shutdown_grace: Duration,
 }
@@ -53,10 +55,13 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     let limits: limiter::Settings = fleet.section("limits")?;
     let provider: provider::Settings = fleet.section("provider")?;
     let callbacks: CallbackSettings = fleet.section("callbacks")?;
-    let assets = Assets::open(&fleet.section::<assets::Settings>("store")?)?;
+    let bucket: assets::Settings = fleet.section("store")?;
+    let fence: assets::FenceSettings = fleet.section("fence")?;
+    let (assets, intents) = (Assets::open(&bucket)?, Intents::open(&fence, &bucket)?);
+    let lead = if intents.is_some() { fence.lead } else { Duration::ZERO };
     let mut crews = Vec::new();
     for pool in fleet.pools() {
-        let accounts = Accounts::new(&pool.settings, &limits, settings.lookahead);
+        let accounts = Accounts::new(&pool.settings, &limits, settings.lookahead, lead);
         // Late binding: no ticket is taken out of its lane before there is room for its task.
         let mut pool = pool.clone();
         pool.store = pool.store.with_rooms(accounts.rooms());
@@ -71,6 +76,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
             limiter: limiter.clone(),
             callbacks,
             assets: assets.clone(),
+            intents: intents.clone(),
             settings: settings.clone(),
             use_within: limits.use_within,
         });

@@ -5,8 +5,8 @@
 //! read and, if it shows the mark of a closed attempt, taken in instead of a second purchase.
 
 use crate::submit::Shared;
-use job::settle::{Sighting, fits};
-use job::{Attempt, AttemptOutcome, Event, FoundVia, Record, TaskId};
+use job::settle::{Sighting, bought_late};
+use job::{Event, FoundVia, Record, TaskId};
 use provider::{Retrieved, Site};
 use seedance::Call;
 use worker::Outcome;
@@ -26,16 +26,12 @@ pub(crate) async fn late_proof(shared: &Shared, record: &Record, hint: &TaskId) 
         match shared.client.retrieve(permit, &site, hint).await {
             Retrieved::Task { task, .. } => {
                 let sighting = Sighting::of(hint.clone(), &task);
-                let bought = |a: &&Attempt| {
-                    let known = matches!(a.outcome, AttemptOutcome::Accepted { .. });
-                    !known && fits(&a.open, &sighting, &shared.policy)
-                };
-                if let Some(attempt) = record.life.attempts.iter().rev().find(bought) {
+                if let Some(attempt) = bought_late(record, &sighting, &shared.policy) {
                     tracing::error!(
-                        attempt = %attempt.open.id, task.id = %hint,
+                        attempt = %attempt.id, task.id = %hint,
                         "a closed attempt has bought after all; its task is taken in, nothing is sent"
                     );
-                    let (attempt, task) = (attempt.open.id.clone(), hint.clone());
+                    let (attempt, task) = (attempt.id.clone(), hint.clone());
                     let via = FoundVia::Callback;
                     return Some(Outcome::Report(Event::TaskFound {
                         attempt,

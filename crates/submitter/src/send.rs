@@ -2,11 +2,15 @@
 
 use bytes::Bytes;
 use egress::Gate;
+use job::mutant::{self, Mutant};
 use job::{DoubtCause, Event, OpenAttempt, Refusal, Timestamp};
 use limiter::Permit;
 use provider::{Client, CreateAnswer, CreateCall, Site};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use worker::fault;
+
+/// How late the last byte may leave where the gate is switched off to show what it is for.
+const WHENEVER: Duration = Duration::from_secs(86_400);
 
 /// Sends the body once, or not at all.
 pub(crate) async fn send(
@@ -16,9 +20,10 @@ pub(crate) async fn send(
     body: Bytes,
     (deadline, wall_deadline): (Instant, SystemTime),
 ) -> CreateAnswer {
+    let late = if mutant::on(Mutant::GateRemoved) { WHENEVER } else { Duration::ZERO };
     let gate = Gate {
-        deadline,
-        wall_deadline,
+        deadline: deadline + late,
+        wall_deadline: wall_deadline + late,
         before_release: Some(Box::pin(fault::point(fault::SUBMIT_BEFORE_LAST_BYTE))),
         after_release: Some(Box::pin(fault::point(fault::SUBMIT_SENT))),
     };

@@ -3,9 +3,10 @@
 use crate::Settings;
 use crate::accounts::Accounts;
 use crate::attempt::{Blank, hex};
+use crate::fence::{self, Ahead, Fenced};
 use crate::proof::late_proof;
 use crate::{render, send};
-use assets::Assets;
+use assets::{Assets, Intents};
 use bytes::Bytes;
 use job::{Event, OpenAttempt, Policy, Record, State, Timestamp};
 use limiter::{Limiter, Permit};
@@ -24,6 +25,9 @@ const NO_SLOT_PAUSE: Duration = Duration::from_millis(500);
 /// Pause after a fault of our own surroundings: bucket or Redis.
 const SURROUNDINGS_PAUSE: Duration = Duration::from_secs(2);
 
+/// Pause while the pool's creates are frozen.
+const FROZEN_PAUSE: Duration = Duration::from_secs(1);
+
 /// What the submit queues of one pool share.
 pub(crate) struct Shared {
     pub(crate) store: Store,
@@ -34,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) limiter: Limiter,
     pub(crate) callbacks: Option<Callbacks>,
     pub(crate) assets: Assets,
+    /// The second fence; none where the operator switched it off.
+    pub(crate) intents: Option<Intents>,
     pub(crate) settings: Settings,
     /// How long after its instant a slot may still be used.
     pub(crate) use_within: Duration,
@@ -85,14 +91,22 @@ impl Step for SubmitStep {
         if record.spec.useful_until.is_some_and(|until| until <= held.stored.now) {
             return Outcome::Report(Event::UsefulnessPassed);
         }
-        if let Some(hint) = &held.stored.hint
-            && let Some(instead) = late_proof(&self.shared, record, hint).await
-        {
-            return instead;
+        for task in record.life.strays.iter().chain(&held.stored.hint) {
+            if let Some(instead) = late_proof(&self.shared, record, task).await {
+                return instead;
+            }
         }
+        let intent = match fence::look(self.shared.intents.as_ref(), record).await {
+            Ok(Ahead::Clear(number)) => number,
+            Ok(Ahead::Forgotten(attempt)) => return Outcome::Report(fence::met(*attempt, None)),
+            Err(error) => {
+                tracing::warn!(%error, "the second fence cannot be read; the job waits");
+                return Outcome::hand_back(SURROUNDINGS_PAUSE, error.to_string());
+            }
+        };
         fault::point(fault::SUBMIT_BEFORE_BEGIN).await;
-        match self.begin(record, turn).await {
-            Ok(granted) => self.send(granted, record.spec.request.model.word()).await,
+        match self.begin(record, intent, turn).await {
+            Ok(granted) => self.send(granted, record).await,
             Err(outcome) => outcome,
         }
     }
@@ -104,11 +118,16 @@ impl SubmitStep {
     }
 
     /// Commits the intent on the first account that has room for it.
-    async fn begin(&self, record: &Record, turn: &Turn) -> Result<Granted, Outcome> {
+    async fn begin(
+        &self,
+        record: &Record,
+        intent: Option<u32>,
+        turn: &Turn,
+    ) -> Result<Granted, Outcome> {
         let first = self.turns.fetch_add(1, Ordering::Relaxed);
         let mut pause: Option<(Duration, String)> = None;
         for account in self.shared.accounts.in_turn(first) {
-            match self.begin_on(account, record, turn).await? {
+            match self.begin_on(account, record, intent, turn).await? {
                 Ok(granted) => return Ok(granted),
                 Err((after, why)) => {
                     if pause.as_ref().is_none_or(|(shortest, _)| after < *shortest) {
@@ -127,6 +146,7 @@ impl SubmitStep {
         &self,
         account: &str,
         record: &Record,
+        intent: Option<u32>,
         turn: &Turn,
     ) -> Result<Result<Granted, (Duration, String)>, Outcome> {
         let shared = &self.shared;
@@ -139,7 +159,7 @@ impl SubmitStep {
             let now = self.clock().await?;
             let version = price_version(shared.accounts.route(), record, now);
             let facts = shared.accounts.facts(account, &record.spec.request, version);
-            let blank = Blank::draw(record, facts, now, &shared.settings);
+            let blank = Blank::draw(record, facts, now, &shared.settings, intent);
             let body = self.render(record, &blank).await?;
             let attempt = blank.with_body(record, &body, policy);
             let asked = Instant::now();
@@ -148,7 +168,7 @@ impl SubmitStep {
             match begun {
                 Begun::Granted { usable_in, missed_by, .. } => {
                     fault::point(fault::SUBMIT_BEGUN).await;
-                    let deadline = before_clock + policy.send_deadline;
+                    let deadline = policy.gate_closes(before_clock, answered);
                     return Ok(Ok(Granted {
                         attempt,
                         body,
@@ -157,7 +177,7 @@ impl SubmitStep {
                         usable_in,
                         missed_by,
                         deadline,
-                        wall_deadline: before_wall + policy.send_deadline,
+                        wall_deadline: policy.gate_closes(before_wall, SystemTime::now()),
                     }));
                 }
                 Begun::NonceTaken => {}
@@ -165,6 +185,16 @@ impl SubmitStep {
                 Begun::Wait { after } => return Ok(Err((after, "create rate".to_owned()))),
                 Begun::Stopped { after, code, .. } => {
                     return Ok(Err((after, format!("account `{account}` is stopped: {code}"))));
+                }
+                Begun::Frozen { why } => {
+                    return Err(Outcome::hand_back(
+                        FROZEN_PAUSE,
+                        format!("creates are frozen: {why}"),
+                    ));
+                }
+                Begun::Hinted => {
+                    let why = "a callback named a task meanwhile";
+                    return Err(Outcome::hand_back(Duration::ZERO, why));
                 }
                 Begun::Lost => return Err(Outcome::Lost),
             }
@@ -194,23 +224,23 @@ impl SubmitStep {
     }
 
     /// Sends what Begin allowed, at its instant, and reports what the answer proves.
-    async fn send(&self, granted: Granted, model: &'static str) -> Outcome {
-        let Granted { attempt, body, asked, answered, usable_in, missed_by, .. } = granted;
-        let deadlines = (granted.deadline, granted.wall_deadline);
-        let answer = if hex(&body) != attempt.body_sha256 {
-            not_sent("the rendered body is not the one the intent names")
-        } else if missed_by > self.shared.use_within {
-            not_sent("the reply to Begin was lost and its instant has passed")
-        } else {
-            let account = &attempt.facts.account;
-            let within = self.shared.use_within;
-            match Permit::at_slot(account, Call::Create, asked, answered, usable_in, within).await {
-                Ok(permit) => {
-                    send::send(&self.shared.client, permit, &attempt, body, deadlines).await
-                }
-                Err(stale) => not_sent(&stale.to_string()),
+    async fn send(&self, granted: Granted, record: &Record) -> Outcome {
+        let fenced = fence::raise(self.shared.intents.as_ref(), record, &granted.attempt).await;
+        fault::point(fault::SUBMIT_FENCED).await;
+        let attempt = granted.attempt.clone();
+        let answer = match fenced {
+            Fenced::Raised => self.send_fenced(granted).await,
+            // The write of an earlier intent was given up and came through after all.
+            Fenced::Taken(other) if record.life.attempt(&other.id).is_some() => {
+                not_sent(&format!("the intent's number went to {} late", other.id))
+            }
+            Fenced::Taken(other) => return Outcome::Report(fence::met(*other, Some(&attempt))),
+            Fenced::Unclear(error) => {
+                tracing::warn!(%error, attempt = %attempt.id, "the second fence cannot be raised; nothing is sent");
+                not_sent(&format!("the second fence cannot be raised: {error}"))
             }
         };
+        let model = record.spec.request.model.word();
         let route = attempt.facts.route.word();
         telemetry::metrics().submit_attempts.add(1, [metric_word(&answer), route, model]);
         let in_row = match &answer {
@@ -222,6 +252,23 @@ impl SubmitStep {
         // For waits only: a clock that cannot be read must not cost an answer.
         let now = self.shared.store.now().await.unwrap_or(attempt.begun_at);
         Outcome::Report(send::event(&attempt, answer, now, in_row))
+    }
+
+    /// Sends behind a fence that stands, at the instant of the slot.
+    async fn send_fenced(&self, granted: Granted) -> CreateAnswer {
+        let Granted { attempt, body, asked, answered, usable_in, missed_by, .. } = granted;
+        let deadlines = (granted.deadline, granted.wall_deadline);
+        if hex(&body) != attempt.body_sha256 {
+            return not_sent("the rendered body is not the one the intent names");
+        }
+        if missed_by > self.shared.use_within {
+            return not_sent("the reply to Begin was lost and its instant has passed");
+        }
+        let (account, within) = (&attempt.facts.account, self.shared.use_within);
+        match Permit::at_slot(account, Call::Create, asked, answered, usable_in, within).await {
+            Ok(permit) => send::send(&self.shared.client, permit, &attempt, body, deadlines).await,
+            Err(stale) => not_sent(&stale.to_string()),
+        }
     }
 
     /// How often the account was stopped without a success in between; 1 while Redis does not say,

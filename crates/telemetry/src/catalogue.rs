@@ -102,6 +102,7 @@ const ROUTE: Label = closed("route", &["byteplus", "volcengine"]);
 const SUBMITTED: Label =
     closed("result", &["accepted", "not_sent", "throttled", "rejected", "unclear"]);
 const SETTLED: Label = closed("result", &["adopted", "resent", "parked"]);
+const ECHO: Label = closed("result", &["ok", "bad"]);
 const DETECTED_BY: Label = closed("detected_by", &["callback", "list", "poll", "operator"]);
 const STEP: Label = closed("step", &["submit", "settle", "poll", "download", "notify"]);
 const OP: Label = closed("op", &["create", "retrieve", "list", "delete", "fetch"]);
@@ -157,6 +158,15 @@ const LOST: Label = closed("reason", &["link_dead", "record_gone", "tries_spent"
 const ROLE: Label =
     closed("role", &["submitter", "poller", "downloader", "notifier", "gateway", "cli", "settler"]);
 const CHECK: Label = internal("check");
+const POOL: Label = internal("pool");
+const VIOLATION: Label = closed(
+    "kind",
+    &[
+        "record", "attempt", "owner", "request", "nonce", "index", "ticket", "lane", "slot",
+        "counter",
+    ],
+);
+const RECOVERED: Label = closed("result", &["restored", "doubted"]);
 const VERSION: Label = internal("version");
 const SCHEMA_READ: Label = internal("schema_read");
 const SCHEMA_WRITE: Label = internal("schema_write");
@@ -237,9 +247,34 @@ catalogue! {
         name: "seedfleet_doubts_settled_total", unit: "jobs", labels: [SETTLED],
         help: "Doubts that ended, by how.",
     }
+    nonce_echo: Counter<2> {
+        name: "seedfleet_nonce_echo_total", unit: "tasks", labels: [ECHO, ROUTE],
+        help: "Tasks by whether they showed our mark when first read; bad must stay 0 on a real route.",
+    }
+    list_lag: Histogram<1> {
+        name: "seedfleet_list_lag_seconds", unit: "seconds", labels: [ROUTE],
+        buckets: CALL,
+        help: "Time until a new task showed in the list, as an upper bound, in samples.",
+    }
     duplicate_submissions: Counter<1> {
         name: "seedfleet_duplicate_submissions_total", unit: "tasks", labels: [DETECTED_BY],
         help: "Second tasks seen for one job. Must stay 0.",
+    }
+    orphan_tasks: Gauge<1> {
+        name: "seedfleet_orphan_tasks", unit: "tasks", labels: [POOL],
+        help: "Tasks in the provider's list that no job of ours owns, at the last comparison. Should stay 0.",
+    }
+    unknown_tasks: Gauge<1> {
+        name: "seedfleet_unknown_tasks", unit: "tasks", labels: [POOL],
+        help: "Tasks of running jobs that the provider does not know, at the last comparison. Should stay 0.",
+    }
+    token_difference: Gauge<1> {
+        name: "seedfleet_token_difference", unit: "tokens", labels: [POOL],
+        help: "Tokens the provider's list shows for finished tasks, less those in our records, at the last comparison.",
+    }
+    intents_recovered: Counter<1> {
+        name: "seedfleet_intents_recovered_total", unit: "attempts", labels: [RECOVERED],
+        help: "Attempts that Redis had forgotten and the second fence brought back.",
     }
     limiter_wait: Histogram<1> {
         name: "seedfleet_limiter_wait_seconds", unit: "seconds", labels: [ROUTE],
@@ -276,6 +311,10 @@ catalogue! {
         name: "seedfleet_download_bytes_total", unit: "bytes", labels: [ASSET],
         help: "Bytes written to the bucket.",
     }
+    download_tightest_deadline: Gauge<1> {
+        name: "seedfleet_download_tightest_deadline_seconds", unit: "seconds", labels: [POOL],
+        help: "Time until the first link of an output that is not in the bucket yet dies; +Inf without one. Alarm below 12 h, wake somebody below 2 h.",
+    }
     outputs_lost: Counter<1> {
         name: "seedfleet_outputs_lost_total", unit: "jobs", labels: [LOST],
         help: "Outputs that were paid for and could not be kept. Must stay 0.",
@@ -291,6 +330,10 @@ catalogue! {
     redis_safe: Gauge<1> {
         name: "seedfleet_redis_safe", unit: "1", labels: [CHECK],
         help: "1 where a check of the server's durability passes, else 0.",
+    }
+    doctor_violations: Gauge<1> {
+        name: "seedfleet_doctor_violations", unit: "differences", labels: [VIOLATION],
+        help: "What the last recount found that disagrees with the records, told by the process that made it.",
     }
     worker_info: Gauge<4> {
         name: "seedfleet_worker_info", unit: "1", labels: [ROLE, VERSION, SCHEMA_READ, SCHEMA_WRITE],

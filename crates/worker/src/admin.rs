@@ -58,7 +58,11 @@ async fn livez(State(shown): State<Shown>) -> impl IntoResponse {
 
 async fn readyz(State(shown): State<Shown>) -> impl IntoResponse {
     match shown.health.not_ready() {
-        None => (StatusCode::OK, "ready\n".to_owned()),
+        None => {
+            let frozen = shown.health.frozen().into_iter();
+            let lines = std::iter::once("ready".to_owned()).chain(frozen);
+            (StatusCode::OK, lines.map(|line| line + "\n").collect())
+        }
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }

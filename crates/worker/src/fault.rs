@@ -36,6 +36,8 @@ points! {
     SUBMIT_BEFORE_BEGIN = "submit.before-begin";
     /// The intent is durable; no connection to the provider is open.
     SUBMIT_BEGUN = "submit.begun";
+    /// The intent outside Redis stands; nothing was sent behind it.
+    SUBMIT_FENCED = "submit.fenced";
     /// All of the request but its last byte is with the kernel: nothing can have been bought.
     SUBMIT_BEFORE_LAST_BYTE = "submit.before-last-byte";
     /// The last byte is out and no answer is in: perhaps bought.

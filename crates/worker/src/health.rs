@@ -4,6 +4,7 @@
 //! answered: an outage of Redis or of the provider must never restart a process, since a restart
 //! mends neither and drops what runs.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,7 +48,18 @@ pub struct Health {
 struct State {
     beaten: Instant,
     not_ready: Option<NotReady>,
+    /// By pool, what must be mended in its Redis.
+    wrong: BTreeMap<String, String>,
+    /// By pool, why nothing is created.
+    frozen: BTreeMap<String, String>,
     engines: Vec<Engine>,
+}
+
+impl State {
+    fn wrongs(&self) -> Option<NotReady> {
+        let of: Vec<&str> = self.wrong.values().map(String::as_str).collect();
+        (!of.is_empty()).then(|| NotReady::Unsafe(of.join("; ")))
+    }
 }
 
 impl Health {
@@ -55,6 +67,8 @@ impl Health {
         let state = State {
             beaten: Instant::now(),
             not_ready: Some(NotReady::Starting(why.to_owned())),
+            wrong: BTreeMap::new(),
+            frozen: BTreeMap::new(),
             engines: Vec::new(),
         };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -75,15 +89,34 @@ impl Health {
         self.set(None);
     }
 
-    /// The outcome of a repeated check: `None` when all is well.
-    pub(crate) fn set_checked(&self, wrong: Option<String>) {
+    /// The outcome of a repeated check of a pool's Redis: `None` when all is well.
+    pub(crate) fn set_checked(&self, pool: &str, wrong: Option<String>) {
         let mut state = self.lock();
-        match (&state.not_ready, wrong) {
-            (Some(NotReady::Starting(_) | NotReady::Draining), _) => {}
-            (None | Some(NotReady::Unsafe(_)), wrong) => {
-                state.not_ready = wrong.map(NotReady::Unsafe);
-            }
+        match wrong {
+            Some(wrong) => state.wrong.insert(pool.to_owned(), wrong),
+            None => state.wrong.remove(pool),
+        };
+        match &state.not_ready {
+            Some(NotReady::Starting(_) | NotReady::Draining) => {}
+            None | Some(NotReady::Unsafe(_)) => state.not_ready = state.wrongs(),
         }
+    }
+
+    /// A pool begins nothing, or begins again. The process stays ready: it still takes jobs, hears
+    /// callbacks, and brings home what runs.
+    pub(crate) fn set_frozen(&self, pool: &str, why: Option<String>) {
+        let mut state = self.lock();
+        match why {
+            Some(why) => state.frozen.insert(pool.to_owned(), why),
+            None => state.frozen.remove(pool),
+        };
+    }
+
+    /// A line for each pool that creates nothing for now.
+    #[must_use]
+    pub fn frozen(&self) -> Vec<String> {
+        let state = self.lock();
+        state.frozen.iter().map(|(pool, why)| format!("{pool} is frozen: {why}")).collect()
     }
 
     /// No way back from here.
@@ -142,17 +175,21 @@ mod tests {
             health.not_ready().map(|why| why.to_string()),
             Some("starting: connecting to Redis".to_owned())
         );
-        health.set_checked(None);
+        health.set_checked("main", None);
         assert!(health.not_ready().is_some(), "a check does not end the start");
         health.set_ready();
         assert_eq!(health.not_ready(), None);
-        health.set_checked(Some("eviction".to_owned()));
+        health.set_checked("main", Some("eviction".to_owned()));
+        health.set_checked("other", None);
         assert_eq!(health.not_ready(), Some(NotReady::Unsafe("eviction".to_owned())));
-        health.set_checked(None);
+        health.set_checked("main", None);
+        assert_eq!(health.not_ready(), None);
+        health.set_frozen("main", Some("lost".to_owned()));
+        assert_eq!(health.frozen(), ["main is frozen: lost"]);
         assert_eq!(health.not_ready(), None);
         health.set_draining();
         health.set_ready();
-        health.set_checked(None);
+        health.set_checked("main", None);
         assert_eq!(health.not_ready(), Some(NotReady::Draining));
         assert_eq!(health.stuck(), None);
     }

@@ -33,6 +33,7 @@ mod fleet;
 mod health;
 mod news;
 mod policy;
+mod recount;
 mod runtime;
 mod safety;
 mod settle;

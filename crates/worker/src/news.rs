@@ -50,6 +50,7 @@ impl Heard {
             Event::Approved { .. }
             | Event::ReviewRejected { .. }
             | Event::SubmitBegan { .. }
+            | Event::IntentForgotten { .. }
             | Event::UsefulnessPassed
             | Event::AttemptNotSent { .. }
             | Event::AttemptRefused { .. }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use job::PoolSettings;
+use job::mutant::{self, MutantError};
 use settings::{Loaded, SettingsError, SettingsErrors, Sources};
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
@@ -16,7 +17,8 @@ use crate::fault::{self, FaultError};
 use crate::fleet::{Fleet, Pool, Process, Role};
 use crate::health::{BEAT, Health};
 use crate::policy::policy;
-use crate::safety::{self, Unsafe};
+use crate::recount;
+use crate::safety::{self, Demands, Unsafe};
 use crate::signals::{self, Drain};
 
 /// First pause between two tries to connect.
@@ -25,6 +27,9 @@ const CONNECT_PAUSE_FIRST: Duration = Duration::from_millis(250);
 const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// A person is told again after this many tries, about once a minute.
 const CONNECT_TOLD_EVERY: u32 = 12;
+
+/// The role whose processes recount their pools in the background.
+const RECOUNTS: &str = "poller";
 
 /// Why a process did not start, sorted by who mends it.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,9 @@ pub enum StartError {
     /// The fault variables; whoever runs the test.
     #[error(transparent)]
     Fault(#[from] FaultError),
+    /// A mutant this binary cannot be.
+    #[error(transparent)]
+    Mutant(#[from] MutantError),
     /// The operating system would not have it.
     #[error("{what}: {error}")]
     System {
@@ -67,7 +75,7 @@ impl StartError {
         match self {
             Self::Stopped => 0,
             Self::System { .. } => 1,
-            Self::Usage(_) | Self::Fault(_) => 2,
+            Self::Usage(_) | Self::Fault(_) | Self::Mutant(_) => 2,
             Self::Settings(_) | Self::Section(_) | Self::Pools(_) => 3,
             Self::Unsafe(_) => 9,
         }
@@ -120,6 +128,9 @@ impl Fleet {
     /// [`StartError`], each with what to mend.
     pub async fn start(role: Role, loaded: Loaded) -> Result<Self, StartError> {
         fault::check_env()?;
+        if let Some(mutant) = mutant::check_env()? {
+            tracing::warn!(mutant = mutant.name(), "runs with a rule switched off, for a test");
+        }
         let redis: store::Settings = loaded.section("redis")?;
         let pools: BTreeMap<String, PoolSettings> = loaded.section("pools")?;
         check_pools(&pools)?;
@@ -140,10 +151,28 @@ impl Fleet {
             connected.push(Pool { name: pool, settings, store, policy });
         }
         let stores = connected.iter().map(|pool| pool.store.clone()).collect::<Vec<_>>();
-        safety::at_start(&stores, &redis, &drain).await?;
-        safety::repeat(stores, redis, health.clone());
+        let Fence { enabled: fence } = loaded.section("fence")?;
+        let demands = Demands { redis, fence };
+        safety::at_start(&stores, &demands, &drain).await?;
+        safety::repeat(stores.clone(), demands, health.clone());
+        if role.name == RECOUNTS {
+            recount::spawn(stores);
+        }
         let process = Process { role, name, loaded, admin, health, ask, drain };
         Ok(Self::new(process, connected))
+    }
+}
+
+/// All that a check of Redis asks of section `fence`; the rest is for those who raise intents.
+#[derive(serde::Deserialize)]
+#[serde(default)]
+struct Fence {
+    enabled: bool,
+}
+
+impl Default for Fence {
+    fn default() -> Self {
+        Self { enabled: true }
     }
 }
 

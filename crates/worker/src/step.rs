@@ -24,6 +24,7 @@ pub trait Step: Send + Sync + 'static {
 
 /// How a step ended.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one lives per running step, and most are reports")]
 pub enum Outcome {
     /// Something was learned: commit it.
     Report(Event),

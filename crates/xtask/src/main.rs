@@ -5,8 +5,10 @@
 //! fleet does, the `seedfleet` program does.
 #![forbid(unsafe_code)]
 
+mod campaign;
 mod demo;
 mod docs;
+mod fuzz;
 mod run;
 mod test;
 mod verify;
@@ -34,6 +36,19 @@ The chores of this repository. Needs Rust, a C compiler and Redis (found, or ins
   cargo xtask verify [NAME ...]
       The suites in tests/verify that need outside tools, all or those named. A missing tool fails.
 
+  cargo xtask campaign [--jobs N] [--kills K] [--seed S] [--fsync always|everysec] [--fence on|off]
+                       [--policy balanced|strict] [--for 40m] [--without FAULT,...] [--mutant NAME]
+                       [--release] [--json] [--keep] [--dir DIR] [--write-evidence] [--mutants]
+      The whole fleet under load while programs are killed at named points, the server loses power
+      and time, lines go dead and the provider loses answers; then an audit from outside. The last
+      line is one JSON object; exit 1 on a duplicate, a loss, a broken invariant or a fault that
+      never fired. --write-evidence adds the run to docs/evidence.md; --mutants runs builds with one
+      rule switched off, each of which must be caught.
+
+  cargo xtask fuzz [TARGET] [--for 60s] [--seed N]
+      Changed inputs for what strangers may send: one target or all of crates/fuzz/corpus, for so
+      long each, or as short as in `test`. What fails is kept in the corpus.
+
   cargo xtask docs [--check]
       Print the generated pages in docs/ anew; with --check, fail when one differs.
 
@@ -55,6 +70,8 @@ fn main() -> ExitCode {
         Some("test") => test::run(&rest),
         Some("lint") if rest.is_empty() => test::lint(),
         Some("verify") => verify::run(&rest),
+        Some("campaign") => campaign::run(&rest),
+        Some("fuzz") => fuzz::run(&rest),
         Some("docs") => docs::run(&rest),
         Some("redis") => workspace::print_redis(&rest),
         Some(other) => Err(Failure::usage(format!(

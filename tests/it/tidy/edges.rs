@@ -4,7 +4,7 @@ use super::metadata::{Package, packages};
 use super::none;
 
 /// Rooms without a floor. Of the numbered rooms only the CLI may use them, for its `dev` verb.
-const APART: [&str; 5] = ["bench", "e2e", "sandbox", "simulator", "xtask"];
+const APART: [&str; 7] = ["bench", "e2e", "fuzz", "sandbox", "simulator", "submit-model", "xtask"];
 const APART_FOR_CLI: [&str; 2] = ["sandbox", "simulator"];
 
 /// Outside packages (a trailing `*` stands for any ending) and the numbered rooms that may name them.

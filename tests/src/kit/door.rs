@@ -56,6 +56,12 @@ impl Fleet {
         &self.inside.store
     }
 
+    /// What the machine decides by.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.inside.policy
+    }
+
     /// The bucket.
     #[must_use]
     pub fn assets(&self) -> &Assets {
@@ -77,7 +83,16 @@ impl Fleet {
     ///
     /// The door's.
     pub fn try_admit(&self, body: impl Into<Value>) -> Result<Admitted, Refusal> {
-        self.run(self.inside.door.admit(Intake::new(body.into(), Source::Cli)))
+        self.run(self.try_admit_now(body))
+    }
+
+    /// The same for those who run inside the event loop.
+    ///
+    /// # Errors
+    ///
+    /// The door's.
+    pub async fn try_admit_now(&self, body: impl Into<Value>) -> Result<Admitted, Refusal> {
+        self.inside.door.admit(Intake::new(body.into(), Source::Cli)).await
     }
 
     /// Takes many jobs in at once.

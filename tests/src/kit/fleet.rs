@@ -4,7 +4,7 @@ use super::config::{self, Places};
 use super::door::Inside;
 use super::http::Web;
 use super::ledger::Ledger;
-use super::{ALICE, BOB};
+use super::{ALICE, BOB, PowerOptions, PowerRedis};
 use job::{JobId, Record, StateWord};
 use sandbox::{Logs, Process, Redis, TempDir, bins, ports, wait};
 use std::collections::BTreeMap;
@@ -28,6 +28,8 @@ pub struct Options {
     pub config: String,
     /// More flags for the simulator; they win as well.
     pub simulator: Vec<String>,
+    /// A Redis on a machine whose power can be cut, instead of a plain one.
+    pub power: Option<PowerOptions>,
 }
 
 impl Default for Options {
@@ -36,6 +38,7 @@ impl Default for Options {
             roles: vec!["submitter", "poller", "downloader"],
             config: String::new(),
             simulator: Vec::new(),
+            power: None,
         }
     }
 }
@@ -60,6 +63,13 @@ impl Options {
     #[must_use]
     pub fn config(mut self, text: &str) -> Self {
         self.config.push_str(text);
+        self
+    }
+
+    /// On a Redis whose power can be cut.
+    #[must_use]
+    pub fn power(mut self, power: PowerOptions) -> Self {
+        self.power = Some(power);
         self
     }
 
@@ -96,10 +106,35 @@ pub struct Fleet {
     pub(super) web: Web,
     simulator: Process,
     ports: Ports,
-    redis: Redis,
+    memory: Memory,
     gateway_port: u16,
     /// Declared last: the folder goes after everybody who writes to it.
     dir: TempDir,
+}
+
+/// The server with everything in it.
+enum Memory {
+    Plain(Redis),
+    Power(PowerRedis),
+}
+
+impl Memory {
+    fn start(power: Option<&PowerOptions>) -> Self {
+        match power {
+            Some(options) => Self::Power(PowerRedis::start(options)),
+            None => Self::Plain(
+                Redis::start(sandbox::Options::default())
+                    .unwrap_or_else(|error| panic!("no private Redis: {error}")),
+            ),
+        }
+    }
+
+    fn server(&self) -> &Redis {
+        match self {
+            Self::Plain(redis) => redis,
+            Self::Power(power) => power.server(),
+        }
+    }
 }
 
 /// Where the simulator listens.
@@ -119,8 +154,7 @@ impl Fleet {
     #[must_use]
     pub fn start(options: Options) -> Self {
         let dir = TempDir::new("fleet").expect("a temporary folder");
-        let redis = Redis::start(sandbox::Options::default())
-            .unwrap_or_else(|error| panic!("no private Redis: {error}"));
+        let memory = Memory::start(options.power.as_ref());
         let (simulator, ports) = start_simulator(dir.path(), &options.simulator);
         let gateway_port = ports::free();
         let keys = [
@@ -134,7 +168,7 @@ impl Fleet {
         }
         let places = Places {
             dir: dir.path(),
-            redis: &redis.url(),
+            redis: &memory.server().url(),
             api: &ports.api,
             media: &ports.media,
             gateway_port,
@@ -145,7 +179,7 @@ impl Fleet {
         let inside = Inside::open(&files);
         let web = Web::new();
         let roles = Mutex::default();
-        let fleet = Self { roles, inside, web, simulator, ports, redis, gateway_port, dir };
+        let fleet = Self { roles, inside, web, simulator, ports, memory, gateway_port, dir };
         for role in options.roles {
             match role {
                 "gateway" => fleet.start_gateway(),
@@ -163,7 +197,20 @@ impl Fleet {
     /// The server with everything in it.
     #[must_use]
     pub fn redis(&self) -> &Redis {
-        &self.redis
+        self.memory.server()
+    }
+
+    /// The same on a machine whose power can be cut.
+    ///
+    /// # Panics
+    ///
+    /// The options did not ask for one.
+    #[must_use]
+    pub fn power(&self) -> &PowerRedis {
+        match &self.memory {
+            Memory::Power(power) => power,
+            Memory::Plain(_) => panic!("the options asked for a plain Redis"),
+        }
     }
 
     /// The provider.

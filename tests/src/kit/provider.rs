@@ -19,6 +19,11 @@ impl Fleet {
         self.put("limits", plan);
     }
 
+    /// Replaces the answers to what the contract leaves open; `{}` sets the likely ones.
+    pub fn doubts(&self, answers: &Value) {
+        self.put("doubts", answers);
+    }
+
     /// The provider's counters.
     #[must_use]
     pub fn stats(&self) -> Value {

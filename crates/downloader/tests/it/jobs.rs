@@ -68,6 +68,7 @@ pub fn record(links: &Links) -> (Record, TaskRef) {
         tries: 0,
         bucket_troubles: 0,
         renewed: false,
+        dead_reads: 0,
         since: NOW,
     };
     let record = serde_json::json!({

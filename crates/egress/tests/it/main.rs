@@ -6,7 +6,9 @@
 mod create;
 mod guarded;
 mod peer;
+mod probes;
 mod redirects;
 mod route;
 mod secrets;
+mod strangers;
 mod trust;

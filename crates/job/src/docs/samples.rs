@@ -2,7 +2,8 @@
 //! the table tests walk.
 
 use crate::event::{
-    By, DoubtCause, Event, FoundVia, Links, Look, Refusal, StoredOutput, TaskReport, Trouble,
+    By, DoubtCause, Event, FoundVia, Links, Look, Refusal, ResendLeave, StoredOutput, TaskReport,
+    Trouble,
 };
 use crate::record::{Life, Priority, Record, SCHEMA_VERSION, Source, Spec};
 use crate::state::{Cause, End, Filing, HeldWhy, Looks, ParkWhy, State, Step};
@@ -85,6 +86,7 @@ pub(crate) fn open_attempt(last: char) -> OpenAttempt {
         renderer: 1,
         body_sha256: "00".repeat(32),
         safety_identifier: None,
+        intent: Some(1),
         facts: Facts {
             route: Route::Byteplus,
             create_url: "https://example.test/tasks".into(),
@@ -178,6 +180,13 @@ pub(crate) fn record(state: State) -> Record {
     Record { schema: SCHEMA_VERSION, id, created_at: BIRTH, spec, life }
 }
 
+/// A job whose output is due; `dead_reads` 2 is the last but one before it is lost.
+fn downloading(renewed: bool, dead_reads: u32) -> State {
+    let (task, links) = (task_ref(), links());
+    let (tries, bucket_troubles, since) = (0, 0, BIRTH + s(150));
+    State::Downloading { task, links, tries, bucket_troubles, renewed, dead_reads, since }
+}
+
 /// A record in every state, and in every way of being finished.
 pub(crate) fn records() -> Vec<Record> {
     let attempt = || open_attempt('A');
@@ -218,11 +227,7 @@ pub(crate) fn records() -> Vec<Record> {
             give_up_at: BIRTH + s(48 * 3600),
         });
     }
-    for renewed in [false, true] {
-        let (task, links) = (task_ref(), links());
-        let (tries, bucket_troubles, since) = (0, 0, BIRTH + s(150));
-        states.push(State::Downloading { task, links, tries, bucket_troubles, renewed, since });
-    }
+    states.extend([downloading(false, 0), downloading(true, 2)]);
     let task = || Some(task_ref());
     states.extend([
         finished(End::Stored { output: output() }, task(), Filing::Filed),
@@ -278,13 +283,18 @@ pub(crate) fn events() -> Vec<Event> {
         Event::ReviewRejected { by: by(), reason: "no".into() },
         Event::SubmitBegan { attempt: open_attempt('B') },
         Event::UsefulnessPassed,
+        Event::IntentForgotten { attempt: open_attempt('Z'), instead_of: None },
+        Event::IntentForgotten { attempt: open_attempt('Z'), instead_of: Some(attempt()) },
         Event::AttemptAccepted { attempt: attempt(), task: task() },
         Event::AttemptUnclear {
             attempt: attempt(),
             cause: DoubtCause { kind: "timeout".into(), detail: String::new() },
         },
         Event::SubmitLeasePassed,
-        Event::Looked { attempt: attempt(), look: Look::Nothing { scan_began_at: BIRTH + s(290) } },
+        Event::Looked {
+            attempt: attempt(),
+            look: Look::Nothing { scan_began_at: BIRTH + s(290), leave: ResendLeave::Granted },
+        },
         Event::Looked { attempt: attempt(), look: Look::Inconclusive },
         Event::Looked {
             attempt: attempt(),

@@ -5,6 +5,10 @@ use crate::event::{Links, StoredOutput};
 use crate::state::{End, Filing, State, Step};
 use crate::{Alarm, TaskId, Ticket, Verdict, retry};
 
+/// Reads in a row, `download.retry_max` apart, by which the provider must give no living link before
+/// a paid output is given up.
+const DEAD_READS_MAX: u32 = 3;
+
 pub(super) fn stored(mut draft: Draft<'_>, id: &TaskId, output: &StoredOutput) -> Verdict {
     let State::Downloading { task, .. } = draft.state() else {
         return ignore("not downloading");
@@ -68,36 +72,42 @@ pub(super) fn bucket_troubled(mut draft: Draft<'_>, id: &TaskId, reason: &str) -
     draft.stay(Ticket::Due(Step::Download, due), Some(&what))
 }
 
-/// The link is dead. One more read of the task may have given fresh links; once.
+/// The link is dead. A read of the task may have given fresh ones, and each time it does they are
+/// taken: a bucket may be ill for longer than a link lives.
 pub(super) fn link_died(
     mut draft: Draft<'_>,
     id: &TaskId,
     fresh: Option<&Links>,
     reason: &str,
 ) -> Verdict {
-    let State::Downloading { task, renewed, .. } = draft.state() else {
+    let State::Downloading { task, renewed, dead_reads, .. } = draft.state() else {
         return ignore("not downloading");
     };
     if task.id != *id {
         return ignore("another task's output");
     }
-    match fresh {
-        Some(links) if !renewed => {
-            if let State::Downloading { links: kept, tries, renewed, .. } = &mut draft.life.state {
-                *kept = links.clone();
-                *tries = 0;
-                *renewed = true;
-            }
-            let now = draft.now;
-            draft.stay(Ticket::Due(Step::Download, now), Some("link died, a fresh one was given"))
-        }
-        Some(_) | None => {
-            let end = End::OutputLost { reason: reason.to_owned() };
-            let payload = draft.life.payload.clone();
-            let what = format!("output lost: {reason}");
-            draft.page(Alarm::OutputLost).finish(end, Some(task.clone()), payload, what)
-        }
+    let (renewed_before, dead_reads_now) = (*renewed, dead_reads.saturating_add(1));
+    if fresh.is_none() && dead_reads_now >= DEAD_READS_MAX {
+        let end = End::OutputLost { reason: reason.to_owned() };
+        let payload = draft.life.payload.clone();
+        let (task, what) = (Some(task.clone()), format!("output lost: {reason}"));
+        return draft.page(Alarm::OutputLost).finish(end, task, payload, what);
     }
+    let (now, pause) = (draft.now, draft.policy.download.retry_max);
+    let State::Downloading { links, tries, renewed, dead_reads, .. } = &mut draft.life.state else {
+        return ignore("not downloading");
+    };
+    let Some(fresh) = fresh else {
+        *dead_reads = dead_reads_now;
+        let what = format!("the provider gives no living link yet: {reason}");
+        return draft.stay(Ticket::Due(Step::Download, now + pause), Some(&what));
+    };
+    *links = fresh.clone();
+    (*tries, *dead_reads, *renewed) = (0, 0, true);
+    // A host that refuses every fresh link as well is not asked in a loop.
+    let pause = pause.min(fresh.die_at.since(now) / 2);
+    let due = if renewed_before { now + pause } else { now };
+    draft.stay(Ticket::Due(Step::Download, due), Some("link died, a fresh one was given"))
 }
 
 pub(super) fn payload_filed(mut draft: Draft<'_>) -> Verdict {

@@ -9,7 +9,8 @@ use crate::docs::{policy, record};
 use crate::settle::quiet_horizon;
 use crate::{
     AttemptId, By, DoubtCause, DoubtPolicy, Event, Facts, FoundVia, Links, Look, OpenAttempt,
-    Policy, Record, Refusal, State, TaskId, TaskReport, Ticket, Timestamp, Verdict, transition,
+    Policy, Record, Refusal, ResendLeave, State, TaskId, TaskReport, Ticket, Timestamp, Verdict,
+    transition,
 };
 use proptest::prelude::*;
 use seedance::{Class, Route, SlotClass};
@@ -140,6 +141,7 @@ impl World {
             renderer: 1,
             body_sha256: String::new(),
             safety_identifier: None,
+            intent: None,
             facts: Facts {
                 route: Route::Byteplus,
                 create_url: "https://a.test".into(),
@@ -241,9 +243,10 @@ impl World {
             Some(task) => {
                 Event::TaskFound { attempt: open.id, task, via: FoundVia::List, said: None }
             }
-            None => {
-                Event::Looked { attempt: open.id, look: Look::Nothing { scan_began_at: self.now } }
-            }
+            None => Event::Looked {
+                attempt: open.id,
+                look: Look::Nothing { scan_began_at: self.now, leave: ResendLeave::Granted },
+            },
         };
         self.tell(&event);
     }

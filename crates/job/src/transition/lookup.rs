@@ -2,7 +2,8 @@
 
 use super::draft::{Draft, ignore};
 use crate::attempt::{AttemptOutcome, OpenAttempt};
-use crate::event::Look;
+use crate::event::{Look, ResendLeave};
+use crate::mutant::{self, Mutant};
 use crate::state::{Looks, ParkWhy, State, Step};
 use crate::{Alarm, AttemptId, DoubtPolicy, Ticket, Timestamp, Verdict, retry, settle};
 use std::time::Duration;
@@ -47,7 +48,13 @@ fn in_doubt(mut draft: Draft<'_>, attempt: &OpenAttempt, looks: Looks, look: &Lo
             return park(draft, attempt, looks, ParkWhy::ListUnreadable);
         }
         Look::Inconclusive => draft.now + pause,
-        Look::Nothing { scan_began_at } => {
+        // What is older than the provider's records is in no list, bought or not.
+        Look::Nothing { scan_began_at, .. }
+            if *scan_began_at >= attempt.begun_at + policy.records_kept =>
+        {
+            return park(draft, attempt, looks, ParkWhy::ListUnreadable);
+        }
+        Look::Nothing { scan_began_at, .. } => {
             let apart = |last: Timestamp| *scan_began_at >= last + policy.scan_gap;
             if *scan_began_at >= horizon && looks.last_empty_at.is_none_or(apart) {
                 looks.empty_after_horizon += 1;
@@ -60,8 +67,11 @@ fn in_doubt(mut draft: Draft<'_>, attempt: &OpenAttempt, looks: Looks, look: &Lo
             }
         }
     };
-    if looks.empty_after_horizon >= EMPTY_SCANS_NEEDED {
-        return absent(draft, attempt, looks);
+    if let Look::Nothing { leave, .. } = look
+        && (looks.empty_after_horizon >= EMPTY_SCANS_NEEDED
+            || looks.empty_after_horizon == 1 && mutant::on(Mutant::OneScanProves))
+    {
+        return absent(draft, attempt, looks, *leave);
     }
     if let State::InDoubt { looks: kept, .. } = &mut draft.life.state {
         *kept = looks;
@@ -70,13 +80,26 @@ fn in_doubt(mut draft: Draft<'_>, attempt: &OpenAttempt, looks: Looks, look: &Lo
 }
 
 /// Nothing of the attempt can arrive any more, and nothing of it was made.
-fn absent(mut draft: Draft<'_>, attempt: &OpenAttempt, looks: Looks) -> Verdict {
-    match draft.policy.doubt {
-        DoubtPolicy::Strict => park(draft, attempt, looks, ParkWhy::NoTaskStrict),
-        DoubtPolicy::Balanced if draft.job.life.resends >= draft.policy.settle.resend_max => {
+fn absent(
+    mut draft: Draft<'_>,
+    attempt: &OpenAttempt,
+    looks: Looks,
+    leave: ResendLeave,
+) -> Verdict {
+    let resends = mutant::on(Mutant::StrictResends);
+    let doubt = if resends { DoubtPolicy::Balanced } else { draft.policy.doubt };
+    match (doubt, leave) {
+        (DoubtPolicy::Strict, _) => park(draft, attempt, looks, ParkWhy::NoTaskStrict),
+        (DoubtPolicy::Balanced, _) if draft.job.life.resends >= draft.policy.settle.resend_max => {
             park(draft, attempt, looks, ParkWhy::ResendSpent)
         }
-        DoubtPolicy::Balanced => {
+        (DoubtPolicy::Balanced, ResendLeave::EvidenceMissing) => {
+            park(draft, attempt, looks, ParkWhy::EvidenceMissing)
+        }
+        (DoubtPolicy::Balanced, ResendLeave::DayBudgetSpent) => {
+            park(draft, attempt, looks, ParkWhy::DayBudgetSpent)
+        }
+        (DoubtPolicy::Balanced, ResendLeave::Granted) => {
             let now = draft.now;
             draft.life.close(attempt.clone(), AttemptOutcome::Absent, now);
             draft.life.resends += 1;
@@ -101,6 +124,8 @@ fn park(draft: Draft<'_>, attempt: &OpenAttempt, looks: Looks, why: ParkWhy) -> 
     let what = match &why {
         ParkWhy::NoTaskStrict => "parked: no task seen, policy strict".to_owned(),
         ParkWhy::ResendSpent => "parked: no task seen, re-sends spent".to_owned(),
+        ParkWhy::EvidenceMissing => "parked: no task seen, list not proven".to_owned(),
+        ParkWhy::DayBudgetSpent => "parked: no task seen, re-sends of the day spent".to_owned(),
         ParkWhy::ListUnreadable => "parked: the list proves nothing".to_owned(),
         ParkWhy::SeveralTasks { tasks } => format!("parked: {} tasks fit", tasks.len()),
     };

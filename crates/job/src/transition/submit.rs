@@ -3,6 +3,8 @@
 use super::draft::{Draft, ignore};
 use crate::attempt::{AttemptOutcome, OpenAttempt, TaskRef};
 use crate::event::{DoubtCause, FoundVia, Refusal};
+use crate::intent;
+use crate::mutant::{self, Mutant};
 use crate::retry::{self, AfterRefusal, Stop};
 use crate::state::{Cause, End, Looks, State, Step};
 use crate::{Alarm, AttemptId, Contradiction, Effect, TaskId, Ticket, Timestamp, Verdict};
@@ -15,8 +17,17 @@ const STOP_MAX: Duration = Duration::from_secs(32 * 86_400);
 /// Committed before the request leaves the process. From here on a crash is doubt: the lease that
 /// stays behind brings somebody to say so.
 pub(super) fn began(mut draft: Draft<'_>, attempt: &OpenAttempt) -> Verdict {
-    let State::Queued { tries } = *draft.state() else {
-        return ignore("only a queued job begins an attempt");
+    let tries = match draft.state() {
+        State::Queued { tries } => *tries,
+        State::InDoubt { tries, .. } if mutant::on(Mutant::BeginFromDoubt) => *tries,
+        State::Held { .. }
+        | State::Submitting { .. }
+        | State::InDoubt { .. }
+        | State::Parked { .. }
+        | State::Generating { .. }
+        | State::Overdue { .. }
+        | State::Downloading { .. }
+        | State::Finished { .. } => return ignore("only a queued job begins an attempt"),
     };
     if draft.job.life.cancel.is_some() {
         return ignore("a cancel was asked for");
@@ -58,7 +69,7 @@ fn open<'a>(draft: &Draft<'a>, id: &AttemptId) -> Option<(&'a OpenAttempt, u32)>
         | State::Downloading { .. }
         | State::Finished { .. } => return None,
     };
-    (found.0.id == *id).then_some(found)
+    (found.0.id == *id || mutant::on(Mutant::ReportsNotFenced)).then_some(found)
 }
 
 /// Proof that nothing was bought, from the only process that ever held this attempt's body.
@@ -110,7 +121,12 @@ pub(super) fn refused(mut draft: Draft<'_>, id: &AttemptId, refusal: &Refusal) -
     let Some((attempt, tries)) = open(&draft, id) else {
         return ignore("a report about another attempt");
     };
-    let rule = retry::after_refusal(refusal.class);
+    let rule = match retry::after_refusal(refusal.class) {
+        AfterRefusal::Doubt if mutant::on(Mutant::AmbiguousIsDefinite) => {
+            AfterRefusal::StopAccount(Stop::Backoff)
+        }
+        rule => rule,
+    };
     if rule == AfterRefusal::Doubt {
         let cause =
             DoubtCause { kind: refusal.code.clone(), detail: "not a definite refusal".into() };
@@ -180,6 +196,11 @@ fn stop<'a>(
 /// Silence may have bought a task. Only a look-up or a person settles it; never a re-send.
 pub(super) fn unclear(draft: Draft<'_>, id: &AttemptId, cause: &DoubtCause) -> Verdict {
     match draft.state() {
+        State::Submitting { attempt, .. }
+            if attempt.id == *id && mutant::on(Mutant::TimeOutMeansNotSent) =>
+        {
+            not_sent(draft, id, &cause.kind, false, 0)
+        }
         State::Submitting { attempt, tries } if attempt.id == *id => {
             doubt(draft, attempt, *tries, cause.clone())
         }
@@ -195,9 +216,50 @@ pub(super) fn unclear(draft: Draft<'_>, id: &AttemptId, cause: &DoubtCause) -> V
     }
 }
 
+/// The second fence holds an attempt that the record does not know. Nothing is sent until it is
+/// settled what that one bought.
+pub(super) fn forgotten(
+    mut draft: Draft<'_>,
+    attempt: &OpenAttempt,
+    instead_of: Option<&AttemptId>,
+) -> Verdict {
+    if draft.job.life.attempt(&attempt.id).is_some() {
+        return ignore("this attempt is known");
+    }
+    let now = draft.now;
+    let tries = match (draft.state(), instead_of) {
+        (State::Queued { tries }, None) => *tries,
+        (State::Held { .. }, None) => 0,
+        (State::Submitting { attempt: own, tries }, Some(unsent)) if own.id == *unsent => {
+            let reason = format!("met {} of a life that Redis has lost", attempt.id);
+            draft.life.close(own.clone(), AttemptOutcome::NotSent { reason }, now);
+            *tries
+        }
+        // An open question of its own is settled first; whatever then wants to send meets the
+        // intent again.
+        (
+            State::Held { .. }
+            | State::Queued { .. }
+            | State::Submitting { .. }
+            | State::InDoubt { .. }
+            | State::Parked { .. }
+            | State::Generating { .. }
+            | State::Overdue { .. }
+            | State::Downloading { .. }
+            | State::Finished { .. },
+            _,
+        ) => return ignore("nothing is about to be sent"),
+    };
+    draft.life.attempts_begun = draft.life.attempts_begun.max(attempt.number);
+    doubt(draft, attempt, tries, intent::forgotten(&attempt.id))
+}
+
 /// The ticket of a submitting job was handed out again: whoever held it is gone or late.
 pub(super) fn lease_passed(draft: Draft<'_>) -> Verdict {
     match draft.state() {
+        State::Submitting { attempt, .. } if mutant::on(Mutant::LeasePassedRequeues) => {
+            not_sent(draft, &attempt.id, "lease-passed", false, 0)
+        }
         State::Submitting { attempt, tries } => {
             let cause = DoubtCause {
                 kind: "lease-passed".to_owned(),
@@ -221,7 +283,12 @@ fn doubt(draft: Draft<'_>, attempt: &OpenAttempt, tries: u32, cause: DoubtCause)
     let what = format!("attempt {} unclear: {}", attempt.number, cause.kind);
     let attempt = attempt.clone();
     let state = State::InDoubt { attempt, cause, since, looks: Looks::default(), tries };
-    draft.go(state, Ticket::Due(Step::Settle, due), what)
+    let ticket = Ticket::Due(Step::Settle, due);
+    draft.go(
+        state,
+        if mutant::on(Mutant::DoubtWithoutTicket) { Ticket::Gone } else { ticket },
+        what,
+    )
 }
 
 /// A task is known to have come of `id`: by the provider's answer, or found later (`via`).
@@ -235,7 +302,10 @@ pub(super) fn accepted(
     via: Option<FoundVia>,
     said: Option<&str>,
 ) -> Result<Verdict, Contradiction> {
-    if draft.job.life.tasks().any(|t| t == task) {
+    // A stray is taken in rather than another task bought.
+    let waits = matches!(draft.state(), State::Held { .. } | State::Queued { .. });
+    let stray = waits && draft.job.life.strays.contains(task);
+    if !stray && draft.job.life.tasks().any(|t| t == task) {
         return Ok(ignore("this task is known"));
     }
     let Some(bought_by) = draft.job.life.attempt(id).cloned() else {
@@ -269,6 +339,7 @@ pub(super) fn accepted(
         let what = format!("stray task {task} of attempt {}", bought_by.number);
         return Ok(draft.page(Alarm::StrayTask).stay(Ticket::Kept, Some(&what)));
     }
+    draft.life.strays.retain(|known| known != task);
     Ok(generate(draft, bought_by, task, via, said))
 }
 

@@ -6,7 +6,7 @@ use crate::{
     Timestamp, Verdict, transition,
 };
 
-fn policies() -> [Policy; 2] {
+pub(super) fn policies() -> [Policy; 2] {
     [policy(DoubtPolicy::Strict), policy(DoubtPolicy::Balanced)]
 }
 
@@ -28,7 +28,7 @@ fn every_pair(mut check: impl FnMut(&Record, &Event, Timestamp, &Policy, &Verdic
     tried
 }
 
-fn applied(job: &Record, verdict: &Verdict) -> Record {
+pub(super) fn applied(job: &Record, verdict: &Verdict) -> Record {
     let mut next = job.clone();
     if let Verdict::Write { life, .. } = verdict {
         next.life = (**life).clone();
@@ -315,51 +315,6 @@ fn no_wish_of_the_provider_puts_a_read_off_past_the_links_death() {
     let verdict = transition(&job, &Event::PollTroubled { task, trouble }, now, policy).unwrap();
     let Verdict::Write { ticket: Ticket::Due(_, at), .. } = verdict else { panic!("no ticket") };
     assert!(at <= now + policy.poll.overdue_look, "{at:?}");
-}
-
-/// Twenty tries used to be over in an hour; an outage of the host may last longer, the link does.
-#[test]
-fn a_link_that_lives_is_not_given_up() {
-    let policy = &policies()[0];
-    let word = StateWord::Downloading;
-    let mut job = records().into_iter().find(|r| r.life.state.word() == word).unwrap();
-    let State::Downloading { task, links, .. } = job.life.state.clone() else { panic!() };
-    let mut now = instants()[0];
-    loop {
-        let State::Downloading { tries, .. } = job.life.state else { panic!("left downloading") };
-        if tries >= policy.download.tries_max {
-            break;
-        }
-        assert!(now < links.die_at, "try {tries} came after the link's death");
-        let event = Event::DownloadTroubled { task: task.id.clone(), reason: "reset".into() };
-        let verdict = transition(&job, &event, now, policy).unwrap();
-        let Verdict::Write { ticket: Ticket::Due(_, at), .. } = &verdict else { panic!() };
-        now = *at;
-        job = applied(&job, &verdict);
-    }
-    assert!(now >= links.die_at, "the last try is spent when the link dies, not before");
-}
-
-/// Hours of an ill bucket cost no fetch of the link, and the job is there when it is well again.
-#[test]
-fn an_ill_bucket_uses_up_nothing() {
-    let policy = &policies()[0];
-    let word = StateWord::Downloading;
-    let mut job = records().into_iter().find(|r| r.life.state.word() == word).unwrap();
-    let task = job.life.state.task().unwrap().id.clone();
-    let mut now = instants()[0];
-    for _ in 0..100 {
-        let event = Event::BucketTroubled { task: task.clone(), reason: "503".into() };
-        let verdict = transition(&job, &event, now, policy).unwrap();
-        let Verdict::Write { ticket: Ticket::Due(Step::Download, at), .. } = &verdict else {
-            panic!("{verdict:?}")
-        };
-        // Spread by up to a tenth.
-        assert!(at.since(now) <= policy.download.retry_max.mul_f64(1.11), "{:?}", at.since(now));
-        now = *at;
-        job = applied(&job, &verdict);
-        assert!(matches!(job.life.state, State::Downloading { tries: 0, .. }));
-    }
 }
 
 /// Rate refusals cost nothing, so a job may close any number of attempts; the one of which a task

@@ -124,6 +124,7 @@ fn fetch(mut draft: Draft<'_>, task: &TaskRef, links: &Links, payload: &str) -> 
         tries: 0,
         bucket_troubles: 0,
         renewed: false,
+        dead_reads: 0,
         since,
     };
     draft.go(state, Ticket::Due(Step::Download, since), "succeeded at the provider")

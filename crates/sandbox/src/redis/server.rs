@@ -33,6 +33,8 @@ pub struct Options {
     pub maxmemory_policy: String,
     /// More arguments, such as `["--maxmemory", "50mb"]`; they win over ours.
     pub extra_args: Vec<String>,
+    /// More variables for the server's environment, at every start.
+    pub env: Vec<(String, String)>,
     /// The program; [`None`]: what [`find`] finds.
     pub server: Option<Server>,
 }
@@ -45,6 +47,7 @@ impl Default for Options {
             appendfsync: "always".to_owned(),
             maxmemory_policy: "noeviction".to_owned(),
             extra_args: Vec::new(),
+            env: Vec::new(),
             server: None,
         }
     }
@@ -256,6 +259,7 @@ fn launch(server: &Server, options: &Options, dir: &Path, port: u16) -> Result<P
         // Relative, so that a path with spaces needs no quoting in the server's own syntax.
         .args(["--dir", "./"])
         .args(&options.extra_args)
+        .envs(options.env.iter().map(|(name, value)| (name, value)))
         .current_dir(dir);
     let process = Process::spawn_logged("redis", command, &Logs::to(dir)).map_err(Launch::Io)?;
     let started = wait::until("PONG", START_MAX, || {
@@ -265,7 +269,9 @@ fn launch(server: &Server, options: &Options, dir: &Path, port: u16) -> Result<P
         // An answer counts only while our child lives: a stranger on the port answers PING too.
         resp::command(port, &["INFO", "server"])
             .is_ok_and(|info| info.contains(&format!("process_id:{}\r\n", process.pid())))
-            .then_some(true)
+            // While it loads its data it answers INFO, and refuses PING.
+            .then(|| resp::command(port, &["PING"]).is_ok().then_some(true))
+            .flatten()
     });
     if started == Ok(true) {
         return Ok(process);

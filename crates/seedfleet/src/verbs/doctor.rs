@@ -1,9 +1,11 @@
 //! `doctor`: is what the fleet needs there, and safe? Every finding comes with its cure.
 //!
-//! It asks what a worker asks at its start, with the same code, and a few things more. It changes
-//! nothing but one small object that it creates in the bucket and deletes again.
+//! It asks what a worker asks at its start, with the same code, and a few things more. Without
+//! `--repair` it changes nothing but one small object that it creates in the bucket and deletes again.
 
-use crate::cli::Global;
+mod records;
+
+use crate::cli::{DoctorArgs, Global};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, Row, Rows, say};
 use crate::session::{self, Session};
@@ -14,15 +16,13 @@ use seedance::{Call, Class};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use store::Severity;
+use store::{FreezeKind, Severity};
 use tokio::net::TcpStream;
 
 /// How long a permit to list may take: the fleet may be using all of them.
 const PERMIT_MAX: Duration = Duration::from_secs(15);
 /// How long the callback address may take to answer.
 const REACH_MAX: Duration = Duration::from_secs(5);
-/// Differences told by the recount.
-const DRIFTS_SHOWN: usize = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Grade {
@@ -47,6 +47,8 @@ struct Line {
     about: String,
     what: String,
     hint: Option<String>,
+    /// Which kind of difference, for programs.
+    kind: Option<&'static str>,
 }
 
 #[derive(Default)]
@@ -54,22 +56,24 @@ struct Report(Vec<Line>);
 
 impl Report {
     fn ok(&mut self, about: &str, what: impl Into<String>) {
-        self.0.push(Line { grade: Grade::Ok, about: about.into(), what: what.into(), hint: None });
+        self.add(Grade::Ok, about, what.into(), None);
     }
 
     fn warn(&mut self, about: &str, what: impl Into<String>, hint: impl Into<String>) {
-        let (about, what, hint) = (about.into(), what.into(), Some(hint.into()));
-        self.0.push(Line { grade: Grade::Warn, about, what, hint });
+        self.add(Grade::Warn, about, what.into(), Some(hint.into()));
     }
 
     fn fail(&mut self, about: &str, what: impl Into<String>, hint: impl Into<String>) {
-        let (about, what, hint) = (about.into(), what.into(), Some(hint.into()));
-        self.0.push(Line { grade: Grade::Fail, about, what, hint });
+        self.add(Grade::Fail, about, what.into(), Some(hint.into()));
+    }
+
+    fn add(&mut self, grade: Grade, about: &str, what: String, hint: Option<String>) {
+        self.0.push(Line { grade, about: about.to_owned(), what, hint, kind: None });
     }
 }
 
 /// Runs the verb.
-pub(crate) async fn run(global: &Global) -> Outcome {
+pub(crate) async fn run(global: &Global, args: &DoctorArgs) -> Outcome {
     let loaded = session::load(global)?;
     let mut pools = session::pools(&loaded)?;
     if let Some(name) = &global.pool {
@@ -98,7 +102,7 @@ pub(crate) async fn run(global: &Global) -> Outcome {
                 if let Some(client) = client {
                     check_provider(&mut report, &session, &client, &pool).await?;
                 }
-                recount(&mut report, &session).await?;
+                records::check(&mut report, &session, args).await?;
             }
             Err(failure) if away.is_none() => {
                 report.fail("redis", failure.to_string(), "start it, or correct redis.url");
@@ -107,7 +111,7 @@ pub(crate) async fn run(global: &Global) -> Outcome {
             Err(_) => {}
         }
     }
-    tell(global, &report)?;
+    tell(if args.json { Format::Json } else { global.output }, &report)?;
     let failed = report.0.iter().any(|line| line.grade == Grade::Fail);
     Ok(away.unwrap_or(if failed { Exit::Findings } else { Exit::Done }))
 }
@@ -185,7 +189,8 @@ async fn check_redis(report: &mut Report, session: &Session) -> Result<(), Failu
     let began = Instant::now();
     session.store.now().await?;
     let took_us = began.elapsed().as_micros();
-    let findings = session.store.self_check(&settings.allow_unsafe).await?;
+    let fence: assets::FenceSettings = session.loaded.section("fence")?;
+    let findings = session.store.self_check(&settings.allow_unsafe, fence.enabled).await?;
     let mut refused = false;
     for finding in &findings {
         let what = format!("{}: {}", finding.check, finding.sentence);
@@ -201,6 +206,10 @@ async fn check_redis(report: &mut Report, session: &Session) -> Result<(), Failu
         let url = store::redact(&settings.url);
         report.ok("redis", format!("{url} keeps what it acknowledges; round trip {took_us} µs"));
     }
+    if let Some(freeze) = session.store.watch().await?.frozen {
+        let what = format!("creates are frozen since {}: {}", freeze.since.rfc3339(), freeze.why);
+        report.fail("redis", what, freeze_hint(freeze.kind));
+    }
     for stop in session.store.stops().await? {
         let what = format!(
             "account {} is stopped until {}: {} ({}), {} in a row",
@@ -213,6 +222,15 @@ async fn check_redis(report: &mut Report, session: &Session) -> Result<(), Failu
         report.warn("account", what, "mend the account; one job probes it by itself");
     }
     Ok(())
+}
+
+const fn freeze_hint(kind: FreezeKind) -> &'static str {
+    match kind {
+        FreezeKind::Rollback => {
+            "with the fence on the poller brings forgotten attempts back and thaws by itself; without it: seedfleet reconcile --after-restore"
+        }
+        FreezeKind::Asked => "seedfleet thaw --reason <WHY>",
+    }
 }
 
 /// Building the client reads the keys and, for https, the certificates of this machine.
@@ -296,37 +314,10 @@ fn provider_hint(class: Class, name: &str, account: &str, pool: &PoolSettings) -
     }
 }
 
-async fn recount(report: &mut Report, session: &Session) -> Result<(), Failure> {
-    let recount = session.store.recount().await?;
-    let records = recount.records;
-    if recount.unreadable > 0 {
-        report.warn(
-            "records",
-            format!("{} records cannot be read by this version", recount.unreadable),
-            "upgrade this program to the version that wrote them",
-        );
-    }
-    if recount.drifts.is_empty() {
-        report.ok("records", format!("{records} records agree with slots, counters and tickets"));
-        return Ok(());
-    }
-    for drift in recount.drifts.iter().take(DRIFTS_SHOWN) {
-        let what =
-            format!("{}: {} by the records, {} in Redis", drift.what, drift.expected, drift.found);
-        report.warn("records", what, "ask again: on a busy pool a commit may lie in between");
-    }
-    let more = recount.drifts.len().saturating_sub(DRIFTS_SHOWN);
-    if more > 0 || recount.more {
-        let what = format!("{more} more differences");
-        report.warn("records", what, "a difference that stays is damage");
-    }
-    Ok(())
-}
-
-fn tell(global: &Global, report: &Report) -> Result<(), Failure> {
-    if global.output == Format::Table {
+fn tell(output: Format, report: &Report) -> Result<(), Failure> {
+    if output == Format::Table {
         let width = report.0.iter().map(|line| line.about.len()).max().unwrap_or(0);
-        for Line { grade, about, what, hint } in &report.0 {
+        for Line { grade, about, what, hint, .. } in &report.0 {
             say(&format!("{:<4}  {about:<width$}  {what}\n", grade.word()))?;
             if let Some(hint) = hint {
                 say(&format!("      hint: {hint}\n"))?;
@@ -334,13 +325,14 @@ fn tell(global: &Global, report: &Report) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    let mut rows = Rows::new(global.output, &["grade", "about", "what", "hint"]);
-    for Line { grade, about, what, hint } in &report.0 {
+    let mut rows = Rows::new(output, &["grade", "about", "what", "hint"]);
+    for Line { grade, about, what, hint, kind } in &report.0 {
         let mut row = Row::new();
         row.insert("grade".into(), json!(grade.word().to_lowercase()));
         row.insert("about".into(), json!(about));
         row.insert("what".into(), json!(what));
         row.insert("hint".into(), json!(hint));
+        row.insert("kind".into(), json!(kind));
         rows.add(row)?;
     }
     rows.end()

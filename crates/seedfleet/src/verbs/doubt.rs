@@ -1,28 +1,31 @@
 //! `doubt`: jobs whose create call ended without a clear answer, and the three decisions no program
-//! may take. Each shows its evidence first and is taken only with `--yes`.
+//! may take. Each shows its evidence first and is taken only with `--yes`; each is written to the audit
+//! together with what it does. Many at once go by way of a preview that a person has read.
 
-use super::rows::{self, Walk};
+mod bulk;
+mod evidence;
+
+use super::rows::Walk;
 use crate::cli::{Decision, DoubtVerb, Filter, Global};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{self, Row, Rows, note};
+use crate::output::{self, Format, Rows, note};
 use crate::session::{Session, operator};
 use crate::verbs::jobs::find;
+use crate::verbs::{rows, tally};
+use evidence::Doubt;
 use job::settle::{self, Sighting};
-use job::{
-    Event, FoundVia, JobId, Looks, OpenAttempt, Record, State, StateWord, TaskId, Timestamp,
-};
+use job::{Event, FoundVia, JobId, OpenAttempt, State, StateWord, TaskId, Timestamp};
 use limiter::Limiter;
 use provider::{Client, Retrieved, Site};
 use seedance::{Call, Class};
 use serde_json::json;
 use std::time::Duration;
-use store::{Reported, Stored, Writer};
+use store::{Decided, Reported, Stored};
 
 /// How long a permit to read may take: the fleet may be using all of them.
 const PERMIT_MAX: Duration = Duration::from_secs(15);
 
-const COLUMNS: &[&str] =
-    &["job", "state", "since", "looks", "empty_looks", "account", "attempt", "reason"];
+const COLUMNS: &[&str] = &["job", "state", "since", "account", "attempt", "seen", "reason"];
 
 /// Runs the verb.
 pub(crate) async fn run(global: &Global, verb: DoubtVerb) -> Outcome {
@@ -37,108 +40,58 @@ pub(crate) async fn run(global: &Global, verb: DoubtVerb) -> Outcome {
         DoubtVerb::Adopt { id, task, unverified, decision } => {
             adopt(global, &session, &id, task, unverified, &decision).await
         }
-        DoubtVerb::Resend { id, decision } => {
-            let stored = find(&session, &id).await?;
-            if !matches!(stored.record.life.state, State::Parked { .. }) {
-                return Err(wrong_state(&stored, "only a parked job is sent again by hand"));
-            }
-            let what = "would be sent again; if the first create made a task, two are paid";
-            confirm(global, &session, &stored, what, &decision)?;
-            let by = operator(decision.by.as_deref());
-            let event = Event::ResendOrdered { by, reason: decision.reason };
-            report(global, &session, &id, &event).await
+        DoubtVerb::Resend(chosen) => match &chosen.id {
+            Some(id) => resend(global, &session, id, &chosen.decision).await,
+            None => bulk::preview(global, &session, bulk::Action::Resend, &chosen.bulk).await,
+        },
+        DoubtVerb::GiveUp(chosen) => match &chosen.id {
+            Some(id) => give_up(global, &session, id, &chosen.decision).await,
+            None => bulk::preview(global, &session, bulk::Action::GiveUp, &chosen.bulk).await,
+        },
+        DoubtVerb::Apply { file, decision } => {
+            bulk::apply(global, &session, &file, &decision).await
         }
-        DoubtVerb::GiveUp { id, decision } => {
-            let stored = find(&session, &id).await?;
-            let Some(Doubt { attempt, .. }) = doubtful(&stored.record) else {
-                return Err(wrong_state(&stored, "only a job in doubt is given up"));
-            };
-            let horizon = settle::quiet_horizon(attempt, &session.policy);
-            if stored.now < horizon {
-                let rule = "a task of it may still appear, so it is not given up yet";
-                let from = horizon.rfc3339();
-                return Err(wrong_state(&stored, rule).hint(format!("possible from {from} on")));
-            }
-            let what = "would end without a result; a task that exists may still be billed";
-            confirm(global, &session, &stored, what, &decision)?;
-            let by = operator(decision.by.as_deref());
-            let event = Event::GaveUp { by, reason: decision.reason };
-            report(global, &session, &id, &event).await
-        }
-    }
-}
-
-/// What is open about a job.
-struct Doubt<'a> {
-    attempt: &'a OpenAttempt,
-    since: Timestamp,
-    looks: Looks,
-}
-
-fn doubtful(record: &Record) -> Option<Doubt<'_>> {
-    match &record.life.state {
-        State::InDoubt { attempt, since, looks, .. }
-        | State::Parked { attempt, since, looks, .. } => {
-            Some(Doubt { attempt, since: *since, looks: *looks })
-        }
-        State::Held { .. }
-        | State::Queued { .. }
-        | State::Submitting { .. }
-        | State::Generating { .. }
-        | State::Overdue { .. }
-        | State::Downloading { .. }
-        | State::Finished { .. } => None,
     }
 }
 
 async fn list(global: &Global, session: &Session) -> Outcome {
     let mut out = Rows::new(global.output, COLUMNS);
+    let mut parked = 0_u64;
     for state in [StateWord::Parked, StateWord::InDoubt] {
         let filter = Filter { state: Some(state), ..Filter::default() };
         let mut walk = Walk::new(&session.store, &filter, 0, None);
         while let Some(page) = walk.next().await? {
             for stored in &page {
-                out.add(evidence(session, stored))?;
+                parked += u64::from(matches!(stored.record.life.state, State::Parked { .. }));
+                out.add(evidence::row(session, stored))?;
             }
         }
     }
     out.end()?;
+    if parked > 0 && !global.quiet {
+        note(&format!(
+            "{parked} wait for a person; one: `seedfleet doubt show JOB`, many: `seedfleet doubt \
+             resend --all --preview FILE`"
+        ));
+    }
     Ok(Exit::Done)
 }
 
-/// The evidence as one row.
-fn evidence(session: &Session, stored: &Stored) -> Row {
-    let record = &stored.record;
-    let mut row = rows::job(record);
-    row.insert("reason".into(), json!(rows::reason(&record.life.state)));
-    let Some(Doubt { attempt, since, looks }) = doubtful(record) else { return row };
-    let horizon = settle::quiet_horizon(attempt, &session.policy);
-    row.insert("since".into(), json!(since.rfc3339()));
-    row.insert("looks".into(), json!(looks.count));
-    row.insert("empty_looks".into(), json!(looks.empty_after_horizon));
-    row.insert("last_empty_look".into(), json!(looks.last_empty_at.map(Timestamp::rfc3339)));
-    row.insert("nothing_shows_up_after".into(), json!(horizon.rfc3339()));
-    row.insert("attempt".into(), json!(attempt.id));
-    row.insert("attempt_number".into(), json!(attempt.number));
-    row.insert("begun_at".into(), json!(attempt.begun_at.rfc3339()));
-    row.insert("send_by".into(), json!(attempt.send_by.rfc3339()));
-    row.insert("execution_expires_after".into(), json!(attempt.nonce_s));
-    row.insert("account".into(), json!(attempt.facts.account));
-    row.insert("model_id".into(), json!(attempt.facts.model_id));
-    row.insert("create_url".into(), json!(attempt.facts.create_url));
-    row.insert("body_sha256".into(), json!(attempt.body_sha256));
-    row.insert("safety_identifier".into(), json!(attempt.safety_identifier));
-    row.insert("callback_named".into(), json!(stored.hint));
-    row.insert("resends".into(), json!(record.life.resends));
-    row
-}
-
 fn show(global: &Global, session: &Session, stored: &Stored) -> Result<(), Failure> {
-    output::object(global.output, evidence(session, stored))?;
-    if doubtful(&stored.record).is_none() && !global.quiet {
-        note("this job is not in doubt");
+    let mut row = evidence::row(session, stored);
+    let steps = evidence::next_steps(session, stored);
+    if global.output != Format::Table {
+        row.insert("next".into(), json!(steps));
+        return output::object(global.output, row);
     }
-    Ok(())
+    output::object(Format::Table, row)?;
+    if steps.is_empty() {
+        if !global.quiet {
+            note("this job is not in doubt");
+        }
+        return Ok(());
+    }
+    output::say(&format!("\nnext:\n  {}\n", steps.join("\n  ")))
 }
 
 fn wrong_state(stored: &Stored, rule: &str) -> Failure {
@@ -153,15 +106,45 @@ fn confirm(
     what: &str,
     decision: &Decision,
 ) -> Result<(), Failure> {
-    if decision.reason.trim().is_empty() {
-        return Err(Failure::usage("--reason is empty").hint("write what you know"));
-    }
+    decision.reason()?;
     if decision.yes {
         return Ok(());
     }
     show(global, session, stored)?;
     let what = format!("{} {what}", stored.record.id);
     Err(Failure::new(Exit::Guard, what).hint("do it with --yes"))
+}
+
+async fn resend(global: &Global, session: &Session, id: &JobId, decision: &Decision) -> Outcome {
+    decision.reason()?;
+    let stored = find(session, id).await?;
+    if !matches!(stored.record.life.state, State::Parked { .. }) {
+        return Err(wrong_state(&stored, "only a parked job is sent again by hand"));
+    }
+    let what = "would be sent again; if the first create made a task, two are paid";
+    confirm(global, session, &stored, what, decision)?;
+    let by = operator(decision.by.as_deref());
+    let event = Event::ResendOrdered { by, reason: decision.reason()?.to_owned() };
+    report(global, session, &stored, "doubt resend", decision, &event).await
+}
+
+async fn give_up(global: &Global, session: &Session, id: &JobId, decision: &Decision) -> Outcome {
+    decision.reason()?;
+    let stored = find(session, id).await?;
+    let Some(Doubt { attempt, .. }) = Doubt::of(&stored.record) else {
+        return Err(wrong_state(&stored, "only a job in doubt is given up"));
+    };
+    let horizon = settle::quiet_horizon(attempt, &session.policy);
+    if stored.now < horizon {
+        let rule = "a task of it may still appear, so it is not given up yet";
+        let from = horizon.rfc3339();
+        return Err(wrong_state(&stored, rule).hint(format!("possible from {from} on")));
+    }
+    let what = "would end without a result; a task that exists may still be billed";
+    confirm(global, session, &stored, what, decision)?;
+    let by = operator(decision.by.as_deref());
+    let event = Event::GaveUp { by, reason: decision.reason()?.to_owned() };
+    report(global, session, &stored, "doubt give-up", decision, &event).await
 }
 
 async fn adopt(
@@ -172,8 +155,9 @@ async fn adopt(
     unverified: bool,
     decision: &Decision,
 ) -> Outcome {
+    decision.reason()?;
     let stored = find(session, id).await?;
-    let Some(Doubt { attempt, .. }) = doubtful(&stored.record) else {
+    let Some(Doubt { attempt, .. }) = Doubt::of(&stored.record) else {
         return Err(wrong_state(&stored, "only a job in doubt takes a task"));
     };
     if let Some(owner) = session.store.owners(std::slice::from_ref(&task)).await?.pop().flatten() {
@@ -185,10 +169,11 @@ async fn adopt(
     }
     confirm(global, session, &stored, &format!("would own task {task}"), decision)?;
     let by = operator(decision.by.as_deref());
-    let said = Some(format!("by {}: {}", by.as_str(), decision.reason));
+    let said = Some(format!("by {}: {}", by.as_str(), decision.reason()?));
     let via = FoundVia::Operator;
     let event = Event::TaskFound { attempt: attempt.id.clone(), task, via, said };
-    report(global, session, id, &event).await
+    let verb = if unverified { "doubt adopt --unverified" } else { "doubt adopt" };
+    report(global, session, &stored, verb, decision, &event).await
 }
 
 /// A task is the attempt's if an authenticated read shows the attempt's own mark.
@@ -237,8 +222,23 @@ async fn verify(session: &Session, attempt: &OpenAttempt, task: &TaskId) -> Resu
     Err(Failure::new(Exit::Guard, what).because(told).hint(lift))
 }
 
-async fn report(global: &Global, session: &Session, id: &JobId, event: &Event) -> Outcome {
-    match session.store.report(id, Writer::Outside, event, &session.policy).await? {
+/// Takes the decision on the evidence the person was shown, or says that it has changed.
+async fn report(
+    global: &Global,
+    session: &Session,
+    shown: &Stored,
+    verb: &str,
+    decision: &Decision,
+    event: &Event,
+) -> Outcome {
+    let id = &shown.record.id;
+    let by = operator(decision.by.as_deref());
+    let row = serde_json::Value::Object(evidence::row(session, shown));
+    let decided = Decided { by: &by, verb, reason: decision.reason()?, evidence: &row };
+    // A job in doubt has no grounds a person could have weighed: its attempt is checked by the event.
+    let grounds = evidence::grounds(shown);
+    let still = |now: &Stored| evidence::grounds(now) == grounds;
+    match session.store.decide(id, event, &session.policy, &decided, &still).await? {
         Reported::Written { stored, .. } => {
             let mut row = rows::job(&stored.record);
             row.insert("did".into(), json!(event.name()));
@@ -250,8 +250,6 @@ async fn report(global: &Global, session: &Session, id: &JobId, event: &Event) -
         Reported::Owned { task, by } => {
             Err(Failure::new(Exit::Conflict, format!("{task} belongs to {by}")))
         }
-        Reported::Fenced => {
-            Err(Failure::new(Exit::Failed, format!("{id}: the store gave a worker's answer")))
-        }
+        Reported::Fenced => Err(tally::strange(id)),
     }
 }

@@ -5,6 +5,7 @@ use crate::cli::{Filter, Global, JobsVerb};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Format, Progress, Row, Rows, note};
 use crate::session::{Session, operator};
+use crate::verbs::tally::{Tally, Told};
 use job::{Event, JobId, Record, State, StateWord};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -294,57 +295,31 @@ async fn cancel(
         }
     }
     let event = Event::CancelAsked { by: operator(None) };
-    let mut rows = Rows::new(global.output, &["job", "state", "answer"]);
-    let (mut done, mut refused) = (0_u64, 0_u64);
+    let mut tally = Tally::new(global.output);
     for id in &ids {
         find(session, id).await?;
-        let (state, answer, taken) = ask(session, id, &event).await?;
-        if taken {
-            done += 1
-        } else {
-            refused += 1
-        }
-        let mut row = Row::new();
-        row.insert("job".into(), json!(id));
-        row.insert("state".into(), json!(state));
-        row.insert("answer".into(), json!(answer));
-        rows.add(row)?;
+        tally.add(id, &ask(session, id, &event).await?)?;
     }
-    rows.end()?;
-    Ok(match (done, refused) {
-        (_, 0) => Exit::Done,
-        (0, _) => Exit::Conflict,
-        (_, _) => Exit::Partial,
-    })
+    tally.end()
 }
 
 /// A job without a task stops at once; one with a task is stopped by the poller, and only if a read
 /// still says `queued`.
-async fn ask(
-    session: &Session,
-    id: &JobId,
-    event: &Event,
-) -> Result<(&'static str, String, bool), Failure> {
-    match session.store.report(id, Writer::Outside, event, &session.policy).await? {
-        Reported::Written { stored, .. } => {
+async fn ask(session: &Session, id: &JobId, event: &Event) -> Result<Told, Failure> {
+    let reported = session.store.report(id, Writer::Outside, event, &session.policy).await?;
+    let mut told =
+        Told::of(id, &reported, "asked; it stops if the provider has not begun with it")?;
+    match reported {
+        Reported::Written { .. } if told.state == StateWord::Cancelled.as_str() => {
+            told.answer = "cancelled, unpaid".to_owned();
+        }
+        Reported::Ignored { stored, .. } => {
             let word = stored.record.life.state.word();
-            let answer = if word == StateWord::Cancelled {
-                "cancelled, unpaid"
-            } else {
-                "asked; it stops if the provider has not begun with it"
-            };
-            Ok((word.as_str(), answer.to_owned(), true))
+            told.done = stored.record.life.cancel.is_some() || word == StateWord::Cancelled;
         }
-        Reported::Ignored { why, stored } => {
-            let word = stored.record.life.state.word();
-            let before = stored.record.life.cancel.is_some() || word == StateWord::Cancelled;
-            Ok((word.as_str(), why.to_owned(), before))
-        }
-        Reported::Gone => Ok(("gone", "the job has left Redis".to_owned(), false)),
-        Reported::Fenced | Reported::Owned { .. } => {
-            Err(Failure::new(Exit::Failed, format!("{id}: the store gave a worker's answer")))
-        }
+        Reported::Written { .. } | Reported::Gone | Reported::Fenced | Reported::Owned { .. } => {}
     }
+    Ok(told)
 }
 
 #[cfg(test)]

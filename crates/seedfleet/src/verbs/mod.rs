@@ -1,13 +1,18 @@
 //! One file for each family of verbs.
 
+pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod docs;
 pub(crate) mod doctor;
 pub(crate) mod doubt;
 pub(crate) mod export;
+pub(crate) mod freeze;
 pub(crate) mod import;
 pub(crate) mod jobs;
+pub(crate) mod probe;
+pub(crate) mod reconcile;
 pub(crate) mod review;
 pub(crate) mod rows;
 pub(crate) mod submit;
+pub(crate) mod tally;
 pub(crate) mod version;

@@ -1,13 +1,12 @@
 //! `review`: jobs that wait for a person before anything is paid.
 
 use crate::cli::{Filter, Global, ReviewVerb};
-use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{Row, Rows};
+use crate::exit::{Failure, Outcome};
 use crate::session::{Session, operator};
 use crate::verbs::jobs;
+use crate::verbs::tally::{Tally, Told};
 use job::{Event, JobId, StateWord};
-use serde_json::json;
-use store::{Reported, Writer};
+use store::{Decided, Stored};
 
 /// Runs the verb.
 pub(crate) async fn run(global: &Global, verb: ReviewVerb) -> Outcome {
@@ -18,48 +17,36 @@ pub(crate) async fn run(global: &Global, verb: ReviewVerb) -> Outcome {
             jobs::list(global, &session, &filter, limit, None).await
         }
         ReviewVerb::Approve { ids, by } => {
-            decide(global, &session, &ids, &Event::Approved { by: operator(by.as_deref()) }).await
+            let event = Event::Approved { by: operator(by.as_deref()) };
+            decide(global, &session, &ids, "review approve", &event).await
         }
         ReviewVerb::Reject { ids, reason, by } => {
             let by = operator(by.as_deref());
-            decide(global, &session, &ids, &Event::ReviewRejected { by, reason }).await
+            let event = Event::ReviewRejected { by, reason };
+            decide(global, &session, &ids, "review reject", &event).await
         }
     }
 }
 
-async fn decide(global: &Global, session: &Session, ids: &[JobId], event: &Event) -> Outcome {
-    let mut rows = Rows::new(global.output, &["job", "state", "answer"]);
-    let (mut done, mut refused) = (0, 0);
+async fn decide(
+    global: &Global,
+    session: &Session,
+    ids: &[JobId],
+    verb: &str,
+    event: &Event,
+) -> Outcome {
+    let (by, reason) = match event {
+        Event::ReviewRejected { by, reason } => (by, reason.as_str()),
+        Event::Approved { by } => (by, ""),
+        other => return Err(Failure::usage(format!("{} is no decision", other.name()))),
+    };
+    let evidence = serde_json::Value::Null;
+    let decided = Decided { by, verb, reason, evidence: &evidence };
+    let mut tally = Tally::new(global.output);
     for id in ids {
-        let told = session.store.report(id, Writer::Outside, event, &session.policy).await?;
-        let (state, answer) = match told {
-            Reported::Written { stored, .. } => {
-                done += 1;
-                (stored.record.life.state.word().as_str(), "done")
-            }
-            Reported::Ignored { why, stored } => {
-                refused += 1;
-                (stored.record.life.state.word().as_str(), why)
-            }
-            Reported::Gone => {
-                refused += 1;
-                ("gone", "there is no such job")
-            }
-            Reported::Fenced | Reported::Owned { .. } => {
-                let what = format!("{id}: the store gave a worker's answer");
-                return Err(Failure::new(Exit::Failed, what));
-            }
-        };
-        let mut row = Row::new();
-        row.insert("job".into(), json!(id));
-        row.insert("state".into(), json!(state));
-        row.insert("answer".into(), json!(answer));
-        rows.add(row)?;
+        let told =
+            session.store.decide(id, event, &session.policy, &decided, &|_: &Stored| true).await?;
+        tally.add(id, &Told::of(id, &told, "done")?)?;
     }
-    rows.end()?;
-    Ok(match (done, refused) {
-        (_, 0) => Exit::Done,
-        (0, _) => Exit::Conflict,
-        (_, _) => Exit::Partial,
-    })
+    tally.end()
 }

@@ -34,32 +34,13 @@ pub(crate) fn reason(state: &State) -> Option<String> {
     match state {
         State::Held { why } => Some(format!("waits for {why:?}").to_lowercase()),
         State::InDoubt { cause, .. } => Some(format!("{}: {}", cause.kind, cause.detail)),
-        State::Parked { why, .. } => Some(park_words(why)),
+        State::Parked { why, .. } => Some(why.to_string()),
         State::Finished { end, .. } => end_words(end),
         State::Queued { .. }
         | State::Submitting { .. }
         | State::Generating { .. }
         | State::Overdue { .. }
         | State::Downloading { .. } => None,
-    }
-}
-
-/// Why no program decides.
-pub(crate) fn park_words(why: &job::ParkWhy) -> String {
-    match why {
-        job::ParkWhy::NoTaskStrict => {
-            "no task was seen, and the pool's policy is strict".to_owned()
-        }
-        job::ParkWhy::ResendSpent => {
-            "no task was seen, and the automatic re-send is spent".to_owned()
-        }
-        job::ParkWhy::ListUnreadable => {
-            "for a day no scan of the provider's list proved anything".to_owned()
-        }
-        job::ParkWhy::SeveralTasks { tasks } => {
-            let tasks: Vec<&str> = tasks.iter().map(job::TaskId::as_str).collect();
-            format!("several tasks fit: {}", tasks.join(", "))
-        }
     }
 }
 

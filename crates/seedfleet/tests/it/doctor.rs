@@ -59,12 +59,66 @@ fn a_wrong_key_is_said_in_a_sentence() {
 fn an_unsafe_redis_is_refused_with_the_fix() {
     let bench = Bench::new();
     bench.redis.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).unwrap();
-    bench.redis.command(&["CONFIG", "SET", "appendfsync", "everysec"]).unwrap();
+    bench.redis.command(&["CONFIG", "SET", "appendfsync", "no"]).unwrap();
     let ended = bench.run(&["doctor"]);
     assert_eq!(ended.code, 3, "{ended:?}");
     for words in ["eviction", "appendfsync", "CONFIG SET maxmemory-policy noeviction"] {
         assert!(ended.stdout.contains(words), "{words}: {ended:?}");
     }
+}
+
+/// A queued job, and damage done to its ticket and to a counter.
+fn damaged() -> Bench {
+    let bench = Bench::new();
+    let queued = bench.run(&["submit", "--prompt", "a lighthouse"]);
+    assert_eq!(queued.code, 0, "{queued:?}");
+    let find = |pattern: &str| {
+        let keys = bench.redis.command(&["KEYS", pattern]).expect("Redis answers");
+        keys.lines().next().expect("a key").to_owned()
+    };
+    bench.redis.command(&["DEL", &find("*due:submit*")]).expect("Redis answers");
+    bench.redis.command(&["HINCRBY", &find("*counts"), "queued", "4"]).expect("Redis answers");
+    bench
+}
+
+#[test]
+fn damage_is_told_with_its_kind_and_its_cure() {
+    let bench = damaged();
+    let ended = bench.run(&["doctor", "--json"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    let rows: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    for kind in ["ticket", "counter"] {
+        let row = rows.as_array().unwrap().iter().find(|row| row["kind"] == kind);
+        let row = row.unwrap_or_else(|| panic!("{kind}: {ended:?}"));
+        assert!(row["hint"].as_str().unwrap().contains("--repair"), "{row}");
+    }
+}
+
+#[test]
+fn repairs_need_a_reason_and_a_yes_and_leave_a_line() {
+    let bench = damaged();
+    assert_eq!(bench.run(&["doctor", "--repair"]).code, 2, "no reason");
+    let shown = bench.run(&["doctor", "--repair", "--reason", "a test"]);
+    assert_eq!(shown.code, 9, "nobody said yes: {shown:?}");
+    assert!(shown.stderr.contains("ticket") && shown.stderr.contains("--yes"), "{shown:?}");
+    let args = ["doctor", "--repair", "--reason", "a test", "--by", "somebody", "--yes"];
+    let mended = bench.run(&args);
+    assert!(mended.stdout.contains("2 differences repaired"), "{mended:?}");
+    assert!(mended.stdout.contains("1 records agree"), "{mended:?}");
+    let audit = bench.redis.command(&["KEYS", "*audit"]).unwrap();
+    let lines = bench.redis.command(&["LRANGE", audit.trim(), "0", "-1"]).unwrap();
+    assert_eq!(lines.matches("repaired").count(), 2, "{lines}");
+    assert!(lines.contains("somebody") && lines.contains("a test"), "{lines}");
+}
+
+#[test]
+fn a_frozen_pool_is_told() {
+    let bench = Bench::new();
+    let frozen = bench.run(&["freeze", "--reason", "price check"]);
+    assert_eq!(frozen.code, 0, "{frozen:?}");
+    let ended = bench.run(&["doctor"]);
+    assert!(ended.stdout.contains("creates are frozen"), "{ended:?}");
+    assert!(ended.stdout.contains("seedfleet thaw"), "{ended:?}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{BodyFault, answer_of, cut_answer, read_body};
 use crate::clip::sha256_hex;
+use crate::doubts::CallbackOrder;
 use crate::faults::{Create, Facts, Rule};
 use crate::ledger::Entry;
 use crate::refusal::Refusal;
@@ -18,6 +19,8 @@ use crate::world::{CreateCall, Created, State, Who, World};
 const BODY_BYTES_MAX: usize = 64 << 20;
 /// Part of an answer's head that is sent before a reset: less than the status line.
 const HALF_HEAD_BYTES: i64 = 12;
+/// How long a reply waits for the callback that is to overtake it.
+const ANNOUNCE_MAX: Duration = Duration::from_secs(5);
 
 /// What became of a call once it was read.
 enum Judged {
@@ -240,6 +243,10 @@ async fn answer(
     let body = json!({"id": created.id}).to_string();
     let plain = |body: String| -> Response<Body> { json_answer(200, request_id, body) };
     let Some(rule) = rule else {
+        let order = exchange.world.with(|state| state.doubts.callback_order);
+        if order == CallbackOrder::BeforeReply {
+            until_announced(&exchange.world, created.seq, ANNOUNCE_MAX).await;
+        }
         return Ok(plain(body));
     };
     match rule.kind {

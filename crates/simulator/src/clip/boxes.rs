@@ -38,7 +38,7 @@ impl Movie<'_> {
         let (second, third) = if self.index_first { (&index, &media) } else { (&media, &index) };
         let mut file = [kind.as_slice(), second, third].concat();
         let padding =
-            vec![0x5a; self.bytes_min.saturating_sub(file.len() + HEAD_BYTES + self.tag.len())];
+            padding(self.bytes_min.saturating_sub(file.len() + HEAD_BYTES + self.tag.len()));
         file.extend(boxed(b"free", &[self.tag.as_bytes(), &padding]));
         file
     }
@@ -177,4 +177,14 @@ fn full(name: &[u8; 4], flags: u32, parts: &[&[u8]]) -> Vec<u8> {
 /// The unity matrix of movie and track heads.
 fn matrix() -> Vec<u8> {
     [0x0001_0000_u32, 0, 0, 0, 0x0001_0000, 0, 0, 0, 0x4000_0000].map(u32::to_be_bytes).concat()
+}
+
+/// Bytes of which no two stretches are equal: pieces put together wrongly have another checksum.
+fn padding(length: usize) -> Vec<u8> {
+    const BLOCK: usize = 512;
+    let mut bytes = vec![0x5a; length];
+    for (number, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
+        block[..8].copy_from_slice(&(number as u64).to_be_bytes());
+    }
+    bytes
 }

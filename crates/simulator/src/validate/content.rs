@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use crate::doubts::{Doubts, ImageBounds};
 use crate::models;
 use crate::refusal::Refusal;
 
@@ -28,12 +29,12 @@ pub(super) struct Content {
 
 impl Content {
     /// Reads all items, then checks that together they make one mode.
-    pub(super) fn read(items: &[Value]) -> Result<Self, Refusal> {
+    pub(super) fn read(items: &[Value], doubts: &Doubts) -> Result<Self, Refusal> {
         let mut content = Self::default();
         for (at, item) in items.iter().enumerate() {
-            content.add(at, item)?;
+            content.add(at, item, doubts.image_bounds)?;
         }
-        content.check_counts()?;
+        content.check_counts(usize::from(doubts.references_max))?;
         content.check_mode()?;
         Ok(content)
     }
@@ -46,7 +47,7 @@ impl Content {
         self.first_frames + self.last_frames + self.bare_images + self.reference_images
     }
 
-    fn add(&mut self, at: usize, item: &Value) -> Result<(), Refusal> {
+    fn add(&mut self, at: usize, item: &Value, bounds: ImageBounds) -> Result<(), Refusal> {
         let role = item.get("role").and_then(Value::as_str).filter(|role| !role.is_empty());
         let bad_role = |kind: &str| {
             let detail = format!("invalid role for {kind} content");
@@ -61,7 +62,7 @@ impl Content {
                 self.has_words |= !text.trim().is_empty();
             }
             Some("image_url") => {
-                let shape = check_image(&address(at, item, "image_url")?)?;
+                let shape = check_image(&address(at, item, "image_url")?, bounds)?;
                 self.shape = self.shape.or(shape);
                 match role {
                     None => self.bare_images += 1,
@@ -93,7 +94,7 @@ impl Content {
         Ok(())
     }
 
-    fn check_counts(&self) -> Result<(), Refusal> {
+    fn check_counts(&self, references_max: usize) -> Result<(), Refusal> {
         let wrong = |detail: String| Err(Refusal::parameter("content", &detail));
         if self.texts > 1 {
             return wrong(format!("at most one text expected, got {}", self.texts));
@@ -105,6 +106,11 @@ impl Content {
             if count > 3 {
                 return wrong(format!("at most 3 {kind} expected, got {count}"));
             }
+        }
+        let references = self.reference_images + self.videos + self.audios;
+        if references > references_max {
+            let detail = format!("at most {references_max} references expected, got {references}");
+            return wrong(detail);
         }
         if self.first_frames > 1 {
             return wrong("at most one first frame expected".into());
@@ -208,7 +214,10 @@ fn address<'a>(at: usize, item: &'a Value, payload: &str) -> Result<Address<'a>,
 }
 
 /// Checks a picture; the ratio nearest to its shape where its bytes came along.
-fn check_image(address: &Address<'_>) -> Result<Option<&'static str>, Refusal> {
+fn check_image(
+    address: &Address<'_>,
+    bounds: ImageBounds,
+) -> Result<Option<&'static str>, Refusal> {
     if address.check_remote()? {
         return Ok(None);
     }
@@ -221,11 +230,13 @@ fn check_image(address: &Address<'_>) -> Result<Option<&'static str>, Refusal> {
     let (Ok(width), Ok(height)) = (u32::try_from(size.width), u32::try_from(size.height)) else {
         return Err(address.wrong("the image is too large"));
     };
-    if [width, height].iter().any(|side| !(300..=6000).contains(side)) {
+    let is_open = bounds == ImageBounds::Open;
+    let at_bound = |side: &u32| is_open && [300, 6000].contains(side);
+    if [width, height].iter().any(|side| !(300..=6000).contains(side) || at_bound(side)) {
         return Err(address.wrong("each side of the image must have 300 to 6000 pixels"));
     }
     let shape = f64::from(width) / f64::from(height);
-    if !(0.4..=2.5).contains(&shape) {
+    if !(0.4..=2.5).contains(&shape) || (is_open && [0.4, 2.5].contains(&shape)) {
         return Err(address.wrong("width by height of the image must be from 0.4 to 2.5"));
     }
     Ok(Some(models::nearest_ratio(width, height)))

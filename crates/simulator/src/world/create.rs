@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::timers::Timer;
 use super::{State, Who};
 use crate::dice::Purpose;
+use crate::doubts::VideoMinimum;
 use crate::faults::{Create, Facts, Outcome, Rule};
 use crate::ledger::Entry;
 use crate::link::Artefact;
@@ -17,6 +18,8 @@ use crate::validate::{Wanted, validate};
 
 const MINUTE_US: u64 = 60_000_000;
 const RECORD_LIFE_MS: i64 = 7 * 86_400_000;
+/// The shortest reference video there may be.
+const INPUT_VIDEO_S: u32 = 2;
 
 /// One create call, read but not judged.
 #[derive(Debug)]
@@ -50,6 +53,11 @@ impl CreateCall {
         items.iter().find_map(|item| item.get("text")?.as_str())
     }
 
+    /// What a test wrote into the prompt to know the task by: the first word that begins so.
+    fn mark(&self) -> Option<&str> {
+        self.prompt()?.split_whitespace().find(|word| word.starts_with("mark-"))
+    }
+
     fn callback_path(&self) -> Option<String> {
         let url = url::Url::parse(self.text("callback_url")?).ok()?;
         Some(url.path().to_owned())
@@ -79,7 +87,8 @@ impl State {
             .with("nonce", call.nonce())
             .with("callback_path", call.callback_path())
             .with("safety_identifier", call.text("safety_identifier"))
-            .with("body_sha256", &call.body_sha256);
+            .with("body_sha256", &call.body_sha256)
+            .with("mark", call.mark());
         self.note("create_seen", entry);
     }
 
@@ -91,6 +100,10 @@ impl State {
 
     /// Makes a task, or says why not.
     pub(crate) fn create(&mut self, call: &CreateCall) -> Result<Created, Refusal> {
+        self.check_and_make(call).map_err(|refusal| self.doubts.dressed(refusal))
+    }
+
+    fn check_and_make(&mut self, call: &CreateCall) -> Result<Created, Refusal> {
         let Some(body) = &call.body else {
             return Err(Refusal::parameter("body", "the request body is not a JSON object"));
         };
@@ -108,7 +121,7 @@ impl State {
         if !self.pass("create_rpm", group.word(), MINUTE_US, rpm) {
             return Err(Refusal::builtin("ModelAccountRpmRateLimitExceeded"));
         }
-        let wanted = validate(body, model, model.name(self.route))?;
+        let wanted = validate(body, model, model.name(self.route), &self.doubts)?;
         let queue = self.queues.entry(call.who.account.clone()).or_default();
         if queued_max.is_some_and(|most| queue.queued >= most) {
             return Err(Refusal::builtin("quota-exceeded-queued"));
@@ -142,6 +155,7 @@ impl State {
         });
         let size = models::size(wanted.resolution, wanted.ratio)
             .expect("validation lets only tabled sizes through");
+        let tokens = self.tokens(&wanted, size, duration_s);
         let seed = wanted.seed.unwrap_or_else(|| self.dice.bits(Purpose::Seed, seq) >> 33);
         let task = Task {
             seq,
@@ -164,7 +178,7 @@ impl State {
             size,
             duration_s,
             seed,
-            tokens: models::tokens(wanted.resolution, size, duration_s, wanted.with_video),
+            tokens,
             callback: wanted.callback_url.map(Arc::from),
             run_ms,
             fate,
@@ -183,10 +197,21 @@ impl State {
             .with("account", &*task.account)
             .with("model", task.model_name)
             .with("nonce", call.nonce())
-            .with("tokens", task.tokens);
+            .with("tokens", task.tokens)
+            .with("mark", call.mark());
         self.note("task_made", entry);
         self.admit(task, call);
         Created { id, seq }
+    }
+
+    /// What the task will cost.
+    fn tokens(&self, wanted: &Wanted, size: (u32, u32), duration_s: u32) -> u64 {
+        let is_least = self.doubts.video_minimum == VideoMinimum::Charged;
+        match wanted.with_video && !is_least {
+            // Input and output seconds count alike; the input is not fetched, so the shortest.
+            true => models::tokens(wanted.resolution, size, duration_s + INPUT_VIDEO_S, false),
+            false => models::tokens(wanted.resolution, size, duration_s, wanted.with_video),
+        }
     }
 
     /// Puts a new task where everything else will find it.
@@ -201,12 +226,11 @@ impl State {
         let lag = self.chance.draw(&mut self.faults.list, &call.facts(), |rule| {
             rule.kind == crate::faults::Read::Lag
         });
-        match lag.and_then(|rule| rule.ms) {
-            Some(most_ms) => {
-                let lag_ms = i64::try_from(self.chance.up_to(most_ms)).unwrap_or(0);
-                self.at_calendar(created_ms + lag_ms, Timer::Show(seq));
-            }
-            None => self.show(seq),
+        let least_ms = i64::from(self.doubts.list_lag_ms);
+        let drawn_ms = lag.and_then(|rule| rule.ms).map_or(0, |most| self.chance.up_to(most));
+        match least_ms.max(i64::try_from(drawn_ms).unwrap_or(0)) {
+            0 => self.show(seq),
+            lag_ms => self.at_calendar(created_ms + lag_ms, Timer::Show(seq)),
         }
         let (low, high) = self.queue_ms;
         let queue_ms = self.dice.between(Purpose::QueueTime, seq, low, high);

@@ -11,6 +11,7 @@ use super::timers::Timer;
 use super::{State, Who};
 use crate::callback::Delivery;
 use crate::clip;
+use crate::doubts::{CallbackCancelled, CallbackOrder};
 use crate::faults::{Callback, Facts};
 use crate::ledger::Entry;
 use crate::link::Artefact;
@@ -19,8 +20,8 @@ use crate::task::{Fate, Group, Status, Task};
 /// Timers run per hold of the lock, so that a great jump of the clock does not starve calls.
 const BATCH_MAX: usize = 500;
 const CANCELLED_RECORD_LIFE_MS: i64 = 86_400_000;
-/// Deliveries of one callback after the first, for the states that matter most.
-const CALLBACK_RETRIES: u8 = 3;
+/// How long after a task was made its callbacks wait, where they never overtake the reply.
+const REPLY_MAX_MS: i64 = 1_000;
 
 impl State {
     /// Runs what is due; tells how long nothing will be, if anything is waiting at all.
@@ -204,7 +205,8 @@ impl State {
             index.insert(status, name, seq);
         }
         self.note_change(seq, status);
-        if status != Status::Cancelled {
+        if status != Status::Cancelled || self.doubts.callback_cancelled == CallbackCancelled::Sent
+        {
             self.announce(seq);
         }
     }
@@ -273,7 +275,7 @@ impl State {
         let Some(url) = task.callback.clone() else {
             return;
         };
-        let object = Value::Object(task.object(|task| self.links(task)));
+        let object = Value::Object(self.object(task, false));
         let facts = Facts {
             model: Some(task.model_name),
             account: Some(&task.account),
@@ -283,6 +285,7 @@ impl State {
             status: Some(task.status.word()),
             ..Facts::default()
         };
+        let created_ms = task.created_ms;
         let matters = matches!(task.status, Status::Succeeded | Status::Failed);
         let mut delivery = Delivery {
             url: url.clone(),
@@ -290,15 +293,21 @@ impl State {
             seq,
             task: task.id.clone(),
             status: task.status.word(),
-            retries_left: if matters { CALLBACK_RETRIES } else { 0 },
+            retries_left: if matters { self.doubts.callback_retries } else { 0 },
             is_forged: false,
         };
         let rule = self.chance.draw(&mut self.faults.callback, &facts, |_| true);
+        let now_ms = self.clock.calendar_ms();
         let Some(rule) = rule else {
-            self.outbox.push_back(delivery);
+            let waits = self.doubts.callback_order == CallbackOrder::AfterReply;
+            match waits && now_ms < created_ms + REPLY_MAX_MS {
+                true => {
+                    self.at_calendar(created_ms + REPLY_MAX_MS, Timer::Deliver(Box::new(delivery)))
+                }
+                false => self.outbox.push_back(delivery),
+            }
             return;
         };
-        let now_ms = self.clock.calendar_ms();
         let wait_ms = rule.ms.unwrap_or(1_000);
         let later = |ms: u64| now_ms + i64::try_from(ms).unwrap_or(0);
         match rule.kind {

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::listing::{Filter, Span};
 use super::{State, Who};
+use crate::doubts::DeleteCancelled;
 use crate::faults::{Facts, Read, Rule};
 use crate::ledger::Entry;
 use crate::refusal::Refusal;
@@ -90,19 +91,19 @@ impl State {
         };
         match self.pass(name, who.account.to_string(), SECOND_US, limit) {
             true => Ok(()),
-            false => Err(Refusal::builtin("AccountRateLimitExceeded")),
+            false => Err(self.doubts.dressed(Refusal::builtin("AccountRateLimitExceeded"))),
         }
     }
 
     fn visible(&self, who: &Who, id: &str) -> Result<&Task, Refusal> {
         let task = self.seq_of_id.get(id).and_then(|seq| self.tasks.get(seq));
         task.filter(|task| task.account == who.account && task.project == who.project)
-            .ok_or_else(|| Refusal::builtin("ResourceNotFound"))
+            .ok_or_else(|| self.doubts.unknown())
     }
 
     /// One task object.
     pub(crate) fn retrieve(&self, who: &Who, id: &str) -> Result<Map<String, Value>, Refusal> {
-        self.visible(who, id).map(|task| task.object(|task| self.links(task)))
+        self.visible(who, id).map(|task| self.object(task, false))
     }
 
     /// One page of task objects; `shift` moves the page by a record, as concurrent creates would.
@@ -123,7 +124,7 @@ impl State {
         let items: Vec<Value> = numbers
             .iter()
             .filter_map(|seq| self.tasks.get(seq))
-            .map(|task| Value::Object(task.object(|task| self.links(task))))
+            .map(|task| Value::Object(self.object(task, true)))
             .collect();
         json!({"items": items, "total": total})
     }
@@ -165,19 +166,25 @@ impl State {
                 Ok(DeleteEnd::Cancelled)
             }
             Status::Running => Err(Refusal::builtin("InvalidAction.RunningTaskDeletion")),
-            // Not documented beyond "not allowed"; the code is this simulator's guess.
-            Status::Cancelled => Err(Refusal::new(
-                409,
-                "InvalidAction.CancelledTaskDeletion",
-                "Cannot delete task because it is cancelled.",
-                "",
-            )),
-            Status::Succeeded | Status::Failed | Status::Expired => {
-                let entry = Entry::new().with("task", &task.id).with("status", task.status.word());
-                self.note("deleted", entry);
-                self.forget(seq);
-                Ok(DeleteEnd::Deleted)
-            }
+            Status::Cancelled => match self.doubts.delete_cancelled {
+                DeleteCancelled::Conflict => {
+                    let code = "InvalidAction.CancelledTaskDeletion";
+                    let message = "Cannot delete task because it is cancelled.";
+                    Err(Refusal::new(409, code, message, ""))
+                }
+                DeleteCancelled::NotFound => Err(self.doubts.unknown()),
+                DeleteCancelled::Done => Ok(self.drop_record(seq)),
+            },
+            Status::Succeeded | Status::Failed | Status::Expired => Ok(self.drop_record(seq)),
         }
+    }
+
+    fn drop_record(&mut self, seq: u64) -> DeleteEnd {
+        if let Some(task) = self.tasks.get(&seq) {
+            let entry = Entry::new().with("task", &task.id).with("status", task.status.word());
+            self.note("deleted", entry);
+        }
+        self.forget(seq);
+        DeleteEnd::Deleted
     }
 }

@@ -16,6 +16,8 @@ use crate::bench::{Bench, wait_for};
 struct Receiver {
     seen: Arc<Mutex<Vec<(String, Value)>>>,
     refusals: Arc<Mutex<u32>>,
+    /// Of everything that is not refused.
+    status: Arc<Mutex<StatusCode>>,
 }
 
 impl Receiver {
@@ -54,7 +56,7 @@ async fn receive(
         *refusals -= 1;
         return StatusCode::INTERNAL_SERVER_ERROR;
     }
-    StatusCode::OK
+    *receiver.status.lock().unwrap()
 }
 
 async fn bench(retry_ms: u64) -> (Bench, Receiver, String) {
@@ -93,6 +95,34 @@ async fn cancelled_is_not_told() {
     let seen = receiver.until(2).await;
     assert_eq!(seen[1].1["id"], json!(second));
     assert_eq!(receiver.statuses(), ["queued", "queued"]);
+}
+
+#[tokio::test]
+async fn the_first_callback_comes_before_the_reply_or_after_it() {
+    for (answer, heard) in [("before_reply", 1), ("after_reply", 0)] {
+        let (bench, receiver, url) = bench(1).await;
+        bench.set("doubts", json!({"callback_order": answer})).await;
+        bench.make(json!({"callback_url": url})).await;
+        assert_eq!(receiver.statuses().len(), heard, "{answer}");
+        receiver.until(1).await;
+    }
+}
+
+#[tokio::test]
+async fn cancelled_may_be_told_and_a_201_may_acknowledge_nothing() {
+    let (bench, receiver, url) = bench(1).await;
+    let answers = json!({"callback_cancelled": "sent", "callback_retries": 1,
+                         "callback_acknowledged": "only200"});
+    bench.set("doubts", answers).await;
+    let id = bench.make(json!({"callback_url": url})).await;
+    receiver.until(1).await;
+    bench.delete(&id).await;
+    receiver.until(2).await;
+    assert_eq!(receiver.statuses(), ["queued", "cancelled"]);
+    *receiver.status.lock().unwrap() = StatusCode::CREATED;
+    bench.finished(json!({"callback_url": url})).await;
+    let told = || receiver.statuses().iter().filter(|status| *status == "succeeded").count();
+    wait_for("both deliveries", async || (told() == 2).then_some(())).await;
 }
 
 #[tokio::test]

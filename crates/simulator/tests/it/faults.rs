@@ -383,3 +383,18 @@ async fn connections_can_be_refused_reset_and_left_silent() {
     .await;
     assert_eq!(outcome(&bench).await.unwrap().status, 200);
 }
+
+#[tokio::test]
+async fn a_connection_can_be_closed_behind_an_answer_that_did_not_say_so() {
+    let bench = Bench::start().await;
+    bench.set("faults", json!({"connect": [{"kind": "close_idle", "times": 1}]})).await;
+    let mut stream = TcpStream::connect(bench.sim.api).await.unwrap();
+    let ask = b"GET /api/v3/contents/generations/tasks/none HTTP/1.1\r\nhost: sim\r\n\r\n";
+    stream.write_all(ask).await.unwrap();
+    let mut told = Vec::new();
+    let end = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut told)).await;
+    end.expect("it is closed, though nobody asked for that").unwrap();
+    let told = String::from_utf8(told).unwrap().to_lowercase();
+    assert!(told.starts_with("http/1.1 401"), "{told}");
+    assert!(!told.contains("connection: close"), "{told}");
+}

@@ -9,6 +9,7 @@
 mod bench;
 mod callbacks;
 mod creates;
+mod doubts;
 mod faults;
 mod files;
 mod ledger;

@@ -1,7 +1,7 @@
 //! `docs/simulator.md` names everything there is to switch, and nothing else answers.
 
 use serde_json::json;
-use simulator::Limits;
+use simulator::{Doubts, Limits};
 
 use crate::bench::Bench;
 
@@ -23,6 +23,29 @@ async fn every_kind_of_fault_is_in_the_manual() {
         assert!(kinds.len() >= 4, "{error}");
         for kind in kinds {
             assert!(manual.contains(&format!("`{kind}`")), "{group}: {kind} is not in the manual");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_doubt_and_answer_is_in_the_manual() {
+    let bench = Bench::start().await;
+    let manual = manual();
+    let doubts = serde_json::to_value(Doubts::default()).unwrap();
+    for (name, answer) in doubts.as_object().unwrap() {
+        let row = manual.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("{name} is not in the manual"));
+        if answer.is_number() {
+            assert!(row.contains(&answer.to_string()), "{name}: {answer}");
+            continue;
+        }
+        // The refusal of an unknown answer lists the known ones.
+        let told = bench.control("doubts", json!({ name: "unheard-of" })).await;
+        let error = told.body["error"].as_str().unwrap();
+        let answers: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
+        assert!(answers.len() >= 2, "{error}");
+        for answer in answers {
+            assert!(row.contains(&format!("`{answer}`")), "{name}: {answer} is not in the manual");
         }
     }
 }

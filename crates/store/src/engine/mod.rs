@@ -94,6 +94,8 @@ pub(crate) struct Counts {
     last_pass_ms: AtomicU64,
     last_commit_ms: AtomicU64,
     last_renew_ms: AtomicU64,
+    /// The last renewal got no answer.
+    renew_unheard: AtomicBool,
     full: AtomicBool,
 }
 
@@ -135,6 +137,7 @@ impl Counts {
             last_pass_ms: AtomicU64::new(0),
             last_commit_ms: AtomicU64::new(0),
             last_renew_ms: AtomicU64::new(0),
+            renew_unheard: AtomicBool::new(false),
             full: AtomicBool::new(false),
         }
     }

@@ -1,6 +1,7 @@
 //! Extends the leases of everything that is held, in bounded chunks, and learns which are lost.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -45,6 +46,12 @@ impl Context {
 
     /// Renews everything once.
     pub(super) async fn pass(&self) -> Result<(), StoreError> {
+        // A line that carries calls and no answers would let a process hold tickets for ever that it can
+        // carry no further: after a renewal without an answer, Redis is heard before the next one is sent.
+        if self.counts.renew_unheard.load(Ordering::Relaxed) {
+            self.store.now().await?;
+        }
+        self.counts.renew_unheard.store(true, Ordering::Relaxed);
         let began_ms = self.counts.now_ms();
         for chunk in self.ledger.claims().chunks(CHUNK_MAX) {
             let lost = self.store.renew(chunk, self.lease).await?;
@@ -58,7 +65,8 @@ impl Context {
                 );
             }
         }
-        self.counts.last_renew_ms.store(began_ms, std::sync::atomic::Ordering::Relaxed);
+        self.counts.last_renew_ms.store(began_ms, Ordering::Relaxed);
+        self.counts.renew_unheard.store(false, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Begin: no slot too many, no nonce twice, no create while stopped or out of step.
 
 use crate::ground::{
-    FREE, Ground, LEASE, SUBMIT, accepted, attempt, attempt_on, record, succeeded,
+    FREE, Ground, LEASE, SUBMIT, accepted, attempt, attempt_on, record, succeeded, task,
 };
 use job::{Event, Refusal, StateWord};
 use seedance::Class;
@@ -202,7 +202,7 @@ async fn creates_are_paced_and_never_burst() {
     let ground = Ground::new().await;
     let held = queued(&ground, 12).await;
     let (interval_us, horizon_us) = (40_000, 100_000);
-    let guard = BeginGuard { pace: Pace { interval_us, horizon_us }, ..FREE };
+    let guard = BeginGuard { pace: Pace { interval_us, horizon_us, lead_us: 0 }, ..FREE };
     let mut waiting: Vec<_> =
         (0..).zip(&held).map(|(n, h)| (h, attempt(&h.stored.record, 172_800 + n))).collect();
     let mut instants_us = Vec::new();
@@ -255,5 +255,32 @@ async fn a_job_cancelled_meanwhile_is_not_begun() {
     let stored = ground.load(&held.claim.id).await;
     assert_eq!(stored.record.life.state.word(), StateWord::Cancelled);
     assert_eq!(ground.claim_once(SUBMIT, 1, LEASE).await.items, []);
+    ground.sound().await;
+}
+
+/// A callback names the task of an attempt that was held for absent, while the next one is prepared.
+#[tokio::test]
+async fn nothing_is_begun_past_a_hint_that_the_submitter_has_not_seen() {
+    let ground = Ground::new().await;
+    let job = ground.admit(record()).await;
+    let held = ground.claim(SUBMIT, 1).await.remove(0);
+    let first = attempt(&job, 172_800);
+    assert!(matches!(ground.begin(&held, &first, &FREE).await, Begun::Granted { .. }));
+    let reason = "the gate was closed".to_owned();
+    let (attempt_id, unreachable) = (first.id.clone(), false);
+    let unsent =
+        job::Event::AttemptNotSent { attempt: attempt_id, reason, unreachable, stops_in_row: 0 };
+    ground.work(&held, &unsent).await;
+
+    let held = ground.claim(SUBMIT, 1).await.remove(0);
+    ground.store.hint(&first.id, Some(&task("cgt-1"))).await.expect("answers");
+    let second = attempt(&job, 172_801);
+    assert_eq!(ground.begin(&held, &second, &FREE).await, Begun::Hinted);
+    assert_eq!(ground.load(&job.id).await.record.life.state.word(), job::StateWord::Queued);
+    ground.store.release(&held.claim, std::time::Duration::ZERO).await.expect("answers");
+    // Whoever has read the hint, and found that it means nothing, may go on.
+    let held = ground.claim(SUBMIT, 1).await.remove(0);
+    assert_eq!(held.stored.hint, Some(task("cgt-1")));
+    assert!(matches!(ground.begin(&held, &second, &FREE).await, Begun::Granted { .. }));
     ground.sound().await;
 }

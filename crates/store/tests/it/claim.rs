@@ -1,6 +1,8 @@
 //! Claims: order, leases, fences, lanes.
 
-use crate::ground::{CLASS, Ground, LEASE, SUBMIT, attempt, record, record_of, running};
+use crate::ground::{
+    CLASS, Ground, LEASE, SUBMIT, attempt, record, record_of, running, succeeded_until, until,
+};
 use job::{Priority, Record};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -44,6 +46,44 @@ async fn a_later_ticket_waits_and_says_for_how_long() {
     let wait = claimed.next_due.expect("one ticket waits");
     assert!(wait > Duration::from_secs(30) && wait <= delay, "{wait:?}");
     assert_eq!(ground.load(&record.id).await.record.id, record.id);
+    ground.sound().await;
+}
+
+/// Item by item, whatever the order in which they became due: a dead link is a paid video less.
+#[tokio::test]
+async fn of_due_downloads_the_one_whose_link_dies_first() {
+    let ground = Ground::new().await;
+    assert_eq!(ground.store.tightest_deadline().await.expect("answers"), None);
+    let mut by_deadline = Vec::new();
+    for (n, hour) in [30_i64, 10, 40, 20, 50].into_iter().enumerate() {
+        let name = format!("cgt-{n}");
+        let (record, _) = ground.generating(record(), &name).await;
+        let held = ground.claim(Queue::Poll, 1).await.remove(0);
+        let die_at_ms = 4_000_000_000_000 + hour * 3_600_000;
+        ground.work(&held, &succeeded_until(&name, die_at_ms)).await;
+        by_deadline.push((die_at_ms, record.id));
+    }
+    by_deadline.sort();
+    let tightest = ground.store.tightest_deadline().await.expect("answers").expect("five wait");
+    assert_eq!(tightest.0.unix_ms(), by_deadline[0].0);
+    assert!(tightest.1 < tightest.0, "the server's clock comes with it");
+
+    let urgent = ground.claim(Queue::Download, 2).await;
+    let ids = |held: &[store::Held]| held.iter().map(|h| h.claim.id.clone()).collect::<Vec<_>>();
+    let expected: Vec<_> = by_deadline.into_iter().map(|(_, id)| id).collect();
+    assert_eq!(ids(&urgent), expected[..2]);
+    // The most urgent one waits for its next try; it comes back in its turn, not behind the others.
+    let pause = Duration::from_millis(30);
+    assert_eq!(ground.store.release(&urgent[0].claim, pause).await.expect("ours"), Released::Done);
+    let mut rest = ground.claim(Queue::Download, 1).await;
+    assert_eq!(ids(&rest), expected[2..3]);
+    until("the pause is over", async || {
+        let depths = ground.store.depths().await.expect("answers");
+        depths.iter().any(|depth| depth.queue == Queue::Download && depth.due == 3)
+    })
+    .await;
+    rest = ground.claim(Queue::Download, 3).await;
+    assert_eq!(ids(&rest), [&expected[..1], &expected[3..]].concat());
     ground.sound().await;
 }
 
@@ -295,6 +335,28 @@ async fn many_tenants_are_all_reached() {
     assert_eq!(claimed.items.len(), 40, "three groups of tenants, one claim");
     for held in &claimed.items {
         ground.store.release(&held.claim, Duration::ZERO).await.expect("answers");
+    }
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn what_is_no_ticket_keeps_no_ticket_of_its_batch_back() {
+    let ground = Ground::new().await;
+    let (job, _) = ground.generating(record(), "cgt-1").await;
+    let keys = ground.store.keys();
+    let (due, lease, holder) =
+        (keys.due(Queue::Poll), keys.lease(Queue::Poll), keys.holder(Queue::Poll));
+    for strange in ["nonsense", "job_of nobody"] {
+        ground.redis.command(&["ZADD", &due, "1", strange]).expect("answers");
+    }
+    let mut held = Vec::new();
+    while held.is_empty() {
+        held = ground.claim_once(Queue::Poll, 5, LEASE).await.items;
+    }
+    assert_eq!(held[0].claim.id, job.id);
+    ground.work(&held[0], &running("cgt-1")).await;
+    for (command, key) in [("ZCARD", &lease), ("HLEN", &holder)] {
+        assert_eq!(ground.redis.command(&[command, key]).expect("answers"), "0");
     }
     ground.sound().await;
 }

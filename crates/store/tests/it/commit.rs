@@ -40,6 +40,7 @@ impl Decided {
             writer,
             token,
             guard: None,
+            decision: None,
         }
     }
 }
@@ -129,7 +130,7 @@ async fn scripts_come_back_after_the_server_forgot_them() {
     flush();
     ground.store.release(&poll.claim, Duration::ZERO).await.expect("answers");
     flush();
-    let pace = store::Pace { interval_us: 1, horizon_us: 1 };
+    let pace = store::Pace { interval_us: 1, horizon_us: 1, lead_us: 0 };
     ground.store.grant("main", "list", 1, pace).await.expect("answers");
     // A restarted server has neither scripts nor connections.
     ground.redis.restart().expect("started");
@@ -289,7 +290,7 @@ async fn a_job_that_does_not_exist_is_gone_and_so_is_its_ticket() {
     let depths = ground.store.depths().await.expect("answers");
     assert!(depths.iter().all(|d| (d.waiting, d.leased) == (0, 0)), "{depths:?}");
     let drifts = ground.store.recount().await.expect("answers").drifts;
-    assert!(drifts.iter().any(|d| d.found == "missing"), "{drifts:?}");
+    assert!(drifts.iter().any(|d| d.kind == store::DriftKind::Index), "{drifts:?}");
 }
 
 #[tokio::test]

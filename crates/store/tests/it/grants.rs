@@ -7,7 +7,7 @@ use store::{Grant, Pace};
 #[tokio::test]
 async fn many_processes_share_one_row_without_an_excess() {
     let ground = Ground::new().await;
-    let pace = Pace { interval_us: 5_000, horizon_us: 50_000 };
+    let pace = Pace { interval_us: 5_000, horizon_us: 50_000, lead_us: 0 };
     let runs = (0..4).map(|_| async {
         let store = connect(&ground.redis).await;
         let begin = Instant::now();
@@ -37,7 +37,7 @@ async fn many_processes_share_one_row_without_an_excess() {
 #[tokio::test]
 async fn a_hold_is_kept_and_ends_by_itself() {
     let ground = Ground::new().await;
-    let pace = Pace { interval_us: 1_000, horizon_us: 10_000 };
+    let pace = Pace { interval_us: 1_000, horizon_us: 10_000, lead_us: 0 };
     let ask = || async { ground.store.grant("main", "list", 1, pace).await.expect("answers") };
     assert!(matches!(ask().await, Grant::Granted { .. }));
     let until = ground.store.now().await.expect("answers") + Duration::from_millis(200);
@@ -59,7 +59,7 @@ async fn a_clock_that_was_set_back_does_not_stop_the_fleet() {
     let key = ground.store.keys().pace("main", "list");
     let hours_ahead = (ground.store.now().await.expect("answers").unix_ms() + 7_200_000) * 1_000;
     ground.redis.command(&["HSET", &key, "tat", &hours_ahead.to_string()]).expect("written");
-    let pace = Pace { interval_us: 1_000_000, horizon_us: 500_000 };
+    let pace = Pace { interval_us: 1_000_000, horizon_us: 500_000, lead_us: 0 };
     let Grant::Wait { after } = ground.store.grant("main", "list", 1, pace).await.expect("answers")
     else {
         panic!("the row is far ahead")

@@ -20,7 +20,7 @@ pub const CLASS: SlotClass = SlotClass::V20;
 pub const SUBMIT: Queue = Queue::Submit(CLASS);
 pub const FREE: BeginGuard = BeginGuard {
     slot_limit: 1_000,
-    pace: Pace { interval_us: 0, horizon_us: 0 },
+    pace: Pace { interval_us: 0, horizon_us: 0, lead_us: 0 },
     probe: Duration::from_secs(30),
 };
 
@@ -112,6 +112,20 @@ pub async fn connect(redis: &Redis) -> Store {
     Store::connect(&settings, "main").await.expect("the private Redis takes connections")
 }
 
+/// Looks until it holds.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// The connection has found the server again.
+pub async fn until_answers(store: &Store) {
+    until("the server answers", async || store.now().await.is_ok()).await;
+}
+
 /// Short pauses, so that what is due later is due now.
 pub fn policy(doubt: DoubtPolicy) -> Policy {
     let (zero, hour) = (Duration::ZERO, Duration::from_secs(3_600));
@@ -132,7 +146,8 @@ pub fn policy(doubt: DoubtPolicy) -> Policy {
             look_max: zero,
             resend_max: 1,
             parked_look: zero,
-            records_kept: 9 * hour,
+            // The records of these tests begin on a fixed day.
+            records_kept: 24 * 3_650 * hour,
         },
         poll: PollPolicy {
             first: zero,
@@ -213,6 +228,7 @@ pub fn attempt_on(account: &str, record: &Record, nonce_s: u32) -> OpenAttempt {
         renderer: 1,
         body_sha256: "00".repeat(32),
         safety_identifier: None,
+        intent: None,
         facts: Facts {
             route: Route::Byteplus,
             create_url: "https://example.test/tasks".into(),
@@ -244,10 +260,15 @@ pub fn running(id: &str) -> Event {
 }
 
 pub fn succeeded(id: &str) -> Event {
+    succeeded_until(id, 4_000_000_000_000)
+}
+
+/// Done, with a link that dies at this instant (Unix ms).
+pub fn succeeded_until(id: &str, die_at_ms: i64) -> Event {
     let links = Links {
         video: "https://x.example/v.mp4".into(),
         last_frame: None,
-        die_at: Timestamp::from_unix_ms(4_000_000_000_000),
+        die_at: Timestamp::from_unix_ms(die_at_ms),
     };
     Event::TaskSeen {
         task: task(id),

@@ -80,7 +80,10 @@ async fn a_hint_for_a_job_that_waits_to_be_sent_again_reaches_the_submitter() {
     ground.work(&held, &unclear(&open)).await;
     for _ in 0..2 {
         let settle = ground.claim(Queue::Settle, 1).await.remove(0);
-        let look = job::Look::Nothing { scan_began_at: settle.stored.now };
+        let look = job::Look::Nothing {
+            scan_began_at: settle.stored.now,
+            leave: job::ResendLeave::Granted,
+        };
         let looked = job::Event::Looked { attempt: open.id.clone(), look };
         ground.work(&settle, &looked).await;
     }
@@ -94,5 +97,83 @@ async fn a_hint_for_a_job_that_waits_to_be_sent_again_reaches_the_submitter() {
     let taken_in = ground.work(&again, &found).await;
     assert_eq!(taken_in.record.life.state.word(), job::StateWord::Running);
     assert_eq!(ground.claim_once(SUBMIT, 1, LEASE).await.items, [], "nothing is sent again");
+    ground.sound().await;
+}
+
+/// A job that a person gave up, and its attempt.
+async fn given_up(ground: &Ground) -> (job::Record, job::OpenAttempt) {
+    let job = ground.admit(record()).await;
+    let held = ground.claim(SUBMIT, 1).await.remove(0);
+    let open = attempt(&job, 172_800);
+    assert!(matches!(ground.begin(&held, &open, &FREE).await, Begun::Granted { .. }));
+    ground.work(&held, &unclear(&open)).await;
+    let by = job::By::named("ann");
+    let event = job::Event::GaveUp { by, reason: "not wanted".to_owned() };
+    ground.report(&job.id, store::Writer::Outside, &event).await;
+    (job, open)
+}
+
+#[tokio::test]
+async fn a_late_hint_gives_an_ended_job_one_look_and_no_second_ticket() {
+    let ground = Ground::new().await;
+    let (job, open) = given_up(&ground).await;
+    let word = job::StateWord::GivenUp;
+    let plain = ground.store.hint(&open.id, Some(&task("cgt-1"))).await.expect("answers");
+    assert_eq!(plain, HintOutcome::Finished(job.id.clone()), "an ordinary one changes nothing");
+    let moved = job::StateWord::Parked;
+    let stale = ground.store.late_hint(&open.id, &task("cgt-1"), moved).await.expect("answers");
+    assert_eq!(stale, HintOutcome::Finished(job.id.clone()), "the caller saw another state");
+    for _ in 0..2 {
+        let late = ground.store.late_hint(&open.id, &task("cgt-1"), word).await.expect("answers");
+        assert_eq!(late, HintOutcome::Noted(job.id.clone()));
+    }
+    ground.sound().await;
+    let held = ground.claim(Queue::Settle, 1).await.remove(0);
+    assert_eq!(held.stored.hint, Some(task("cgt-1")));
+    let (attempt, task) = (open.id.clone(), task("cgt-1"));
+    let via = job::FoundVia::Callback;
+    ground.work(&held, &job::Event::TaskFound { attempt, task, via, said: None }).await;
+    assert_eq!(ground.load(&job.id).await.record.life.state.word(), job::StateWord::Running);
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn a_late_hint_that_was_wrong_leaves_the_ended_job_as_it_was() {
+    let ground = Ground::new().await;
+    let (job, open) = given_up(&ground).await;
+    let word = job::StateWord::GivenUp;
+    ground.store.late_hint(&open.id, &task("cgt-1"), word).await.expect("answers");
+    let held = ground.claim(Queue::Settle, 1).await.remove(0);
+    let before = ground.load(&job.id).await;
+    ground.report(&job.id, store::Writer::Worker(&held.claim), &job::Event::StepLeft).await;
+    assert_eq!(ground.load(&job.id).await.revision, before.revision);
+    assert_eq!(ground.claim_once(Queue::Settle, 1, LEASE).await.items, [], "one look is enough");
+    ground.sound().await;
+}
+
+/// The last scan is under way, and the callback names what the list does not show.
+#[tokio::test]
+async fn a_hint_that_comes_during_the_last_scan_is_there_before_anything_is_sent_again() {
+    let ground = Ground::new().await;
+    let job = ground.admit(record()).await;
+    let held = ground.claim(SUBMIT, 1).await.remove(0);
+    let open = attempt(&job, 172_800);
+    assert!(matches!(ground.begin(&held, &open, &FREE).await, Begun::Granted { .. }));
+    ground.work(&held, &unclear(&open)).await;
+    let balanced = crate::ground::policy(job::DoubtPolicy::Balanced);
+    let settle = ground.claim(Queue::Settle, 1).await.remove(0);
+    for seconds in [3_600, 7_200] {
+        ground.store.hint(&open.id, Some(&task("cgt-1"))).await.expect("answers");
+        let scan_began_at = open.send_by + Duration::from_secs(seconds);
+        let leave = job::ResendLeave::Granted;
+        let look = job::Look::Nothing { scan_began_at, leave };
+        let event = job::Event::Looked { attempt: open.id.clone(), look };
+        let told = ground.store.report(&job.id, store::Writer::Outside, &event, &balanced).await;
+        assert!(matches!(told, Ok(store::Reported::Written { .. })), "{told:?}");
+    }
+    drop(settle);
+    let stored = ground.load(&job.id).await;
+    assert_eq!(stored.record.life.state.word(), job::StateWord::Queued, "proven absent");
+    assert_eq!(stored.hint, Some(task("cgt-1")), "and named all the same");
     ground.sound().await;
 }

@@ -1,5 +1,5 @@
-//! Random histories: workers that die and come late, lost replies, callbacks and people in between,
-//! on a real server; after each one everything equals the model.
+//! Random histories: workers that die between any two calls and come late, lost replies, a server that is
+//! killed, callbacks and people in between, on a real server; after each one everything equals the model.
 
 use crate::ground::{self, Ground, LEASE, accepted, running, succeeded, task, unclear};
 use crate::model::Model;
@@ -28,6 +28,8 @@ struct Day<'a> {
     /// Claims in workers' hands, some of them long lost.
     held: Vec<Held>,
     tasks: u32,
+    /// Somebody stopped the pool.
+    frozen: bool,
 }
 
 impl Day<'_> {
@@ -39,11 +41,40 @@ impl Day<'_> {
             6..=12 => self.work(a, b, c).await,
             13 => self.outside(a, b).await,
             14 => self.release_or_hint(a, b).await,
-            _ => {
+            _ => self.surprise(a, b).await,
+        }
+    }
+
+    async fn surprise(&mut self, a: u8, b: u8) {
+        match a % 4 {
+            0 => {
                 let forget = ["SCRIPT", "FLUSH"];
                 self.ground.redis.command(&forget).expect("flushed");
             }
+            1 if self.frozen => {
+                self.store.thaw("somebody", "done").await.expect("answers").expect("frozen");
+                self.frozen = false;
+            }
+            1 => {
+                self.store.freeze("a look", "somebody").await.expect("answers");
+                self.frozen = true;
+            }
+            // A process is killed after its claims and begins: what it held, nobody will report.
+            2 => self.held.retain(|held| held.claim.fence % 2 == u64::from(b % 2)),
+            // All are, and one comes back that was told nothing.
+            _ => {
+                self.held.clear();
+                self.store = connect(self.ground, self.store.pool()).await;
+            }
         }
+    }
+
+    /// The server dies between two calls. What it acknowledged is there when it comes back, and a
+    /// lower count would be an alarm.
+    async fn server_killed(&mut self) {
+        self.ground.redis.restart().expect("starts on its files");
+        ground::until_answers(&self.store).await;
+        self.check().await;
     }
 
     async fn admit(&mut self, a: u8, b: u8) {
@@ -127,15 +158,18 @@ impl Day<'_> {
             let used = self.model.slots().get(&open.facts.slot()).copied().unwrap_or(0);
             match begun {
                 Begun::Granted { stored, .. } => {
+                    assert!(!self.frozen, "nothing begins in a frozen pool");
                     self.model.begun(&held.claim, &stored);
                     let used = self.model.slots()[&open.facts.slot()];
                     assert!(used <= i64::from(SLOTS) || repeats > 1, "{used} slots");
                     self.held[which].stored = *stored;
                 }
+                Begun::Hinted => assert!(held.stored.hint.is_none(), "nothing is new"),
                 Begun::NoSlot => assert!(used >= i64::from(SLOTS)),
                 Begun::NonceTaken => assert!(self.model.open_nonce(account, nonce_s)),
                 Begun::Stopped { after, .. } => assert!(!after.is_zero()),
                 Begun::Wait { .. } => panic!("nothing is paced"),
+                Begun::Frozen { why } => assert!(self.frozen, "nothing was lost: {why}"),
                 Begun::Lost => {
                     let word = self.model.rows[&held.claim.id].record.life.state.word();
                     assert!(!self.model.holds(&held.claim) || word != StateWord::Queued);
@@ -176,7 +210,10 @@ impl Day<'_> {
                 },
                 1 => Event::Looked { attempt: attempt.id.clone(), look: Look::Inconclusive },
                 _ => {
-                    let look = Look::Nothing { scan_began_at: held.stored.now };
+                    let look = Look::Nothing {
+                        scan_began_at: held.stored.now,
+                        leave: job::ResendLeave::Granted,
+                    };
                     Event::Looked { attempt: attempt.id.clone(), look }
                 }
             },
@@ -279,6 +316,9 @@ impl Day<'_> {
 
     async fn check(&self) {
         let (store, model) = (&self.store, &self.model);
+        let watch = store.watch().await.expect("answers");
+        assert!(watch.lsn >= watch.seen, "{watch:?}");
+        assert_eq!(watch.frozen.is_some(), self.frozen, "{watch:?}");
         let recount = store.recount().await.expect("answers");
         assert_eq!(recount.drifts, []);
         assert_eq!(recount.records as usize, model.rows.len());
@@ -312,16 +352,22 @@ impl Day<'_> {
     }
 }
 
+async fn connect(ground: &Ground, pool: &str) -> Store {
+    let settings = Settings { url: ground.redis.url(), ..Settings::default() };
+    Store::connect(&settings, pool).await.expect("connects")
+}
+
 /// Runs one history; tells which states it ended in or passed through.
 async fn live(ground: &Ground, pool: &str, ops: &[Op]) -> BTreeSet<StateWord> {
-    let settings = Settings { url: ground.redis.url(), ..Settings::default() };
-    let store = Store::connect(&settings, pool).await.expect("connects");
-    let mut day = Day { ground, store, model: Model::default(), held: Vec::new(), tasks: 0 };
+    let (store, model) = (connect(ground, pool).await, Model::default());
+    let mut day = Day { ground, store, model, held: Vec::new(), tasks: 0, frozen: false };
     let mut words = BTreeSet::new();
     for (n, op) in ops.iter().enumerate() {
         day.go(*op).await;
         words.extend(day.model.words(None).into_keys());
-        if n % 16 == 15 {
+        if n == ops.len() / 2 && op[3].is_multiple_of(3) {
+            day.server_killed().await;
+        } else if n % 32 == 31 {
             day.check().await;
         }
     }
@@ -340,7 +386,7 @@ pub async fn a_busy_day(ground: &Ground) {
         let [.., a, b, c, d] = seed.to_le_bytes();
         [a, b, c, d]
     })
-    .take(400)
+    .take(600)
     .collect();
     let words = live(ground, "main", &ops).await;
     assert!(words.len() >= 10, "{words:?}");
@@ -350,7 +396,7 @@ pub async fn a_busy_day(ground: &Ground) {
     let keyed = store::Idempotency { key: "a key".into(), body_sha256: "00".into() };
     let job = NewJob { record: ground::record(), idempotency: Some(keyed) };
     ground.store.admit(&[job]).await.expect("one job");
-    let pace = store::Pace { interval_us: 1_000, horizon_us: 1_000 };
+    let pace = store::Pace { interval_us: 1_000, horizon_us: 1_000, lead_us: 0 };
     ground.store.grant("main", "list", 1, pace).await.expect("answers");
 }
 
@@ -359,11 +405,13 @@ fn after_any_history_everything_equals_the_model() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let ground = runtime.block_on(Ground::new());
     let (pools, seen) = (Cell::new(0), RefCell::new(BTreeSet::new()));
-    let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 20, failure_persistence: None, ..Config::default() };
     let ops = proptest::collection::vec(proptest::arbitrary::any::<Op>(), 40..160);
     let run = TestRunner::new(config).run(&ops, |ops| {
         pools.set(pools.get() + 1);
         let pool = format!("case-{}", pools.get());
+        // A recount walks all keys of a server.
+        ground.redis.command(&["FLUSHALL"]).expect("flushed");
         seen.borrow_mut().extend(runtime.block_on(live(&ground, &pool, &ops)));
         Ok(())
     });

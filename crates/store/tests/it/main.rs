@@ -4,6 +4,8 @@ mod admit;
 mod begin;
 mod claim;
 mod commit;
+mod doctor;
+mod freeze;
 mod grants;
 mod ground;
 mod hints;

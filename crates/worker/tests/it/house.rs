@@ -222,7 +222,7 @@ impl AtWork {
 }
 
 /// A job's one attempt. Nothing here sends it, so that nonces may repeat.
-fn attempt() -> OpenAttempt {
+pub fn attempt() -> OpenAttempt {
     let now = job::Timestamp::from_unix_ms(1_700_000_000_000);
     OpenAttempt {
         id: AttemptId::from_ulid(ulid::Ulid::generate()),
@@ -233,6 +233,7 @@ fn attempt() -> OpenAttempt {
         renderer: 1,
         body_sha256: "0".repeat(64),
         safety_identifier: None,
+        intent: None,
         facts: Facts {
             route: Route::Byteplus,
             create_url: "http://127.0.0.1:1/tasks".into(),

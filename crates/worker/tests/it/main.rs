@@ -9,5 +9,7 @@ mod house;
 mod leases;
 mod outage;
 mod process;
+mod recounting;
 mod repolling;
+mod rollback;
 mod toys;

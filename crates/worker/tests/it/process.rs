@@ -113,6 +113,15 @@ async fn a_worker_refuses_a_redis_that_evicts() {
     Fleet::start(role, house.loaded()).await.map(drop).expect("allowed by name");
 }
 
+/// With mutants built in it does not know this one, and without them it takes none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mutant_that_cannot_be_is_refused() {
+    let house = House::new().await;
+    let child = child::spawn(&house, &[(job::mutant::ENV, "no_lunch")]);
+    assert!(!child.wait_bounded(BOUND).expect("it refuses").success());
+    assert!(child.log().contains(job::mutant::ENV), "{}", child.log_tail(20));
+}
+
 /// One transition is under way when the process dies; the next one finishes it.
 #[cfg(feature = "fault-points")]
 #[tokio::test(flavor = "multi_thread")]

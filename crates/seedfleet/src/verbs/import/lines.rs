@@ -153,6 +153,48 @@ mod tests {
         assert!(lines.batch().expect("readable").is_none());
     }
 
+    /// Every row of a text, read through a buffer of this size.
+    fn rows(text: &[u8], buffer_bytes: usize) -> (Vec<Line>, u64) {
+        let mut lines = Lines { input: BufReader::with_capacity(buffer_bytes, text), number: 0 };
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while let Some(batch) = lines.batch().expect("memory can be read") {
+            assert!(batch.lines.len() <= ROWS_MAX);
+            bytes += batch.bytes;
+            rows.extend(batch.lines);
+        }
+        (rows, bytes)
+    }
+
+    #[test]
+    fn fuzz_jsonl_row() {
+        let words = ["\n", "\r\n", "{}", "{\"a\":1}", "null", "\u{feff}", " ", "\"", "\\"];
+        fuzz::run("jsonl_row", &words, |text| {
+            let (whole, bytes) = rows(text, 1 << 20);
+            assert_eq!(bytes, text.len() as u64, "no byte is skipped or read twice");
+            let (pieces, _) = rows(text, 3);
+            let numbers = |rows: &[Line]| rows.iter().map(|row| row.number).collect::<Vec<_>>();
+            assert_eq!(numbers(&whole), numbers(&pieces), "however the file arrives");
+            assert!(numbers(&whole).is_sorted_by(|a, b| a < b));
+            let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+            for row in &whole {
+                let line = lines[usize::try_from(row.number).unwrap() - 1];
+                match &row.body {
+                    Ok(body) => {
+                        let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+                        assert_eq!(serde_json::from_slice::<Value>(text).ok().as_ref(), Some(body));
+                    }
+                    Err(reject) => {
+                        let told = [&reject.code, &reject.reason, &reject.fix];
+                        assert!(told.iter().all(|part| !part.is_empty()), "{reject:?}");
+                        assert!(!reject.reason.contains('\n'), "{reject:?}");
+                    }
+                }
+            }
+            let good = whole.iter().filter(|row| row.body.is_ok()).count();
+            format!("{} rows, {} good", whole.len().min(9), good.min(9))
+        });
+    }
+
     #[test]
     fn a_long_file_comes_in_bounded_batches() {
         let text = "{}\n".repeat(ROWS_MAX + 1);

@@ -1,14 +1,16 @@
-//! Whole scans of an account's task list, shared by every job in doubt that asks at the time.
+//! Whole scans of an account's task list, shared by everybody who asks at the time.
 //!
 //! The list allows about one page a second for the whole account, so doubts never scan alone: who
 //! asks while a scan runs gets the next one, together with everybody else who waits.
 
+use crate::steady::Steady;
 use job::settle::Sighting;
 use job::{TaskId, Timestamp};
 use limiter::Limiter;
 use provider::{Client, ListQuery, Listed, Site};
-use seedance::Call;
-use std::sync::Arc;
+use seedance::{Call, TaskStatus};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use store::Store;
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,14 +28,31 @@ pub enum Scan {
     Whole {
         /// Start, on Redis's clock.
         began_at: Timestamp,
-        /// The tasks.
+        /// The tasks, by what tells whose they are.
         seen: Vec<Sighting>,
+        /// The same tasks, in the same order, by what became of them.
+        ends: Vec<Row>,
     },
     /// Torn: a page failed, or rows vanished while it was read.
     Torn {
         /// In words.
         why: String,
     },
+}
+
+/// What a list shows of a task beside its marks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its status.
+    pub status: TaskStatus,
+    /// Tokens billed; on success.
+    pub tokens: Option<u64>,
+    /// The resolution made; on success.
+    pub resolution: Option<String>,
+    /// The shape made; on success.
+    pub ratio: Option<String>,
+    /// The length made, in whole seconds; on success.
+    pub duration_s: Option<i64>,
 }
 
 struct Ask {
@@ -47,22 +66,60 @@ pub struct Scanner {
     asks: mpsc::Sender<Ask>,
 }
 
+/// The scanners of a pool's accounts, each started when first asked for.
+pub struct Scanners {
+    store: Store,
+    limiter: Limiter,
+    client: Arc<Client>,
+    steady: Arc<Steady>,
+    by_site: Mutex<BTreeMap<Site, Scanner>>,
+}
+
+impl Scanners {
+    /// None runs yet; from now on the server's clock is watched.
+    #[must_use]
+    pub fn new(store: Store, limiter: Limiter, client: Arc<Client>) -> Self {
+        let steady = Steady::watch(store.clone());
+        Self { store, limiter, client, steady, by_site: Mutex::default() }
+    }
+
+    /// The scanner of one account's list.
+    pub fn of(&self, site: &Site) -> Scanner {
+        let mut scanners = self.by_site.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = || {
+            Scanner::start(Source {
+                store: self.store.clone(),
+                limiter: self.limiter.clone(),
+                client: Arc::clone(&self.client),
+                steady: Arc::clone(&self.steady),
+                site: site.clone(),
+            })
+        };
+        // One whose loop broke would answer nobody, for ever.
+        if scanners.get(site).is_some_and(Scanner::is_ended) {
+            scanners.remove(site);
+        }
+        scanners.entry(site.clone()).or_insert_with(start).clone()
+    }
+}
+
 /// What a scanner needs to read one account's list.
-pub struct Source {
+struct Source {
     /// The pool's memory, for its clock.
-    pub store: Store,
+    store: Store,
     /// Permits.
-    pub limiter: Limiter,
+    limiter: Limiter,
     /// The route.
-    pub client: Arc<Client>,
+    client: Arc<Client>,
+    /// How far that clock may be believed.
+    steady: Arc<Steady>,
     /// Whose list, and where: frozen in the attempts that will be looked for.
-    pub site: Site,
+    site: Site,
 }
 
 impl Scanner {
     /// Starts the scanner of one account; it ends when the last handle is dropped.
-    #[must_use]
-    pub fn start(source: Source) -> Self {
+    fn start(source: Source) -> Self {
         let (asks, inbox) = mpsc::channel(WAITING_MAX);
         tokio::spawn(serve(source, inbox));
         Self { asks }
@@ -97,7 +154,7 @@ async fn serve(source: Source, mut inbox: mpsc::Receiver<Ask>) {
 
 async fn read_all(source: &Source, reach_back_to: Timestamp) -> Scan {
     let began_at = match source.store.now().await {
-        Ok(now) => now,
+        Ok(now) => source.steady.believed(now),
         Err(error) => return Scan::Torn { why: format!("no clock: {error}") },
     };
     let mut window = Window::new(reach_back_to);
@@ -113,7 +170,9 @@ async fn read_all(source: &Source, reach_back_to: Timestamp) -> Scan {
         };
         match window.take(&page) {
             Progress::More => {}
-            Progress::Done => return Scan::Whole { began_at, seen: window.seen },
+            Progress::Done => {
+                return Scan::Whole { began_at, seen: window.seen, ends: window.ends };
+            }
             Progress::Torn(why) => return Scan::Torn { why: why.to_owned() },
         }
     }
@@ -130,7 +189,10 @@ enum Progress {
 struct Window {
     reach_back_to: Timestamp,
     seen: Vec<Sighting>,
-    rows: u64,
+    ends: Vec<Row>,
+    /// Ids read so far: a row that is shown twice is one.
+    ids: BTreeSet<TaskId>,
+    pages: u32,
     total_at_start: Option<u64>,
     /// Every row so far was no younger than the one before it: the list shows the newest first, and
     /// may be left once it is older than the window. The contract promises no order.
@@ -143,7 +205,9 @@ impl Window {
         Self {
             reach_back_to,
             seen: Vec::new(),
-            rows: 0,
+            ends: Vec::new(),
+            ids: BTreeSet::new(),
+            pages: 0,
             total_at_start: None,
             newest_first: true,
             oldest: None,
@@ -162,11 +226,16 @@ impl Window {
         if self.total_at_start.is_some_and(|at_start| total < at_start) {
             return Progress::Torn("rows vanished during the scan");
         }
-        self.total_at_start.get_or_insert(total);
+        let at_start = *self.total_at_start.get_or_insert(total);
+        self.pages += 1;
         for task in &page.items {
             let Ok(id) = TaskId::parse(&task.id) else {
                 return Progress::Torn("a task id is not of the known form");
             };
+            // New tasks push rows over a page's border: they are shown again.
+            if !self.ids.insert(id.clone()) {
+                continue;
+            }
             let created_at = task.created_at_s.map(Timestamp::from_unix_s);
             match (created_at, self.oldest) {
                 (Some(made), Some(oldest)) if made > oldest => self.newest_first = false,
@@ -178,14 +247,29 @@ impl Window {
                 (a, b) => a.or(b),
             };
             self.seen.push(Sighting::of(id, task));
+            self.ends.push(Row {
+                status: task.status.clone(),
+                tokens: task.completion_tokens.or(task.total_tokens),
+                resolution: task.resolution.clone(),
+                ratio: task.ratio.clone(),
+                duration_s: task.duration_s.map(i64::from),
+            });
         }
-        let rows = u64::try_from(page.items.len()).unwrap_or(u64::MAX);
-        self.rows = self.rows.saturating_add(rows);
         let passed_window =
             self.newest_first && self.oldest.is_some_and(|oldest| oldest < self.reach_back_to);
-        if passed_window || self.rows >= total {
+        if passed_window {
             return Progress::Done;
         }
+        // In any other order a row may leave an earlier page while another joins the end: the total
+        // stays, and the row that moved over the border is on neither page.
+        if self.pages > 1 && !self.newest_first {
+            return Progress::Torn("several pages that do not show the newest first");
+        }
+        // Everything that was there at the start has been shown, and not some of it twice.
+        if self.ids.len() as u64 >= at_start {
+            return Progress::Done;
+        }
+        let rows = u64::try_from(page.items.len()).unwrap_or(u64::MAX);
         if rows < u64::from(PAGE_ROWS) {
             return Progress::Torn("a page was short of rows");
         }
@@ -239,6 +323,35 @@ mod tests {
     fn an_ordered_list_is_left_once_it_is_older_than_the_window() {
         let mut window = since(900);
         assert!(matches!(window.take(&page(5000, 0..500, |n| 1000 - n as i64)), Progress::Done));
+    }
+
+    #[test]
+    fn new_tasks_that_push_rows_over_a_border_hide_nothing() {
+        let mut window = since(0);
+        let newest_first = |n: u64| 10_000 - n as i64;
+        assert!(matches!(window.take(&page(700, 0..500, newest_first)), Progress::More));
+        assert!(matches!(window.take(&page(703, 497..700, newest_first)), Progress::Done));
+        assert_eq!(window.seen.len(), 700);
+    }
+
+    /// The first page began one row late and the second repeats one: as many rows as the list has,
+    /// and the newest of them was never shown.
+    #[test]
+    fn rows_shown_twice_do_not_stand_for_rows_not_shown() {
+        let mut window = since(0);
+        let newest_first = |n: u64| 10_000 - n as i64;
+        assert!(matches!(window.take(&page(700, 1..501, newest_first)), Progress::More));
+        assert!(matches!(window.take(&page(700, 500..700, newest_first)), Progress::Torn(_)));
+    }
+
+    /// Oldest first: a row left the first page, another came to the end, and the total is the same.
+    #[test]
+    fn pages_in_another_order_prove_nothing_together() {
+        let mut window = since(0);
+        let oldest_first = |n: u64| n as i64;
+        assert!(matches!(window.take(&page(700, 0..500, oldest_first)), Progress::More));
+        assert!(matches!(window.take(&page(700, 501..701, oldest_first)), Progress::Torn(_)));
+        assert!(matches!(since(0).take(&page(400, 0..400, oldest_first)), Progress::Done));
     }
 
     #[test]

@@ -1,0 +1,392 @@
+//! The provider's list against our records: tasks that nobody owns, jobs that wait for a task the
+//! provider does not know, and tokens.
+
+use crate::attempts::{self, Fit};
+use crate::report::{AccountReport, Deed, DeedKind, Finding, FindingKind, Report};
+use crate::scan::{Row, Scan};
+use crate::tokens::{self, Billed};
+use crate::{Ground, ReconcileError};
+use job::settle::{self, Sighting};
+use job::{Event, FoundVia, Intent, JobId, State, StateWord, TaskId, TaskRef, Timestamp};
+use provider::{Deleted, Retrieved, Site};
+use seedance::TaskStatus;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{ListQuery, Reported, Writer};
+
+/// Scans tried until one is whole.
+const SCANS_MAX: u32 = 4;
+/// Pause after a torn scan.
+const SCAN_PAUSE: Duration = Duration::from_millis(500);
+/// Running jobs whose task no list showed, read one by one in one sweep of an account.
+const READS_MAX: usize = 200;
+/// Pages of running jobs looked through.
+const PAGES_MAX: usize = 200;
+/// Jobs named as candidates for one unowned task.
+const CANDIDATES_MAX: usize = 5;
+
+/// What a sweep may do, and how much it looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// How far back the list is read.
+    pub back: Duration,
+    /// Change nothing.
+    pub dry_run: bool,
+    /// Withdraw tasks nobody owns, while a read says that they still wait.
+    pub cancel_queued: bool,
+    /// Add up tokens: reads the record of every finished task of the window.
+    pub tokens: bool,
+    /// Unowned tasks that an earlier sweep could not explain: told again, not looked for again.
+    pub unexplained: BTreeSet<TaskId>,
+}
+
+/// Compares every account of the pool, and sets the gauges.
+///
+/// # Errors
+///
+/// [`ReconcileError`]: nothing of it is wrong because of that; run it again.
+pub async fn run(ground: &Ground, options: &Options) -> Result<Report, ReconcileError> {
+    let at = ground.store.now().await?;
+    let mut report = Report::new(ground.store.pool(), at, at - options.back, options.dry_run);
+    for site in ground.sites() {
+        let row = Sweep { ground, options, site: &site, report: &mut report }.account().await?;
+        report.accounts.push(row);
+    }
+    let metrics = telemetry::metrics();
+    let pool = [ground.store.pool()];
+    let sum = |of: fn(&AccountReport) -> f64| report.accounts.iter().map(of).sum::<f64>();
+    metrics.orphan_tasks.set(sum(|account| account.orphans as f64), pool);
+    metrics.unknown_tasks.set(sum(|account| account.unknown as f64), pool);
+    if options.tokens {
+        let difference = sum(|account| account.tokens.map_or(0.0, |t| t.difference() as f64));
+        metrics.token_difference.set(difference, pool);
+    }
+    Ok(report)
+}
+
+/// One account.
+struct Sweep<'a> {
+    ground: &'a Ground,
+    options: &'a Options,
+    site: &'a Site,
+    report: &'a mut Report,
+}
+
+/// A task of the list with what became of it.
+type Listed = (Sighting, Row);
+
+impl Sweep<'_> {
+    async fn account(mut self) -> Result<AccountReport, ReconcileError> {
+        let account = self.site.account.clone();
+        let mut row = AccountReport { account, ..AccountReport::default() };
+        let Some((began_at, listed)) = self.list().await else { return Ok(row) };
+        let ids: Vec<TaskId> = listed.iter().map(|(seen, _)| seen.id.clone()).collect();
+        let owners = self.ground.store.owners(&ids).await?;
+        row.tasks = listed.len() as u64;
+        row.owned = owners.iter().flatten().count() as u64;
+        let unowned: Vec<&Listed> =
+            listed.iter().zip(&owners).filter(|(_, o)| o.is_none()).map(|(l, _)| l).collect();
+        let orphans = self.explain(unowned, &mut row).await?;
+        row.orphans = orphans.len() as u64;
+        for orphan in orphans {
+            self.orphan(orphan).await?;
+        }
+        let known: BTreeSet<&TaskId> = ids.iter().collect();
+        row.unknown = self.unknown(&known, began_at).await?;
+        if self.options.tokens {
+            let billed = listed
+                .iter()
+                .zip(&owners)
+                .filter(|((_, end), _)| end.status == TaskStatus::Succeeded);
+            let billed: Vec<Billed> = billed
+                .map(|((seen, end), owner)| Billed {
+                    task: seen.id.clone(),
+                    tokens: end.tokens.unwrap_or(0),
+                    owner: owner.clone(),
+                })
+                .collect();
+            let site = &self.site.account;
+            row.tokens = Some(tokens::add_up(self.ground, site, &billed, self.report).await?);
+        }
+        Ok(row)
+    }
+
+    /// A whole scan of the window, each task once; none and a finding if there is none to be had.
+    async fn list(&mut self) -> Option<(Timestamp, Vec<Listed>)> {
+        let since = self.report.since;
+        let mut last = "the scanner ended".to_owned();
+        for tries in 1..=SCANS_MAX {
+            match self.ground.scanners.of(self.site).scan(since).await.as_deref() {
+                Some(Scan::Whole { began_at, seen, ends }) => {
+                    let mut once = BTreeSet::new();
+                    let rows = seen.iter().cloned().zip(ends.iter().cloned());
+                    let listed = rows.filter(|(seen, _)| {
+                        seen.created_at.is_none_or(|made| made >= since)
+                            && once.insert(seen.id.clone())
+                    });
+                    return Some((*began_at, listed.collect()));
+                }
+                Some(Scan::Torn { why }) => last.clone_from(why),
+                None => {}
+            }
+            tokio::time::sleep(SCAN_PAUSE * tries).await;
+        }
+        self.report.find(Finding {
+            kind: FindingKind::ListUnreadable,
+            account: Some(self.site.account.clone()),
+            job: None,
+            task: None,
+            sentence: format!("the task list could not be read whole {SCANS_MAX} times: {last}"),
+            cure: "seedfleet doctor, then seedfleet reconcile again".to_owned(),
+        });
+        None
+    }
+
+    /// Takes out of `unowned` what an attempt explains; what is left is nobody's.
+    async fn explain<'l>(
+        &mut self,
+        unowned: Vec<&'l Listed>,
+        row: &mut AccountReport,
+    ) -> Result<Vec<&'l Listed>, ReconcileError> {
+        let mut left = Vec::new();
+        for listed in unowned {
+            match self.open_job(&listed.0).await? {
+                true => row.in_doubt += 1,
+                false => left.push(listed),
+            }
+        }
+        // A commit may have come between the look at owners and the one at marks.
+        let ids: Vec<TaskId> = left.iter().map(|(seen, _)| seen.id.clone()).collect();
+        let owners = self.ground.store.owners(&ids).await?;
+        row.owned += owners.iter().flatten().count() as u64;
+        let left: Vec<&Listed> =
+            left.into_iter().zip(owners).filter(|(_, o)| o.is_none()).map(|(l, _)| l).collect();
+        let unheard: Vec<Sighting> = left
+            .iter()
+            .map(|(seen, _)| seen.clone())
+            .filter(|seen| !self.options.unexplained.contains(&seen.id))
+            .collect();
+        if unheard.is_empty() {
+            return Ok(left);
+        }
+        let account = &self.site.account;
+        let mut fits = attempts::among_records(self.ground, account, &unheard).await?;
+        let rest: Vec<Sighting> =
+            unheard.into_iter().filter(|seen| !fits.contains_key(&seen.id)).collect();
+        let mut intents = attempts::among_intents(self.ground, account, &rest).await?;
+        let mut orphans = Vec::new();
+        for listed in left {
+            let id = &listed.0.id;
+            let explained = match (fits.remove(id), intents.remove(id)) {
+                (Some(fit), _) => self.adopt(fit, id).await?,
+                (None, Some(intent)) => self.recall(&intent, id).await?,
+                (None, None) => false,
+            };
+            if !explained {
+                orphans.push(listed);
+            }
+        }
+        Ok(orphans)
+    }
+
+    /// Whether an open attempt carries the task's mark: settle takes it in by itself.
+    async fn open_job(&self, seen: &Sighting) -> Result<bool, ReconcileError> {
+        let Some(nonce_s) = seen.nonce_s else { return Ok(false) };
+        let store = &self.ground.store;
+        let Some(attempt) = store.open_mark(&self.site.account, nonce_s).await? else {
+            return Ok(false);
+        };
+        let Some(job) = store.job_of_attempt(&attempt).await? else { return Ok(false) };
+        let Some(stored) = store.load(&job).await? else { return Ok(false) };
+        let open = stored.record.life.state.open_attempt();
+        Ok(open.is_some_and(|open| settle::fits(open, seen, &self.ground.policy)))
+    }
+
+    /// The task of a closed attempt: the machine decides whether its job can still take it in.
+    async fn adopt(&mut self, fit: Fit, task: &TaskId) -> Result<bool, ReconcileError> {
+        let Fit { job, attempt } = fit;
+        if self.options.dry_run {
+            self.deed(DeedKind::Adopted, Some(job), Some(task));
+            return Ok(true);
+        }
+        let said = Some("by the comparison with the provider's list".to_owned());
+        let event = Event::TaskFound { attempt, task: task.clone(), via: FoundVia::List, said };
+        let policy = &self.ground.policy;
+        match self.ground.store.report(&job, Writer::Outside, &event, policy).await? {
+            Reported::Written { stored, .. } => {
+                let own = stored.record.life.state.task();
+                if own.is_some_and(|own| own.id == *task) {
+                    self.deed(DeedKind::Adopted, Some(job), Some(task));
+                } else {
+                    self.stray(&job, task);
+                }
+                Ok(true)
+            }
+            Reported::Ignored { .. } | Reported::Owned { .. } => Ok(true),
+            Reported::Gone | Reported::Fenced => Ok(false),
+        }
+    }
+
+    /// The task of an attempt that Redis has forgotten: its job comes back, or learns of it.
+    async fn recall(&mut self, intent: &Intent, task: &TaskId) -> Result<bool, ReconcileError> {
+        let store = &self.ground.store;
+        let found = store.load(&intent.job).await?;
+        let kind = if found.is_some() { DeedKind::Doubted } else { DeedKind::Restored };
+        if self.options.dry_run {
+            self.deed(kind, Some(intent.job.clone()), Some(task));
+            return Ok(true);
+        }
+        if found.is_none() {
+            let record = intent.restored(store.now().await?);
+            if store.restore(&[record]).await?.first() == Some(&true) {
+                telemetry::metrics().intents_recovered.add(1, ["restored"]);
+                self.deed(kind, Some(intent.job.clone()), Some(task));
+                return Ok(true);
+            }
+        }
+        let spec = &intent.spec;
+        let job = match found {
+            Some(_) => Some(intent.job.clone()),
+            None => store.job_of_request(&spec.tenant, &spec.fingerprint).await?,
+        };
+        let Some(job) = job else { return Ok(false) };
+        let attempt = intent.attempt.clone();
+        let event = Event::IntentForgotten { attempt, instead_of: None };
+        match store.report(&job, Writer::Outside, &event, &self.ground.policy).await? {
+            Reported::Written { .. } => {
+                telemetry::metrics().intents_recovered.add(1, ["doubted"]);
+                self.deed(DeedKind::Doubted, Some(job), Some(task));
+                Ok(true)
+            }
+            // It settles another attempt first, or has ended.
+            Reported::Ignored { .. } => Ok(false),
+            Reported::Gone | Reported::Owned { .. } | Reported::Fenced => Ok(false),
+        }
+    }
+
+    async fn orphan(&mut self, (seen, end): &Listed) -> Result<(), ReconcileError> {
+        let waits = end.status == TaskStatus::Queued;
+        let may_withdraw = self.options.cancel_queued && !self.options.dry_run && waits;
+        if may_withdraw && self.withdraw(&seen.id).await {
+            self.deed(DeedKind::Cancelled, None, Some(&seen.id));
+            return Ok(());
+        }
+        let Sighting { id, model_id, nonce_s, created_at, .. } = seen;
+        let made = created_at.map_or_else(|| "at an unknown time".to_owned(), Timestamp::rfc3339);
+        let waiting =
+            attempts::waiting_like(self.ground, model_id, *created_at, CANDIDATES_MAX).await?;
+        let cure = match waiting.first() {
+            Some(job) => format!(
+                "seedfleet reconcile --claim {job}={id} --yes --reason TEXT if that job asked for it"
+            ),
+            None if waits => {
+                "seedfleet reconcile --cancel-queued withdraws it while it still waits".to_owned()
+            }
+            None => {
+                "find out who else uses this account; give the fleet a key of its own".to_owned()
+            }
+        };
+        let names: Vec<&str> = waiting.iter().map(JobId::as_str).collect();
+        let candidates = match names.is_empty() {
+            true => String::new(),
+            false => format!("; waiting jobs like it: {}", names.join(", ")),
+        };
+        self.report.find(Finding {
+            kind: FindingKind::OrphanTask,
+            account: Some(self.site.account.clone()),
+            job: None,
+            task: Some(id.clone()),
+            sentence: format!(
+                "no job owns {id}: model {model_id}, made {made}, {}, execution_expires_after {}{candidates}",
+                end.status.word(),
+                nonce_s.map_or_else(|| "not told".to_owned(), |n| n.to_string()),
+            ),
+            cure,
+        });
+        Ok(())
+    }
+
+    /// Nothing but a task that a read has just shown as queued is ever deleted.
+    async fn withdraw(&self, task: &TaskId) -> bool {
+        let read = self.ground.retrieve(self.site, task).await;
+        let Some(Retrieved::Task { task: seen, .. }) = read else { return false };
+        if seen.status != TaskStatus::Queued {
+            return false;
+        }
+        matches!(self.ground.delete(self.site, task).await, Some(Deleted::Cancelled))
+    }
+
+    /// Jobs that wait for a task which neither the list nor a read shows.
+    async fn unknown(
+        &mut self,
+        listed: &BTreeSet<&TaskId>,
+        scan_began_at: Timestamp,
+    ) -> Result<u64, ReconcileError> {
+        let policy = Arc::clone(&self.ground.policy);
+        let young = policy.settle.list_lag_max + policy.poll.not_found_grace;
+        let (mut reads, mut unknown) = (0, 0);
+        for word in [StateWord::Running, StateWord::Overdue] {
+            let mut cursor = None;
+            for _ in 0..PAGES_MAX {
+                let query = ListQuery { state: Some(word), cursor, ..ListQuery::default() };
+                let page = self.ground.store.list(&query).await?;
+                for stored in &page.items {
+                    let Some(task) = stored.record.life.state.task() else { continue };
+                    let here = task.facts.account == self.site.account;
+                    let settled = task.known_at + young <= scan_began_at;
+                    if !here || !settled || listed.contains(&task.id) || reads == READS_MAX {
+                        continue;
+                    }
+                    reads += 1;
+                    let read = self.ground.retrieve(&Site::for_reads(&task.facts), &task.id).await;
+                    if matches!(read, Some(Retrieved::NotFound)) {
+                        unknown += 1;
+                        self.report.find(lost_task(
+                            &stored.record.id,
+                            &stored.record.life.state,
+                            task,
+                        ));
+                    }
+                }
+                match page.next {
+                    Some(next) => cursor = Some(next),
+                    None => break,
+                }
+            }
+        }
+        Ok(unknown)
+    }
+
+    fn stray(&mut self, job: &JobId, task: &TaskId) {
+        telemetry::metrics().duplicate_submissions.add(1, ["list"]);
+        self.report.find(Finding {
+            kind: FindingKind::StrayTask,
+            account: Some(self.site.account.clone()),
+            job: Some(job.clone()),
+            task: Some(task.clone()),
+            sentence: format!("{task} is a second task of {job}"),
+            cure: format!("seedfleet jobs show {job}: its attempts say how; both may be billed"),
+        });
+    }
+
+    fn deed(&mut self, kind: DeedKind, job: Option<JobId>, task: Option<&TaskId>) {
+        self.report.did(Deed { kind, job, attempt: None, task: task.cloned() });
+    }
+}
+
+fn lost_task(job: &JobId, state: &State, task: &TaskRef) -> Finding {
+    Finding {
+        kind: FindingKind::UnknownTask,
+        account: Some(task.facts.account.clone()),
+        job: Some(job.clone()),
+        task: Some(task.id.clone()),
+        sentence: format!(
+            "{job} is {} and waits for {}, known since {}, which the provider does not know",
+            state.word().as_str(),
+            task.id,
+            task.known_at.rfc3339()
+        ),
+        cure: format!("seedfleet jobs show {job}; it ends by itself when its deadline passes"),
+    }
+}

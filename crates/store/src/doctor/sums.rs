@@ -1,0 +1,150 @@
+//! Sums over records: slots in use, jobs per state. Each is compared in one atomic read of the sum and all
+//! that is summed up, so that it is exact however busy the pool is.
+
+use super::look::{Read, differ};
+use super::mend::Cure;
+use super::{DriftKind, Seen, Subject};
+use crate::facts::slot_field;
+use crate::{Store, StoreError, commit};
+use job::{JobId, Life, StateWord};
+use redis::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Jobs summed up in one transaction; a larger batch or pool is not compared.
+const SUMMED_MAX: usize = 10_000;
+/// Tries to meet a moment in which no job comes in.
+const TRIES_MAX: usize = 10;
+/// The states in which a job may hold a slot.
+const SLOT_WORDS: [StateWord; 4] =
+    [StateWord::Submitting, StateWord::InDoubt, StateWord::Running, StateWord::Overdue];
+
+type Sums = BTreeMap<String, i64>;
+
+impl Store {
+    /// Jobs per state against the indexes of the states.
+    pub(super) async fn check_counters(
+        &self,
+        subject: &Subject,
+        seen: &mut Seen,
+    ) -> Result<(), StoreError> {
+        let counts = self.keys().counts();
+        let mut reads = vec![Read::of("HGETALL", &counts, &[])];
+        let indexes = StateWord::ALL.map(|word| self.keys().ix_state(word));
+        reads.extend(indexes.iter().map(|index| Read::of("ZCARD", index, &[])));
+        let mut answers = self.read_at_once(reads).await?.into_iter();
+        let held = sums(answers.next())?;
+        let wanted: Sums = StateWord::ALL
+            .into_iter()
+            .zip(answers)
+            .map(|(word, n)| (word.as_str().to_owned(), commit::integer(&n).unwrap_or(0)))
+            .collect();
+        compare(subject, DriftKind::Counter, &counts, &wanted, &held, seen);
+        Ok(())
+    }
+
+    pub(super) async fn check_batch(
+        &self,
+        subject: &Subject,
+        index: &str,
+        counts: &str,
+        seen: &mut Seen,
+    ) -> Result<(), StoreError> {
+        let sets = [index.to_owned()];
+        let Some((held, words)) = self.snapshot(counts, &sets, "st").await? else {
+            seen.unchecked += 1;
+            return Ok(());
+        };
+        let mut wanted = Sums::new();
+        for word in words {
+            *wanted.entry(word).or_default() += 1;
+        }
+        compare(subject, DriftKind::Counter, counts, &wanted, &held, seen);
+        Ok(())
+    }
+
+    pub(super) async fn check_slots(
+        &self,
+        subject: &Subject,
+        seen: &mut Seen,
+    ) -> Result<(), StoreError> {
+        let slots = self.keys().slots();
+        let sets = SLOT_WORDS.map(|word| self.keys().ix_state(word));
+        let Some((held, lives)) = self.snapshot(&slots, &sets, "life").await? else {
+            seen.unchecked += 1;
+            return Ok(());
+        };
+        let mut wanted = Sums::new();
+        for life in lives {
+            let Ok(life) = serde_json::from_str::<Life>(&life) else {
+                // A newer binary knows who holds a slot.
+                seen.unchecked += 1;
+                return Ok(());
+            };
+            if let Some(slot) = life.state.slot() {
+                *wanted.entry(slot_field(&slot)).or_default() += 1;
+            }
+        }
+        compare(subject, DriftKind::Slot, &slots, &wanted, &held, seen);
+        Ok(())
+    }
+
+    /// A hash of sums together with one field of every record in some sets, as of one instant. None: too
+    /// many records, or new ones at every try.
+    async fn snapshot(
+        &self,
+        hash: &str,
+        sets: &[String],
+        field: &str,
+    ) -> Result<Option<(Sums, Vec<String>)>, StoreError> {
+        let mut known: BTreeSet<String> = BTreeSet::new();
+        for _ in 0..TRIES_MAX {
+            let last = SUMMED_MAX.to_string();
+            let mut reads = vec![Read::of("HGETALL", hash, &[])];
+            reads.extend(sets.iter().map(|set| Read::of("ZRANGE", set, &["0", &last])));
+            let ids: Vec<JobId> = known.iter().filter_map(|id| JobId::parse(id).ok()).collect();
+            let fields = ids.iter().map(|id| Read::of("HGET", &self.keys().job(id), &[field]));
+            reads.extend(fields);
+            let mut answers = self.read_at_once(reads).await?.into_iter();
+            let held = sums(answers.next())?;
+            let mut now: BTreeSet<String> = BTreeSet::new();
+            for answer in answers.by_ref().take(sets.len()) {
+                let members: Vec<String> = redis::from_redis_value(answer)
+                    .map_err(|error| StoreError::Bug(error.to_string()))?;
+                now.extend(members);
+            }
+            if now.len() > SUMMED_MAX {
+                return Ok(None);
+            }
+            if now.is_subset(&known) {
+                let fields = ids.iter().zip(answers).filter(|(id, _)| now.contains(id.as_str()));
+                return Ok(Some((held, fields.filter_map(|(_, v)| commit::word(&v)).collect())));
+            }
+            known = now;
+        }
+        Ok(None)
+    }
+}
+
+fn sums(answer: Option<Value>) -> Result<Sums, StoreError> {
+    redis::from_redis_value(answer.unwrap_or(Value::Nil))
+        .map_err(|error| StoreError::Bug(format!("a hash of sums: {error}")))
+}
+
+fn compare(
+    subject: &Subject,
+    kind: DriftKind,
+    key: &str,
+    wanted: &Sums,
+    held: &Sums,
+    seen: &mut Seen,
+) {
+    let fields: BTreeSet<&String> = wanted.keys().chain(held.keys()).collect();
+    for field in fields {
+        let of = |sums: &Sums| sums.get(field).copied().unwrap_or(0);
+        let (wanted, held) = (of(wanted), of(held));
+        let cure = Cure::new(field).write("HINCRBY", key, &[field, &(wanted - held).to_string()]);
+        let what = format!("{key} {field}");
+        let found = Some(held.to_string());
+        seen.drifts.extend(differ(subject, kind, what, wanted, found, Some(cure)));
+    }
+}

@@ -1,0 +1,75 @@
+//! Keys read the other way round: which of ours is this, and of what?
+
+use super::Keys;
+use job::JobId;
+
+/// What a key of this pool is, as far as the doctor asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// A record.
+    Job(JobId),
+    /// A set of job ids by creation time.
+    Index,
+    /// Waiting tickets.
+    Due,
+    /// Marks of open attempts.
+    Nonces,
+    /// Anything else of ours.
+    Other,
+}
+
+impl Keys {
+    /// A pattern for SCAN that fits every key of this pool.
+    pub(crate) fn pattern(&self) -> String {
+        let mut pattern = String::with_capacity(self.tag.len() + 8);
+        for c in self.tag.chars() {
+            if matches!(c, '*' | '?' | '[' | ']' | '^' | '-' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern + ":*"
+    }
+
+    /// What a key is; none: not of this pool.
+    pub(crate) fn family(&self, key: &str) -> Option<Family> {
+        let rest = key.strip_prefix(self.tag.as_str())?.strip_prefix(':')?;
+        let (head, tail) = rest.split_once(':').unwrap_or((rest, ""));
+        Some(match head {
+            "job" => JobId::parse(tail).map_or(Family::Other, Family::Job),
+            "ix" if tail.starts_with("custom:") => Family::Other,
+            "ix" => Family::Index,
+            "due" => Family::Due,
+            "nonces" => Family::Nonces,
+            _ => Family::Other,
+        })
+    }
+
+    /// The counters of the batch whose index this is.
+    pub(crate) fn counts_of_index(&self, index: &str) -> Option<String> {
+        // The name stands escaped in both keys.
+        let batch = index.strip_prefix(self.ix_batch("").as_str())?;
+        Some(self.batch_counts("") + batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_back() {
+        let keys = Keys::new("p*", "main");
+        let id = JobId::from_ulid(ulid::Ulid::from_parts(1, 2));
+        assert_eq!(keys.family(&keys.job(&id)), Some(Family::Job(id)));
+        assert_eq!(keys.family(&keys.ix_batch("a:b")), Some(Family::Index));
+        assert_eq!(keys.family(&keys.ix_all()), Some(Family::Index));
+        assert_eq!(keys.family(&keys.ix_custom("t")), Some(Family::Other));
+        assert_eq!(keys.family(&keys.nonces("a")), Some(Family::Nonces));
+        assert_eq!(keys.family(&keys.due(crate::Queue::Poll)), Some(Family::Due));
+        assert_eq!(keys.family(&Keys::new("p*", "other").lsn()), None);
+        assert_eq!(keys.counts_of_index(&keys.ix_batch("a:b")), Some(keys.batch_counts("a:b")));
+        assert_eq!(keys.counts_of_index(&keys.ix_all()), None);
+        assert!(keys.pattern().starts_with("{p\\*:main}"), "{}", keys.pattern());
+    }
+}

@@ -1,0 +1,132 @@
+//! `cargo xtask campaign`: builds the programs and hands over to the end-to-end package's `campaign`.
+//!
+//! `--mutants` turns the question round: the same programs with one rule switched off must be caught.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::run::{self, Failure};
+use crate::workspace::{self, cargo};
+
+/// Where runs are written down.
+const EVIDENCE: &str = "docs/evidence.md";
+/// Mistakes the campaign must catch, each with the weather under which it does harm.
+const MUTANTS: &[(&str, &str)] = &[
+    ("lease_passed_requeues", "redis.script-flush"),
+    ("time_out_means_not_sent", "redis.script-flush"),
+    ("ambiguous_is_definite", "redis.script-flush"),
+    ("no_quiet_horizon", "redis.script-flush"),
+    ("forgotten_intent_ignored", "redis.rollback"),
+];
+/// A short order: enough doubts for every mistake above to buy something twice.
+const MUTANT_ORDER: &[&str] = &["--jobs", "400", "--kills", "60", "--seed", "7", "--json"];
+
+/// What of the words is ours.
+#[derive(Default)]
+struct Ours {
+    release: bool,
+    evidence: bool,
+    mutants: bool,
+}
+
+pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
+    let mut ours = Ours::default();
+    let mut rest: Vec<String> = Vec::new();
+    for arg in args {
+        match arg.as_str() {
+            "--release" => ours.release = true,
+            "--write-evidence" => ours.evidence = true,
+            "--mutants" => ours.mutants = true,
+            _ => rest.push(arg.clone()),
+        }
+    }
+    let server = workspace::redis()?;
+    let program = built(ours.release)?;
+    let mut command = Command::new(&program);
+    command.env(sandbox::redis::SERVER_ENV, server).current_dir(workspace::root());
+    if ours.mutants {
+        return mutants(&program, &command, &rest);
+    }
+    command.args(&rest).args(["--commit", &commit()]);
+    let shown = [&["cargo xtask campaign".to_owned()], args].concat().join(" ");
+    command.args(["--command", &shown]);
+    if ours.evidence {
+        command.args(["--evidence", EVIDENCE]);
+    }
+    run::say("the campaign begins");
+    run::run(&mut command)
+}
+
+/// The program, built with everything it starts.
+fn built(release: bool) -> Result<PathBuf, Failure> {
+    if !release {
+        workspace::build()?;
+        return workspace::program("campaign");
+    }
+    run::say("building all programs for release (minutes the first time)");
+    run::run_cargo_build(cargo().args(["build", "--workspace", "--bins", "--release"]))?;
+    // This program itself was built for debug, in the folder beside.
+    let here = std::env::current_exe().map_err(|error| Failure::new(error.to_string()))?;
+    let target = here.ancestors().nth(2).unwrap_or(&here);
+    let program = target.join("release/campaign");
+    match program.is_file() {
+        true => Ok(program),
+        false => Err(Failure::new(format!("{} was not built", program.display()))),
+    }
+}
+
+/// What stands in the clone; marked when it is not what was committed.
+fn commit() -> String {
+    let git = |words: &[&str]| {
+        let output =
+            Command::new("git").args(words).current_dir(workspace::root()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "HEAD"]) else { return "unknown".to_owned() };
+    match git(&["status", "--porcelain", "--untracked-files=no"]) {
+        Some(changes) if changes.is_empty() => commit,
+        Some(_) | None => format!("{commit} with changes"),
+    }
+}
+
+/// Runs each mutant and reports which of them were caught; first the same order without any, which
+/// must pass, or a catch would mean nothing.
+fn mutants(program: &Path, like: &Command, rest: &[String]) -> Result<(), Failure> {
+    let play = |mutant: Option<&str>, weather: &str| -> Result<(bool, String), Failure> {
+        let mut command = Command::new(program);
+        for (name, value) in like.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command.current_dir(workspace::root()).args(MUTANT_ORDER).args(["--only", weather]);
+        command.args(mutant.iter().flat_map(|name| ["--mutant", name])).args(rest);
+        let output = command.stderr(Stdio::null()).output();
+        let output = output.map_err(|error| Failure::new(error.to_string()))?;
+        let last = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or("").to_owned();
+        // A fault that never fired makes a run bad, but it catches nobody.
+        let whole = last.contains("\"broken_invariants\":0,") && last.starts_with('{');
+        Ok((whole, last))
+    };
+    let mut escaped = Vec::new();
+    for weather in ["redis.script-flush", "redis.rollback"] {
+        let (whole, last) = play(None, weather)?;
+        run::tell(&format!(
+            "{} no mutant, {weather}: {last}\n",
+            if whole { "whole" } else { "BROKEN" }
+        ))?;
+        if !whole {
+            escaped.push("no mutant at all");
+        }
+    }
+    for (mutant, weather) in MUTANTS {
+        let (whole, last) = play(Some(mutant), weather)?;
+        let caught = !whole && last.starts_with('{');
+        run::tell(&format!("{} {mutant}: {last}\n", if caught { "caught" } else { "ESCAPED" }))?;
+        if !caught {
+            escaped.push(mutant);
+        }
+    }
+    match escaped.is_empty() {
+        true => run::tell(&format!("all {} mutants were caught\n", MUTANTS.len())),
+        false => Err(Failure::new(format!("not as it must be: {}", escaped.join(", ")))),
+    }
+}

@@ -1,0 +1,167 @@
+//! Late evidence: what a callback proves after everybody has stopped looking is still taken home.
+
+use e2e::kit::{Fleet, Options, text};
+use job::{
+    AttemptId, AttemptOutcome, By, Event, Facts, Intent, JobId, OpenAttempt, Record, StateWord,
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+use worker::fault;
+
+/// Strict, and after parking nobody looks by himself for the length of the test.
+const STRICT: &str = "[pools.sim]\npolicy = \"strict\"\n[settle]\nparked_look = \"90s\"\n";
+
+fn body(task: &str) -> Value {
+    json!({"id": task, "status": "succeeded", "model": "dreamina-seedance-2-0-260128"})
+}
+
+/// A job whose task nobody has seen: the answer was lost, so were the callbacks, and no list shows it
+/// in time.
+fn unseen(fleet: &Fleet, words: &str) -> (JobId, Record, String) {
+    fleet.faults(&json!({
+        "create": [{"kind": "accept_then_drop", "times": 1}],
+        "callback": [{"kind": "lose"}],
+        "list": [{"kind": "lag", "ms": 3_600_000}],
+    }));
+    let id = fleet.admit(text(words));
+    let record = fleet.wait(&id, "parked");
+    let task = fleet.ledger().tasks_of(&record).remove(0);
+    (id, record, task)
+}
+
+fn give_up(fleet: &Fleet, id: &JobId) {
+    let by = By::named("tester");
+    fleet.report(id, &Event::GaveUp { by, reason: "nobody has seen it".to_owned() });
+    fleet.wait(id, "given_up");
+}
+
+/// An ended job that ends anew, and well.
+fn brought_home(fleet: &Fleet, id: &JobId) -> Record {
+    fleet.until("it to come home", || {
+        let record = fleet.record(id);
+        (record.life.state.word() == StateWord::Succeeded).then_some(record)
+    })
+}
+
+// covers: M6, M9, M26
+#[test]
+fn a_late_callback_brings_a_parked_job_home() {
+    let fleet = Fleet::start(Options::with_gateway().config(STRICT));
+    let (id, record, task) = unseen(&fleet, "parked, and paid for");
+    let path = fleet.ledger().callback_path(&record).expect("an address was given");
+    assert_eq!(fleet.call_back(&path, &body(&task)).status, 200);
+    let record = fleet.wait(&id, "succeeded");
+    assert_eq!(fleet.ledger().creates_of(&record), 1);
+    let way = fleet.timeline(&id);
+    assert!(way.iter().any(|line| line.contains("named by its callback")), "{way:#?}");
+    fleet.audit(&[id]);
+}
+
+// covers: M6, M9, M26
+#[test]
+fn a_late_callback_brings_home_what_was_given_up_and_only_that() {
+    let fleet = Fleet::start(Options::with_gateway().config(STRICT));
+    let (id, record, task) = unseen(&fleet, "given up, and paid for");
+    give_up(&fleet, &id);
+    let path = fleet.ledger().callback_path(&record).expect("an address was given");
+
+    // Another job's task is named: one read, and nothing moves.
+    fleet.faults(&json!({"callback": [{"kind": "lose"}]}));
+    let other = fleet.admit(text("somebody else's"));
+    let others = fleet.wait(&other, "succeeded");
+    let foreign = fleet.ledger().tasks_of(&others).remove(0);
+    let before = fleet.ledger().calls("retrieve", &foreign).len();
+    assert_eq!(fleet.call_back(&path, &body(&foreign)).status, 200);
+    fleet.until("one look", || {
+        (fleet.ledger().calls("retrieve", &foreign).len() > before).then_some(())
+    });
+    assert_eq!(fleet.record(&id).life.state.word().as_str(), "given_up");
+
+    assert_eq!(fleet.call_back(&path, &body(&task)).status, 200);
+    let record = brought_home(&fleet, &id);
+    assert_eq!(fleet.ledger().creates_of(&record), 1);
+    let manifest = fleet.verified_manifest(&record);
+    assert_eq!(manifest.task_id, task);
+    fleet.audit(&[id, other]);
+}
+
+// covers: M9
+#[test]
+fn a_task_that_turns_up_beside_the_jobs_own_is_shown_to_a_person() {
+    let fleet = Fleet::start(Options::with_gateway().config(STRICT));
+    let (id, record, late) = unseen(&fleet, "sent again by hand");
+    let path = fleet.ledger().callback_path(&record).expect("an address was given");
+    let by = By::named("tester");
+    fleet.report(&id, &Event::ResendOrdered { by, reason: "looked everywhere".to_owned() });
+    let record = fleet.wait(&id, "succeeded");
+    assert_eq!(fleet.ledger().tasks_of(&record).len(), 2, "the risk that the person took");
+    assert_eq!(fleet.call_back(&path, &body(&late)).status, 200);
+    let strays = fleet.until("the second task to be written down", || {
+        let strays = fleet.record(&id).life.strays;
+        (!strays.is_empty()).then_some(strays)
+    });
+    assert_eq!(strays[0].as_str(), late);
+    let alarms = fleet.run(fleet.store().audit(10)).expect("Redis answers");
+    assert!(alarms.iter().any(|line| line.alarm == "stray_task"), "{alarms:?}");
+}
+
+/// An attempt that was begun and gave up before anything left.
+fn unsent(fleet: &Fleet, record: &Record) -> OpenAttempt {
+    let url = format!("http://{}/api/v3/contents/generations/tasks", fleet.api_address());
+    let begun_at = fleet.run(fleet.store().now()).expect("Redis answers");
+    let attempt = OpenAttempt {
+        id: AttemptId::from_ulid(ulid::Ulid::generate()),
+        number: 1,
+        nonce_s: 100_000,
+        begun_at,
+        send_by: begun_at + Duration::from_secs(2),
+        renderer: 1,
+        body_sha256: "00".repeat(32),
+        safety_identifier: None,
+        intent: Some(1),
+        facts: Facts {
+            route: seedance::Route::Byteplus,
+            create_url: url.clone(),
+            retrieve_url: url,
+            model_id: record.spec.request.model_id.clone(),
+            account: "a".to_owned(),
+            class: record.spec.request.slot_class(),
+            price_version: "unknown".to_owned(),
+        },
+    };
+    fleet.report(&record.id, &Event::SubmitBegan { attempt: attempt.clone() });
+    let reason = "the second fence did not answer in time".to_owned();
+    let (id, unreachable) = (attempt.id.clone(), false);
+    let event = Event::AttemptNotSent { attempt: id, reason, unreachable, stops_in_row: 0 };
+    fleet.report(&record.id, &event);
+    attempt
+}
+
+// covers: M24/create-no-id
+#[test]
+fn an_intent_that_lands_late_costs_one_more_attempt_and_brings_nobody_into_doubt() {
+    let options = Options { roles: vec!["poller", "downloader"], ..Options::default() };
+    let fleet = Fleet::start(options);
+    let id = fleet.admit(text("an intent in the post"));
+    let record = fleet.record(&id);
+    let late = unsent(&fleet, &record);
+    let pause = format!("{}:1:2500", fault::SUBMIT_BEGUN.name());
+    fleet.start_as("submitter", "submitter", &[(fault::PAUSE_ENV, &pause)]);
+    fleet.wait(&id, "submitting");
+    let folder = format!("bucket/intents/sim/default/{}", record.spec.fingerprint);
+    std::fs::create_dir_all(fleet.path(&folder)).unwrap();
+    let intent = serde_json::to_vec(&Intent::of(&record, &late, 1)).unwrap();
+    std::fs::write(fleet.path(&folder).join("00000001"), intent).unwrap();
+
+    let record = fleet.wait(&id, "succeeded");
+    let outcomes: Vec<&AttemptOutcome> = record.life.attempts.iter().map(|a| &a.outcome).collect();
+    let [AttemptOutcome::NotSent { .. }, AttemptOutcome::NotSent { reason }, _] = outcomes[..]
+    else {
+        panic!("{outcomes:?}")
+    };
+    assert!(reason.contains(late.id.as_str()), "{reason}");
+    let way = fleet.timeline(&id);
+    assert!(!way.iter().any(|line| line.starts_with("InDoubt")), "{way:#?}");
+    assert_eq!(fleet.ledger().creates_of(&record), 1);
+    fleet.audit(&[id]);
+}

@@ -1,0 +1,112 @@
+//! Redis forgets: older data under a running fleet, or none at all. Creates stop within two seconds,
+//! the intents outside Redis tell what was sent, and nothing is bought twice.
+
+use e2e::kit::{Fleet, Options, PowerOptions, StopWatch, text};
+use job::{JobId, StateWord};
+use sandbox::wait;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Losses in a run; `tests/verify/rollback.sh` asks for a hundred.
+const ROLLBACKS_ENV: &str = "SEEDFLEET_TEST_ROLLBACKS";
+const ROLLBACKS: usize = 5;
+const JOBS_PER_ROUND: u32 = 5;
+/// Every so many rounds nothing at all is left.
+const WIPE_EVERY: u32 = 6;
+/// From a server that answers to a pool that begins nothing.
+const NOTICED_MAX: Duration = Duration::from_secs(2);
+/// A quarantine reads every intent, and settles every job that was forgotten.
+const THAW_MAX: Duration = Duration::from_secs(90);
+
+/// Short horizons: what a quarantine waits for is over in about two seconds.
+const SHORT: &str = "[submit]\nsend_deadline = \"600ms\"\nlease = \"1500ms\"\nrenew = \"300ms\"\n\
+                     [provider]\nconnect_timeout = \"500ms\"\ncreate_timeout = \"1s\"\n[reconcile]\nwatch_every = \"200ms\"\n";
+
+/// A request that its task in the ledger can be traced back to, whoever asks for it and how often.
+fn body(round: u32, number: u32) -> Value {
+    text(&format!("mark-{round}-{number} drifts back in time")).into()
+}
+
+fn admit(fleet: &Fleet, round: u32) -> Vec<JobId> {
+    fleet.admit_many((0..JOBS_PER_ROUND).map(|number| body(round, number)))
+}
+
+fn frozen(fleet: &Fleet) -> bool {
+    // Asked past the store, which would itself notice and freeze.
+    let key = fleet.store().keys().freeze();
+    fleet.redis().command(&["EXISTS", &key]).is_ok_and(|answer| answer == "1")
+}
+
+/// How long the fleet took to notice.
+fn noticed(fleet: &Fleet) -> Duration {
+    let watch = StopWatch::start();
+    fleet.until("frozen creates", || frozen(fleet).then_some(()));
+    watch.elapsed()
+}
+
+fn thawed(fleet: &Fleet) {
+    let thawed = wait::until("the thaw", THAW_MAX, || (!frozen(fleet)).then_some(()));
+    thawed.unwrap_or_else(|missed| panic!("{missed}"));
+}
+
+/// Tasks by the mark of the request they were bought for.
+fn bought(fleet: &Fleet) -> BTreeMap<String, usize> {
+    let mut bought = BTreeMap::new();
+    for line in fleet.ledger().events("task_made") {
+        *bought.entry(line["mark"].as_str().unwrap_or("none").to_owned()).or_default() += 1;
+    }
+    bought
+}
+
+// covers: M6, M22, M26
+#[test]
+fn a_redis_rolled_back_or_wiped_under_a_running_fleet_buys_nothing_twice() {
+    let rollbacks = std::env::var(ROLLBACKS_ENV).map_or(ROLLBACKS, |count| count.parse().unwrap());
+    let everysec = PowerOptions { appendfsync: "everysec", ..PowerOptions::default() };
+    let fleet = Fleet::start(Options::default().config(SHORT).power(everysec));
+    let (mut delays, mut round) = (Vec::new(), 0);
+    while delays.len() < rollbacks {
+        let older = fleet.power().snapshot();
+        admit(&fleet, round);
+        let before = bought(&fleet).len();
+        let some = 1 + round as usize % JOBS_PER_ROUND as usize;
+        fleet
+            .until("purchases to forget", || (bought(&fleet).len() >= before + some).then_some(()));
+        // In every other round the second loss comes in the middle of the first one's quarantine.
+        for _ in 0..=round % 2 {
+            if round % WIPE_EVERY == WIPE_EVERY - 1 {
+                fleet.power().wipe();
+            } else {
+                fleet.power().rollback(&older);
+            }
+            delays.push(noticed(&fleet));
+        }
+        thawed(&fleet);
+        // Our own door has lost its connection as well.
+        fleet.until("Redis", || fleet.run(fleet.store().now()).ok());
+        // What was never begun is nobody's but the caller's, who asks again with the same words.
+        fleet.wait_settled(&admit(&fleet, round));
+        round += 1;
+    }
+    let ids: Vec<JobId> = (0..round).flat_map(|round| admit(&fleet, round)).collect();
+    let records = fleet.wait_settled(&ids);
+
+    let twice: Vec<_> = bought(&fleet).into_iter().filter(|(_, tasks)| *tasks > 1).collect();
+    assert!(twice.is_empty(), "bought twice: {twice:?}");
+    let words = records.iter().map(|record| record.life.state.word());
+    let parked = words.clone().filter(|word| *word == StateWord::Parked).count();
+    let stored = words.filter(|word| *word == StateWord::Succeeded).count();
+    assert_eq!(stored + parked, records.len(), "a job ended without its video");
+    delays.sort();
+    let slowest = delays[delays.len() - 1];
+    println!(
+        "{} rollbacks: {} requests, {} tasks bought, 0 twice, {stored} stored, {parked} parked; \
+         noticed after {:?} (median), {slowest:?} (slowest)",
+        delays.len(),
+        records.len(),
+        bought(&fleet).len(),
+        delays[delays.len() / 2],
+    );
+    assert!(slowest <= NOTICED_MAX, "noticed after {delays:?}");
+}

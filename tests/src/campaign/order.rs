@@ -1,0 +1,160 @@
+//! What a person may order on the command line.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The whole order, with a value for everything.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    /// Jobs to take in.
+    pub jobs: u64,
+    /// Programs of the fleet to kill.
+    pub kills: u64,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// `appendfsync` of the server.
+    pub fsync: String,
+    /// The second fence outside Redis.
+    pub fence: bool,
+    /// `strict` or `balanced`.
+    pub policy: String,
+    /// A mistake built into the workers, by name.
+    pub mutant: Option<String>,
+    /// Nothing but the result on standard output.
+    pub json: bool,
+    /// The page a run is added to.
+    pub evidence: Option<PathBuf>,
+    /// No new jobs after this time.
+    pub within: Option<Duration>,
+    /// Where everything of the run lies; a folder of its own if not said.
+    pub dir: Option<PathBuf>,
+    /// Faults left out by name, because they need root or a tool.
+    pub without: BTreeSet<String>,
+    /// The only kinds of weather played, by name; all where there is none.
+    pub only: BTreeSet<String>,
+    /// By how much every time-out is shortened.
+    pub shorten: u32,
+    /// Jobs that wait in Redis while there are more to come.
+    pub backlog: u64,
+    /// Keep the folder of a good run too.
+    pub keep: bool,
+    /// The commit this was built from, as the caller says.
+    pub commit: String,
+    /// The command to repeat it, as the caller says.
+    pub command: String,
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Self {
+            jobs: 2_000,
+            kills: 200,
+            seed: 1,
+            fsync: "always".to_owned(),
+            fence: true,
+            policy: "balanced".to_owned(),
+            mutant: None,
+            json: false,
+            evidence: None,
+            within: None,
+            dir: None,
+            without: BTreeSet::new(),
+            only: BTreeSet::new(),
+            shorten: 10,
+            backlog: 300,
+            keep: false,
+            commit: "unknown".to_owned(),
+            command: String::new(),
+        }
+    }
+}
+
+/// The words after the program's name.
+///
+/// # Errors
+///
+/// What is not understood, in words.
+pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Order, String> {
+    let mut order = Order::default();
+    let mut words = words.into_iter();
+    while let Some(flag) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{flag} needs a value"));
+        match flag.as_str() {
+            "--jobs" => order.jobs = number(&flag, &value()?)?,
+            "--kills" => order.kills = number(&flag, &value()?)?,
+            "--seed" => order.seed = number(&flag, &value()?)?,
+            "--backlog" => order.backlog = number(&flag, &value()?)?,
+            "--shorten" => {
+                order.shorten = u32::try_from(number(&flag, &value()?)?.clamp(1, 50)).unwrap_or(1);
+            }
+            "--fsync" => order.fsync = one_of(&flag, value()?, &["always", "everysec"])?,
+            "--policy" => order.policy = one_of(&flag, value()?, &["balanced", "strict"])?,
+            "--fence" => order.fence = one_of(&flag, value()?, &["on", "off"])? == "on",
+            "--mutant" => order.mutant = Some(value()?),
+            "--json" => order.json = true,
+            "--keep" => order.keep = true,
+            "--evidence" => order.evidence = Some(value()?.into()),
+            "--for" => order.within = Some(duration(&flag, &value()?)?),
+            "--dir" => order.dir = Some(value()?.into()),
+            "--without" => order.without.extend(value()?.split(',').map(str::to_owned)),
+            "--only" => order.only.extend(value()?.split(',').map(str::to_owned)),
+            "--commit" => order.commit = value()?,
+            "--command" => order.command = value()?,
+            _ => return Err(format!("`{flag}` is not understood")),
+        }
+    }
+    if order.jobs == 0 {
+        return Err("--jobs must be above 0".to_owned());
+    }
+    Ok(order)
+}
+
+fn number(flag: &str, text: &str) -> Result<u64, String> {
+    text.replace('_', "").parse().map_err(|_| format!("{flag} {text}: a whole number is expected"))
+}
+
+fn one_of(flag: &str, text: String, words: &[&str]) -> Result<String, String> {
+    match words.contains(&text.as_str()) {
+        true => Ok(text),
+        false => Err(format!("{flag} {text}: {} expected", words.join(" or "))),
+    }
+}
+
+/// `90s`, `40m`, `2h`.
+fn duration(flag: &str, text: &str) -> Result<Duration, String> {
+    let unit_s = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3_600,
+        Some(_) | None => return Err(format!("{flag} {text}: a time such as 90s or 40m expected")),
+    };
+    Ok(Duration::from_secs(number(flag, &text[..text.len() - 1])? * unit_s))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Order, String> {
+        parse(text.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn every_flag_is_read() {
+        let order =
+            parsed("--jobs 10_000 --kills 9 --seed 4 --fsync everysec --fence off --for 40m");
+        let order = order.unwrap();
+        assert_eq!((order.jobs, order.kills, order.seed), (10_000, 9, 4));
+        assert_eq!((order.fsync.as_str(), order.fence), ("everysec", false));
+        assert_eq!(order.within, Some(Duration::from_secs(2_400)));
+        assert_eq!(parsed("--without disk-full,clock").unwrap().without.len(), 2);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for text in ["--job 3", "--jobs", "--jobs x", "--jobs 0", "--fsync never", "--for 3"] {
+            assert!(parsed(text).is_err(), "{text}");
+        }
+    }
+}

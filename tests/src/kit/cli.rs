@@ -1,0 +1,53 @@
+//! The operator's command line against the fleet.
+
+use super::Fleet;
+use sandbox::bins;
+use serde_json::Value;
+use std::process::{Command, Stdio};
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; -1 for none.
+    pub code: i32,
+    /// Data.
+    pub stdout: String,
+    /// Everything else.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Standard output as one JSON document.
+    ///
+    /// # Panics
+    ///
+    /// It is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl Fleet {
+    /// Runs `seedfleet` in the fleet's folder, with its configuration and nobody at the keyboard.
+    ///
+    /// # Panics
+    ///
+    /// It cannot be started.
+    #[must_use]
+    pub fn cli(&self, args: &[&str]) -> Ended {
+        let mut command = Command::new(bins::path("seedfleet"));
+        command.env_clear().env("SEEDFLEET_ETC", "/nonexistent").stdin(Stdio::null());
+        command.current_dir(self.path(""));
+        for file in [self.config_file(), self.own_config_file()] {
+            command.arg("--config").arg(file);
+        }
+        let output = command.args(args).output().unwrap_or_else(|error| panic!("{error}"));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ended {
+            code: output.status.code().unwrap_or(-1),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
+}
