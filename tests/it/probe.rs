@@ -199,18 +199,17 @@ fn without_a_submitter_the_job_is_cancelled_and_nothing_is_bought() {
 
 // covers: M6
 #[test]
-fn a_taken_create_ends_the_probe_before_the_video() {
-    let fleet = Fleet::start(Options::default());
-    // As if the provider had made a task of what it should have refused.
-    fleet.faults(&json!({"create": [{"kind": "200_without_id", "times": 1}]}));
+fn an_unclear_refusal_ends_the_probe_before_the_video() {
+    let fleet = Fleet::start(Options::empty());
+    // A success without a task id: nobody can say what it made.
+    let odd = json!({"kind": "answer", "code": "InvalidParameter", "status": 200, "times": 1});
+    fleet.faults(&json!({"create": [odd]}));
     let ended = fleet.cli(&["probe", "--yes", "--json", "--out", "p.json"]);
+    assert_eq!(ended.code, 7, "{ended:?}");
     let report = ended.json();
-    match ended.code {
-        // The body was refused all the same: nothing was made, and the next answers are clear.
-        0 => assert_eq!(fleet.ledger().events("task_made").count(), 1, "{report:#}"),
-        7 => assert_eq!(report["job"], Value::Null, "{report:#}"),
-        code => panic!("{code}: {ended:?}"),
-    }
+    assert_eq!(report["job"], Value::Null, "{report:#}");
+    assert!(report["remarks"].to_string().contains("ended unclear"), "{report:#}");
+    assert_eq!(fleet.ledger().events("create_seen").count(), 1, "and no further create is sent");
 }
 
 /// Ended, with a person, or looked for often enough to show that nothing rash is done.

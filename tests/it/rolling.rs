@@ -3,9 +3,12 @@
 
 use e2e::kit::{Fleet, Options, text};
 use job::{AttemptOutcome, JobId, Record, StateWord};
+use seedance::SlotClass;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use store::Queue;
+use store::keys::Keys;
 
 /// Tasks in flight at the provider while the fleet is changed under them.
 const IN_FLIGHT: u64 = 60;
@@ -169,15 +172,15 @@ fn connections_that_the_provider_closes_bring_no_create_into_doubt() {
 }
 
 /// Who holds each ticket of a queue: job id to claim fence.
-fn holders(fleet: &Fleet, queue: &str) -> BTreeMap<String, String> {
-    let key = format!("{{e2e:sim}}:holder:{queue}");
+fn holders(fleet: &Fleet, queue: Queue) -> BTreeMap<String, String> {
+    let key = Keys::new("e2e", "sim").holder(queue);
     let told = fleet.redis().command(&["HGETALL", &key]).expect("Redis answers");
     let words: Vec<&str> = told.lines().collect();
     words.chunks_exact(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect()
 }
 
 /// Kills `victim`, and measures how long each ticket of the queue that it alone held stays where it is.
-fn waits_after_death(fleet: &Fleet, victim: &str, queue: &str, at_least: usize) -> Vec<Duration> {
+fn waits_after_death(fleet: &Fleet, victim: &str, queue: Queue, at_least: usize) -> Vec<Duration> {
     let held = fleet.until("tickets in its hands", || {
         let held = holders(fleet, queue);
         (held.len() >= at_least).then_some(held)
@@ -215,7 +218,7 @@ fn what_a_dead_poller_held_moves_on_within_ten_seconds_at_the_shipped_leases() {
     let fleet = Fleet::start(options.config(SHIPPED_LEASES));
     fleet.faults(&json!({"retrieve": [{"kind": "slow", "ms": 2500}]}));
     let ids = films(&fleet, 60);
-    let waits = waits_after_death(&fleet, "poller", "poll", 40);
+    let waits = waits_after_death(&fleet, "poller", Queue::Poll, 40);
     assert!(worst(&waits) <= Duration::from_secs(10), "{} polls: {waits:?}", waits.len());
     fleet.start_role("downloader");
     fleet.wait_stored(&ids);
@@ -234,7 +237,7 @@ fn what_a_dead_downloader_held_moves_on_within_ten_seconds_at_the_shipped_leases
         fleet.wait(id, "downloading");
     }
     fleet.start_role("downloader");
-    let waits = waits_after_death(&fleet, "downloader", "download", 8);
+    let waits = waits_after_death(&fleet, "downloader", Queue::Download, 8);
     assert!(worst(&waits) <= Duration::from_secs(10), "{} downloads: {waits:?}", waits.len());
     fleet.wait_stored(&ids);
     fleet.audit(&ids);
@@ -247,7 +250,7 @@ fn what_a_dead_submitter_held_moves_on_within_its_lease_and_five_seconds() {
     fleet.faults(&json!({"create": [{"kind": "delay_reply", "ms": 3000}]}));
     let ids = films(&fleet, 16);
     fleet.start_role("submitter");
-    let waits = waits_after_death(&fleet, "submitter", "submit:2.0", 12);
+    let waits = waits_after_death(&fleet, "submitter", Queue::Submit(SlotClass::V20), 12);
     fleet.faults(&json!({}));
     let bound = Duration::from_secs(4 + 5);
     assert!(worst(&waits) <= bound, "{} creates: {waits:?}", waits.len());

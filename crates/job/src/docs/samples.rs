@@ -187,15 +187,13 @@ fn downloading(renewed: bool, dead_reads: u32) -> State {
     State::Downloading { task, links, tries, bucket_troubles, renewed, dead_reads, since }
 }
 
-/// A record in every state, and in every way of being finished.
-pub(crate) fn records() -> Vec<Record> {
+/// Every state before a task is seen at work, and the one after our limit.
+fn waiting_states() -> Vec<State> {
     let attempt = || open_attempt('A');
     let looks = Looks { count: 3, empty_after_horizon: 1, last_empty_at: Some(BIRTH + s(130)) };
     let cause_of_doubt =
         || DoubtCause { kind: "timeout".into(), detail: "no answer in 30 s".into() };
-    let finished = |end, task, filing| State::Finished { end, task, filing, at: BIRTH + s(200) };
-    let by = || By::named("operator");
-    let mut states = vec![
+    vec![
         State::Held { why: HeldWhy::Review },
         State::Held { why: HeldWhy::Budget },
         State::Queued { tries: 0 },
@@ -216,7 +214,14 @@ pub(crate) fn records() -> Vec<Record> {
             looks,
         },
         State::Overdue { task: task_ref(), watch_until: BIRTH + s(7 * 86_400), slot_held: true },
-    ];
+    ]
+}
+
+/// A record in every state, and in every way of being finished.
+pub(crate) fn records() -> Vec<Record> {
+    let finished = |end, task, filing| State::Finished { end, task, filing, at: BIRTH + s(200) };
+    let by = || By::named("operator");
+    let mut states = waiting_states();
     for troubles in [0, 4] {
         states.push(State::Generating {
             task: task_ref(),

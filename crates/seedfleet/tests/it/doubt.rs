@@ -225,7 +225,8 @@ fn many_are_decided_by_way_of_a_preview_that_a_person_has_read() {
     bench.write("plan.jsonl", &lines.join("\n"));
     let by_hand = ["doubt", "give-up", &ids[1], "--reason", "not wanted", "--by", "bob", "--yes"];
     assert_eq!(bench.run(&by_hand).code, 0);
-    let job = format!("{{seedfleet:sim}}:job:{}", ids[2]);
+    let job =
+        store::keys::Keys::new("seedfleet", "sim").job(&JobId::parse(&ids[2]).expect("an id"));
     bench.redis.command(&["HSET", &job, "hint", "cgt-late"]).expect("it runs");
 
     let asked = bench.run(&APPLY);

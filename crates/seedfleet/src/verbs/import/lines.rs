@@ -100,8 +100,8 @@ impl<R: Read> Lines<R> {
             batch.bytes += read as u64;
             let whole = line.ends_with(b"\n") || (read as u64) < LINE_BYTES_MAX;
             let body = if whole {
-                let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
-                if text.is_empty() {
+                let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line);
+                if text.trim_ascii().is_empty() {
                     continue;
                 }
                 serde_json::from_slice(text).map_err(|error| Reject::not_json(&error))
