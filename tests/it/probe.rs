@@ -248,7 +248,9 @@ fn an_unclear_create_is_sent_once_under_every_answer() {
 // covers: M6
 #[test]
 fn ordinary_jobs_are_the_evidence() {
-    let every = "[settle]\nlag_sample_every = \"1s\"\n[submit]\nidentifier_suffix = true\n";
+    // Room for a second look at the list: one look that does not show the task is a lower bound only.
+    let every = "[settle]\nlag_sample_every = \"1s\"\nlist_lag_max = \"3s\"\n\
+                 [submit]\nidentifier_suffix = true\n";
     let fleet = fleet(every);
     fleet.doubts(&json!({"nonce": "absent", "list_lag_ms": 700}));
     let mut ids = vec![fleet.admit(text("seen by nobody"))];

@@ -85,13 +85,19 @@ impl Facts<'_> {
                 audit.doubtful += 1;
                 since = Some(at);
             }
-            if line.what.starts_with("adopted") {
-                audit.adopted += 1;
-                let took = since.take().map_or(0, |since| u64::try_from(at - since).unwrap_or(0));
+            let found = line.what.starts_with("adopted");
+            // A submitter whose lease passed may still bring the answer itself.
+            let answered = since.is_some() && line.what.starts_with("accepted");
+            audit.adopted += u64::from(found || answered);
+            if found {
+                let took = since.map_or(0, |since| u64::try_from(at - since).unwrap_or(0));
                 match line.what.ends_with("callback") {
                     true => audit.by_callback_ms.push(took),
                     false => audit.by_list_ms.push(took),
                 }
+            }
+            if !matches!(line.to, StateWord::InDoubt | StateWord::Parked) {
+                since = None;
             }
         }
         let open = record.life.state.open_attempt().into_iter();
