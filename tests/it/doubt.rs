@@ -1,8 +1,10 @@
 //! Late evidence: what a callback proves after everybody has stopped looking is still taken home.
 
 use e2e::kit::{Fleet, Options, text};
+use job::settle::quiet_horizon;
 use job::{
-    AttemptId, AttemptOutcome, By, Event, Facts, Intent, JobId, OpenAttempt, Record, StateWord,
+    AttemptId, AttemptOutcome, By, Event, Facts, Intent, JobId, OpenAttempt, Record, State,
+    StateWord,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -164,4 +166,31 @@ fn an_intent_that_lands_late_costs_one_more_attempt_and_brings_nobody_into_doubt
     assert!(!way.iter().any(|line| line.starts_with("InDoubt")), "{way:#?}");
     assert_eq!(fleet.ledger().creates_of(&record), 1);
     fleet.audit(&[id]);
+}
+
+/// A provider that ignores our mark shows its default for every task. Under a policy that sends again
+/// by itself, such rows must prove nothing until the account has echoed a mark.
+#[test]
+fn a_mark_that_is_ignored_lets_nobody_send_again() {
+    let fleet = Fleet::start(Options::default());
+    fleet.doubts(&json!({"nonce": "clamped"}));
+    fleet.faults(&json!({"create": [{"kind": "accept_then_drop", "times": 3}]}));
+    let ids = fleet.admit_many((0..3).map(|n| text(&format!("a hidden boat {n}")).into()));
+    // Looked for well past the quiet horizon: more often than the two whole scans that would prove it.
+    for id in &ids {
+        fleet.until("looks past the horizon", || {
+            let record = fleet.record(id);
+            let (State::InDoubt { attempt, looks, .. } | State::Parked { attempt, looks, .. }) =
+                &record.life.state
+            else {
+                return None;
+            };
+            let horizon = quiet_horizon(attempt, fleet.policy());
+            let now = fleet.run(fleet.store().now()).expect("Redis answers");
+            (now > horizon + Duration::from_secs(3) && looks.count >= 3).then_some(())
+        });
+        let record = fleet.record(id);
+        assert_eq!((record.life.resends, record.life.attempts_begun), (0, 1), "{record:?}");
+        assert_eq!(fleet.ledger().creates_of(&record), 1);
+    }
 }

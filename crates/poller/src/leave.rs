@@ -4,12 +4,17 @@
 //! and that a new task shows in its list within `settle.list_lag_max`. A real account must have shown
 //! both, often and lately. The budget bounds what a wrong promise could cost in a day.
 
+use job::settle::{self, Sighting};
 use job::{Event, Look, OpenAttempt, Policy, Record, ResendLeave, State, Timestamp, Verdict};
 use serde::Deserialize;
+use std::borrow::Cow;
 use store::{Evidence, Store, StoreError};
 
 /// The lag of the list must stay inside this share of what the quiet horizon allows for it.
 const LAG_SHARE: u32 = 3;
+
+/// `execution_expires_after` of a task whose request named none (`docs/provider.md` §4.3).
+const MARK_DEFAULT_S: u32 = 172_800;
 
 /// What the leave is decided with, of section `settle`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -58,6 +63,39 @@ impl Leave {
             tracing::warn!("no automatic re-send: the day's budget is spent");
             Ok(ResendLeave::DayBudgetSpent)
         }
+    }
+}
+
+impl Leave {
+    /// The rows of a list with the marks that may be believed.
+    ///
+    /// A provider that ignores our mark shows its default for every task. Until the account has echoed
+    /// a mark, and from the first time it did not, a row with the default may be anybody's: it then
+    /// counts as one without a mark, which proves neither presence nor absence.
+    pub(crate) async fn believable<'s>(
+        &self,
+        attempt: &OpenAttempt,
+        seen: &'s [Sighting],
+        now: Timestamp,
+        policy: &Policy,
+    ) -> Result<Cow<'s, [Sighting]>, StoreError> {
+        let doubtful = |row: &Sighting| {
+            row.nonce_s == Some(MARK_DEFAULT_S)
+                && attempt.nonce_s != MARK_DEFAULT_S
+                && settle::could_be(attempt, row, policy)
+        };
+        if !seen.iter().any(doubtful) {
+            return Ok(Cow::Borrowed(seen));
+        }
+        let shown = self.store.evidence(&attempt.facts.account, now).await?;
+        if shown.echoes_ok > 0 && shown.echoes_bad == 0 {
+            return Ok(Cow::Borrowed(seen));
+        }
+        let unmarked = |row: &Sighting| match doubtful(row) {
+            true => Sighting { nonce_s: None, ..row.clone() },
+            false => row.clone(),
+        };
+        Ok(Cow::Owned(seen.iter().map(unmarked).collect()))
     }
 }
 

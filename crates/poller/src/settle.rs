@@ -150,6 +150,10 @@ impl SettleStep {
         turn: &Turn,
     ) -> Outcome {
         let policy = turn.policy();
+        let seen = match self.leave.believable(attempt, seen, scan_began_at, policy).await {
+            Ok(seen) => seen,
+            Err(error) => return Outcome::hand_back(STORE_PAUSE, error.to_string()),
+        };
         let fitting: Vec<TaskId> = seen
             .iter()
             .filter(|s| s.nonce_s.is_none() || settle::fits(attempt, s, policy))
@@ -168,7 +172,7 @@ impl SettleStep {
                 .zip(&owners)
                 .any(|(id, owner)| id == task && owner.as_ref().is_some_and(|o| o != mine))
         };
-        match settle::find(attempt, seen, policy, &owned_by_other) {
+        match settle::find(attempt, &seen, policy, &owned_by_other) {
             Match::One(task) => found(attempt, task, FoundVia::List).await,
             Match::Several(tasks) => looked(attempt, Look::Several { tasks }),
             Match::Blurred(tasks) => {
