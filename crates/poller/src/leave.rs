@@ -6,15 +6,13 @@
 
 use job::settle::{self, Sighting};
 use job::{Event, Look, OpenAttempt, Policy, Record, ResendLeave, State, Timestamp, Verdict};
+use seedance::EXPIRES_AFTER_DEFAULT_S;
 use serde::Deserialize;
 use std::borrow::Cow;
 use store::{Evidence, Store, StoreError};
 
 /// The lag of the list must stay inside this share of what the quiet horizon allows for it.
 const LAG_SHARE: u32 = 3;
-
-/// `execution_expires_after` of a task whose request named none (`docs/provider.md` §4.3).
-const MARK_DEFAULT_S: u32 = 172_800;
 
 /// What the leave is decided with, of section `settle`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -80,8 +78,8 @@ impl Leave {
         policy: &Policy,
     ) -> Result<Cow<'s, [Sighting]>, StoreError> {
         let doubtful = |row: &Sighting| {
-            row.nonce_s == Some(MARK_DEFAULT_S)
-                && attempt.nonce_s != MARK_DEFAULT_S
+            row.nonce_s == Some(EXPIRES_AFTER_DEFAULT_S)
+                && attempt.nonce_s != EXPIRES_AFTER_DEFAULT_S
                 && settle::could_be(attempt, row, policy)
         };
         if !seen.iter().any(doubtful) {

@@ -6,13 +6,10 @@ use job::{
     AttemptId, By, Event, Facts, FoundVia, JobId, OpenAttempt, Record, State, TaskId, Timestamp,
 };
 use provider::{Retrieved, Site};
-use seedance::Task;
+use seedance::{EXPIRES_AFTER_DEFAULT_S, Task};
 use serde_json::json;
 use std::time::Duration;
 use store::{Decided, Reported, Stored};
-
-/// The provider's own `execution_expires_after` where a task does not tell its own.
-const EXPIRES_AFTER_S: u32 = 172_800;
 
 /// Why the task is not the job's.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +126,7 @@ fn purchase(
     OpenAttempt {
         id: AttemptId::from_ulid(ulid::Ulid::generate()),
         number: record.life.attempts_begun.saturating_add(1),
-        nonce_s: seen.execution_expires_after_s.unwrap_or(EXPIRES_AFTER_S),
+        nonce_s: seen.execution_expires_after_s.unwrap_or(EXPIRES_AFTER_DEFAULT_S),
         begun_at,
         send_by: begun_at + Duration::from_secs(1),
         renderer: 0,

@@ -40,7 +40,10 @@ pub use output::{DurationChoice, FrameSize, Ratio, Resolution};
 pub use pricing::{Cost, Currency, Day, PriceTable, PricingError, UnknownPrice};
 pub use request::Request;
 pub use route::{Route, TASKS_PATH, UnknownRoute};
-pub use task::{Task, TaskError, TaskPage, TaskStatus, Unreadable, created_task_id, is_task_id};
+pub use task::{
+    EXPIRES_AFTER_DEFAULT_S, Task, TaskError, TaskPage, TaskStatus, Unreadable, created_task_id,
+    is_task_id,
+};
 pub use tokens::{estimate_tokens, tokens};
 pub use validate::{
     Checked, FAULT_CODES, Fault, Rules, WARNING_CODES, Warning, unknown_key, validate,

@@ -8,6 +8,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// `execution_expires_after` of a task whose request named none, in seconds (`docs/provider.md` §4.3).
+pub const EXPIRES_AFTER_DEFAULT_S: u32 = 172_800;
+
 /// Where a task is in the provider's queue (§5).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]

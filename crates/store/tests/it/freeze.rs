@@ -236,11 +236,7 @@ async fn a_begin_that_was_written_stays_begun() {
 #[tokio::test]
 async fn a_forgotten_job_comes_back_in_doubt_with_everything_it_needs() {
     let ground = Ground::new().await;
-    let job = ground.admit(record()).await;
-    let held = ground.claim(SUBMIT, 1).await.remove(0);
-    let open = attempt(&job, 172_800);
-    assert!(matches!(ground.begin(&held, &open, &FREE).await, Begun::Granted { .. }));
-    ground.work(&held, &unclear(&open)).await;
+    let (job, open) = ground.doubtful().await;
     let doubtful = ground.load(&job.id).await.record;
     ground.redis.command(&["FLUSHALL"]).expect("wiped");
     let twin = ground.admit(record()).await;

@@ -68,6 +68,16 @@ impl Ground {
         self.store.report(id, writer, event, &self.policy).await.expect("no contradiction")
     }
 
+    /// A job in doubt, and the attempt it is in doubt about.
+    pub async fn doubtful(&self) -> (Record, OpenAttempt) {
+        let job = self.admit(record()).await;
+        let held = self.claim(SUBMIT, 1).await.remove(0);
+        let open = attempt(&job, 172_800);
+        assert!(matches!(self.begin(&held, &open, &FREE).await, Begun::Granted { .. }));
+        self.work(&held, &unclear(&open)).await;
+        (job, open)
+    }
+
     /// Reports as a worker and expects it to be written.
     pub async fn work(&self, held: &Held, event: &Event) -> Stored {
         match self.report(&held.claim.id, Writer::Worker(&held.claim), event).await {

@@ -73,11 +73,7 @@ async fn unknown_and_finished_jobs_are_told_and_not_touched() {
 #[tokio::test]
 async fn a_hint_for_a_job_that_waits_to_be_sent_again_reaches_the_submitter() {
     let ground = Ground::new().await;
-    let job = ground.admit(record()).await;
-    let held = ground.claim(SUBMIT, 1).await.remove(0);
-    let open = attempt(&job, 172_800);
-    assert!(matches!(ground.begin(&held, &open, &FREE).await, Begun::Granted { .. }));
-    ground.work(&held, &unclear(&open)).await;
+    let (job, open) = ground.doubtful().await;
     for _ in 0..2 {
         let settle = ground.claim(Queue::Settle, 1).await.remove(0);
         let look = job::Look::Nothing {
@@ -102,11 +98,7 @@ async fn a_hint_for_a_job_that_waits_to_be_sent_again_reaches_the_submitter() {
 
 /// A job that a person gave up, and its attempt.
 async fn given_up(ground: &Ground) -> (job::Record, job::OpenAttempt) {
-    let job = ground.admit(record()).await;
-    let held = ground.claim(SUBMIT, 1).await.remove(0);
-    let open = attempt(&job, 172_800);
-    assert!(matches!(ground.begin(&held, &open, &FREE).await, Begun::Granted { .. }));
-    ground.work(&held, &unclear(&open)).await;
+    let (job, open) = ground.doubtful().await;
     let by = job::By::named("ann");
     let event = job::Event::GaveUp { by, reason: "not wanted".to_owned() };
     ground.report(&job.id, store::Writer::Outside, &event).await;
@@ -155,11 +147,7 @@ async fn a_late_hint_that_was_wrong_leaves_the_ended_job_as_it_was() {
 #[tokio::test]
 async fn a_hint_that_comes_during_the_last_scan_is_there_before_anything_is_sent_again() {
     let ground = Ground::new().await;
-    let job = ground.admit(record()).await;
-    let held = ground.claim(SUBMIT, 1).await.remove(0);
-    let open = attempt(&job, 172_800);
-    assert!(matches!(ground.begin(&held, &open, &FREE).await, Begun::Granted { .. }));
-    ground.work(&held, &unclear(&open)).await;
+    let (job, open) = ground.doubtful().await;
     let balanced = crate::ground::policy(job::DoubtPolicy::Balanced);
     let settle = ground.claim(Queue::Settle, 1).await.remove(0);
     for seconds in [3_600, 7_200] {

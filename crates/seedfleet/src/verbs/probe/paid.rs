@@ -10,7 +10,7 @@ use crate::session::{Session, operator};
 use admission::Intake;
 use job::{End, Event, JobId, OpenAttempt, Record, Source, State, StateWord, TaskRef, Timestamp};
 use provider::RawQuestion;
-use seedance::{Task, TaskStatus};
+use seedance::{EXPIRES_AFTER_DEFAULT_S, Task, TaskStatus};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use store::{Evidence, Writer};
@@ -27,8 +27,6 @@ const ROWS_MAX: usize = 500;
 const LAG_GAP_MAX: Duration = Duration::from_secs(6);
 /// Between two reads of a finished task: links are signed by the second.
 const LINK_GAP: Duration = Duration::from_secs(3);
-/// What `execution_expires_after` is when nobody asks for anything else.
-const NONCE_DEFAULT_S: u32 = 172_800;
 
 const NONCE: Question = (1, "nonce", "is execution_expires_after echoed unchanged?");
 const NONCE_LISTED: Question = (1, "nonce_in_list", "and in a list?");
@@ -266,7 +264,7 @@ fn nonce(report: &mut Report, attempt: &OpenAttempt, read: Option<&Look>, listed
         };
         let word = match look.nonce_s {
             Some(shown) if shown == sent => "echoed",
-            Some(NONCE_DEFAULT_S) => "clamped",
+            Some(EXPIRES_AFTER_DEFAULT_S) => "clamped",
             Some(_) => "changed",
             None => "absent",
         };
