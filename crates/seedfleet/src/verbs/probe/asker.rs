@@ -13,6 +13,10 @@ use ulid::Ulid;
 
 /// How long a permit may take: the fleet may be using all of them.
 const PERMIT_MAX: Duration = Duration::from_secs(60);
+/// Tries of one question whose call is refused for its rate: somebody else uses the account.
+const TRIES_MAX: u32 = 3;
+/// The provider counts reads by the second.
+const READ_WINDOW: Duration = Duration::from_secs(1);
 /// The provider counts creates by the minute.
 const CREATE_WINDOW: Duration = Duration::from_secs(60);
 
@@ -26,6 +30,7 @@ pub(super) struct Asker {
     site: Site,
     create_pace: Pace,
     use_within: Duration,
+    network_spread: Duration,
     list_qps: u32,
     /// Lists of this key must name a model: learned by the first question.
     pub(super) names_model: bool,
@@ -59,6 +64,7 @@ impl Asker {
             site: Site::configured(pool, account),
             create_pace: limiter::pace(CREATE_WINDOW, rpm, &limits),
             use_within: limits.use_within,
+            network_spread: limits.network_spread,
             list_qps: account_settings.list_qps(),
             names_model: false,
         })
@@ -69,8 +75,20 @@ impl Asker {
         ModelKey::V20Mini.wire_id(self.route)
     }
 
-    /// Asks once, within the fleet's limits.
+    /// Asks within the fleet's limits; again after a pause where it came too fast all the same.
     pub(super) async fn ask(&self, question: RawQuestion<'_>) -> Result<Raw, String> {
+        let mut raw = self.ask_once(question).await?;
+        for _ in 1..TRIES_MAX {
+            if raw.status != 429 {
+                break;
+            }
+            self.hold(question.call()).await?;
+            raw = self.ask_once(question).await?;
+        }
+        Ok(raw)
+    }
+
+    async fn ask_once(&self, question: RawQuestion<'_>) -> Result<Raw, String> {
         let permit = self.limiter.permit(&self.account, question.call());
         let permit = tokio::time::timeout(PERMIT_MAX, permit).await.ok().flatten();
         let permit = permit.ok_or("no permit: the fleet uses them all, ask again later")?;
@@ -91,9 +109,23 @@ impl Asker {
         Ok(Listing { raw, page })
     }
 
+    /// No call of this kind by anybody of the fleet until what was sent by now has left the window.
+    async fn hold(&self, call: Call) -> Result<(), String> {
+        let until = async {
+            let until = self.store.now().await? + READ_WINDOW + self.network_spread;
+            self.store.hold_calls(&self.account, call.word(), until).await
+        };
+        until.await.map_err(|error| error.to_string())
+    }
+
     /// More list calls at once than the account has, to be told off. Beyond the fleet's limits on
-    /// purpose, once.
-    pub(super) async fn burst(&self) -> Vec<Result<Raw, String>> {
+    /// purpose, once; nobody else lists meanwhile, nor until the burst is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// Redis, which the others must be told through: nothing was sent then.
+    pub(super) async fn burst(&self) -> Result<Vec<Raw>, String> {
+        self.hold(Call::List).await?;
         let mut calls = Vec::new();
         for _ in 0..self.list_qps.saturating_add(3) {
             let permit = Permit::new(self.account.clone(), Call::List);
@@ -104,10 +136,12 @@ impl Asker {
             calls.push(async move {
                 let asked =
                     self.client.ask_raw(permit, &self.site, RawQuestion::List(&pairs)).await;
-                asked.map_err(|trouble| format!("{}: {}", trouble.code, trouble.message))
+                asked.ok()
             });
         }
-        futures::future::join_all(calls).await
+        let answers = futures::future::join_all(calls).await.into_iter().flatten().collect();
+        self.hold(Call::List).await?;
+        Ok(answers)
     }
 
     /// How many calls [`Asker::burst`] makes.

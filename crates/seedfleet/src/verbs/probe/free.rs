@@ -143,7 +143,10 @@ async fn delete_cancelled(asker: &Asker, report: &mut Report) {
 }
 
 async fn rate_header(asker: &Asker, report: &mut Report) {
-    let answers: Vec<Raw> = asker.burst().await.into_iter().flatten().collect();
+    let answers = match asker.burst().await {
+        Ok(answers) => answers,
+        Err(why) => return report.open(RATE, why),
+    };
     match answers.iter().find(|raw| raw.status == 429) {
         None => {
             let n = asker.burst_calls();
