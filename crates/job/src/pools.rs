@@ -139,6 +139,12 @@ impl PoolSettings {
     #[must_use]
     pub fn faults(&self, pool: &str) -> Vec<String> {
         let mut faults = Vec::new();
+        if pool == "fleet" {
+            faults.push(
+                "pools.fleet: keys of the whole fleet in Redis stand under this name; choose another"
+                    .to_owned(),
+            );
+        }
         if self.base_url.is_some() && !self.simulated {
             faults.push(format!(
                 "pools.{pool}.base_url: another base URL is allowed only with `simulated = true`; \

@@ -1,13 +1,15 @@
 //! Every key the fleet has in Redis, spelled here and nowhere else.
 //!
 //! All keys of one pool carry the hash tag `{<prefix>:<pool>}`, so each script touches one slot of a
-//! Redis Cluster. Parts that come from outside (tenants, idempotency keys, batch names) are escaped:
+//! Redis Cluster; those of the whole fleet carry `{<prefix>:fleet}`. Parts that come from outside (tenants, idempotency keys, batch names) are escaped:
 //! without that `a:b` + `c` and `a` + `b:c` would be one key.
 
 mod family;
+mod fleet;
 mod page;
 
 pub(crate) use family::Family;
+pub use fleet::{FLEET, FleetKeys};
 pub use page::{documented, markdown};
 
 use crate::queue::{Lane, Queue};

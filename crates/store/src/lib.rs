@@ -1,4 +1,5 @@
-//! Redis: the record, the tickets, the leases, the indexes, slots and paces of one pool.
+//! Redis: the record, the tickets, the leases, the indexes, slots and paces of one pool; and, in `fleet`,
+//! what belongs to the whole fleet.
 //!
 //! A job is a record that changes only in [`Store::commit`], one script that checks a claim fence
 //! and a revision and then writes everything the new state calls for, or nothing. Tickets only
@@ -23,6 +24,7 @@ pub mod engine;
 mod error;
 mod evidence;
 mod facts;
+mod fleet;
 mod freeze;
 mod grant;
 mod hint;
@@ -47,6 +49,7 @@ pub use decide::{Decided, DecisionLine};
 pub use doctor::{Drift, DriftKind, Mended, Recount};
 pub use error::{ReportError, StoreError};
 pub use evidence::Evidence;
+pub use fleet::FleetStore;
 pub use freeze::{Freeze, FreezeKind, Watch};
 pub use grant::Grant;
 pub use hint::HintOutcome;

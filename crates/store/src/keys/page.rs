@@ -4,11 +4,11 @@ use super::Keys;
 use std::fmt::Write as _;
 
 /// One row of `docs/keys.md`.
-struct Row {
-    key: &'static str,
-    kind: &'static str,
-    holds: &'static str,
-    bound: &'static str,
+pub(super) struct Row {
+    pub(super) key: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) holds: &'static str,
+    pub(super) bound: &'static str,
 }
 
 /// `docs/keys.md`, printed from the table this file holds.
@@ -18,10 +18,20 @@ pub fn markdown() -> String {
         "<!-- Printed by `store::keys::markdown()`; do not edit. -->\n\
          # Keys in Redis\n\n\
          Every key below is prefixed with the pool's hash tag `{<prefix>:<pool>}:`. Tenants, batches, accounts, codes and\n\
-         idempotency keys stand percent-escaped in keys (`:`, `%`, braces, blanks).\n\n\
-         | Key | Type | Holds | Members at most |\n| --- | --- | --- | --- |\n",
+         idempotency keys stand percent-escaped in keys (`:`, `%`, braces, blanks).\n\n",
     );
-    for row in TABLE {
+    print(&mut page, TABLE);
+    page.push_str(
+        "\n## Of the whole fleet\n\n\
+         These carry the hash tag `{<prefix>:fleet}:` in place of a pool's, which is why no pool may be called `fleet`.\n\n",
+    );
+    print(&mut page, super::fleet::ROWS);
+    page
+}
+
+fn print(page: &mut String, rows: &[Row]) {
+    page.push_str("| Key | Type | Holds | Members at most |\n| --- | --- | --- | --- |\n");
+    for row in rows {
         writeln!(
             page,
             "| `{}` | {} | {} | {} |",
@@ -32,15 +42,19 @@ pub fn markdown() -> String {
         )
         .expect("a string takes everything");
     }
-    page
 }
 
 /// The documented form of a key of this pool, if it has one; for tests that walk a real server.
 #[must_use]
 pub fn documented(keys: &Keys, key: &str) -> Option<(&'static str, &'static str)> {
     let rest = key.strip_prefix(keys.tag.as_str())?.strip_prefix(':')?;
+    row_of(TABLE, rest)
+}
+
+/// The row a key without its tag fits, as shape and type.
+pub(super) fn row_of(rows: &'static [Row], rest: &str) -> Option<(&'static str, &'static str)> {
     let given: Vec<&str> = rest.split(':').collect();
-    TABLE.iter().find(|row| shape_fits(row.key, &given)).map(|row| (row.key, row.kind))
+    rows.iter().find(|row| shape_fits(row.key, &given)).map(|row| (row.key, row.kind))
 }
 
 fn shape_fits(shape: &str, given: &[&str]) -> bool {
