@@ -26,10 +26,12 @@ pub(super) fn files() -> Vec<File> {
     while let Some(dir) = open.pop() {
         for entry in fs::read_dir(&dir).expect("a readable folder").flatten() {
             let (path, name) = (entry.path(), entry.file_name());
+            // In a linked work tree `.git` is a file.
+            if SKIPPED.iter().any(|skipped| name == *skipped) {
+                continue;
+            }
             if path.is_dir() {
-                if !SKIPPED.iter().any(|skipped| name == *skipped) {
-                    open.push(path);
-                }
+                open.push(path);
             } else if let Ok(text) = fs::read_to_string(&path) {
                 let below = path.strip_prefix(&root).expect("it was found below the top");
                 files.push(File { path: below.to_string_lossy().into_owned(), text });
