@@ -6,7 +6,6 @@ use crate::keys::Keys;
 use crate::problem::Problem;
 use crate::settings::GatewaySettings;
 use admission::Door;
-use assets::Assets;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
@@ -41,12 +40,12 @@ impl App {
         settings: &GatewaySettings,
         keys: Keys,
     ) -> anyhow::Result<Self> {
-        let assets = Assets::open(&fleet.section::<assets::Settings>("store")?)?;
+        let buckets = worker::buckets(fleet.loaded())?;
         let admission = admission::Settings::from_loaded(fleet.loaded())?;
         let mut pools = BTreeMap::new();
         for pool in fleet.pools() {
             let store = pool.store.clone();
-            let door = Door::new(store, assets.clone(), &pool.settings, admission.clone());
+            let door = Door::new(store, buckets.clone(), &pool.settings, admission.clone());
             pools.insert(pool.name.clone(), PoolDoor { pool: pool.clone(), door });
         }
         Ok(Self {

@@ -18,7 +18,7 @@ mod send;
 mod submit;
 
 use accounts::Accounts;
-use assets::{Assets, Intents};
+use assets::Intents;
 use limiter::Limiter;
 
 use provider::{CallbackSettings, Callbacks, Client};
@@ -57,7 +57,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     let callbacks: CallbackSettings = fleet.section("callbacks")?;
     let bucket: assets::Settings = fleet.section("store")?;
     let fence: assets::FenceSettings = fleet.section("fence")?;
-    let (assets, intents) = (Assets::open(&bucket)?, Intents::open(&fence, &bucket)?);
+    let (buckets, intents) = (worker::buckets(fleet.loaded())?, Intents::open(&fence, &bucket)?);
     let lead = if intents.is_some() { fence.lead } else { Duration::ZERO };
     let mut crews = Vec::new();
     for pool in fleet.pools() {
@@ -75,7 +75,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
             client,
             limiter: limiter.clone(),
             callbacks,
-            assets: assets.clone(),
+            buckets: buckets.clone(),
             intents: intents.clone(),
             settings: settings.clone(),
             use_within: limits.use_within,

@@ -6,7 +6,7 @@ use crate::attempt::{Blank, hex};
 use crate::fence::{self, Ahead, Fenced};
 use crate::proof::late_proof;
 use crate::{render, send};
-use assets::{Assets, Intents};
+use assets::{Buckets, Intents};
 use bytes::Bytes;
 use job::{Event, OpenAttempt, Policy, Record, State, Timestamp};
 use limiter::{Limiter, Permit};
@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     /// For reads; creates get their instants inside Begin.
     pub(crate) limiter: Limiter,
     pub(crate) callbacks: Option<Callbacks>,
-    pub(crate) assets: Assets,
+    pub(crate) buckets: Buckets,
     /// The second fence; none where the operator switched it off.
     pub(crate) intents: Option<Intents>,
     pub(crate) settings: Settings,
@@ -214,7 +214,7 @@ impl SubmitStep {
             execution_expires_after_s: blank.nonce_s,
             safety_identifier: blank.safety_identifier.clone(),
         };
-        match render::body(record, &envelope, &self.shared.assets).await {
+        match render::body(record, &envelope, self.shared.buckets.of(&record.spec.tenant)).await {
             Ok(body) => Ok(body),
             Err(error) => {
                 tracing::warn!(%error, "no body to send; the job waits");

@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod buckets;
 pub mod fault;
 mod fleet;
 mod health;
@@ -45,6 +46,7 @@ mod telling;
 pub use admin::AdminSettings;
 /// For `impl Step`.
 pub use async_trait::async_trait;
+pub use buckets::{BucketsError, buckets};
 pub use fleet::{Crew, CrewSettings, Fleet, Pool, Role, WorkError, main};
 pub use health::{Health, NotReady};
 pub use policy::policy;
