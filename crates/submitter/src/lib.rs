@@ -12,6 +12,7 @@ mod accounts;
 mod attempt;
 mod fence;
 mod greet;
+mod lead;
 mod proof;
 mod render;
 mod send;
@@ -19,6 +20,7 @@ mod submit;
 
 use accounts::Accounts;
 use assets::Intents;
+use lead::Lead;
 use limiter::Limiter;
 
 use provider::{CallbackSettings, Callbacks, Client};
@@ -58,16 +60,22 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     let bucket: assets::Settings = fleet.section("store")?;
     let fence: assets::FenceSettings = fleet.section("fence")?;
     let (buckets, intents) = (worker::buckets(fleet.loaded())?, Intents::open(&fence, &bucket)?);
-    let lead = if intents.is_some() { fence.lead } else { Duration::ZERO };
     let mut crews = Vec::new();
     for pool in fleet.pools() {
-        let accounts = Accounts::new(&pool.settings, &limits, settings.lookahead, lead);
+        let accounts = Accounts::new(&pool.settings, &limits, settings.lookahead);
         // Late binding: no ticket is taken out of its lane before there is room for its task.
         let mut pool = pool.clone();
         pool.store = pool.store.with_rooms(accounts.rooms());
         let client = Client::open(&pool.name, &pool.settings, &provider)?;
         let callbacks = Callbacks::open(&callbacks, [&pool.settings])?;
         let limiter = Limiter::new(pool.store.clone(), &pool.settings, &limits);
+        // Half of an attempt's time is for the intent at most, the other for the send.
+        let lead = match &intents {
+            Some(_) => {
+                Lead::new(fence.lead, fence.timeout.min(pool.policy.submit.send_deadline / 2))
+            }
+            None => Lead::none(),
+        };
         let shared = Arc::new(Shared {
             store: pool.store.clone(),
             policy: Arc::clone(&pool.policy),
@@ -77,6 +85,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
             callbacks,
             buckets: buckets.clone(),
             intents: intents.clone(),
+            lead,
             settings: settings.clone(),
             use_within: limits.use_within,
         });

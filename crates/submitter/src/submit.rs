@@ -4,6 +4,7 @@ use crate::Settings;
 use crate::accounts::Accounts;
 use crate::attempt::{Blank, hex};
 use crate::fence::{self, Ahead, Fenced};
+use crate::lead::Lead;
 use crate::proof::late_proof;
 use crate::{render, send};
 use assets::{Buckets, Intents};
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) buckets: Buckets,
     /// The second fence; none where the operator switched it off.
     pub(crate) intents: Option<Intents>,
+    /// The time that Begin leaves for it.
+    pub(crate) lead: Lead,
     pub(crate) settings: Settings,
     /// How long after its instant a slot may still be used.
     pub(crate) use_within: Duration,
@@ -151,7 +154,8 @@ impl SubmitStep {
     ) -> Result<Result<Granted, (Duration, String)>, Outcome> {
         let shared = &self.shared;
         let policy = &shared.policy.submit;
-        let Some(guard) = shared.accounts.guard(account, self.class, policy.send_deadline) else {
+        let (deadline, lead) = (policy.send_deadline, shared.lead.now());
+        let Some(guard) = shared.accounts.guard(account, self.class, deadline, lead) else {
             return Ok(Err((SURROUNDINGS_PAUSE, format!("account `{account}` has no limits"))));
         };
         for _ in 0..NONCE_DRAWS_MAX {
@@ -225,7 +229,9 @@ impl SubmitStep {
 
     /// Sends what Begin allowed, at its instant, and reports what the answer proves.
     async fn send(&self, granted: Granted, record: &Record) -> Outcome {
+        let began = Instant::now();
         let fenced = fence::raise(self.shared.intents.as_ref(), record, &granted.attempt).await;
+        self.shared.lead.took(began.elapsed());
         fault::point(fault::SUBMIT_FENCED).await;
         let attempt = granted.attempt.clone();
         let answer = match fenced {
