@@ -19,6 +19,7 @@ mod power;
 mod provider;
 mod proxy;
 mod roles;
+mod sse;
 
 pub use bodies::{Prompt, item, text};
 pub use cli::Ended;
@@ -28,3 +29,4 @@ pub use http::{ALICE, BOB, Reply};
 pub use ledger::{Billed, Ledger};
 pub use power::{Cut, PowerOptions, PowerRedis, Snapshot};
 pub use proxy::{Counts, Line, TcpProxy, Way};
+pub use sse::{Block, Follower};

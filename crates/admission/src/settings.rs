@@ -1,4 +1,4 @@
-//! Sections `review` and `tenants`, and the intake's share of `redis`.
+//! Sections `review` and `tenants`, and the intake's share of `redis` and `events`.
 
 use serde::Deserialize;
 use settings::{Loaded, SettingsError};
@@ -13,6 +13,8 @@ pub struct Settings {
     pub tenants: BTreeMap<String, TenantSettings>,
     /// `redis.intake_stop_ratio`: above this share of the server's `maxmemory` no job is taken in.
     pub intake_stop_ratio: f64,
+    /// So many entries in the pool's stream of events, and no job is taken in: nobody shares them out.
+    pub events_stop_at: u64,
 }
 
 /// Section `review`.
@@ -70,6 +72,7 @@ impl Default for Settings {
             review: ReviewSettings::default(),
             tenants: BTreeMap::new(),
             intake_stop_ratio: default_stop_ratio(),
+            events_stop_at: u64::MAX,
         }
     }
 }
@@ -92,10 +95,12 @@ impl Settings {
             intake_stop_ratio: f64,
         }
         let redis: Redis = loaded.section("redis")?;
+        let events: store::EventSettings = loaded.section("events")?;
         Ok(Self {
             review: loaded.section("review")?,
             tenants: loaded.section("tenants")?,
             intake_stop_ratio: redis.intake_stop_ratio,
+            events_stop_at: events.stop_at(),
         })
     }
 

@@ -18,7 +18,6 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
-mod buckets;
 mod check;
 mod error;
 mod fetch;
@@ -35,7 +34,6 @@ mod settings;
 mod writer;
 
 pub use adopt::Adopted;
-pub use buckets::{Buckets, ByTenant, url_key};
 pub use check::Health;
 pub use error::Error;
 pub use fetch::{Answer, Ask, BodyEnd, Fetch, Plan};

@@ -164,10 +164,7 @@ impl GuardedClient {
         admitted: Admitted,
         range: Option<&Range>,
     ) -> Result<reqwest::Response, FetchError> {
-        let client = match admitted {
-            Admitted::Public => &self.public,
-            Admitted::Origin => &self.origins,
-        };
+        let client = select(self, admitted);
         // Compressed bytes would have another length and another checksum than the file.
         let mut request = client.get(url.clone()).header(header::ACCEPT_ENCODING, "identity");
         if let Some(range) = range {
@@ -176,13 +173,30 @@ impl GuardedClient {
                 request = request.header(header::IF_RANGE, etag);
             }
         }
-        request.send().await.map_err(|error| match find_cause::<Refused>(&error) {
-            Some(refused) => FetchError::Refused(refused.clone()),
-            None => FetchError::Unreachable {
-                host: url.host_str().unwrap_or_default().to_owned(),
-                reason: describe(error),
-            },
-        })
+        request.send().await.map_err(|error| failed(url, error))
+    }
+
+    pub(crate) const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+}
+
+/// The client that may connect to an admitted address.
+pub(crate) const fn select(client: &GuardedClient, admitted: Admitted) -> &reqwest::Client {
+    match admitted {
+        Admitted::Public => &client.public,
+        Admitted::Origin => &client.origins,
+    }
+}
+
+/// Why nothing was sent, or no answer came.
+pub(crate) fn failed(url: &Url, error: reqwest::Error) -> FetchError {
+    match find_cause::<Refused>(&error) {
+        Some(refused) => FetchError::Refused(refused.clone()),
+        None => FetchError::Unreachable {
+            host: url.host_str().unwrap_or_default().to_owned(),
+            reason: describe(error),
+        },
     }
 }
 

@@ -3,8 +3,8 @@
 //! - [`CreateClient`] posts the one request that costs money. It sends it once, and afterwards it
 //!   knows whether the last byte of the body can have left this process.
 //! - [`RouteClient`] reads from and deletes at the provider, over pooled connections.
-//! - [`GuardedClient`] fetches addresses that somebody else wrote (output links today, webhooks
-//!   and reference links later) and refuses to be sent anywhere inside our own network.
+//! - [`GuardedClient`] fetches from and posts to addresses that somebody else wrote (output links,
+//!   webhooks) and refuses to be sent anywhere inside our own network.
 //!
 //! This is the only room that names `reqwest`. It knows nothing of jobs, tasks, the provider's
 //! JSON or its error codes; it moves bytes and says what can be proven about them. No client here
@@ -16,6 +16,7 @@
 mod address;
 mod answer;
 mod create;
+mod deliver;
 mod gate;
 mod guarded;
 mod redact;

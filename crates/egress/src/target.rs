@@ -82,7 +82,7 @@ pub struct Rules {
     /// Where to, over https on port 443.
     pub hosts: Hosts,
     /// Exact origins that may be fetched whatever their scheme, port and address: the output hosts
-    /// of simulated pools. There is no switch for "all private addresses".
+    /// of simulated pools, and the receivers of webhooks that an operator named. There is no switch for "all private addresses".
     pub origins: Vec<Origin>,
     /// Redirects followed, each judged by these same rules.
     pub redirects_max: u32,
@@ -140,6 +140,28 @@ impl Rules {
             origins: origins.iter().map(|text| Origin::parse(text)).collect::<Result<_, _>>()?,
             redirects_max: settings.redirects_max,
         })
+    }
+
+    /// The rules for addresses of customers: any public host, no redirect.
+    ///
+    /// # Errors
+    ///
+    /// [`OriginError`] for the first of `origins` (`webhooks.allow_origins`) that is none.
+    pub fn for_webhooks(origins: &[String]) -> Result<Self, OriginError> {
+        Ok(Self {
+            hosts: Hosts::AnyPublic,
+            origins: origins.iter().map(|text| Origin::parse(text)).collect::<Result<_, _>>()?,
+            redirects_max: 0,
+        })
+    }
+
+    /// Says whether an address may be called, as far as can be told without resolving its host.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], naming the rule.
+    pub fn check(&self, url: &str) -> Result<(), Refused> {
+        self.admit(url).map(|_| ())
     }
 
     /// Parses and judges an address. Only what the URL itself says is judged here: names are

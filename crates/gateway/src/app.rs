@@ -5,7 +5,10 @@ use crate::jobs;
 use crate::keys::Keys;
 use crate::problem::Problem;
 use crate::settings::GatewaySettings;
+use crate::stream::{self, Seats};
+use crate::watch::Watch;
 use admission::Door;
+use assets::Assets;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
@@ -23,6 +26,8 @@ const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct PoolDoor {
     pub(crate) pool: Pool,
     pub(crate) door: Door,
+    /// Tells who waits here what becomes of the pool's jobs.
+    pub(crate) watch: Watch,
 }
 
 /// The gateway's state.
@@ -31,6 +36,7 @@ pub(crate) struct App {
     pub(crate) public_url: String,
     pub(crate) pools: BTreeMap<String, PoolDoor>,
     pub(crate) callbacks: Option<CallbackDoor>,
+    pub(crate) seats: Seats,
     tenants: BTreeMap<String, admission::TenantSettings>,
 }
 
@@ -40,18 +46,20 @@ impl App {
         settings: &GatewaySettings,
         keys: Keys,
     ) -> anyhow::Result<Self> {
-        let buckets = worker::buckets(fleet.loaded())?;
+        let assets = Assets::open(&fleet.section::<assets::Settings>("store")?)?;
         let admission = admission::Settings::from_loaded(fleet.loaded())?;
         let mut pools = BTreeMap::new();
         for pool in fleet.pools() {
             let store = pool.store.clone();
-            let door = Door::new(store, buckets.clone(), &pool.settings, admission.clone());
-            pools.insert(pool.name.clone(), PoolDoor { pool: pool.clone(), door });
+            let door = Door::new(store, assets.clone(), &pool.settings, admission.clone());
+            let watch = Watch::start(&pool.store, fleet.drain());
+            pools.insert(pool.name.clone(), PoolDoor { pool: pool.clone(), door, watch });
         }
         Ok(Self {
             keys,
             public_url: settings.public_url.clone(),
             callbacks: CallbackDoor::open(fleet)?,
+            seats: Seats::new(fleet.section("events")?, fleet.drain().clone()),
             pools,
             tenants: admission.tenants,
         })
@@ -77,6 +85,8 @@ pub(crate) fn router(app: Arc<App>, settings: &GatewaySettings) -> Router {
     let jobs = Router::new()
         .route("/v1/jobs", post(jobs::create))
         .route("/v1/jobs/{id}", get(jobs::show).post(jobs::act))
+        .route("/v1/jobs/{id}/events", get(stream::job))
+        .route("/v1/events", get(stream::tenant))
         .layer(DefaultBodyLimit::max(settings.body_bytes_max));
     let callback = Router::new().route("/cb/v1/{attempt}/{token}", post(callbacks::receive));
     Router::new()

@@ -118,7 +118,7 @@ async fn load(door: &PoolDoor, id: &JobId) -> Result<Option<Stored>, Problem> {
 }
 
 /// The caller's own job; anybody else's is as good as none.
-async fn find<'a>(
+pub(crate) async fn find<'a>(
     app: &'a App,
     caller: &KeyEntry,
     id: &str,

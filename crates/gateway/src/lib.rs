@@ -12,7 +12,9 @@ mod jobs;
 mod keys;
 mod problem;
 mod settings;
+mod stream;
 mod view;
+mod watch;
 
 use app::App;
 use settings::read_keys;

@@ -58,7 +58,7 @@ impl Problem {
         }))
     }
 
-    fn retryable(mut self) -> Self {
+    pub(crate) fn retryable(mut self) -> Self {
         self.0.retryable = true;
         self
     }

@@ -259,10 +259,8 @@ impl Sweep<'_> {
                 self.deed(DeedKind::Doubted, Some(job), Some(task));
                 Ok(true)
             }
-            // While another attempt is on its way nothing is decided; the next sweep asks again.
-            Reported::Ignored { stored, .. } => {
-                Ok(matches!(stored.record.life.state, State::Submitting { .. }))
-            }
+            // It settles another attempt first, or has ended.
+            Reported::Ignored { .. } => Ok(false),
             Reported::Gone | Reported::Owned { .. } | Reported::Fenced => Ok(false),
         }
     }

@@ -200,6 +200,7 @@ impl Store {
         let mut moves = Moves::new(keys, &mut table, record);
         moves.born();
         moves.change(&Standing::default(), &standing);
+        moves.told(&Standing::default(), &standing, 1);
         moves.line(&Line { at: birth.at, rev: 1, by: "outside", note: &note });
         let moves = moves.into_list();
         let facts = Facts {

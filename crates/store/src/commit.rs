@@ -274,6 +274,7 @@ impl Store {
         let at = request.before.now;
         let mut moves = Moves::new(self.keys(), table, &request.before.record);
         moves.change(before, after);
+        moves.told(before, after, request.before.revision + 1);
         if let Some(note) = request.note {
             let by = match request.writer {
                 Writer::Worker(claim) => format!("{}#{}", claim.queue.word(), claim.fence),

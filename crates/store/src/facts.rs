@@ -3,6 +3,7 @@
 //! The one place that knows which index, counter, slot, nonce and owner a state calls for. `admit`
 //! compares with nothing, `commit` with the life before, and `recount` with what Redis holds.
 
+use crate::events::Mark;
 use crate::keys::{AUDIT_LINES_MAX, DECISION_LINES_MAX, Keys, TIMELINE_LINES_MAX};
 use crate::queue::{Lane, Queue};
 use job::{
@@ -205,6 +206,10 @@ impl<'a> Moves<'a> {
             let id = self.record.id.as_str();
             self.push("HSETNX", keys.ix_custom(&spec.tenant), &[custom, id]);
         }
+        if spec.webhook.is_some() {
+            // From here on somebody asks for the stream: what is not shared out is not trimmed.
+            self.push("SET", keys.hooks_read(), &[Mark::START.to_string().as_str(), "NX"]);
+        }
     }
 
     /// From one standing to the next.
@@ -285,6 +290,20 @@ impl<'a> Moves<'a> {
     pub(crate) fn line(&mut self, line: &Line<'_>) {
         let key = self.keys.timeline(&self.record.id);
         self.prepend(key, line, TIMELINE_LINES_MAX);
+    }
+
+    /// One entry of the pool's stream: from here on the job's public state is another one. Each entry has
+    /// the same fields in the same order, since the server then stores their names once for many.
+    pub(crate) fn told(&mut self, before: &Standing, after: &Standing, revision: u64) {
+        let Some(to) = after.word.filter(|_| before.word != after.word) else { return };
+        let spec = &self.record.spec;
+        let from = before.word.map_or("", StateWord::as_str);
+        let batch = spec.batch.as_deref().unwrap_or_default();
+        let hook = if spec.webhook.is_some() { "1" } else { "" };
+        let (id, revision) = (self.record.id.as_str(), revision.to_string());
+        let mut args = vec!["*", "job", id, "tenant", &spec.tenant, "batch", batch];
+        args.extend(["from", from, "to", to.as_str(), "seq", &revision, "hook", hook]);
+        self.push("XADD", self.keys.events(), &args);
     }
 
     /// One line of the audit list.

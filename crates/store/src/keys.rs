@@ -6,6 +6,7 @@
 
 mod family;
 mod fleet;
+mod hooks;
 mod page;
 
 pub(crate) use family::Family;
@@ -239,6 +240,12 @@ impl Keys {
     #[must_use]
     pub fn timeline(&self, id: &JobId) -> String {
         self.key(format_args!("tl:{id}"))
+    }
+
+    /// Changes of jobs' public states, in the order of their commits.
+    #[must_use]
+    pub fn events(&self) -> String {
+        self.key(format_args!("events"))
     }
 
     /// What people decided.

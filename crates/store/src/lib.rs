@@ -22,12 +22,14 @@ mod decide;
 mod doctor;
 pub mod engine;
 mod error;
+mod events;
 mod evidence;
 mod facts;
 mod fleet;
 mod freeze;
 mod grant;
 mod hint;
+mod hooks;
 pub mod keys;
 mod lease;
 mod list;
@@ -48,11 +50,17 @@ pub use commit::{CommitRequest, Committed, Writer};
 pub use decide::{Decided, DecisionLine};
 pub use doctor::{Drift, DriftKind, Mended, Recount};
 pub use error::{ReportError, StoreError};
+pub use events::{CHANGES_MAX, Change, ChangeReader, EventSettings, Mark};
 pub use evidence::Evidence;
 pub use fleet::FleetStore;
 pub use freeze::{Freeze, FreezeKind, Watch};
 pub use grant::Grant;
 pub use hint::HintOutcome;
+pub use hooks::{
+    Bell, DELIVERY_LINES_MAX, Delivered, DeliveryEnd, DeliveryLine, DeliveryReport, ENDPOINTS_MAX,
+    Endpoint, EndpointPut, EndpointState, HookClaim, HookEvent, HookSecret, HookWork, OUTBOX_MAX,
+    Off, Outgoing, SHARE_MAX, Shared, Sharing,
+};
 pub use lease::{RENEW_MAX, Released};
 pub use list::{LIST_MAX, ListQuery, Page};
 pub use overview::{AuditLine, Depth, StopRow, TimelineLine};

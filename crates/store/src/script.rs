@@ -53,3 +53,6 @@ script!(NOTE, "note", "days");
 script!(RESERVE, "reserve", "days");
 script!(MEND, "mend", "ticket");
 script!(LOOK, "look");
+script!(SHARE, "share", "ticket");
+script!(DELIVER, "deliver", "ticket");
+script!(HOOK, "hook");

@@ -89,7 +89,6 @@ const FENCE: Variant = Variant {
         Reached::SentAgain,
         Reached::MetBeforeBegin,
         Reached::MetByOwn,
-        Reached::Recalled,
         Reached::Parked,
     ],
     ..BALANCED

@@ -155,6 +155,10 @@ const DOWNLOADED: Label =
     closed("result", &["stored", "already_stored", "retry", "damaged", "too_large", "link_dead"]);
 const ASSET: Label = closed("asset", &["video", "last_frame", "payload", "manifest"]);
 const LOST: Label = closed("reason", &["link_dead", "record_gone", "tries_spent", "too_large"]);
+const TOLD: Label = closed(
+    "result",
+    &["delivered", "failed", "redirected", "refused", "gone", "no_secret", "disabled", "overflow"],
+);
 const ROLE: Label =
     closed("role", &["submitter", "poller", "downloader", "notifier", "gateway", "cli", "settler"]);
 const CHECK: Label = internal("check");
@@ -318,6 +322,14 @@ catalogue! {
     outputs_lost: Counter<1> {
         name: "seedfleet_outputs_lost_total", unit: "jobs", labels: [LOST],
         help: "Outputs that were paid for and could not be kept. Must stay 0.",
+    }
+    webhook_deliveries: Counter<1> {
+        name: "seedfleet_webhook_deliveries_total", unit: "deliveries", labels: [TOLD],
+        help: "Deliveries to customers' webhooks, by what came of them; disabled and overflow count endpoints that were switched off.",
+    }
+    webhook_oldest_pending: Gauge<1> {
+        name: "seedfleet_webhook_oldest_pending_seconds", unit: "seconds", labels: [POOL],
+        help: "How long the oldest event waits that an endpoint has still to be told; told by the notifier that shares out. Alarm above 30 min.",
     }
     lease_expired: Counter<1> {
         name: "seedfleet_lease_expired_total", unit: "leases", labels: [ROLE],

@@ -54,6 +54,16 @@ points! {
     DOWNLOAD_BEFORE_MANIFEST = "download.before-manifest";
     /// Output and manifest lie in the bucket; the record does not know.
     DOWNLOAD_STORED = "download.stored";
+    /// A group of events was read for the outboxes, and is not shared out.
+    NOTIFY_READ = "notify.read";
+    /// A group of events is shared out; the notifier has not heard so.
+    NOTIFY_SHARED = "notify.shared";
+    /// An endpoint was claimed, nothing is sent.
+    NOTIFY_CLAIMED = "notify.claimed";
+    /// A delivery was answered, and the answer is not written down.
+    NOTIFY_SENT = "notify.sent";
+    /// A delivery is written down; the notifier goes on.
+    NOTIFY_WRITTEN = "notify.written";
 }
 
 impl Point {

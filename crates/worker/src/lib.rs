@@ -28,7 +28,6 @@
 #![forbid(unsafe_code)]
 
 mod admin;
-mod buckets;
 pub mod fault;
 mod fleet;
 mod health;
@@ -42,11 +41,11 @@ mod signals;
 mod start;
 mod step;
 mod telling;
+mod trim;
 
 pub use admin::AdminSettings;
 /// For `impl Step`.
 pub use async_trait::async_trait;
-pub use buckets::{BucketsError, buckets};
 pub use fleet::{Crew, CrewSettings, Fleet, Pool, Role, WorkError, main};
 pub use health::{Health, NotReady};
 pub use policy::policy;

@@ -20,6 +20,7 @@ use crate::policy::policy;
 use crate::recount;
 use crate::safety::{self, Demands, Unsafe};
 use crate::signals::{self, Drain};
+use crate::trim;
 
 /// First pause between two tries to connect.
 const CONNECT_PAUSE_FIRST: Duration = Duration::from_millis(250);
@@ -155,6 +156,7 @@ impl Fleet {
         let demands = Demands { redis, fence };
         safety::at_start(&stores, &demands, &drain).await?;
         safety::repeat(stores.clone(), demands, health.clone());
+        trim::spawn(stores.clone(), loaded.section("events")?);
         if role.name == RECOUNTS {
             recount::spawn(stores);
         }

@@ -206,7 +206,7 @@ impl Round<'_> {
         for key in &names.members {
             self.walk_members(key).await?;
         }
-        for queue in Queue::ALL {
+        for queue in Queue::ALL.into_iter().filter(|queue| *queue != Queue::Notify) {
             self.walk_members(&self.store.keys().lease(queue)).await?;
             self.walk_holders(queue).await?;
         }

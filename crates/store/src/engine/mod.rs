@@ -27,6 +27,7 @@ use crate::{BeginGuard, Begun, Claim, Queue, Store, StoreError};
 
 pub use self::committer::Settled;
 pub use self::ledger::{Lease, Picked};
+pub(crate) use self::wake::Waker;
 
 use self::committer::Order;
 use self::ledger::Ledger;

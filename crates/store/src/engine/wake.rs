@@ -11,7 +11,7 @@ use crate::{Queue, Store, StoreError};
 /// A blocking pop lasts a second at most; an answer later than this means a dead connection.
 const ANSWER_MAX: Duration = Duration::from_secs(4);
 
-pub(super) struct Waker {
+pub(crate) struct Waker {
     connection: ConnectionManager,
     key: String,
     outage: Outage,
@@ -19,7 +19,7 @@ pub(super) struct Waker {
 }
 
 impl Waker {
-    pub(super) async fn connect(store: &Store, queue: Queue) -> Result<Self, StoreError> {
+    pub(crate) async fn connect(store: &Store, queue: Queue) -> Result<Self, StoreError> {
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(ANSWER_MAX))
             .set_response_timeout(Some(ANSWER_MAX))
@@ -32,7 +32,7 @@ impl Waker {
 
     /// Returns when a token came or `nap` has passed. An error costs a pause and nothing else. Zero
     /// would mean for ever; the claimer never asks for less than a millisecond.
-    pub(super) async fn token_within(&mut self, nap: Duration) {
+    pub(crate) async fn token_within(&mut self, nap: Duration) {
         let mut pop = redis::cmd("BLPOP");
         pop.arg(&self.key).arg(format!("{:.3}", nap.as_secs_f64()));
         match pop.query_async::<redis::Value>(&mut self.connection).await {

@@ -39,6 +39,8 @@ impl Keys {
             "job" => JobId::parse(tail).map_or(Family::Other, Family::Job),
             "ix" if tail.starts_with("custom:") => Family::Other,
             "ix" => Family::Index,
+            // Tickets of endpoints: no record calls for them.
+            "due" if tail == "notify" => Family::Other,
             "due" => Family::Due,
             "nonces" => Family::Nonces,
             _ => Family::Other,

@@ -75,7 +75,7 @@ const TABLE: &[Row] = &[
     Row {
         key: "due:<step>",
         kind: "zset",
-        holds: "job id by due time (Unix ms); steps settle, poll, download, notify",
+        holds: "job id by due time (Unix ms); steps settle, poll, download; of notify: endpoint",
         bound: "open jobs",
     },
     Row {
@@ -93,13 +93,13 @@ const TABLE: &[Row] = &[
     Row {
         key: "lease:<queue>",
         kind: "zset",
-        holds: "job id by end of lease (Unix ms); queues settle, poll, download, notify, submit:<class>",
+        holds: "job id by end of lease (Unix ms); queues settle, poll, download, submit:<class>; of notify: endpoint",
         bound: "tickets in work",
     },
     Row {
         key: "holder:<queue>",
         kind: "hash",
-        holds: "job id to the claim fence of its holder",
+        holds: "job id (of notify: endpoint) to the claim fence of its holder",
         bound: "tickets in work",
     },
     Row { key: "wake:<queue>", kind: "list", holds: "a token for one idle claimer", bound: "1" },
@@ -245,10 +245,53 @@ const TABLE: &[Row] = &[
     Row {
         key: "batch:<batch>",
         kind: "hash",
-        holds: "`created_at` (Unix ms) and `tenant` of the batch's first job",
+        holds: "`created_at` (Unix ms) and `tenant` of the batch's first job; `told`: the number of jobs at whose end webhooks were told",
         bound: "one per batch",
     },
     Row { key: "tl:<job id>", kind: "list", holds: "timeline, newest first (JSON)", bound: "200" },
+    Row {
+        key: "events",
+        kind: "stream",
+        holds: "one entry per change of a job's public state: `job`, `tenant`, `batch`, `from` (empty: the job is new), `to`, `seq` (the record's revision), `hook` (`1`: the job names a webhook)",
+        bound: "`events.kept`, `events.kept_max`; what the notifier has not shared out stays, and stops intake at twice that",
+    },
+    Row {
+        key: "hooks:read",
+        kind: "string",
+        holds: "the last entry of `events` that was shared out among the outboxes; absent: nothing asks for it",
+        bound: "1",
+    },
+    Row { key: "hooks:changes", kind: "string", holds: "counts changes of endpoints", bound: "1" },
+    Row {
+        key: "hooks:pending",
+        kind: "zset",
+        holds: "endpoints with something to be told, by the instant (Unix ms) of the oldest",
+        bound: "endpoints",
+    },
+    Row {
+        key: "hooks:of:<tenant>",
+        kind: "zset",
+        holds: "a tenant's endpoints by creation time (Unix ms)",
+        bound: "20",
+    },
+    Row {
+        key: "hook:<endpoint>",
+        kind: "hash",
+        holds: "`config` (JSON: address, types, secrets), `rev`, `off` (JSON: since when nothing is sent, and why), `tries`, `next` and `why` of the entry that failed; of a job's own webhook it expires 7 days after the last event",
+        bound: "one per endpoint",
+    },
+    Row {
+        key: "outbox:<endpoint>",
+        kind: "list",
+        holds: "events still to be told, oldest first (JSON, without prompt or links); expires 7 days after its endpoint was switched off",
+        bound: "100,000; then its endpoint is switched off",
+    },
+    Row {
+        key: "hooklog:<endpoint>",
+        kind: "stream",
+        holds: "deliveries: `event` (JSON), `result`, `status`, `ms`, `attempt`, `next`, `why`",
+        bound: "1,000",
+    },
     Row {
         key: "decisions",
         kind: "stream",

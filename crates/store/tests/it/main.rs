@@ -5,6 +5,7 @@ mod begin;
 mod claim;
 mod commit;
 mod doctor;
+mod events;
 mod freeze;
 mod grants;
 mod ground;

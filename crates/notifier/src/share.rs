@@ -1,0 +1,266 @@
+//! From the pool's stream into the outboxes. One notifier does it at a time; two that both believe so do no
+//! harm, since a group is shared out by whoever finds the place where it was read.
+
+use job::{JobId, StateWord};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use store::{
+    Change, ChangeReader, Endpoint, EndpointState, HookEvent, Mark, Outgoing, SHARE_MAX, Shared,
+    Sharing, Store, StoreError,
+};
+use worker::{Drain, fault};
+
+/// The lock of the one that shares out, and how long it outlives its holder.
+const LOCK: &str = "share";
+const LOCK_TTL: Duration = Duration::from_secs(5);
+/// Between two looks of one that stands by, or of a pool where nobody asks.
+const STAND_BY: Duration = Duration::from_secs(1);
+/// After a failed call.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Entries one group puts into outboxes, all together: the script's work is bounded by it.
+const ENTRIES_MAX: usize = 1_000;
+
+/// Shares out until the process drains.
+pub(crate) async fn run(store: Store, drain: Drain) {
+    let mut sharer = Sharer { store, reader: None, known: Known::default() };
+    let mut told = false;
+    while !drain.began() {
+        let pause = match sharer.turn().await {
+            Ok(pause) => {
+                told = false;
+                pause
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut told, true) {
+                    let pool = sharer.store.pool();
+                    tracing::warn!(pool, %error, "events cannot be shared out; trying again");
+                }
+                PAUSE
+            }
+        };
+        tokio::select! {
+            () = drain.wait() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    // The next one need not wait for it to lapse; if this fails it does.
+    let _ = sharer.store.unlock(LOCK).await;
+}
+
+struct Sharer {
+    store: Store,
+    reader: Option<ChangeReader>,
+    known: Known,
+}
+
+/// Endpoints by tenant, as they were at this count of changes.
+#[derive(Default)]
+struct Known {
+    changes: u64,
+    tenants: BTreeMap<String, Vec<Endpoint>>,
+}
+
+impl Sharer {
+    /// One group. Returns how long to wait before the next.
+    async fn turn(&mut self) -> Result<Duration, StoreError> {
+        if !self.store.lock(LOCK, LOCK_TTL).await? {
+            return Ok(STAND_BY);
+        }
+        let pool = self.store.pool().to_owned();
+        let oldest = self.store.oldest_undelivered().await?;
+        let Some(was) = self.store.shared_to().await? else { return Ok(STAND_BY) };
+        let group = self.group(was).await?;
+        let now = self.store.now().await?;
+        let first = group.first().map(|change| change.mark.at());
+        let waits = [oldest, first]
+            .into_iter()
+            .flatten()
+            .min()
+            .map_or(0.0, |at| now.since(at).as_secs_f64());
+        telemetry::metrics().webhook_oldest_pending.set(waits, [&pool]);
+        if group.is_empty() {
+            return Ok(Duration::ZERO);
+        }
+        fault::point(fault::NOTIFY_READ).await;
+        let sharing = self.plan(was, &group).await?;
+        match self.store.share_out(&sharing).await? {
+            Shared::Done(full) => {
+                for endpoint in full {
+                    tracing::error!(
+                        pool,
+                        endpoint,
+                        "an endpoint was switched off: its outbox is full"
+                    );
+                    telemetry::metrics().webhook_deliveries.add(1, ["overflow"]);
+                }
+            }
+            Shared::Moved => tracing::debug!(pool, "another notifier has shared this group out"),
+        }
+        fault::point(fault::NOTIFY_SHARED).await;
+        Ok(Duration::ZERO)
+    }
+
+    /// What was committed after the place; empty after a second without any.
+    async fn group(&mut self, was: Mark) -> Result<Vec<Change>, StoreError> {
+        let reader = match &mut self.reader {
+            Some(reader) => reader,
+            None => self.reader.insert(ChangeReader::connect(&self.store, Some(was)).await?),
+        };
+        reader.seek(was);
+        reader.read(SHARE_MAX).await
+    }
+
+    async fn plan(&mut self, was: Mark, group: &[Change]) -> Result<Sharing, StoreError> {
+        // After the group was read: an endpoint that is older than one of its events is known by now.
+        let changes = self.store.endpoint_changes().await?;
+        if changes != self.known.changes {
+            self.known = Known { changes, tenants: BTreeMap::new() };
+        }
+        let mut plan = Plan::default();
+        let mut is = was;
+        for change in group {
+            if plan.entries >= ENTRIES_MAX {
+                break;
+            }
+            let event = HookEvent::from(change);
+            for endpoint in self.endpoints(&change.tenant).await? {
+                if endpoint.takes(&event.kind) {
+                    plan.add(&endpoint.id, None, event.clone());
+                }
+            }
+            if change.hook && change.to.is_finished() {
+                plan.own.push((change.job.clone(), event));
+                plan.entries += 1;
+            }
+            if let Some(batch) = change.batch.as_ref().filter(|_| change.to.is_finished()) {
+                plan.batches.insert(batch.clone(), change.tenant.clone());
+            }
+            is = change.mark;
+        }
+        self.own_hooks(&mut plan).await?;
+        let batches = self.ended_batches(&mut plan, is).await?;
+        Ok(Sharing { place: Some((was, is)), outs: plan.outs, batches })
+    }
+
+    async fn endpoints(&mut self, tenant: &str) -> Result<&[Endpoint], StoreError> {
+        if !self.known.tenants.contains_key(tenant) {
+            let states = self.store.endpoints(tenant).await?;
+            let endpoints: Vec<Endpoint> =
+                states.into_iter().map(|EndpointState { endpoint, .. }| endpoint).collect();
+            self.known.tenants.insert(tenant.to_owned(), endpoints);
+        }
+        Ok(self.known.tenants.get(tenant).map_or(&[], Vec::as_slice))
+    }
+
+    /// The addresses that jobs brought with them: each becomes an endpoint of its own.
+    async fn own_hooks(&self, plan: &mut Plan) -> Result<(), StoreError> {
+        let own = std::mem::take(&mut plan.own);
+        let ids: Vec<JobId> = own.iter().map(|(job, _)| job.clone()).collect();
+        let found = if ids.is_empty() { Vec::new() } else { self.store.load_many(&ids).await? };
+        for ((_, event), found) in own.into_iter().zip(found) {
+            // A record that is gone was erased, and nobody is to be told of it.
+            let Ok(Some(stored)) = found else { continue };
+            let spec = stored.record.spec;
+            let Some(hook) = spec.webhook else { continue };
+            let endpoint = Endpoint {
+                id: own_id(&spec.tenant, &hook.url, hook.secret_ref.as_deref().unwrap_or_default()),
+                tenant: spec.tenant,
+                url: hook.url,
+                types: vec!["job.*".to_owned()],
+                description: "named by a job".to_owned(),
+                secrets: Vec::new(),
+                secret_ref: hook.secret_ref,
+                created_by: "job".to_owned(),
+                created_at: event.at,
+            };
+            plan.add(&endpoint.id.clone(), Some(endpoint), event);
+        }
+        Ok(())
+    }
+
+    /// Batches without an open job: told once for each number of jobs they had when it was so.
+    async fn ended_batches(
+        &mut self,
+        plan: &mut Plan,
+        is: Mark,
+    ) -> Result<Vec<(String, u64, HookEvent, Vec<usize>)>, StoreError> {
+        let mut ended = Vec::new();
+        for (batch, tenant) in std::mem::take(&mut plan.batches) {
+            let takers: Vec<String> = self
+                .endpoints(&tenant)
+                .await?
+                .iter()
+                .filter(|endpoint| endpoint.takes("batch.completed"))
+                .map(|endpoint| endpoint.id.clone())
+                .collect();
+            if takers.is_empty() {
+                continue;
+            }
+            let counts = self.store.batch_counts(&batch).await?;
+            let jobs: u64 = counts.values().sum();
+            let open = |(word, _): &(&StateWord, &u64)| !word.is_finished();
+            if jobs == 0 || counts.iter().any(|count| open(&count)) {
+                continue;
+            }
+            let event = HookEvent {
+                id: format!("evt_{}_{jobs}", short(&[&tenant, &batch])),
+                kind: "batch.completed".to_owned(),
+                at: is.at(),
+                job: None,
+                batch: Some(batch.clone()),
+                from: None,
+                state: Some("completed".to_owned()),
+                endpoint: None,
+                seq: jobs,
+                replayed: false,
+            };
+            let to = takers.iter().map(|id| plan.place(id, None)).collect();
+            ended.push((batch, jobs, event, to));
+        }
+        Ok(ended)
+    }
+}
+
+/// What a group comes to.
+#[derive(Default)]
+struct Plan {
+    outs: Vec<Outgoing>,
+    at: BTreeMap<String, usize>,
+    entries: usize,
+    /// Ends of jobs that name an address themselves.
+    own: Vec<(JobId, HookEvent)>,
+    /// Batches of which a job has ended, with their tenant.
+    batches: BTreeMap<String, String>,
+}
+
+impl Plan {
+    fn place(&mut self, id: &str, fresh: Option<Endpoint>) -> usize {
+        let next = self.outs.len();
+        let at = *self.at.entry(id.to_owned()).or_insert(next);
+        if at == next {
+            self.outs.push(Outgoing { id: id.to_owned(), events: Vec::new(), fresh });
+        }
+        at
+    }
+
+    fn add(&mut self, id: &str, fresh: Option<Endpoint>, event: HookEvent) {
+        let at = self.place(id, fresh);
+        self.outs[at].events.push(event);
+        self.entries += 1;
+    }
+}
+
+/// The endpoint behind an address that a job names: the same for all of a tenant's jobs that name it.
+fn own_id(tenant: &str, url: &str, secret_ref: &str) -> String {
+    format!("whj_{}", short(&[tenant, url, secret_ref]))
+}
+
+fn short(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().iter().take(13).map(|byte| format!("{byte:02x}")).collect()
+}

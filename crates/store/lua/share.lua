@@ -1,0 +1,64 @@
+--[[ share.lua: shares a group of events out among the outboxes of endpoints.
+
+  Why a script   The place in the stream moves on together with the outboxes that were filled, or not at
+                 all: between plain commands a crash loses an event or tells it twice. Whether an endpoint
+                 still wants it, and whether its outbox has room, is judged in the same instant.
+  Caller         Store::share_out (src/hooks/share.rs) by the one notifier that holds the lock, which must
+                 not be trusted to be the only one; and, without a place, replays and tests.
+  Decides        Nothing. Rust chose who is told what.
+
+  KEYS  named by index in ARGV 1
+
+  ARGV  1 facts  JSON:
+            read, was, is   the place: its key, where the caller found it, where it moves; absent: none moves
+            due, lease, wake, pending   of the endpoints' tickets
+            max, kept_ms    entries of one outbox; how long a full one is kept
+            outs  one per endpoint: {hook, box, id, at (ms of its first entry), list (entries),
+                  fresh (configuration of an endpoint that a job brought with it)}
+            once  {key, field, value, out, entry}: told only if the field has another value so far
+
+  Reply {"shared", ids of endpoints that were switched off because their outbox is full}
+        {"moved", place}   somebody else shared this group out: nothing written
+
+  Safe to repeat: with a place, the second call finds it moved.
+  Cost: O(entries + endpoints × log n); at most 200 events and 1,000 entries. ]]
+
+local f = cjson.decode(ARGV[1])
+local now = math.floor(now_us() / 1000)
+if f.read then
+  local was = redis.call('GET', KEYS[f.read])
+  if was ~= f.was then return {'moved', was or ''} end
+  redis.call('SET', KEYS[f.read], f.is)
+end
+
+for _, o in ipairs(f.once) do
+  if redis.call('HGET', KEYS[o.key], o.field) ~= o.value then
+    redis.call('HSET', KEYS[o.key], o.field, o.value)
+    for _, out in ipairs(o.outs) do table.insert(f.outs[out].list, o.entry) end
+  end
+end
+
+local full = {}
+for _, o in ipairs(f.outs) do
+  if o.fresh and redis.call('HSETNX', KEYS[o.hook], 'config', o.fresh) == 1 then
+    redis.call('HSET', KEYS[o.hook], 'rev', 1)
+  end
+  if o.fresh then redis.call('PEXPIRE', KEYS[o.hook], f.kept_ms) end
+  local had = redis.call('HMGET', KEYS[o.hook], 'config', 'off')
+  if #o.list > 0 and had[1] and not had[2] then
+    if redis.call('LLEN', KEYS[o.box]) + #o.list > f.max then
+      local off = {at = now, why = 'full'}
+      redis.call('HSET', KEYS[o.hook], 'off', cjson.encode(off))
+      redis.call('PEXPIRE', KEYS[o.box], f.kept_ms)
+      redis.call('ZREM', KEYS[f.pending], o.id)
+      full[#full + 1] = o.id
+    else
+      redis.call('RPUSH', KEYS[o.box], unpack(o.list))
+      redis.call('ZADD', KEYS[f.pending], 'NX', o.at, o.id)
+      if not redis.call('ZSCORE', KEYS[f.lease], o.id) and redis.call('ZADD', KEYS[f.due], 'NX', now, o.id) == 1 then
+        wake(f.wake)
+      end
+    end
+  end
+end
+return {'shared', unpack(full)}

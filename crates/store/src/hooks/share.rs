@@ -1,0 +1,159 @@
+//! From the stream into the outboxes: a group at a time, whole or not at all.
+
+use super::endpoint::text;
+use super::{Endpoint, HookEvent, OUTBOX_KEPT, OUTBOX_MAX};
+use crate::connection::Call;
+use crate::facts::KeyTable;
+use crate::lease::millis;
+use crate::{Mark, Queue, Store, StoreError, commit, script};
+use redis::Value;
+use serde::Serialize;
+
+/// Events of one group.
+pub const SHARE_MAX: usize = 200;
+
+/// What one endpoint is told of a group.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// The endpoint's id.
+    pub id: String,
+    /// In order.
+    pub events: Vec<HookEvent>,
+    /// The whole endpoint, for one that a job brought with it: it is made if it is not there.
+    pub fresh: Option<Endpoint>,
+}
+
+/// A group to be shared out.
+#[derive(Debug, Clone, Default)]
+pub struct Sharing {
+    /// Where the stream was read from and to; [`None`] for what does not come from it.
+    pub place: Option<(Mark, Mark)>,
+    /// To whom; each endpoint once.
+    pub outs: Vec<Outgoing>,
+    /// Told once for each number of jobs: a batch, that number, the event, and the `outs` it goes to.
+    pub batches: Vec<(String, u64, HookEvent, Vec<usize>)>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shared {
+    /// Written; these endpoints were switched off, since their outbox is full.
+    Done(Vec<String>),
+    /// Somebody else has shared this group out.
+    Moved,
+}
+
+#[derive(Serialize)]
+struct Facts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    was: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is: Option<String>,
+    due: usize,
+    lease: usize,
+    wake: usize,
+    pending: usize,
+    max: usize,
+    kept_ms: u64,
+    outs: Vec<Out>,
+    once: Vec<Once>,
+}
+
+#[derive(Serialize)]
+struct Out {
+    hook: usize,
+    #[serde(rename = "box")]
+    outbox: usize,
+    id: String,
+    at: i64,
+    list: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fresh: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Once {
+    key: usize,
+    field: &'static str,
+    value: String,
+    entry: String,
+    outs: Vec<usize>,
+}
+
+impl Store {
+    /// How far the stream has been shared out; [`None`]: nobody asks for it.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn shared_to(&self) -> Result<Option<Mark>, StoreError> {
+        let key = self.keys().hooks_read();
+        let text: Option<String> = self.connection().ask(redis::cmd("GET").arg(&key)).await?;
+        text.map(|text| text.parse().map_err(|why| StoreError::corrupt(&key, why))).transpose()
+    }
+
+    /// Shares a group out. With a place it happens once, however often and by however many it is asked.
+    ///
+    /// # Errors
+    ///
+    /// As every call; it may have run.
+    pub async fn share_out(&self, sharing: &Sharing) -> Result<Shared, StoreError> {
+        let call = self.share_call(sharing)?;
+        let reply = self.connection().call(call).await?;
+        let bug = || StoreError::reply("share", &reply);
+        let Value::Array(parts) = &reply else { return Err(bug()) };
+        let mut words = parts.iter().map(|part| commit::word(part).ok_or_else(bug));
+        match words.next().ok_or_else(bug)??.as_str() {
+            "shared" => Ok(Shared::Done(words.collect::<Result<_, _>>()?)),
+            "moved" => Ok(Shared::Moved),
+            _ => Err(bug()),
+        }
+    }
+
+    fn share_call(&self, sharing: &Sharing) -> Result<Call, StoreError> {
+        let keys = self.keys();
+        let mut table = KeyTable::default();
+        let mut outs = Vec::with_capacity(sharing.outs.len());
+        for out in &sharing.outs {
+            let list = out.events.iter().map(text).collect::<Result<_, _>>()?;
+            let batch = sharing.batches.first().map(|(_, _, event, _)| event);
+            let first = out.events.first().or(batch);
+            outs.push(Out {
+                hook: table.at(keys.hook(&out.id)),
+                outbox: table.at(keys.outbox(&out.id)),
+                id: out.id.clone(),
+                at: first.map_or(0, |event| event.at.unix_ms()),
+                list,
+                fresh: out.fresh.as_ref().map(text).transpose()?,
+            });
+        }
+        let mut once = Vec::with_capacity(sharing.batches.len());
+        for (batch, jobs, event, to) in &sharing.batches {
+            once.push(Once {
+                key: table.at(keys.batch(batch)),
+                field: "told",
+                value: jobs.to_string(),
+                entry: text(event)?,
+                // Lua counts from one.
+                outs: to.iter().map(|at| at + 1).collect(),
+            });
+        }
+        let place = sharing.place;
+        let facts = Facts {
+            read: place.map(|_| table.at(keys.hooks_read())),
+            was: place.map(|(was, _)| was.to_string()),
+            is: place.map(|(_, is)| is.to_string()),
+            due: table.at(keys.due(Queue::Notify)),
+            lease: table.at(keys.lease(Queue::Notify)),
+            wake: table.at(keys.wake(Queue::Notify)),
+            pending: table.at(keys.hooks_pending()),
+            max: OUTBOX_MAX,
+            kept_ms: millis(OUTBOX_KEPT),
+            outs,
+            once,
+        };
+        Ok(Call::new(&script::SHARE, table.into_keys(), vec![text(&facts)?]))
+    }
+}
