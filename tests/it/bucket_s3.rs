@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use e2e::kit::{Fleet, Options, item, text};
+use e2e::kit::{Fleet, Line, Options, TcpProxy, item, text};
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
@@ -233,5 +234,25 @@ fn an_ill_bucket_makes_jobs_wait_and_fails_none() {
         check_stored(&fleet, &s3, &record);
         assert_eq!(fleet.ledger().creates_of(&record), 1);
     }
+    fleet.audit(&ids);
+}
+
+/// Every write takes longer than `fence.lead` and what a slot forgives together: the instant that Begin
+/// gives away has to wait for its intent, or nobody would ever send.
+// covers: M24/create-no-id
+#[test]
+fn a_bucket_that_is_always_slow_makes_jobs_slow_and_stops_none() {
+    let s3 = S3::start();
+    let line = TcpProxy::start(&s3.address.to_string());
+    line.set(Line::Delay(Duration::from_millis(300)));
+    let bucket = s3.config().replace(&s3.address.to_string(), &line.addr().to_string());
+    let strict = "[limits]\nuse_within = \"200ms\"\n";
+    let fleet = Fleet::start(Options::default().config(&bucket).config(strict));
+    let ids = fleet.admit_many((0..4).map(|n| text(&format!("a slow shelf {n}")).into()));
+    for record in fleet.wait_stored(&ids) {
+        assert_eq!(fleet.ledger().creates_of(&record), 1);
+        assert!(!fleet.timeline(&record.id).iter().any(|line| line.starts_with("InDoubt")));
+    }
+    assert!(line.counts().delayed > 0);
     fleet.audit(&ids);
 }

@@ -18,6 +18,7 @@ mod matrix;
 mod outages;
 mod partition;
 mod power;
+mod privacy;
 mod probe;
 mod reconcile;
 mod rollback;

@@ -1,12 +1,13 @@
 //! Redis forgets: older data under a running fleet, or none at all. Creates stop within two seconds,
 //! the intents outside Redis tell what was sent, and nothing is bought twice.
 
-use e2e::kit::{Fleet, Options, PowerOptions, StopWatch, text};
+use e2e::kit::{BOUND, Fleet, Options, PowerOptions, StopWatch, text};
 use job::{JobId, StateWord};
 use sandbox::wait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use worker::fault::{self, PAUSE_ENV};
 
 /// Losses in a run; `tests/verify/rollback.sh` asks for a hundred.
 const ROLLBACKS_ENV: &str = "SEEDFLEET_TEST_ROLLBACKS";
@@ -109,4 +110,32 @@ fn a_redis_rolled_back_or_wiped_under_a_running_fleet_buys_nothing_twice() {
         delays[delays.len() / 2],
     );
     assert!(slowest <= NOTICED_MAX, "noticed after {delays:?}");
+}
+
+/// The server falls back to before a refusal, after which the job was sent again and bought. Waiting for
+/// the refused attempt would park the job, and leave the task of the other to nobody.
+// covers: M6, M22, M26
+#[test]
+fn a_purchase_after_a_forgotten_refusal_is_taken_in_under_the_strict_policy() {
+    let options = Options { roles: vec!["poller", "downloader"], ..Options::default() };
+    let strict = format!("{SHORT}[pools.sim]\npolicy = \"strict\"\n");
+    let fleet = Fleet::start(options.config(&strict).power(PowerOptions::default()));
+    fleet.faults(&json!({"create": [{"kind": "answer", "code": "ServerOverloaded", "times": 1}]}));
+    let pause = format!("{}:1:400", fault::WORKER_BEFORE_COMMIT.name());
+    let submitter = fleet.start_as("submitter", "submitter", &[(PAUSE_ENV, &pause)]);
+    let id = fleet.admit(text("bought at the second try"));
+    let paused = submitter.wait_for_line("fault point: pausing", BOUND);
+    paused.unwrap_or_else(|missed| panic!("{missed}"));
+    assert_eq!(fleet.record(&id).life.state.word(), StateWord::Submitting);
+    let older = fleet.power().snapshot();
+    fleet.until("the second attempt's task", || fleet.record(&id).life.state.task().map(drop));
+    fleet.power().rollback(&older);
+    noticed(&fleet);
+    thawed(&fleet);
+    fleet.until("Redis", || fleet.run(fleet.store().now()).ok());
+    let record = fleet.wait_stored(std::slice::from_ref(&id)).remove(0);
+    let way = fleet.timeline(&id);
+    assert_eq!(fleet.ledger().tasks_of(&record).len(), 1, "{way:#?}");
+    assert!(way.iter().any(|line| line.contains("intent-forgotten")), "{way:#?}");
+    fleet.audit(&[id]);
 }

@@ -6,7 +6,7 @@ use crate::intake::Intake;
 use crate::reader::shown;
 use crate::settings::{Review, Settings};
 use crate::{Refusal, codes};
-use assets::{Layout, LayoutFault, Place};
+use assets::{ByTenant, Layout, LayoutFault, Place};
 use job::{Fingerprint, HeldWhy, JobId, Life, Record, SCHEMA_VERSION, Spec, State, Timestamp};
 use seedance::{
     Cost, Day, Fault, InlineMedia, PriceTable, Request, Route, Rules, Warning, estimate_tokens,
@@ -44,7 +44,7 @@ pub struct Checked {
 pub(crate) struct Judge {
     pub(crate) pool: String,
     pub(crate) route: Route,
-    pub(crate) layout: Layout,
+    pub(crate) layouts: ByTenant<Layout>,
     pub(crate) settings: Settings,
     pub(crate) prices: &'static PriceTable,
 }
@@ -130,7 +130,7 @@ impl Judge {
         let job_id = job_id(now);
         let created_at_ms = now.unix_ms();
         let place = Place { tenant, job_id: job_id.as_str(), created_at_ms, prefix };
-        let why = self.layout.folder(&place).err()?;
+        let why = self.layouts.of(tenant).folder(&place).err()?;
         let reserved_by_prefix = prefix.is_some() && matches!(why, LayoutFault::Reserved(_));
         let at = if reserved_by_prefix { "/output/prefix" } else { "" };
         Some(Fault::new(at, codes::NAME_INVALID, why.to_string(), "choose another name"))
@@ -235,7 +235,9 @@ mod tests {
         Judge {
             pool: "main".to_owned(),
             route: Route::Byteplus,
-            layout: Layout::parse("{tenant}/{yyyy}/{mm}/{dd}/{job_id}/").expect("a good layout"),
+            layouts: Layout::parse("{tenant}/{yyyy}/{mm}/{dd}/{job_id}/")
+                .expect("a good layout")
+                .into(),
             settings: Settings::default(),
             prices: PriceTable::builtin(),
         }

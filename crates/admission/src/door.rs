@@ -4,7 +4,7 @@ use crate::check::{Judge, Sound};
 use crate::codes;
 use crate::intake::{Admitted, How, Intake};
 use crate::{Checked, Refusal, Settings};
-use assets::Assets;
+use assets::Buckets;
 use futures::{StreamExt, stream};
 use job::{JobId, PoolSettings, Source, StateWord, Timestamp};
 use seedance::{Cost, Fault, InlineMedia, PriceTable, Warning};
@@ -22,7 +22,7 @@ const PREPARE_AT_ONCE: usize = 8;
 pub struct Door {
     judge: Arc<Judge>,
     store: Store,
-    assets: Assets,
+    buckets: Buckets,
 }
 
 /// A request that may be stored, its media already in the bucket.
@@ -44,17 +44,23 @@ type Known = HashMap<JobId, (StateWord, Timestamp)>;
 impl Door {
     /// The door to the pool of `store`, whose section is `pool`.
     #[must_use]
-    pub fn new(store: Store, assets: Assets, pool: &PoolSettings, settings: Settings) -> Self {
+    pub fn new(
+        store: Store,
+        buckets: impl Into<Buckets>,
+        pool: &PoolSettings,
+        settings: Settings,
+    ) -> Self {
+        let buckets = buckets.into();
         telemetry::declare("tenant", settings.tenants.keys().map(String::as_str));
         telemetry::declare("reason", ["no_price", "unavailable"]);
         let judge = Judge {
             pool: store.pool().to_owned(),
             route: pool.route,
-            layout: assets.layout().clone(),
+            layouts: buckets.map(|bucket| bucket.layout().clone()),
             settings,
             prices: PriceTable::builtin(),
         };
-        Self { judge: Arc::new(judge), store, assets }
+        Self { judge: Arc::new(judge), store, buckets }
     }
 
     /// Says what would become of a request at `now`, and stores nothing. It works without Redis and
@@ -174,7 +180,7 @@ impl Door {
     /// Bytes first, record second: a record never names a medium that is not there.
     async fn put(&self, tenant: &str, medium: InlineMedia) -> Result<(), Refusal> {
         let InlineMedia { sha256_hex, mime, bytes } = medium;
-        match self.assets.put_media(tenant, &sha256_hex, &mime, bytes.into()).await {
+        match self.buckets.of(tenant).put_media(tenant, &sha256_hex, &mime, bytes.into()).await {
             Ok(_) => Ok(()),
             Err(assets::Error::TooBig { limit_bytes, .. }) => Err(Refusal::Faults(vec![
                 Fault::new(

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+mod buckets;
 mod check;
 mod error;
 mod fetch;
@@ -34,6 +35,7 @@ mod settings;
 mod writer;
 
 pub use adopt::Adopted;
+pub use buckets::{Buckets, ByTenant, url_key};
 pub use check::Health;
 pub use error::Error;
 pub use fetch::{Answer, Ask, BodyEnd, Fetch, Plan};

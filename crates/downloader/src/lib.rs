@@ -19,7 +19,6 @@ pub use filing::{
     expected_duration_s, facts, file_payload, filed_without_video, findings, folder, manifest,
 };
 
-use assets::Assets;
 use egress::{FetchTimeouts, GuardedClient, Rules, Trust, Url};
 use limiter::Limiter;
 use provider::Client;
@@ -53,10 +52,12 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     let limits: limiter::Settings = fleet.section("limits")?;
     let provider: provider::Settings = fleet.section("provider")?;
     let egress: egress::Settings = fleet.section("egress")?;
-    let assets = Assets::open(&fleet.section::<assets::Settings>("store")?)?;
-    if let Err(error) = assets.check().await {
-        // Jobs wait for the bucket; none fails. The sentence says what to mend.
-        tracing::error!(%error, "store.url: the bucket cannot be used");
+    let buckets = worker::buckets(fleet.loaded())?;
+    for (tenant, bucket) in buckets.iter() {
+        if let Err(error) = bucket.check().await {
+            // Jobs wait for the bucket; none fails. The sentence says what to mend.
+            tracing::error!(%error, key = assets::url_key(tenant), "the bucket cannot be used");
+        }
     }
     let mut crews = Vec::new();
     for pool in fleet.pools() {
@@ -68,7 +69,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
             fetch: GuardedClient::new(rules, timeouts, trust)?,
             client: Arc::new(Client::open(&pool.name, &pool.settings, &provider)?),
             limiter: Limiter::new(pool.store.clone(), &pool.settings, &limits),
-            assets: assets.clone(),
+            buckets: buckets.clone(),
             policy: Arc::clone(&pool.policy),
         };
         crews.push(Crew::new(pool, step, crew));

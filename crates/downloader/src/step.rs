@@ -3,7 +3,7 @@
 use crate::bring::{Brought, Errand, bring};
 use crate::copy::Moment;
 use crate::filing::file_payload;
-use assets::Assets;
+use assets::Buckets;
 use egress::GuardedClient;
 use futures::future::BoxFuture;
 use job::{Event, Filing, Links, Policy, State, TaskRef, Timestamp};
@@ -23,7 +23,7 @@ pub(crate) struct DownloadStep {
     pub(crate) fetch: GuardedClient,
     pub(crate) client: Arc<Client>,
     pub(crate) limiter: Limiter,
-    pub(crate) assets: Assets,
+    pub(crate) buckets: Buckets,
     pub(crate) policy: Arc<Policy>,
 }
 
@@ -57,7 +57,8 @@ impl Step for DownloadStep {
             }
             State::Finished { end, task: Some(task), filing: Filing::Pending, .. } => {
                 let payload = record.life.payload.clone().unwrap_or_default();
-                match file_payload(&self.assets, record, task, end, &payload, now).await {
+                let bucket = self.buckets.of(&record.spec.tenant);
+                match file_payload(bucket, record, task, end, &payload, now).await {
                     Ok(_) => Outcome::Report(Event::PayloadFiled),
                     Err(error) => {
                         tracing::warn!(%error, "the provider's payload cannot be filed yet");
@@ -119,7 +120,8 @@ impl DownloadStep {
     /// One turn of bringing; the error is a host that refuses the link, in words.
     async fn bring(&self, errand: &Errand<'_>) -> Result<Event, String> {
         let task = errand.task.id.clone();
-        match bring(&self.fetch, &self.assets, errand, &at).await {
+        let bucket = self.buckets.of(&errand.record.spec.tenant);
+        match bring(&self.fetch, bucket, errand, &at).await {
             Brought::Stored(output) => {
                 telemetry::metrics().download_bytes.add(output.video_bytes, ["video"]);
                 Ok(Event::OutputStored { task, output })

@@ -8,7 +8,6 @@ use crate::settings::GatewaySettings;
 use crate::stream::{self, Seats};
 use crate::watch::Watch;
 use admission::Door;
-use assets::Assets;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
@@ -46,12 +45,12 @@ impl App {
         settings: &GatewaySettings,
         keys: Keys,
     ) -> anyhow::Result<Self> {
-        let assets = Assets::open(&fleet.section::<assets::Settings>("store")?)?;
+        let buckets = worker::buckets(fleet.loaded())?;
         let admission = admission::Settings::from_loaded(fleet.loaded())?;
         let mut pools = BTreeMap::new();
         for pool in fleet.pools() {
             let store = pool.store.clone();
-            let door = Door::new(store, assets.clone(), &pool.settings, admission.clone());
+            let door = Door::new(store, buckets.clone(), &pool.settings, admission.clone());
             let watch = Watch::start(&pool.store, fleet.drain());
             pools.insert(pool.name.clone(), PoolDoor { pool: pool.clone(), door, watch });
         }

@@ -72,6 +72,22 @@ pub struct OpenAttempt {
     pub facts: Facts,
 }
 
+impl OpenAttempt {
+    /// Whether the intent that stands for `other` says that nothing of this attempt is to be waited for.
+    ///
+    /// Nobody raises a number before its record knew how the one before had ended, and an attempt that
+    /// had bought a task would have been the last. So a higher number means that this attempt was
+    /// answered for in a life that Redis has lost. The same number means that it never had an intent,
+    /// and so was never sent.
+    #[must_use]
+    pub fn is_answered_for_by(&self, other: &OpenAttempt) -> bool {
+        match (self.intent, other.intent) {
+            (Some(own), Some(standing)) => standing >= own && self.id != other.id,
+            (None, _) | (_, None) => false,
+        }
+    }
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]

@@ -141,6 +141,34 @@ mod tests {
         assert_eq!(life.state.open_attempt(), Some(&forgotten));
     }
 
+    /// Redis has fallen back to before a refusal, after which the job was sent once more: waiting for
+    /// the refused attempt would leave the task of the other to nobody.
+    #[test]
+    fn a_later_intent_answers_for_the_attempt_in_doubt() {
+        let own = OpenAttempt { intent: Some(2), ..open_attempt('A') };
+        let (looks, tries, cause) = (Looks::default(), 1, forgotten(&own.id));
+        let since = own.begun_at;
+        let in_doubt = State::InDoubt { attempt: own.clone(), cause, since, looks, tries };
+        let why = crate::ParkWhy::NoTaskStrict;
+        let parked = State::Parked { attempt: own.clone(), why, since, looks };
+        for state in [in_doubt, parked] {
+            let job = record(state);
+            for intent in [Some(2), Some(3)] {
+                let later = OpenAttempt { intent, ..open_attempt('Z') };
+                let Verdict::Write { life, ticket, .. } = told(&job, &later, None) else {
+                    panic!("it must move")
+                };
+                assert!(matches!(&life.state, State::InDoubt { attempt, .. } if *attempt == later));
+                assert!(matches!(ticket, Ticket::Due(Step::Settle, _)));
+                assert!(life.attempts.iter().any(|closed| closed.open.id == own.id));
+            }
+            for intent in [None, Some(1)] {
+                let earlier = OpenAttempt { intent, ..open_attempt('Z') };
+                assert!(matches!(told(&job, &earlier, None), Verdict::Ignore { .. }));
+            }
+        }
+    }
+
     #[test]
     fn a_record_answers_for_every_number_below_its_own() {
         let mut job = queued();

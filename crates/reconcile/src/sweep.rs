@@ -259,8 +259,10 @@ impl Sweep<'_> {
                 self.deed(DeedKind::Doubted, Some(job), Some(task));
                 Ok(true)
             }
-            // It settles another attempt first, or has ended.
-            Reported::Ignored { .. } => Ok(false),
+            // While another attempt is on its way nothing is decided; the next sweep asks again.
+            Reported::Ignored { stored, .. } => {
+                Ok(matches!(stored.record.life.state, State::Submitting { .. }))
+            }
             Reported::Gone | Reported::Owned { .. } | Reported::Fenced => Ok(false),
         }
     }

@@ -175,6 +175,15 @@ impl From<assets::Error> for Failure {
     }
 }
 
+impl From<worker::BucketsError> for Failure {
+    fn from(error: worker::BucketsError) -> Self {
+        match error {
+            worker::BucketsError::Settings(error) => error.into(),
+            worker::BucketsError::Bucket(error) => error.into(),
+        }
+    }
+}
+
 impl From<job::IdError> for Failure {
     fn from(error: job::IdError) -> Self {
         Self::usage(error.to_string())

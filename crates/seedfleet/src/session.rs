@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::exit::{Exit, Failure};
 use admission::Door;
-use assets::Assets;
+use assets::Buckets;
 use job::{By, Policy, PoolSettings};
 use settings::{Loaded, Sources};
 use std::collections::BTreeMap;
@@ -137,13 +137,13 @@ impl Session {
         Ok(Self { loaded, pool, store, policy })
     }
 
-    /// The bucket.
+    /// The bucket of each tenant.
     ///
     /// # Errors
     ///
-    /// Section `store`.
-    pub(crate) fn assets(&self) -> Result<Assets, Failure> {
-        Ok(Assets::open(&self.loaded.section("store")?)?)
+    /// Section `store`, or that of a tenant.
+    pub(crate) fn buckets(&self) -> Result<Buckets, Failure> {
+        Ok(worker::buckets(&self.loaded)?)
     }
 
     /// The door for new jobs.
@@ -153,7 +153,7 @@ impl Session {
     /// The configuration.
     pub(crate) fn door(&self) -> Result<Door, Failure> {
         let settings = admission::Settings::from_loaded(&self.loaded)?;
-        Ok(Door::new(self.store.clone(), self.assets()?, &self.pool, settings))
+        Ok(Door::new(self.store.clone(), self.buckets()?, &self.pool, settings))
     }
 }
 

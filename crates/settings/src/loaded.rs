@@ -49,6 +49,44 @@ impl Loaded {
         section.try_deserialize().map_err(|error| self.misfit(at, error))
     }
 
+    /// The section at `name`, with every key it does not set as the section at `base` has it. A key that
+    /// is set to an empty text is set: it hides the base's value.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loaded::section`].
+    pub fn section_over<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        base: &str,
+    ) -> Result<T, SettingsError> {
+        let at = Key::from_dotted(name);
+        let found = |key: &Key| key.find_in(&self.config.cache).cloned();
+        let mut section =
+            found(&Key::from_dotted(base)).unwrap_or_else(|| Map::<_, Value>::new().into());
+        if let Some(own) = found(&at) {
+            lay_over(&mut section, own);
+        }
+        drop_unset(&mut section);
+        section.try_deserialize().map_err(|error| self.misfit(at, error))
+    }
+
+    /// The names below a section that the operator chose, such as the tenants of `tenants`.
+    #[must_use]
+    pub fn names(&self, name: &str) -> Vec<String> {
+        let section = Key::from_dotted(name).find_in(&self.config.cache).and_then(table);
+        let mut names: Vec<String> =
+            section.map(|table| table.keys().cloned().collect()).unwrap_or_default();
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether anything is set below a key.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        Key::from_dotted(name).find_in(&self.config.cache).is_some()
+    }
+
     /// Who said a key's value last; `None` for an unknown or unset key.
     #[must_use]
     pub fn origin(&self, key: &str) -> Option<&Layer> {
@@ -140,6 +178,22 @@ fn told_key<'a>(at: Key, value: &'a Value, told: &str) -> (Key, &'a Value) {
     match next.max_by_key(|(word, ..)| word.len()) {
         Some((word, inner, rest)) => told_key(at.child(word), inner, rest),
         None => (at.child(told), value),
+    }
+}
+
+fn lay_over(base: &mut Value, own: Value) {
+    match (&mut base.kind, own.kind) {
+        (ValueKind::Table(base), ValueKind::Table(own)) => {
+            let mut own: Vec<(String, Value)> = own.into_iter().collect();
+            own.sort_by(|(a, _), (b, _)| a.cmp(b));
+            for (word, inner) in own {
+                match base.get_mut(&word) {
+                    Some(under) => lay_over(under, inner),
+                    None => drop(base.insert(word, inner)),
+                }
+            }
+        }
+        (_, kind) => base.kind = kind,
     }
 }
 

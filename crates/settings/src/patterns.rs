@@ -10,6 +10,17 @@ pub(crate) struct Pattern {
     pub(crate) allowed: &'static str,
 }
 
+/// Sections that may stand again below a name, key by key: what is set there holds instead.
+pub(crate) const MIRRORS: &[Mirror] =
+    &[Mirror { of: "store", at: "tenants.<tenant>.store", whose: "For one tenant" }];
+
+/// See [`MIRRORS`].
+pub(crate) struct Mirror {
+    pub(crate) of: &'static str,
+    pub(crate) at: &'static str,
+    pub(crate) whose: &'static str,
+}
+
 pub(crate) const PATTERNS: &[Pattern] = &[
     Pattern {
         key: "pools.<pool>.route",

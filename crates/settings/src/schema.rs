@@ -3,7 +3,7 @@
 use crate::error::{Fault, Layer, Refusal, SettingsError};
 use crate::key::{Key, table};
 use crate::mask::as_toml;
-use crate::patterns::PATTERNS;
+use crate::patterns::{MIRRORS, Mirror, PATTERNS};
 use crate::rule::Rule;
 use crate::{DEFAULT_TOML, ENV_PREFIX};
 use config::{File, FileFormat, Source, Value, ValueKind};
@@ -51,6 +51,20 @@ impl Entry {
         });
         Key(filled.collect())
     }
+}
+
+/// The keys of a section as they may stand again at another place. Their bounds are those of the
+/// original, also where they name another key of it.
+fn mirrored(mirror: &Mirror, entries: &[Entry]) -> Vec<Entry> {
+    let (of, at) = (Key::from_dotted(mirror.of), Key::from_dotted(mirror.at));
+    let own = entries.iter().filter(|entry| entry.key.0.starts_with(&of.0));
+    own.map(|entry| {
+        let rest = entry.key.0.get(of.0.len()..).unwrap_or_default();
+        let key = Key(at.0.iter().chain(rest).cloned().collect());
+        let meaning = format!("{}, in place of `{}`: {}", mirror.whose, entry.key, entry.meaning);
+        Entry::new(key, &meaning, &entry.allowed, None)
+    })
+    .collect()
 }
 
 fn is_any(word: &str) -> bool {
@@ -101,6 +115,9 @@ impl Schema {
                 .iter()
                 .map(|p| Entry::new(Key::from_dotted(p.key), p.meaning, p.allowed, None)),
         );
+        let mirrored: Vec<Entry> =
+            MIRRORS.iter().flat_map(|mirror| mirrored(mirror, &entries)).collect();
+        entries.extend(mirrored);
         Self { entries }
     }
 

@@ -3,7 +3,7 @@
 use crate::cast::accepted;
 use crate::news::{Leave, News};
 use crate::promises::promises;
-use crate::reached::Notes;
+use crate::reached::{Notes, Reached};
 use crate::shelf::AttemptNo;
 use crate::shelf::Shelf;
 use crate::timing::{BEGIN_MAX, CLOCK_MAX, at, policy};
@@ -109,6 +109,9 @@ impl SubmitModel {
                 }
                 StateWord::Parked if world.left.orders > 0 => actions.push(Action::SentAgain(job)),
                 _ => {}
+            }
+            if self.recalled(world, job).is_some() {
+                actions.push(Action::Recalled(job));
             }
             let due = matches!(row.ticket, Some((Step::Settle, due)) if due <= world.now);
             if due && world.seen.is_none() {
@@ -268,6 +271,12 @@ impl SubmitModel {
             }
             Action::AcceptedAgain => self.accepted_again(world),
             Action::Restored => self.restored(world),
+            Action::Recalled(job) => {
+                if let Some(attempt) = self.recalled(world, job) {
+                    self.reached.note(Reached::Recalled);
+                    self.tell(world, job, News::Forgotten { attempt, instead_of: None });
+                }
+            }
             Action::SentAgain(job) => self.sent_again(world, job),
         }
     }

@@ -77,6 +77,9 @@ fn sometimes(moment: Reached) -> Property<SubmitModel> {
         Reached::LateReport => moment!("a late report meets another attempt", LateReport),
         Reached::GateClosed => moment!("a gate closes in time", GateClosed),
         Reached::Restored => moment!("a lost job comes back from its intent", Restored),
+        Reached::Recalled => {
+            moment!("a job in doubt hears of an attempt that Redis has forgotten", Recalled)
+        }
         Reached::AdoptedForLost => {
             moment!("the repeated request adopts what the lost one bought", AdoptedForLost)
         }
@@ -137,10 +140,11 @@ fn settled(model: &SubmitModel, world: &World) -> bool {
     if world.tasks.iter().all(Option::is_none) {
         return true;
     }
-    let cards = world.redis.jobs.iter().flatten().map(|row| model.shelf.card(row.record));
     let mut answered_for = 0_u8;
-    for card in cards {
-        if card.word == StateWord::Parked {
+    for (job, row) in (0_u8..).zip(world.redis.jobs) {
+        let Some(card) = row.map(|row| model.shelf.card(row.record)) else { continue };
+        // What the second fence still holds is told before a person is asked about anything else.
+        if card.word == StateWord::Parked && model.recalled(world, job).is_none() {
             return true;
         }
         answered_for |= card.answers_for;

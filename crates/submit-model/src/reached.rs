@@ -23,6 +23,8 @@ pub(crate) enum Reached {
     GateClosed,
     /// A lost job was brought back from its intent.
     Restored,
+    /// A job in doubt heard of an attempt that Redis has forgotten.
+    Recalled,
     /// The job of a repeated request adopted what the lost one had bought.
     AdoptedForLost,
 }

@@ -5,7 +5,7 @@ use crate::cast::accepted;
 use crate::model::SubmitModel;
 use crate::news::{Leave, News};
 use crate::reached::Reached;
-use crate::shelf::{NextTicket, Said, job_id};
+use crate::shelf::{AttemptNo, NextTicket, Said, job_id};
 use crate::timing::at;
 use crate::world::{Row, World};
 use job::mutant::{self, Mutant};
@@ -95,6 +95,19 @@ impl SubmitModel {
         let row = Row { record, ticket: Some((Step::Settle, world.now)) };
         world.redis.jobs[usize::from(begun.job)] = Some(row);
         self.reached.note(Reached::Restored);
+    }
+
+    /// The last intent, if a job that waits for an answer about another attempt is to hear of it.
+    pub(crate) fn recalled(&self, world: &World, job: u8) -> Option<AttemptNo> {
+        let row = world.redis.jobs[usize::from(job)]?;
+        if !matches!(self.shelf.card(row.record).word, StateWord::InDoubt | StateWord::Parked) {
+            return None;
+        }
+        let no = self.stranger_intent(world, row)?;
+        let begun = world.attempts[world.place_of(no)?]?;
+        // A job that is there hears of its own intents; one that is gone has left them to the other.
+        let its = begun.job == job || world.redis.jobs[usize::from(begun.job)].is_none();
+        its.then_some(no)
     }
 
     /// A person has seen the evidence and takes the risk.

@@ -89,6 +89,7 @@ const FENCE: Variant = Variant {
         Reached::SentAgain,
         Reached::MetBeforeBegin,
         Reached::MetByOwn,
+        Reached::Recalled,
         Reached::Parked,
     ],
     ..BALANCED

@@ -167,6 +167,8 @@ pub enum Action {
     AcceptedAgain,
     /// The walk through the intents brings a lost job back.
     Restored,
+    /// The walk tells a job in doubt of an intent that it does not know.
+    Recalled(u8),
     /// A person sends a parked job again.
     SentAgain(u8),
 }

@@ -26,21 +26,14 @@ pub(crate) struct Accounts {
 }
 
 impl Accounts {
-    /// `lead` is the time an attempt has for its intent before the instant of its slot.
-    pub(crate) fn new(
-        pool: &PoolSettings,
-        limits: &Limits,
-        lookahead: u32,
-        lead: Duration,
-    ) -> Self {
-        let lead_us = u64::try_from(lead.as_micros()).unwrap_or(u64::MAX);
+    pub(crate) fn new(pool: &PoolSettings, limits: &Limits, lookahead: u32) -> Self {
         let mut lines = BTreeMap::new();
         for (name, account) in &pool.accounts {
             for class in SlotClass::ALL {
                 let class_limits = account.class_limits(class);
                 let line = Line {
                     slot_limit: class_limits.running.saturating_add(lookahead),
-                    pace: Pace { lead_us, ..pace(CREATE_WINDOW, class_limits.create_rpm, limits) },
+                    pace: pace(CREATE_WINDOW, class_limits.create_rpm, limits),
                 };
                 lines.insert((name.clone(), class), line);
             }
@@ -76,15 +69,19 @@ impl Accounts {
         self.names.iter().cycle().skip(turn % count).take(self.names.len()).map(String::as_str)
     }
 
-    /// What must hold for an attempt on `account` to begin.
+    /// What must hold for an attempt on `account` to begin. `lead` is the time it has for its intent
+    /// before the instant of its slot.
     pub(crate) fn guard(
         &self,
         account: &str,
         class: SlotClass,
         probe: Duration,
+        lead: Duration,
     ) -> Option<BeginGuard> {
         let line = self.lines.get(&(account.to_owned(), class))?;
-        Some(BeginGuard { slot_limit: line.slot_limit, pace: line.pace, probe })
+        let lead_us = u64::try_from(lead.as_micros()).unwrap_or(u64::MAX);
+        let pace = Pace { lead_us, ..line.pace };
+        Some(BeginGuard { slot_limit: line.slot_limit, pace, probe })
     }
 
     /// The facts that an attempt on `account` freezes.

@@ -12,13 +12,15 @@ mod accounts;
 mod attempt;
 mod fence;
 mod greet;
+mod lead;
 mod proof;
 mod render;
 mod send;
 mod submit;
 
 use accounts::Accounts;
-use assets::{Assets, Intents};
+use assets::Intents;
+use lead::Lead;
 use limiter::Limiter;
 
 use provider::{CallbackSettings, Callbacks, Client};
@@ -57,17 +59,23 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     let callbacks: CallbackSettings = fleet.section("callbacks")?;
     let bucket: assets::Settings = fleet.section("store")?;
     let fence: assets::FenceSettings = fleet.section("fence")?;
-    let (assets, intents) = (Assets::open(&bucket)?, Intents::open(&fence, &bucket)?);
-    let lead = if intents.is_some() { fence.lead } else { Duration::ZERO };
+    let (buckets, intents) = (worker::buckets(fleet.loaded())?, Intents::open(&fence, &bucket)?);
     let mut crews = Vec::new();
     for pool in fleet.pools() {
-        let accounts = Accounts::new(&pool.settings, &limits, settings.lookahead, lead);
+        let accounts = Accounts::new(&pool.settings, &limits, settings.lookahead);
         // Late binding: no ticket is taken out of its lane before there is room for its task.
         let mut pool = pool.clone();
         pool.store = pool.store.with_rooms(accounts.rooms());
         let client = Client::open(&pool.name, &pool.settings, &provider)?;
         let callbacks = Callbacks::open(&callbacks, [&pool.settings])?;
         let limiter = Limiter::new(pool.store.clone(), &pool.settings, &limits);
+        // Half of an attempt's time is for the intent at most, the other for the send.
+        let lead = match &intents {
+            Some(_) => {
+                Lead::new(fence.lead, fence.timeout.min(pool.policy.submit.send_deadline / 2))
+            }
+            None => Lead::none(),
+        };
         let shared = Arc::new(Shared {
             store: pool.store.clone(),
             policy: Arc::clone(&pool.policy),
@@ -75,8 +83,9 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
             client,
             limiter: limiter.clone(),
             callbacks,
-            assets: assets.clone(),
+            buckets: buckets.clone(),
             intents: intents.clone(),
+            lead,
             settings: settings.clone(),
             use_within: limits.use_within,
         });

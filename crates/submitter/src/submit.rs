@@ -4,9 +4,10 @@ use crate::Settings;
 use crate::accounts::Accounts;
 use crate::attempt::{Blank, hex};
 use crate::fence::{self, Ahead, Fenced};
+use crate::lead::Lead;
 use crate::proof::late_proof;
 use crate::{render, send};
-use assets::{Assets, Intents};
+use assets::{Buckets, Intents};
 use bytes::Bytes;
 use job::{Event, OpenAttempt, Policy, Record, State, Timestamp};
 use limiter::{Limiter, Permit};
@@ -37,9 +38,11 @@ pub(crate) struct Shared {
     /// For reads; creates get their instants inside Begin.
     pub(crate) limiter: Limiter,
     pub(crate) callbacks: Option<Callbacks>,
-    pub(crate) assets: Assets,
+    pub(crate) buckets: Buckets,
     /// The second fence; none where the operator switched it off.
     pub(crate) intents: Option<Intents>,
+    /// The time that Begin leaves for it.
+    pub(crate) lead: Lead,
     pub(crate) settings: Settings,
     /// How long after its instant a slot may still be used.
     pub(crate) use_within: Duration,
@@ -151,7 +154,8 @@ impl SubmitStep {
     ) -> Result<Result<Granted, (Duration, String)>, Outcome> {
         let shared = &self.shared;
         let policy = &shared.policy.submit;
-        let Some(guard) = shared.accounts.guard(account, self.class, policy.send_deadline) else {
+        let (deadline, lead) = (policy.send_deadline, shared.lead.now());
+        let Some(guard) = shared.accounts.guard(account, self.class, deadline, lead) else {
             return Ok(Err((SURROUNDINGS_PAUSE, format!("account `{account}` has no limits"))));
         };
         for _ in 0..NONCE_DRAWS_MAX {
@@ -214,7 +218,7 @@ impl SubmitStep {
             execution_expires_after_s: blank.nonce_s,
             safety_identifier: blank.safety_identifier.clone(),
         };
-        match render::body(record, &envelope, &self.shared.assets).await {
+        match render::body(record, &envelope, self.shared.buckets.of(&record.spec.tenant)).await {
             Ok(body) => Ok(body),
             Err(error) => {
                 tracing::warn!(%error, "no body to send; the job waits");
@@ -225,7 +229,9 @@ impl SubmitStep {
 
     /// Sends what Begin allowed, at its instant, and reports what the answer proves.
     async fn send(&self, granted: Granted, record: &Record) -> Outcome {
+        let began = Instant::now();
         let fenced = fence::raise(self.shared.intents.as_ref(), record, &granted.attempt).await;
+        self.shared.lead.took(began.elapsed());
         fault::point(fault::SUBMIT_FENCED).await;
         let attempt = granted.attempt.clone();
         let answer = match fenced {

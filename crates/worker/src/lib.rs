@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod buckets;
 pub mod fault;
 mod fleet;
 mod health;
@@ -46,6 +47,7 @@ mod trim;
 pub use admin::AdminSettings;
 /// For `impl Step`.
 pub use async_trait::async_trait;
+pub use buckets::{BucketsError, buckets};
 pub use fleet::{Crew, CrewSettings, Fleet, Pool, Role, WorkError, main};
 pub use health::{Health, NotReady};
 pub use policy::policy;

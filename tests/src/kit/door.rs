@@ -2,7 +2,7 @@
 
 use super::Fleet;
 use admission::{Admitted, Door, Intake, Refusal};
-use assets::{Assets, Manifest};
+use assets::{Assets, Buckets, Manifest};
 use job::{By, Event, JobId, Policy, PoolSettings, Record, Source};
 use serde_json::Value;
 use settings::Sources;
@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 pub(super) struct Inside {
     runtime: Runtime,
     store: Store,
-    assets: Assets,
+    buckets: Buckets,
     door: Door,
     policy: Policy,
 }
@@ -30,11 +30,11 @@ impl Inside {
         let pool = &pools["sim"];
         let redis = loaded.section("redis").expect("redis");
         let store = runtime.block_on(Store::connect(&redis, "sim")).expect("Redis answers");
-        let assets = Assets::open(&loaded.section("store").expect("store")).expect("a bucket");
+        let buckets = worker::buckets(&loaded).expect("buckets");
         let settings = admission::Settings::from_loaded(&loaded).expect("review and tenants");
-        let door = Door::new(store.clone(), assets.clone(), pool, settings);
+        let door = Door::new(store.clone(), buckets.clone(), pool, settings);
         let policy = worker::policy(&loaded, pool).expect("a policy");
-        Self { runtime, store, assets, door, policy }
+        Self { runtime, store, buckets, door, policy }
     }
 
     /// None as well while Redis is away: a test that kills it goes on looking.
@@ -62,10 +62,16 @@ impl Fleet {
         &self.inside.policy
     }
 
-    /// The bucket.
+    /// The bucket of tenants without one of their own.
     #[must_use]
     pub fn assets(&self) -> &Assets {
-        &self.inside.assets
+        self.assets_of("default")
+    }
+
+    /// The bucket of a tenant.
+    #[must_use]
+    pub fn assets_of(&self, tenant: &str) -> &Assets {
+        self.inside.buckets.of(tenant)
     }
 
     /// Takes a job in, as the CLI does.
@@ -148,14 +154,14 @@ impl Fleet {
     /// There is none, or it does not hold.
     #[must_use]
     pub fn verified_manifest(&self, record: &Record) -> Manifest {
-        let assets = &self.inside.assets;
         let day = record.created_at.rfc3339();
         let (year, month, day) = (&day[..4], &day[5..7], &day[8..10]);
         let Record { id, spec, .. } = record;
         let path = format!("{}/{year}/{month}/{day}/{id}/manifest.json", spec.tenant);
-        let manifest = self.run(assets.read_manifest_at(&path)).expect("the bucket answers");
+        let bucket = self.assets_of(&spec.tenant);
+        let manifest = self.run(bucket.read_manifest_at(&path)).expect("the bucket answers");
         let manifest = manifest.unwrap_or_else(|| panic!("{path} is not there"));
-        self.run(assets.verify(&manifest)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        self.run(bucket.verify(&manifest)).unwrap_or_else(|error| panic!("{path}: {error}"));
         manifest
     }
 }

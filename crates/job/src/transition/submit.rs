@@ -235,6 +235,14 @@ pub(super) fn forgotten(
             draft.life.close(own.clone(), AttemptOutcome::NotSent { reason }, now);
             *tries
         }
+        (State::InDoubt { attempt: own, tries, .. }, None) if own.is_answered_for_by(attempt) => {
+            draft.life.close(own.clone(), AttemptOutcome::Absent, now);
+            *tries
+        }
+        (State::Parked { attempt: own, .. }, None) if own.is_answered_for_by(attempt) => {
+            draft.life.close(own.clone(), AttemptOutcome::Absent, now);
+            0
+        }
         // An open question of its own is settled first; whatever then wants to send meets the
         // intent again.
         (

@@ -36,7 +36,7 @@ fn check(global: &Global) -> Outcome {
     let loaded = session::load(global)?;
     let pools = session::pools(&loaded)?;
     loaded.section::<store::Settings>("redis")?;
-    loaded.section::<assets::Settings>("store")?;
+    worker::buckets(&loaded)?;
     loaded.section::<provider::Settings>("provider")?;
     loaded.section::<limiter::Settings>("limits")?;
     loaded.section::<telemetry::Settings>("telemetry")?;

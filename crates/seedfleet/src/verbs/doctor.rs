@@ -117,19 +117,23 @@ pub(crate) async fn run(global: &Global, args: &DoctorArgs) -> Outcome {
 }
 
 async fn check_bucket(report: &mut Report, loaded: &settings::Loaded) {
-    let opened = loaded.section::<assets::Settings>("store").map_err(|error| error.to_string());
-    let opened = opened.and_then(|s| assets::Assets::open(&s).map_err(|error| error.to_string()));
-    let assets = match opened {
-        Ok(assets) => assets,
-        Err(why) => return report.fail("store", why, "`seedfleet config explain store.url`"),
-    };
-    match assets.check().await {
-        Ok(health) => {
-            let took = health.took.as_millis();
-            report.ok("store", format!("{}: round trip {took} ms", assets.root()));
-        }
+    let buckets = match worker::buckets(loaded) {
+        Ok(buckets) => buckets,
         Err(error) => {
-            report.fail("store", error.to_string(), "jobs wait until the bucket takes them")
+            let hint = "`seedfleet config explain store.url`";
+            return report.fail("store", error.to_string(), hint);
+        }
+    };
+    for (tenant, bucket) in buckets.iter() {
+        let about = tenant.map_or_else(|| "store".to_owned(), |name| format!("store of {name}"));
+        match bucket.check().await {
+            Ok(health) => {
+                let took = health.took.as_millis();
+                report.ok(&about, format!("{}: round trip {took} ms", bucket.root()));
+            }
+            Err(error) => {
+                report.fail(&about, error.to_string(), "jobs wait until the bucket takes them");
+            }
         }
     }
 }

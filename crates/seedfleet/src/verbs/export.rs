@@ -5,7 +5,7 @@ use crate::cli::{ExportArgs, Global};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, Progress, Row, Rows, note};
 use crate::session::Session;
-use assets::{Assets, Manifest};
+use assets::{Buckets, Manifest};
 use futures::{StreamExt, stream};
 use job::{End, Record, State};
 use seedance::{Cost, Currency, Day, PriceTable, Route};
@@ -35,7 +35,7 @@ const COLUMNS: &[&str] = &[
 /// Runs the verb.
 pub(crate) async fn run(global: &Global, args: ExportArgs) -> Outcome {
     let session = Session::open(global).await?;
-    let assets = session.assets()?;
+    let buckets = session.buckets()?;
     // Rows for people would have to be held back until the widest is known.
     let format = match global.output {
         Format::Table => Format::Ndjson,
@@ -46,7 +46,7 @@ pub(crate) async fn run(global: &Global, args: ExportArgs) -> Outcome {
     let (mut written, mut unread) = (0_u64, 0_u64);
     let mut walk = Walk::new(&session.store, &args.filter, 0, None);
     while let Some(page) = walk.next().await? {
-        let filled = page.iter().map(|stored| fill(&session, &assets, &stored.record));
+        let filled = page.iter().map(|stored| fill(&session, &buckets, &stored.record));
         let mut filled = stream::iter(filled).buffered(MANIFESTS_AT_ONCE);
         while let Some(row) = filled.next().await {
             let (row, whole) = row?;
@@ -66,7 +66,12 @@ pub(crate) async fn run(global: &Global, args: ExportArgs) -> Outcome {
 }
 
 /// The row of a job, and whether all that belongs into it could be read.
-async fn fill(session: &Session, assets: &Assets, record: &Record) -> Result<(Row, bool), Failure> {
+async fn fill(
+    session: &Session,
+    buckets: &Buckets,
+    record: &Record,
+) -> Result<(Row, bool), Failure> {
+    let assets = buckets.of(&record.spec.tenant);
     let state = &record.life.state;
     let output = match state {
         State::Finished { end: End::Stored { output }, .. } => Some(output),

@@ -122,7 +122,8 @@ fn detail(session: &Session, record: &Record) -> Result<Row, Failure> {
         row.insert("strays".into(), json!(life.strays));
     }
     if let State::Finished { end: job::End::Stored { output }, .. } = &life.state {
-        let assets = session.assets()?;
+        let buckets = session.buckets()?;
+        let assets = buckets.of(&spec.tenant);
         row.insert("video".into(), json!(assets.address(&output.video)));
         row.insert("manifest".into(), json!(assets.address(&output.manifest)));
         row.insert("sha256".into(), json!(output.video_sha256));

@@ -32,7 +32,30 @@ fn every_default_is_read_by_the_comment_scan() {
     let scanned: BTreeSet<Key> =
         schema().entries.iter().filter(|e| e.default.is_some()).map(|e| e.key.clone()).collect();
     assert_eq!(parsed, scanned);
-    assert_eq!(schema().entries.len(), scanned.len() + PATTERNS.len(), "a key without a value");
+    let mirrored = schema().entries.iter().filter(|e| is_mirrored(&e.key)).count();
+    assert_eq!(
+        schema().entries.len(),
+        scanned.len() + PATTERNS.len() + mirrored,
+        "a key without a value"
+    );
+}
+
+fn is_mirrored(key: &Key) -> bool {
+    MIRRORS.iter().any(|mirror| key.0.starts_with(&Key::from_dotted(mirror.at).0))
+}
+
+#[test]
+fn a_mirrored_section_has_the_keys_and_bounds_of_its_original() {
+    for mirror in MIRRORS {
+        let of = Key::from_dotted(mirror.of);
+        let own = schema().entries.iter().filter(|e| e.key.0.starts_with(&of.0));
+        for entry in own {
+            let rest = entry.key.0[of.0.len()..].to_vec();
+            let twin = Key([Key::from_dotted(mirror.at).0, rest].concat());
+            let twin = schema().find(&twin).unwrap_or_else(|| panic!("{twin} is unknown"));
+            assert_eq!((&twin.allowed, twin.rule.kind), (&entry.allowed, entry.rule.kind));
+        }
+    }
 }
 
 #[test]
@@ -86,7 +109,9 @@ fn the_commented_examples_and_the_patterns_are_the_same_keys() {
     for key in shown {
         let entry = schema().find(&key).unwrap_or_else(|| panic!("{key} is unknown"));
         assert!(entry.default.is_none(), "{key} has a default: no example needed");
-        met.insert(entry.key.to_string());
+        if !is_mirrored(&entry.key) {
+            met.insert(entry.key.to_string());
+        }
     }
     let patterns: BTreeSet<String> = PATTERNS.iter().map(|p| p.key.to_owned()).collect();
     assert_eq!(met, patterns);

@@ -3,7 +3,7 @@
 use super::ledger::{self, Bought};
 use crate::exit::Failure;
 use crate::session::Session;
-use assets::Assets;
+use assets::{Assets, Buckets};
 use job::{AttemptId, AttemptOutcome, End, JobId, Record, State};
 use seedance::{Currency, Day, PriceTable};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,7 +45,7 @@ pub(super) async fn audit(
     ledger: &Path,
     open_at_kill: &OpenAtKill,
 ) -> Result<Audit, Failure> {
-    let assets = session.assets()?;
+    let buckets = session.buckets()?;
     let tasks = ledger::read(ledger)?;
     let mut audit = Audit::default();
     audit.count_duplicates(session, &tasks).await?;
@@ -54,7 +54,7 @@ pub(super) async fn audit(
         let query = ListQuery { cursor, ..ListQuery::default() };
         let page = session.store.list(&query).await?;
         for stored in page.items {
-            audit.job(session, &assets, &tasks, open_at_kill, &stored.record).await?;
+            audit.job(session, &buckets, &tasks, open_at_kill, &stored.record).await?;
         }
         cursor = page.next;
         if cursor.is_none() {
@@ -97,7 +97,7 @@ impl Audit {
     async fn job(
         &mut self,
         session: &Session,
-        assets: &Assets,
+        buckets: &Buckets,
         tasks: &BTreeMap<String, Bought>,
         open_at_kill: &OpenAtKill,
         record: &Record,
@@ -108,6 +108,7 @@ impl Audit {
             State::Finished { end: End::Stored { output }, task: Some(task), .. } => {
                 self.stored += 1;
                 let facts = tasks.get(task.id.as_str());
+                let assets = buckets.of(&record.spec.tenant);
                 match verified(assets, &output.manifest, facts).await {
                     Ok(tokens) => {
                         self.verified_sha256 += 1;
