@@ -68,6 +68,7 @@ fn new_job(request: &Request, take: u32, now: job::Timestamp) -> NewJob {
         source: Source::Import,
         fingerprint: Fingerprint::of(Route::Byteplus, request, None, take),
         estimate_tokens: seedance::estimate_tokens(request),
+        estimate_cost: None,
         request: request.clone(),
     };
     let record = Record {

@@ -163,6 +163,7 @@ impl Judge {
             source: intake.source,
             fingerprint: checked.fingerprint,
             estimate_tokens: checked.estimate_tokens,
+            estimate_cost: Some(checked.cost),
             request: checked.request,
         };
         let life = Life::begin(state, now);

@@ -32,4 +32,7 @@ codes! {
     PRICE_UNKNOWN = "price-unknown",
     INTAKE_PAUSED = "intake-paused",
     INTAKE_UNAVAILABLE = "intake-unavailable",
+    BACKLOG_FULL = "backlog-full",
+    BUDGET_EXHAUSTED = "budget-exhausted",
+    MEDIA_EXHAUSTED = "media-exhausted",
 }

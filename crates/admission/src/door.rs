@@ -3,7 +3,7 @@
 use crate::check::{Judge, Sound};
 use crate::codes;
 use crate::intake::{Admitted, How, Intake};
-use crate::{Checked, Refusal, Settings};
+use crate::{Checked, Money, Refusal, Settings};
 use assets::Buckets;
 use futures::{StreamExt, stream};
 use job::{JobId, PoolSettings, Source, StateWord, Timestamp};
@@ -52,7 +52,8 @@ impl Door {
     ) -> Self {
         let buckets = buckets.into();
         telemetry::declare("tenant", settings.tenants.keys().map(String::as_str));
-        telemetry::declare("reason", ["no_price", "unavailable"]);
+        let reasons = ["no_price", "unavailable", "backlog_full", "budget", "media"];
+        telemetry::declare("reason", reasons);
         let judge = Judge {
             pool: store.pool().to_owned(),
             route: pool.route,
@@ -162,6 +163,7 @@ impl Door {
         }
         let media = std::mem::take(&mut sound.media);
         let ready = self.ready(sound, now);
+        self.allot(&ready.job.record.spec.tenant, &media).await?;
         for medium in media {
             self.put(&ready.job.record.spec.tenant, medium).await?;
         }
@@ -175,6 +177,18 @@ impl Door {
             warnings: std::mem::take(&mut sound.checked.warnings),
         };
         Ready { job: self.judge.record(sound, now), told }
+    }
+
+    /// Counts before the bytes cost anything; what then turns out to be there already counts too.
+    async fn allot(&self, tenant: &str, media: &[InlineMedia]) -> Result<(), Refusal> {
+        let bytes = media.iter().map(|medium| medium.bytes.len() as u64).sum();
+        match self.store.allot_media(tenant, bytes).await.map_err(unavailable)? {
+            store::Media::Taken => Ok(()),
+            store::Media::Spent { resets_at } => {
+                let max = self.store.caps_of(tenant).media_bytes_day_max;
+                Err(Refusal::MediaExhausted { bytes, max, resets_at })
+            }
+        }
     }
 
     /// Bytes first, record second: a record never names a medium that is not there.
@@ -219,7 +233,7 @@ impl Door {
             .map(|told| {
                 let told = told?;
                 let (job, outcome) = stored.next().ok_or_else(|| unavailable("no answer"))?;
-                admitted(job, told, outcome, &known)
+                self.admitted(job, told, outcome, &known)
             })
             .collect()
     }
@@ -229,7 +243,13 @@ impl Door {
     async fn known(&self, stored: &[Result<store::Admitted, StoreError>]) -> Known {
         let older = stored.iter().filter_map(|outcome| match outcome {
             Ok(store::Admitted::Existing { id, .. }) => Some(id.clone()),
-            Ok(store::Admitted::Created | store::Admitted::KeyReused { .. }) | Err(_) => None,
+            Ok(
+                store::Admitted::Created
+                | store::Admitted::KeyReused { .. }
+                | store::Admitted::Full { .. }
+                | store::Admitted::Spent { .. },
+            )
+            | Err(_) => None,
         });
         let ids: Vec<JobId> = older.collect();
         if ids.is_empty() {
@@ -242,29 +262,39 @@ impl Door {
             .map(|record| (record.id, (record.life.state.word(), record.created_at)))
             .collect()
     }
-}
 
-fn admitted(
-    job: &NewJob,
-    told: Told,
-    outcome: Result<store::Admitted, StoreError>,
-    known: &Known,
-) -> Result<Admitted, Refusal> {
-    let record = &job.record;
-    let (id, how, place) = match outcome.map_err(unavailable)? {
-        store::Admitted::Created => {
-            let place = (record.life.state.word(), record.created_at);
-            (record.id.clone(), How::Created, Some(place))
-        }
-        store::Admitted::Existing { id, by } => {
-            let place = known.get(&id).copied();
-            (id, How::Deduplicated { by }, place)
-        }
-        store::Admitted::KeyReused { id } => return Err(Refusal::KeyReused { id }),
-    };
-    let Told { estimate_tokens, cost, warnings } = told;
-    let (state, created_at) = place.unzip();
-    Ok(Admitted { id, state, how, created_at, estimate_tokens, cost, warnings })
+    fn admitted(
+        &self,
+        job: &NewJob,
+        told: Told,
+        outcome: Result<store::Admitted, StoreError>,
+        known: &Known,
+    ) -> Result<Admitted, Refusal> {
+        let record = &job.record;
+        let (id, how, place) = match outcome.map_err(unavailable)? {
+            store::Admitted::Created => {
+                let place = (record.life.state.word(), record.created_at);
+                (record.id.clone(), How::Created, Some(place))
+            }
+            store::Admitted::Existing { id, by } => {
+                let place = known.get(&id).copied();
+                (id, How::Deduplicated { by }, place)
+            }
+            store::Admitted::KeyReused { id } => return Err(Refusal::KeyReused { id }),
+            store::Admitted::Full { waiting } => {
+                let max = self.store.caps_of(&record.spec.tenant).queued_max;
+                return Err(Refusal::BacklogFull { waiting, max });
+            }
+            store::Admitted::Spent { micros, resets_at } => {
+                let max = self.store.caps_of(&record.spec.tenant).spend_day_max;
+                let (cost, spent) = (told.cost, Money(micros));
+                return Err(Refusal::BudgetExhausted { cost, spent, max, resets_at });
+            }
+        };
+        let Told { estimate_tokens, cost, warnings } = told;
+        let (state, created_at) = place.unzip();
+        Ok(Admitted { id, state, how, created_at, estimate_tokens, cost, warnings })
+    }
 }
 
 fn unavailable(cause: impl std::fmt::Display) -> Refusal {

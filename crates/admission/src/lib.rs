@@ -25,5 +25,5 @@ pub use codes::CODES;
 pub use door::Door;
 pub use envelope::{FIELDS, TAKE_MAX};
 pub use intake::{Admitted, How, Intake};
-pub use refusal::Refusal;
+pub use refusal::{Money, Refusal};
 pub use settings::{Review, ReviewSettings, Settings, TenantSettings};

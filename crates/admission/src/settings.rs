@@ -1,5 +1,6 @@
 //! Sections `review` and `tenants`, and the intake's share of `redis` and `events`.
 
+use access::Mode;
 use serde::Deserialize;
 use settings::{Loaded, SettingsError};
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ pub struct ReviewSettings {
 pub struct TenantSettings {
     /// The pool the tenant's jobs go to; `None`: the only one there is. Callers pick the door by it.
     pub pool: Option<String>,
+    /// The same for its test keys.
+    pub test_pool: Option<String>,
     /// In place of `review.require`.
     pub review: Option<Review>,
 }
@@ -115,5 +118,47 @@ impl Settings {
     #[must_use]
     pub fn pool_of(&self, tenant: &str) -> Option<&str> {
         self.tenants.get(tenant)?.pool.as_deref()
+    }
+
+    /// The pool that takes a tenant's jobs, by the mode of the key they come with. `simulated` says of
+    /// every pool whether it is. A key without a mode (a configured one) takes the tenant's `pool`, or
+    /// the only pool there is, simulated or not.
+    ///
+    /// # Errors
+    ///
+    /// What to set.
+    pub fn pool_for(
+        &self,
+        tenant: &str,
+        mode: Option<Mode>,
+        simulated: &BTreeMap<String, bool>,
+    ) -> Result<String, String> {
+        let own = self.tenants.get(tenant);
+        let (field, named) = match mode {
+            Some(Mode::Test) => ("test_pool", own.and_then(|own| own.test_pool.as_deref())),
+            Some(Mode::Live) | None => ("pool", own.and_then(|own| own.pool.as_deref())),
+        };
+        let fits = |is: bool| mode.is_none_or(|mode| Mode::of_pool(is) == mode);
+        if let Some(named) = named {
+            return match simulated.get(named) {
+                Some(is) if fits(*is) => Ok(named.to_owned()),
+                Some(_) => {
+                    let kind = if mode == Some(Mode::Test) { "is not" } else { "is" };
+                    Err(format!("tenants.{tenant}.{field} names {named}, which {kind} simulated"))
+                }
+                None => Err(format!("tenants.{tenant}.{field} names {named}, which is no pool")),
+            };
+        }
+        let mut fitting = simulated.iter().filter(|(_, is)| fits(**is)).map(|(name, _)| name);
+        match (fitting.next(), fitting.next()) {
+            (Some(only), None) => Ok(only.clone()),
+            (None, _) => {
+                let kind = if mode == Some(Mode::Test) { "simulated" } else { "live" };
+                Err(format!("no pool is {kind}, and this key reaches no other"))
+            }
+            (Some(_), Some(_)) => {
+                Err(format!("set tenants.{tenant}.{field} to one of the configured pools"))
+            }
+        }
     }
 }

@@ -111,6 +111,15 @@ impl Problem {
             Refusal::Unavailable { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "the request could not be stored")
             }
+            Refusal::BacklogFull { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "the tenant has as many jobs waiting as it may")
+            }
+            Refusal::BudgetExhausted { .. } => {
+                (StatusCode::FORBIDDEN, "the tenant's budget of today is spent")
+            }
+            Refusal::MediaExhausted { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "the tenant's inline media of today are spent")
+            }
         };
         // The cause of an outage names the fleet's insides: it goes to the log, not to the caller.
         let said = match refusal {
@@ -122,6 +131,9 @@ impl Problem {
             Refusal::Faults(_)
             | Refusal::KeyReused { .. }
             | Refusal::NoPrice(_)
+            | Refusal::BacklogFull { .. }
+            | Refusal::BudgetExhausted { .. }
+            | Refusal::MediaExhausted { .. }
             | Refusal::Paused { .. } => refusal.to_string(),
         };
         let mut problem = Self::new(status, refusal.code(), title).detail(said);

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod charge;
 mod effect;
 mod event;
 mod fingerprint;

@@ -79,6 +79,9 @@ pub struct Spec {
     pub fingerprint: Fingerprint,
     /// Tokens expected, for budgets and lanes.
     pub estimate_tokens: u64,
+    /// What they were reckoned to cost on the day of acceptance; none in a record of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate_cost: Option<seedance::Cost>,
     /// The provider's request in normal form.
     pub request: seedance::Request,
 }

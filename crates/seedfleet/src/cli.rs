@@ -1,9 +1,11 @@
 //! The command line as types.
 
 mod doubt;
+mod keys;
 mod reconcile;
 
 pub(crate) use doubt::{AuditArgs, Bulk, Decision, DoubtVerb};
+pub(crate) use keys::{CreateArgs, KeysVerb, TenantsVerb};
 pub(crate) use reconcile::{FreezeArgs, ReconcileArgs, ThawArgs};
 
 use crate::output::Format;
@@ -68,6 +70,12 @@ pub(crate) enum Verb {
     Thaw(ThawArgs),
     /// What people decided: who, when, on what evidence, why, and what came of it.
     Audit(AuditArgs),
+    /// API keys: make, list, rotate and revoke them.
+    #[command(subcommand)]
+    Keys(KeysVerb),
+    /// Who uses the fleet, with caps and usage.
+    #[command(subcommand)]
+    Tenants(TenantsVerb),
     /// The configuration: check it, show it, explain it.
     #[command(subcommand)]
     Config(ConfigVerb),

@@ -53,6 +53,8 @@ async fn run(global: &cli::Global, verb: Verb) -> Outcome {
         Verb::Freeze(args) => verbs::freeze::freeze(global, &args).await,
         Verb::Thaw(args) => verbs::freeze::thaw(global, &args).await,
         Verb::Audit(args) => verbs::audit::run(global, &args).await,
+        Verb::Keys(verb) => verbs::keys::run(global, verb).await,
+        Verb::Tenants(verb) => verbs::tenants::run(global, verb).await,
         Verb::Config(verb) => verbs::config::run(global, &verb),
         Verb::Doctor(args) => verbs::doctor::run(global, &args).await,
         Verb::Probe(args) => verbs::probe::run(global, &args).await,

@@ -8,7 +8,7 @@ use job::{By, Policy, PoolSettings};
 use settings::{Loaded, Sources};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use store::{Store, StoreError};
+use store::{FleetStore, Store, StoreError};
 
 /// Tries to connect: a server that restarts is worth a short wait, a dead one is told soon.
 const CONNECT_TRIES: u32 = 3;
@@ -126,7 +126,7 @@ impl Session {
         let mut tries = 1;
         let store = loop {
             match Store::connect(&redis, name).await {
-                Ok(store) => break store,
+                Ok(store) => break store.with_caps(worker::tenant_caps(&loaded)?),
                 Err(StoreError::Unreachable(_)) if tries < CONNECT_TRIES => {
                     tries += 1;
                     tokio::time::sleep(CONNECT_PAUSE).await;
@@ -154,6 +154,26 @@ impl Session {
     pub(crate) fn door(&self) -> Result<Door, Failure> {
         let settings = admission::Settings::from_loaded(&self.loaded)?;
         Ok(Door::new(self.store.clone(), self.buckets()?, &self.pool, settings))
+    }
+}
+
+/// The memory of the whole fleet; no pool need be named.
+///
+/// # Errors
+///
+/// The configuration, or Redis away.
+pub(crate) async fn open_fleet(global: &Global) -> Result<FleetStore, Failure> {
+    let redis: store::Settings = load(global)?.section("redis")?;
+    let mut tries = 1;
+    loop {
+        match FleetStore::connect(&redis).await {
+            Ok(fleet) => return Ok(fleet),
+            Err(StoreError::Unreachable(_)) if tries < CONNECT_TRIES => {
+                tries += 1;
+                tokio::time::sleep(CONNECT_PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

@@ -109,8 +109,38 @@ pub(crate) const PATTERNS: &[Pattern] = &[
     },
     Pattern {
         key: "tenants.<tenant>.pool",
-        meaning: "Pool the tenant's jobs go to. Unset: the only pool there is.",
+        meaning: "Pool of the tenant's live keys. Unset: the only one that is not simulated.",
         allowed: "name of a pool.",
+    },
+    Pattern {
+        key: "tenants.<tenant>.test_pool",
+        meaning: "Pool of the tenant's test keys. Unset: the only one that is simulated.",
+        allowed: "name of a pool with `simulated = true`.",
+    },
+    Pattern {
+        key: "tenants.<tenant>.rpm",
+        meaning: "Requests of the tenant a minute, in place of `caps.rpm`.",
+        allowed: "count, 0 to 1000000. 0: no cap.",
+    },
+    Pattern {
+        key: "tenants.<tenant>.queued_max",
+        meaning: "Jobs of the tenant that may wait, in place of `caps.queued_max`.",
+        allowed: "count, 0 to 100000000. 0: no cap.",
+    },
+    Pattern {
+        key: "tenants.<tenant>.in_flight_max",
+        meaning: "Jobs of the tenant between create and bucket, in place of `caps.in_flight_max`.",
+        allowed: "count, 0 to 1000000. 0: no cap.",
+    },
+    Pattern {
+        key: "tenants.<tenant>.media_bytes_day_max",
+        meaning: "Bytes of the tenant's inline media a day, in place of `caps.media_bytes_day_max`.",
+        allowed: "bytes, 0 to 1125899906842624 (1 PiB). 0: no cap.",
+    },
+    Pattern {
+        key: "tenants.<tenant>.spend_day_max",
+        meaning: "What the tenant's jobs of a day may cost, in place of `caps.spend_day_max`.",
+        allowed: "count, 0 to 1000000000. 0: no cap.",
     },
     Pattern {
         key: "tenants.<tenant>.review",

@@ -5,7 +5,8 @@
   Caller         Store::claim (src/claim.rs), once per group of 16 tenants, lowest virtual time first.
   Decides        Nothing. The rule is fixed: expired leases first; then, while there is room, the tenant
                  with the lowest virtual time, its highest priority first, a ticket older than age_ms
-                 before that. Virtual time is charged with the exact cost by commit.lua at Begin; inside
+                 before that. A tenant with as much in flight as it may have is passed over: its tickets
+                 wait, and it earns no virtual time by waiting. Virtual time is charged with the exact cost by commit.lua at Begin; inside
                  one call each ticket counts as the mean.
 
   KEYS  1 lease   zset    job id by end of lease, Unix ms
@@ -15,6 +16,7 @@
         5 slots   hash    slots in use per account and class
         6 lanes   zset    tenants by virtual time
         7…        zset    three lanes per tenant of ARGV: high, normal, low
+        …         hash    jobs per state of each of these tenants, in the same order
 
   ARGV  1 n         tickets wanted, at most 500
         2 lease_ms  how long they are lent
@@ -22,7 +24,8 @@
         4 age_ms    a ticket due for longer goes before its tenant's higher priorities
         5 mean      cost that one ticket counts for inside this call
         6 clean     1: the group is the first one, and empty tenants in front of it may be dropped
-        7 fields    how many fields of slots follow, then these, then the tenants
+        7 words     the states that count as in flight, blanks between
+        8 fields    how many fields of slots follow, then these, then tenant and cap in turn; 0: no cap
 
   Reply {now ms, ms until the next ticket of the group falls due or -1, how many ids were reclaimed,
          first fence, room left, ids…}
@@ -33,10 +36,10 @@
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local n, capacity, age = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local fields = tonumber(ARGV[7])
+local fields = tonumber(ARGV[8])
 
 local used = redis.call('ZCARD', KEYS[1])
-for i = 8, 7 + fields do used = used + math.max(tonumber(redis.call('HGET', KEYS[5], ARGV[i]) or 0), 0) end
+for i = 9, 8 + fields do used = used + math.max(tonumber(redis.call('HGET', KEYS[5], ARGV[i]) or 0), 0) end
 local ids = redis.call('ZRANGE', KEYS[1], '-inf', now, 'BYSCORE', 'LIMIT', 0, n)
 local lost = #ids
 local room = math.min(n - lost, math.max(capacity - used, 0))
@@ -47,15 +50,31 @@ local function look(lane)
   local head = redis.call('ZRANGE', KEYS[6 + lane], 0, 0, 'WITHSCORES')
   heads[lane] = head[1] and {head[1], tonumber(head[2])} or false
 end
-for i = 8 + fields, #ARGV do
-  local k = #tenants + 1
+local words = {}
+for word in ARGV[7]:gmatch('%S+') do words[#words + 1] = word end
+-- What a tenant may begin beside what it has in flight. What others have claimed and not begun is not seen
+-- here: commit.lua looks again when the attempt begins.
+local function free_of(counts, cap)
+  if cap == 0 then return math.huge end
+  for _, had in ipairs(redis.call('HMGET', counts, unpack(words))) do
+    cap = cap - math.max(tonumber(had or 0), 0)
+  end
+  return cap
+end
+local count = (#ARGV - 8 - fields) / 2
+for k = 1, count do
   for p = 3 * k - 2, 3 * k do look(p) end
-  tenants[k] = {name = ARGV[i], time = tonumber(redis.call('ZSCORE', KEYS[6], ARGV[i]) or 0)}
+  local name, cap = ARGV[7 + fields + 2 * k], tonumber(ARGV[8 + fields + 2 * k])
+  tenants[k] = {
+    name = name, free = free_of(KEYS[6 + 3 * count + k], cap),
+    time = tonumber(redis.call('ZSCORE', KEYS[6], name) or 0),
+  }
 end
 
 -- The lane to serve of tenant k, if one has a due ticket.
 local function lane_of(k)
   local best, oldest
+  if tenants[k].free < 1 then return nil end
   for p = 3 * k - 2, 3 * k do
     local head = heads[p]
     if head and head[2] <= now then
@@ -66,6 +85,7 @@ local function lane_of(k)
   return oldest or best
 end
 
+local served
 while room > 0 do
   local turn, lane
   for k, tenant in ipairs(tenants) do
@@ -78,7 +98,9 @@ while room > 0 do
   ids[#ids + 1] = heads[lane][1]
   redis.call('ZREM', KEYS[6 + lane], heads[lane][1])
   look(lane)
+  served = served or tenants[turn].time
   tenants[turn].time = tenants[turn].time + ARGV[5]
+  tenants[turn].free = tenants[turn].free - 1
   room = room - 1
 end
 
@@ -96,6 +118,10 @@ local front
 for k, tenant in ipairs(tenants) do
   local waits = heads[3 * k - 2] or heads[3 * k - 1] or heads[3 * k]
   tenant.empty = not waits
+  if waits and tenant.free < 1 and served and tenant.time < served then
+    redis.call('ZADD', KEYS[6], 'XX', served, tenant.name)
+    tenant.time = served
+  end
   if waits and (not front or tenant.time < front) then front = tenant.time end
 end
 if ARGV[6] == '1' then
@@ -105,8 +131,8 @@ if ARGV[6] == '1' then
 end
 
 local next_due = -1
-for _, head in ipairs(heads) do
-  if head then
+for lane, head in ipairs(heads) do
+  if head and tenants[math.ceil(lane / 3)].free >= 1 then
     local left = math.max(head[2] - now, 0)
     if next_due < 0 or left < next_due then next_due = left end
   end

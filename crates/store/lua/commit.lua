@@ -18,7 +18,8 @@
             same    `to` is the queue of `from`
             tasks, own   key of the owners; task ids that must be this job's or nobody's
             begin   {slots, slot, limit, nonces, nonce, stops, account, probe_ms, attempt, pace,
-                     interval, horizon, lead, lanes, tenant, cost, days, hint}: the guard of a new attempt
+                     interval, horizon, lead, lanes, tenant, cost, days, hint, cap}: the guard of a new
+                     attempt; cap {counts, words, max}: what the tenant may have in flight, absent: no cap
             stop    {stops, account, attempt, until, class, code, in_row}; clear {stops, account, attempt}
             known   {lsn, run, freeze, audit, floor, stamp, by}: the highest lsn the caller was told
             moves   plain writes; wakes: keys of wake lists to leave a token in
@@ -33,6 +34,7 @@
         {"frozen", why, lsn, stamp}     the server lost data, or a person stopped the pool: nothing begins
         {"stopped", wait ms, class, code, in_row}     the account creates nothing before that
         {"no_slot"}              the account is full
+        {"capped"}               the tenant has in flight what it may have
         {"hinted"}               a callback named another task since the caller read the record
         {"nonce_taken"}          another open attempt of the account uses it
         {"wait", ms}             the next paced instant lies beyond the horizon
@@ -76,6 +78,13 @@ if g then
   local frozen = redis.call('HGET', KEYS[f.known.freeze], 'why')
   if frozen then return {'frozen', frozen, tonumber(redis.call('GET', KEYS[f.known.lsn]) or 0), run_stamp()} end
   if (redis.call('HGET', job, 'hint') or '') ~= g.hint then return {'hinted'} end
+  if g.cap then
+    local flying = 0
+    for _, n in ipairs(redis.call('HMGET', KEYS[g.cap.counts], unpack(g.cap.words))) do
+      flying = flying + math.max(tonumber(n or 0), 0)
+    end
+    if flying >= g.cap.max then return {'capped'} end
+  end
   local a = g.account
   local s = redis.call('HMGET', KEYS[g.stops], a .. '|until', a .. '|in_row', a .. '|class', a .. '|code')
   local in_row = tonumber(s[2] or 0)

@@ -4,7 +4,7 @@ use crate::connection::Call;
 use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing};
 use crate::freeze::Known;
 use crate::queue::Lane;
-use crate::{Store, StoreError, commit, script};
+use crate::{Store, StoreError, caps, commit, script};
 use job::{Fingerprint, JobId, Note, Record, State, TaskId, Ticket, Timestamp};
 use redis::Value;
 use serde::Serialize;
@@ -47,6 +47,18 @@ pub enum Admitted {
         /// By which job.
         id: JobId,
     },
+    /// The tenant has as many jobs waiting as it may: nothing was written.
+    Full {
+        /// How many.
+        waiting: u64,
+    },
+    /// The tenant's day has no room for what this may cost: nothing was written.
+    Spent {
+        /// What the day has taken, in millionths of the route's currency.
+        micros: u64,
+        /// When the next day begins.
+        resets_at: Timestamp,
+    },
 }
 
 /// How an equal request was recognised.
@@ -72,7 +84,30 @@ struct Facts<'a> {
     tasks: usize,
     own: &'a [TaskId],
     known: Known<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cap: Option<Cap>,
+    #[serde(rename = "use")]
+    usage: Usage,
     moves: Vec<Move>,
+}
+
+/// What the tenant may have.
+#[derive(Serialize)]
+struct Cap {
+    counts: usize,
+    words: Vec<&'static str>,
+    queued_max: u32,
+    spend_max: u64,
+}
+
+/// What the job takes of its tenant's day.
+#[derive(Serialize)]
+struct Usage {
+    usage: usize,
+    day: i64,
+    kept: i64,
+    /// As text: a script's numbers lose digits.
+    micros: String,
 }
 
 /// What one job is written with.
@@ -82,6 +117,8 @@ struct Birth<'a> {
     ticket: Ticket,
     what: &'static str,
     at: Timestamp,
+    /// Nobody caps what has been accepted before.
+    capped: bool,
 }
 
 impl Store {
@@ -107,7 +144,7 @@ impl Store {
         Ok(jobs
             .iter()
             .zip(replies)
-            .map(|(job, reply)| self.read(&job.record.id, reply?, floor))
+            .map(|(job, reply)| self.read(&job.record, reply?, floor))
             .collect())
     }
 
@@ -131,14 +168,15 @@ impl Store {
                     let step = record.life.state.step();
                     let ticket = step.map_or(Ticket::Gone, |step| Ticket::Due(step, at));
                     let what = "restored";
-                    self.birth_call(&Birth { record, idempotency: None, ticket, what, at })
+                    let (idempotency, capped) = (None, false);
+                    self.birth_call(&Birth { record, idempotency, ticket, what, at, capped })
                 })
                 .collect::<Result<_, _>>()?;
             for (record, reply) in records.iter().zip(self.connection().call_many(&calls).await) {
                 let reply = reply?;
                 let created = matches!(&reply, Value::Array(parts)
                     if parts.first().and_then(commit::word).as_deref() == Some("created"));
-                self.read(&record.id, reply, floor)?;
+                self.read(record, reply, floor)?;
                 back.push(created);
             }
         }
@@ -178,7 +216,7 @@ impl Store {
         };
         let idempotency = job.idempotency.as_ref();
         let (what, at) = ("accepted", record.created_at);
-        self.birth_call(&Birth { record, idempotency, ticket, what, at })
+        self.birth_call(&Birth { record, idempotency, ticket, what, at, capped: true })
     }
 
     fn birth_call(&self, birth: &Birth<'_>) -> Result<Call, StoreError> {
@@ -213,6 +251,8 @@ impl Store {
             tasks: table.at(keys.tasks()),
             own: &standing.tasks,
             known: self.known(&mut table),
+            cap: birth.capped.then(|| self.cap(record, &mut table)).flatten(),
+            usage: self.usage_of(record, &mut table),
             moves,
         };
         let facts = serde_json::to_string(&facts)
@@ -220,7 +260,29 @@ impl Store {
         Ok(Call::new(&script::CREATE, table.into_keys(), vec![facts, spec, life]))
     }
 
-    fn read(&self, asked: &JobId, reply: Value, floor: u64) -> Result<Admitted, StoreError> {
+    fn cap(&self, record: &Record, table: &mut KeyTable) -> Option<Cap> {
+        let tenant = &record.spec.tenant;
+        let limits = self.caps_of(tenant);
+        let (queued_max, spend_max) = (limits.queued_max, limits.spend_day_micros_max());
+        (queued_max > 0 || spend_max > 0).then(|| Cap {
+            counts: table.at(self.keys().tenant_counts(tenant)),
+            words: caps::words(&caps::WAITING),
+            queued_max,
+            spend_max,
+        })
+    }
+
+    fn usage_of(&self, record: &Record, table: &mut KeyTable) -> Usage {
+        Usage {
+            usage: table.at(self.keys().usage(&record.spec.tenant)),
+            day: facts::day_of(record.created_at),
+            kept: facts::USAGE_DAYS_KEPT,
+            micros: record.spec.charge_micros(&record.life).to_string(),
+        }
+    }
+
+    fn read(&self, record: &Record, reply: Value, floor: u64) -> Result<Admitted, StoreError> {
+        let asked = &record.id;
         let bug = || StoreError::reply("create", &reply);
         let Value::Array(parts) = &reply else { return Err(bug()) };
         let text = |i: usize| parts.get(i).and_then(commit::word).ok_or_else(bug);
@@ -246,6 +308,11 @@ impl Store {
                 return Err(StoreError::corrupt(asked.as_str(), why));
             }
             "reused" => Admitted::KeyReused { id: id(1)? },
+            "full" => Admitted::Full { waiting: text(1)?.parse().map_err(|_| bug())? },
+            "spent" => Admitted::Spent {
+                micros: text(1)?.parse().map_err(|_| bug())?,
+                resets_at: facts::day_end(facts::day_of(record.created_at)),
+            },
             _ => return Err(bug()),
         })
     }

@@ -45,6 +45,8 @@ pub enum Begun {
     },
     /// The account is full: hand the ticket back.
     NoSlot,
+    /// The tenant has in flight what it may have: hand the ticket back.
+    Capped,
     /// The account's next instant lies beyond the horizon.
     Wait {
         /// Ask again after this.
@@ -150,6 +152,7 @@ fn granted(stored: Stored, usable_in_us: i64) -> Begun {
 fn refused(committed: Committed, attempt: &OpenAttempt) -> Begun {
     match committed {
         Committed::NoSlot => Begun::NoSlot,
+        Committed::Capped => Begun::Capped,
         Committed::NonceTaken => Begun::NonceTaken,
         Committed::Hinted => Begun::Hinted,
         Committed::Wait { after } => Begun::Wait { after },

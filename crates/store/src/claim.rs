@@ -4,7 +4,7 @@ use crate::connection::Call;
 use crate::lease::millis;
 use crate::queue::{Claim, Claimed, Held, Queue};
 use crate::stored::Found;
-use crate::{Store, StoreError, commit, facts, script};
+use crate::{Store, StoreError, caps, commit, facts, script};
 use job::{JobId, Priority, Timestamp};
 use redis::{Pipeline, Value};
 use seedance::SlotClass;
@@ -157,6 +157,7 @@ impl Store {
                 names.push(keys.lane_of(class, tenant, priority));
             }
         }
+        names.extend(tenants.iter().map(|tenant| keys.tenant_counts(tenant)));
         let (capacity, fields) = match self.rooms.get(&class) {
             Some(room) => {
                 let slot = |account: &String| job::Slot { account: account.clone(), class };
@@ -172,10 +173,13 @@ impl Store {
             millis(AGEING).to_string(),
             COST_MEAN.to_string(),
             u8::from(first).to_string(),
+            caps::words(&caps::IN_FLIGHT).join(" "),
             fields.len().to_string(),
         ];
         args.extend(fields);
-        args.extend(tenants.iter().cloned());
+        for tenant in tenants {
+            args.extend([tenant.clone(), self.caps_of(tenant).in_flight_max.to_string()]);
+        }
         Call::new(&script::CLAIM_SUBMIT, names, args)
     }
 

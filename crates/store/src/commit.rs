@@ -5,10 +5,11 @@ use crate::connection::Call;
 use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing, fresh_tasks, slot_field};
 use crate::freeze::{Known, Told};
 use crate::queue::{Claim, Lane, Queue};
-use crate::{Store, StoreError, Stored, script};
+use crate::{Store, StoreError, Stored, caps, script};
 use job::mutant::{self, Mutant};
-use job::{Effect, JobId, Life, Note, TaskId, Ticket, Timestamp};
+use job::{Effect, JobId, Life, Note, Record, TaskId, Ticket, Timestamp};
 use redis::Value;
+use seedance::SlotClass;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -94,6 +95,8 @@ pub enum Committed {
     },
     /// Begin: the account's slots are taken.
     NoSlot,
+    /// Begin: the tenant has in flight what it may have.
+    Capped,
     /// Begin: another open attempt of the account uses the nonce.
     NonceTaken,
     /// Begin: the next paced instant lies beyond the horizon.
@@ -171,6 +174,16 @@ struct Begin<'a> {
     cost: u64,
     days: usize,
     hint: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cap: Option<Cap>,
+}
+
+/// What the tenant may have in flight.
+#[derive(Serialize)]
+struct Cap {
+    counts: usize,
+    words: Vec<&'static str>,
+    max: u32,
 }
 
 #[derive(Serialize)]
@@ -275,6 +288,10 @@ impl Store {
         let mut moves = Moves::new(self.keys(), table, &request.before.record);
         moves.change(before, after);
         moves.told(before, after, request.before.revision + 1);
+        let spec = &request.before.record.spec;
+        let charges =
+            [&request.before.record.life, request.life].map(|life| spec.charge_micros(life));
+        moves.charge(charges[0], charges[1], at);
         if let Some(note) = request.note {
             let by = match request.writer {
                 Writer::Worker(claim) => format!("{}#{}", claim.queue.word(), claim.fence),
@@ -306,8 +323,18 @@ impl Store {
             Writer::Worker(_) | Writer::Outside => None,
         };
         let mut classes: Vec<_> = freed.map(|slot| slot.class).into_iter().chain(dropped).collect();
+        if self.frees_flight(&request.before.record, before, after) {
+            classes.extend(SlotClass::ALL);
+            classes.sort();
+        }
         classes.dedup();
         classes.into_iter().map(|class| table.at(self.keys().wake(Queue::Submit(class)))).collect()
+    }
+
+    /// Whether a tenant with a cap may have one more in flight from here on, of whatever class.
+    fn frees_flight(&self, record: &Record, before: &Standing, after: &Standing) -> bool {
+        let flies = |at: &Standing| at.word.is_some_and(|word| caps::IN_FLIGHT.contains(&word));
+        flies(before) && !flies(after) && self.caps_of(&record.spec.tenant).in_flight_max > 0
     }
 
     fn begin_facts<'a>(
@@ -340,7 +367,15 @@ impl Store {
             cost: record.spec.estimate_tokens.max(1),
             days: table.at(keys.days()),
             hint: request.before.hint.as_ref().map_or("", TaskId::as_str),
+            cap: self.flight_cap(&record.spec.tenant, table),
         }))
+    }
+
+    fn flight_cap(&self, tenant: &str, table: &mut KeyTable) -> Option<Cap> {
+        let max = self.caps_of(tenant).in_flight_max;
+        let counts = self.keys().tenant_counts(tenant);
+        let words = caps::words(&caps::IN_FLIGHT);
+        (max > 0).then(|| Cap { counts: table.at(counts), words, max })
     }
 
     fn stop_facts<'a>(
@@ -417,6 +452,7 @@ fn read(reply: Value, told: &Told, floor: u64) -> Result<Committed, StoreError> 
         }
         "hinted" => Committed::Hinted,
         "no_slot" => Committed::NoSlot,
+        "capped" => Committed::Capped,
         "nonce_taken" => Committed::NonceTaken,
         "wait" => Committed::Wait { after: Duration::from_millis(count(1)?.max(1)) },
         _ => return Err(bug()),

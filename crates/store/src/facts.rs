@@ -18,6 +18,20 @@ use std::time::Duration;
 /// of a closed attempt.
 const ATTEMPT_KEPT: Duration = Duration::from_secs(9 * 24 * 3600);
 
+/// Days for which a tenant's usage is kept.
+pub(crate) const USAGE_DAYS_KEPT: i64 = 62;
+const DAY_MS: i64 = 86_400_000;
+
+/// The UTC day that holds an instant, counted from 1970.
+pub(crate) fn day_of(at: Timestamp) -> i64 {
+    at.unix_ms().div_euclid(DAY_MS)
+}
+
+/// When a day ends.
+pub(crate) fn day_end(day: i64) -> Timestamp {
+    Timestamp::from_unix_ms((day + 1) * DAY_MS)
+}
+
 /// See [`deadline`].
 const FILED_WITHIN: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -196,9 +210,10 @@ impl<'a> Moves<'a> {
         let (keys, spec) = (self.keys, &self.record.spec);
         self.index(keys.ix_all());
         self.index(keys.ix_tenant(&spec.tenant));
+        let created = self.record.created_at.unix_ms().to_string();
+        self.push("HSETNX", keys.tenants(), &[&spec.tenant, &created]);
         if let Some(batch) = &spec.batch {
             self.index(keys.ix_batch(batch));
-            let created = self.record.created_at.unix_ms().to_string();
             self.push("HSETNX", keys.batch(batch), &["created_at", &created]);
             self.push("HSETNX", keys.batch(batch), &["tenant", &spec.tenant]);
         }
@@ -246,6 +261,17 @@ impl<'a> Moves<'a> {
         }
     }
 
+    /// Puts the day's spending right, as far as the day is still kept. At birth the script counts it.
+    pub(crate) fn charge(&mut self, before: u64, after: u64, now: Timestamp) {
+        let day = day_of(self.record.created_at);
+        if before == after || day + USAGE_DAYS_KEPT <= day_of(now) {
+            return;
+        }
+        let more = i128::from(after) - i128::from(before);
+        let key = self.keys.usage(&self.record.spec.tenant);
+        self.push("HINCRBY", key, &[&format!("{day}|micros"), &more.to_string()]);
+    }
+
     fn word(&mut self, word: Option<StateWord>, step: i32) {
         let Some(word) = word else { return };
         let keys = self.keys;
@@ -256,6 +282,8 @@ impl<'a> Moves<'a> {
         }
         let step = step.to_string();
         self.push("HINCRBY", keys.counts(), &[word.as_str(), &step]);
+        let tenant = keys.tenant_counts(&self.record.spec.tenant);
+        self.push("HINCRBY", tenant, &[word.as_str(), &step]);
         if let Some(batch) = &self.record.spec.batch {
             self.push("HINCRBY", keys.batch_counts(batch), &[word.as_str(), &step]);
         }

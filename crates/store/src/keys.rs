@@ -230,6 +230,24 @@ impl Keys {
         self.key(format_args!("counts:batch:{}", part(batch)))
     }
 
+    /// Jobs of a tenant per state.
+    #[must_use]
+    pub fn tenant_counts(&self, tenant: &str) -> String {
+        self.key(format_args!("counts:tenant:{}", part(tenant)))
+    }
+
+    /// What a tenant used, by day.
+    #[must_use]
+    pub fn usage(&self, tenant: &str) -> String {
+        self.key(format_args!("usage:{}", part(tenant)))
+    }
+
+    /// Tenants that ever had a job.
+    #[must_use]
+    pub fn tenants(&self) -> String {
+        self.key(format_args!("tenants"))
+    }
+
     /// What is known of a batch.
     #[must_use]
     pub fn batch(&self, batch: &str) -> String {

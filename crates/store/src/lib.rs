@@ -15,6 +15,7 @@
 
 mod admit;
 mod begin;
+mod caps;
 mod claim;
 mod commit;
 mod connection;
@@ -42,9 +43,11 @@ mod script;
 mod self_check;
 mod settings;
 mod stored;
+mod usage;
 
 pub use admit::{ADMIT_MAX, Admitted, Idempotency, Match, NewJob};
 pub use begin::{BeginGuard, Begun, Pace};
+pub use caps::{Caps, IN_FLIGHT, OwnCaps, TenantCaps, WAITING};
 pub use claim::{CLAIM_MAX, Room};
 pub use commit::{CommitRequest, Committed, Writer};
 pub use decide::{Decided, DecisionLine};
@@ -52,7 +55,7 @@ pub use doctor::{Drift, DriftKind, Mended, Recount};
 pub use error::{ReportError, StoreError};
 pub use events::{CHANGES_MAX, Change, ChangeReader, EventSettings, Mark};
 pub use evidence::Evidence;
-pub use fleet::FleetStore;
+pub use fleet::{API_KEYS_MAX, EndWhy, FleetStore, KnownKey, Minted, RATE_WINDOW, Rated, Revoked};
 pub use freeze::{Freeze, FreezeKind, Watch};
 pub use grant::Grant;
 pub use hint::HintOutcome;
@@ -70,6 +73,7 @@ pub use report::Reported;
 pub use self_check::{Finding, Severity};
 pub use settings::{Settings, redact};
 pub use stored::{LOAD_MAX, Stored};
+pub use usage::{DayUsage, Media};
 
 use connection::Connection;
 use job::Timestamp;
@@ -83,6 +87,7 @@ use std::sync::Arc;
 pub struct Store {
     inner: Arc<Inner>,
     rooms: Arc<BTreeMap<SlotClass, Room>>,
+    caps: Arc<TenantCaps>,
 }
 
 struct Inner {
@@ -123,7 +128,21 @@ impl Store {
                 token: ulid::Ulid::generate().to_string(),
             }),
             rooms: Arc::default(),
+            caps: Arc::default(),
         })
+    }
+
+    /// The same store, holding each tenant to its caps. Every process of a fleet has the same ones.
+    #[must_use]
+    pub fn with_caps(mut self, caps: TenantCaps) -> Self {
+        self.caps = Arc::new(caps);
+        self
+    }
+
+    /// What a tenant may take.
+    #[must_use]
+    pub fn caps_of(&self, tenant: &str) -> Caps {
+        self.caps.of(tenant)
     }
 
     /// The pool this is the memory of.

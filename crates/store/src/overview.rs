@@ -95,7 +95,10 @@ impl Store {
         self.word_counts(self.keys().batch_counts(batch)).await
     }
 
-    async fn word_counts(&self, key: String) -> Result<BTreeMap<StateWord, u64>, StoreError> {
+    pub(crate) async fn word_counts(
+        &self,
+        key: String,
+    ) -> Result<BTreeMap<StateWord, u64>, StoreError> {
         let fields: BTreeMap<String, i64> =
             self.connection().ask(redis::cmd("HGETALL").arg(&key)).await?;
         let mut counts = BTreeMap::new();

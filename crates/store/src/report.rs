@@ -126,6 +126,7 @@ impl Store {
                 | Committed::Frozen { .. }
                 | Committed::Hinted
                 | Committed::NoSlot
+                | Committed::Capped
                 | Committed::NonceTaken
                 | Committed::Wait { .. } => {
                     let why = format!("a commit without a guard answered {committed:?}");

@@ -38,7 +38,7 @@ macro_rules! script {
     };
 }
 
-script!(CREATE, "create", "ticket", "lsn");
+script!(CREATE, "create", "ticket", "lsn", "days");
 script!(COMMIT, "commit", "ticket", "pace", "lsn", "days");
 script!(CLAIM, "claim");
 script!(CLAIM_SUBMIT, "claim_submit");
@@ -56,3 +56,7 @@ script!(LOOK, "look");
 script!(SHARE, "share", "ticket");
 script!(DELIVER, "deliver", "ticket");
 script!(HOOK, "hook");
+script!(ALLOT, "allot", "days");
+script!(MINT, "mint");
+script!(REVOKE, "revoke");
+script!(RATE, "rate");

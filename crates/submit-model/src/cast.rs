@@ -43,6 +43,7 @@ pub(crate) fn accepted(number: usize) -> Record {
         source: Source::Api,
         fingerprint: Fingerprint::of(Route::Byteplus, &request, None, 1),
         estimate_tokens: 108_900,
+        estimate_cost: None,
         request,
     };
     Record {

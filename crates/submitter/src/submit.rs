@@ -27,6 +27,7 @@ const NO_SLOT_PAUSE: Duration = Duration::from_millis(500);
 const SURROUNDINGS_PAUSE: Duration = Duration::from_secs(2);
 
 /// Pause while the pool's creates are frozen.
+const CAPPED_PAUSE: Duration = Duration::from_secs(1);
 const FROZEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the submit queues of one pool share.
@@ -186,6 +187,11 @@ impl SubmitStep {
                 }
                 Begun::NonceTaken => {}
                 Begun::NoSlot => return Ok(Err((NO_SLOT_PAUSE, "no free slot".to_owned()))),
+                // A ticket that two claims took at once; it waits for the tenant's others.
+                Begun::Capped => {
+                    let why = "the tenant has in flight what it may have";
+                    return Err(Outcome::hand_back(CAPPED_PAUSE, why));
+                }
                 Begun::Wait { after } => return Ok(Err((after, "create rate".to_owned()))),
                 Begun::Stopped { after, code, .. } => {
                     return Ok(Err((after, format!("account `{account}` is stopped: {code}"))));

@@ -52,5 +52,5 @@ pub use fleet::{Crew, CrewSettings, Fleet, Pool, Role, WorkError, main};
 pub use health::{Health, NotReady};
 pub use policy::policy;
 pub use signals::Drain;
-pub use start::StartError;
+pub use start::{StartError, tenant_caps};
 pub use step::{Outcome, Step, Turn};

@@ -145,9 +145,10 @@ impl Fleet {
         let admin = open_admin(&loaded, &health).await?;
         spawn_beat(health.clone());
 
+        let caps = tenant_caps(&loaded)?;
         let mut connected = Vec::with_capacity(pools.len());
         for (pool, settings) in pools {
-            let store = connect(&redis, &pool, &drain).await?;
+            let store = connect(&redis, &pool, &drain).await?.with_caps(caps.clone());
             let policy = Arc::new(policy(&loaded, &settings)?);
             connected.push(Pool { name: pool, settings, store, policy });
         }
@@ -163,6 +164,15 @@ impl Fleet {
         let process = Process { role, name, loaded, admin, health, ask, drain };
         Ok(Self::new(process, connected))
     }
+}
+
+/// What tenants may take, from sections `caps` and `tenants`: the same for every process of a fleet.
+///
+/// # Errors
+///
+/// A value that the sections do not take, with its key.
+pub fn tenant_caps(loaded: &Loaded) -> Result<store::TenantCaps, settings::SettingsError> {
+    Ok(store::TenantCaps { all: loaded.section("caps")?, own: loaded.section("tenants")? })
 }
 
 /// All that a check of Redis asks of section `fence`; the rest is for those who raise intents.

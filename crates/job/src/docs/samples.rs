@@ -169,6 +169,7 @@ pub(crate) fn record(state: State) -> Record {
         source: Source::Api,
         fingerprint,
         estimate_tokens: 108_900,
+        estimate_cost: None,
         request,
     };
     let id = JobId::parse("job_01ARZ3NDEKTSV4RRFFQ69G5FAV").expect("a well-formed id");

@@ -80,6 +80,10 @@ fn refused(refusal: &Refusal) -> Failure {
         Refusal::KeyReused { id } => Failure::new(Exit::Conflict, refusal.to_string())
             .hint(format!("use another key, or look at it: seedfleet jobs show {id}")),
         Refusal::NoPrice(_) => Failure::new(Exit::Findings, refusal.to_string()),
+        Refusal::BacklogFull { .. }
+        | Refusal::BudgetExhausted { .. }
+        | Refusal::MediaExhausted { .. } => Failure::new(Exit::Guard, refusal.to_string())
+            .hint("it is a cap of the tenant: sections `caps` and `tenants` of the configuration"),
         Refusal::Paused { .. } | Refusal::Unavailable { .. } => {
             Failure::new(Exit::Outage, refusal.to_string())
                 .hint("repeat the command; should it have been taken in, the same job answers")

@@ -90,6 +90,9 @@ impl Store {
                 Subject::Batch { index, counts } => {
                     self.check_batch(subject, index, counts, &mut seen).await?;
                 }
+                Subject::Usage { index, usage } => {
+                    self.check_usage(subject, index, usage, &mut seen).await?;
+                }
                 Subject::Record(_)
                 | Subject::Member { .. }
                 | Subject::Holder { .. }
@@ -222,7 +225,10 @@ impl Store {
                         .and_then(|text| parsed(&text))
                         .or_else(|| job.clone())
                 }
-                Subject::Counters | Subject::Slots | Subject::Batch { .. } => None,
+                Subject::Counters
+                | Subject::Slots
+                | Subject::Batch { .. }
+                | Subject::Usage { .. } => None,
             })
             .collect())
     }

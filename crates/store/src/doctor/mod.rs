@@ -50,7 +50,7 @@ pub enum DriftKind {
     Lane,
     /// Slots in use.
     Slot,
-    /// Jobs per state, of the pool or of a batch.
+    /// Jobs per state, of the pool, a batch or a tenant; what a tenant's days cost.
     Counter,
 }
 
@@ -153,8 +153,10 @@ enum Subject {
     Owner { task: String, id: String },
     /// Jobs per state.
     Counters,
-    /// Jobs per state of one batch.
+    /// Jobs per state of one batch or tenant.
     Batch { index: String, counts: String },
+    /// What the days of one tenant cost.
+    Usage { index: String, usage: String },
     /// Slots in use.
     Slots,
 }
@@ -219,6 +221,9 @@ impl Round<'_> {
         for index in &names.members {
             if let Some(counts) = self.store.keys().counts_of_index(index) {
                 self.look(&[Subject::Batch { index: index.clone(), counts }]).await?;
+            }
+            if let Some(usage) = self.store.keys().usage_of_index(index) {
+                self.look(&[Subject::Usage { index: index.clone(), usage }]).await?;
             }
         }
         self.second_look().await?;

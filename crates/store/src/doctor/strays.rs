@@ -63,7 +63,11 @@ impl Store {
                 let what = format!("{id}, owner of {task}");
                 stored.is_none().then_some((DriftKind::Owner, what, get, None))
             }
-            Subject::Record(_) | Subject::Counters | Subject::Slots | Subject::Batch { .. } => None,
+            Subject::Record(_)
+            | Subject::Counters
+            | Subject::Slots
+            | Subject::Batch { .. }
+            | Subject::Usage { .. } => None,
         };
         let asked = job.map(|job| {
             let revision = revision.map(|revision| revision.to_string());

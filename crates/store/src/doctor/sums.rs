@@ -4,9 +4,9 @@
 use super::look::{Read, differ};
 use super::mend::Cure;
 use super::{DriftKind, Seen, Subject};
-use crate::facts::slot_field;
+use crate::facts::{self, USAGE_DAYS_KEPT, slot_field};
 use crate::{Store, StoreError, commit};
-use job::{JobId, Life, StateWord};
+use job::{JobId, Life, Spec, StateWord, Timestamp};
 use redis::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,15 +50,49 @@ impl Store {
         seen: &mut Seen,
     ) -> Result<(), StoreError> {
         let sets = [index.to_owned()];
-        let Some((held, words)) = self.snapshot(counts, &sets, "st").await? else {
+        let Some((held, words)) = self.snapshot(counts, &sets, &["st"]).await? else {
             seen.unchecked += 1;
             return Ok(());
         };
         let mut wanted = Sums::new();
-        for word in words {
+        for word in words.into_iter().flatten() {
             *wanted.entry(word).or_default() += 1;
         }
         compare(subject, DriftKind::Counter, counts, &wanted, &held, seen);
+        Ok(())
+    }
+
+    /// What the jobs of each day cost, as far as their records are here: a day may hold more, of jobs
+    /// that are no longer kept, but never less.
+    pub(super) async fn check_usage(
+        &self,
+        subject: &Subject,
+        index: &str,
+        usage: &str,
+        seen: &mut Seen,
+    ) -> Result<(), StoreError> {
+        let sets = [index.to_owned()];
+        let Some((held, parts)) = self.snapshot(usage, &sets, &["spec", "life"]).await? else {
+            seen.unchecked += 1;
+            return Ok(());
+        };
+        let kept = facts::day_of(self.now().await?) - USAGE_DAYS_KEPT;
+        let mut wanted = Sums::new();
+        for part in parts {
+            let [spec, life] = part.as_slice() else { continue };
+            let Some((day, micros)) = charge(spec, life) else {
+                // A newer binary knows what it costs.
+                seen.unchecked += 1;
+                return Ok(());
+            };
+            if day > kept && micros > 0 {
+                *wanted.entry(format!("{day}|micros")).or_default() += micros;
+            }
+        }
+        let less = |(field, sum): &(String, i64)| held.get(field).is_none_or(|held| held < sum);
+        let wanted: Sums = wanted.into_iter().filter(less).collect();
+        let held = held.into_iter().filter(|(field, _)| wanted.contains_key(field)).collect();
+        compare(subject, DriftKind::Counter, usage, &wanted, &held, seen);
         Ok(())
     }
 
@@ -69,12 +103,12 @@ impl Store {
     ) -> Result<(), StoreError> {
         let slots = self.keys().slots();
         let sets = SLOT_WORDS.map(|word| self.keys().ix_state(word));
-        let Some((held, lives)) = self.snapshot(&slots, &sets, "life").await? else {
+        let Some((held, lives)) = self.snapshot(&slots, &sets, &["life"]).await? else {
             seen.unchecked += 1;
             return Ok(());
         };
         let mut wanted = Sums::new();
-        for life in lives {
+        for life in lives.into_iter().flatten() {
             let Ok(life) = serde_json::from_str::<Life>(&life) else {
                 // A newer binary knows who holds a slot.
                 seen.unchecked += 1;
@@ -88,22 +122,22 @@ impl Store {
         Ok(())
     }
 
-    /// A hash of sums together with one field of every record in some sets, as of one instant. None: too
-    /// many records, or new ones at every try.
+    /// A hash of sums together with some fields of every record in some sets, as of one instant; a record
+    /// without all of them is left out. None: too many records, or new ones at every try.
     async fn snapshot(
         &self,
         hash: &str,
         sets: &[String],
-        field: &str,
-    ) -> Result<Option<(Sums, Vec<String>)>, StoreError> {
+        fields: &[&str],
+    ) -> Result<Option<(Sums, Vec<Vec<String>>)>, StoreError> {
         let mut known: BTreeSet<String> = BTreeSet::new();
         for _ in 0..TRIES_MAX {
             let last = SUMMED_MAX.to_string();
             let mut reads = vec![Read::of("HGETALL", hash, &[])];
             reads.extend(sets.iter().map(|set| Read::of("ZRANGE", set, &["0", &last])));
             let ids: Vec<JobId> = known.iter().filter_map(|id| JobId::parse(id).ok()).collect();
-            let fields = ids.iter().map(|id| Read::of("HGET", &self.keys().job(id), &[field]));
-            reads.extend(fields);
+            let of = |id| Read::of("HMGET", &self.keys().job(id), fields);
+            reads.extend(ids.iter().map(of));
             let mut answers = self.read_at_once(reads).await?.into_iter();
             let held = sums(answers.next())?;
             let mut now: BTreeSet<String> = BTreeSet::new();
@@ -116,13 +150,27 @@ impl Store {
                 return Ok(None);
             }
             if now.is_subset(&known) {
-                let fields = ids.iter().zip(answers).filter(|(id, _)| now.contains(id.as_str()));
-                return Ok(Some((held, fields.filter_map(|(_, v)| commit::word(&v)).collect())));
+                let found = ids.iter().zip(answers).filter(|(id, _)| now.contains(id.as_str()));
+                // A field that is not there is no text.
+                let texts = found.filter_map(|(_, v)| redis::from_redis_value(v).ok());
+                return Ok(Some((held, texts.collect())));
             }
             known = now;
         }
         Ok(None)
     }
+}
+
+/// The day a job was accepted on, and what it costs.
+fn charge(spec: &str, life: &str) -> Option<(i64, i64)> {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        created_at: Timestamp,
+    }
+    let head: Head = serde_json::from_str(spec).ok()?;
+    let spec: Spec = serde_json::from_str(spec).ok()?;
+    let micros = spec.charge_micros(&serde_json::from_str(life).ok()?);
+    Some((facts::day_of(head.created_at), i64::try_from(micros).unwrap_or(i64::MAX)))
 }
 
 fn sums(answer: Option<Value>) -> Result<Sums, StoreError> {

@@ -4,6 +4,12 @@
 //! all of them. Their keys carry the tag `{<prefix>:fleet}`; no script touches a pool's keys as well,
 //! so what a pool must know of a tenant is told to its scripts by the caller.
 
+mod api_keys;
+mod rate;
+
+pub use api_keys::{API_KEYS_MAX, EndWhy, KnownKey, Minted, Revoked};
+pub use rate::{RATE_WINDOW, Rated};
+
 use crate::connection::{self, Connection};
 use crate::keys::FleetKeys;
 use crate::{Settings, Store, StoreError, stored};

@@ -47,11 +47,20 @@ impl Keys {
         })
     }
 
-    /// The counters of the batch whose index this is.
+    /// The counters of the batch or tenant whose index this is.
     pub(crate) fn counts_of_index(&self, index: &str) -> Option<String> {
         // The name stands escaped in both keys.
+        if let Some(tenant) = index.strip_prefix(self.ix_tenant("").as_str()) {
+            return Some(self.tenant_counts("") + tenant);
+        }
         let batch = index.strip_prefix(self.ix_batch("").as_str())?;
         Some(self.batch_counts("") + batch)
+    }
+
+    /// The days of the tenant whose index this is.
+    pub(crate) fn usage_of_index(&self, index: &str) -> Option<String> {
+        let tenant = index.strip_prefix(self.ix_tenant("").as_str())?;
+        Some(self.usage("") + tenant)
     }
 }
 
@@ -71,6 +80,8 @@ mod tests {
         assert_eq!(keys.family(&keys.due(crate::Queue::Poll)), Some(Family::Due));
         assert_eq!(keys.family(&Keys::new("p*", "other").lsn()), None);
         assert_eq!(keys.counts_of_index(&keys.ix_batch("a:b")), Some(keys.batch_counts("a:b")));
+        assert_eq!(keys.counts_of_index(&keys.ix_tenant("a:b")), Some(keys.tenant_counts("a:b")));
+        assert_eq!(keys.usage_of_index(&keys.ix_tenant("a:b")), Some(keys.usage("a:b")));
         assert_eq!(keys.counts_of_index(&keys.ix_all()), None);
         assert!(keys.pattern().starts_with("{p\\*:main}"), "{}", keys.pattern());
     }

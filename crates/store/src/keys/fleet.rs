@@ -44,6 +44,12 @@ impl FleetKeys {
         self.key(format_args!("apikeys:used"))
     }
 
+    /// Requests of a tenant in this minute and the one before.
+    #[must_use]
+    pub fn rate(&self, tenant: &str) -> String {
+        self.key(format_args!("rate:{}", part(tenant)))
+    }
+
     /// The documented form of a key of the fleet, if it has one; for tests that walk a real server.
     #[must_use]
     pub fn documented(&self, key: &str) -> Option<(&'static str, &'static str)> {
@@ -71,6 +77,12 @@ pub(super) const ROWS: &[Row] = &[
         kind: "hash",
         holds: "API key's id to its last use (Unix ms), to the minute",
         bound: "API keys",
+    },
+    Row {
+        key: "rate:<tenant>",
+        kind: "hash",
+        holds: "requests of a tenant with a limit: `at` number of the minute, `n` in it, `before` in the one before; expires after two",
+        bound: "one per tenant",
     },
 ];
 

@@ -243,6 +243,24 @@ const TABLE: &[Row] = &[
         bound: "17",
     },
     Row {
+        key: "counts:tenant:<tenant>",
+        kind: "hash",
+        holds: "state word to jobs of the tenant",
+        bound: "17",
+    },
+    Row {
+        key: "usage:<tenant>",
+        kind: "hash",
+        holds: "`<UTC day>|micros`: what the jobs accepted that day cost or may yet cost, in millionths of the route's currency; `<UTC day>|media`: bytes of inline media taken in",
+        bound: "62 days × 2",
+    },
+    Row {
+        key: "tenants",
+        kind: "hash",
+        holds: "every tenant that ever had a job, to the creation time of its first (Unix ms)",
+        bound: "tenants",
+    },
+    Row {
         key: "batch:<batch>",
         kind: "hash",
         holds: "`created_at` (Unix ms) and `tenant` of the batch's first job; `told`: the number of jobs at whose end webhooks were told",

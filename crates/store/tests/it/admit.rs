@@ -89,6 +89,7 @@ async fn sixty_four_equal_requests_at_once_become_one_job() {
                 Admitted::Created => (true, job.record.id),
                 Admitted::Existing { id, .. } => (false, id),
                 Admitted::KeyReused { id } => panic!("{id} has the same body"),
+                Admitted::Full { .. } | Admitted::Spent { .. } => panic!("nobody is capped"),
             }
         })
     });

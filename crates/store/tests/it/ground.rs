@@ -212,6 +212,7 @@ pub fn record_of(tenant: &str, priority: Priority, batch: Option<&str>) -> Recor
         source: Source::Api,
         fingerprint: Fingerprint::of(Route::Byteplus, &request, None, 1),
         estimate_tokens: 100_000,
+        estimate_cost: None,
         request,
     };
     let life = Life::begin(State::Queued { tries: 0 }, created_at);

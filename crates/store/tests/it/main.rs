@@ -1,7 +1,9 @@
 //! The store against a real, private, durable Redis.
 
 mod admit;
+mod api_keys;
 mod begin;
+mod caps;
 mod claim;
 mod commit;
 mod doctor;

@@ -162,6 +162,7 @@ impl House {
                     source: Source::Cli,
                     fingerprint,
                     estimate_tokens: 100_000,
+                    estimate_cost: None,
                     request: request.clone(),
                 };
                 Record {

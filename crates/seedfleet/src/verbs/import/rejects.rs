@@ -44,9 +44,12 @@ impl Reject {
                     "give the row another custom_id, or import it under another batch"
                 }
                 Refusal::NoPrice(_) => "choose settings the route publishes a price for",
-                Refusal::Faults(_) | Refusal::Paused { .. } | Refusal::Unavailable { .. } => {
-                    "import the file again later"
-                }
+                Refusal::Faults(_)
+                | Refusal::Paused { .. }
+                | Refusal::BacklogFull { .. }
+                | Refusal::BudgetExhausted { .. }
+                | Refusal::MediaExhausted { .. }
+                | Refusal::Unavailable { .. } => "import the file again later",
             };
             return vec![Self::whole(refusal.code(), refusal.to_string(), fix)];
         }
