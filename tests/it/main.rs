@@ -6,6 +6,7 @@
 )]
 
 mod api;
+mod api_form;
 mod backlog;
 mod bucket_s3;
 mod callbacks;

@@ -17,10 +17,11 @@ pub struct Page {
 }
 
 /// All of them.
-pub const PAGES: [Page; 6] = [
+pub const PAGES: [Page; 7] = [
     Page { path: "docs/keys.md", print: |_| Ok(store::keys::markdown()) },
     Page { path: "docs/metrics.md", print: |_| Ok(telemetry::catalogue_markdown()) },
     Page { path: "docs/model.md", print: |_| Ok(submit_model::markdown()) },
+    Page { path: "docs/openapi.json", print: |_| Ok(gateway::openapi()) },
     Page { path: "docs/requirements.md", print: requirements_markdown },
     Page { path: "docs/retry-matrix.md", print: |_| Ok(job::docs::retry_matrix_markdown()) },
     Page { path: "docs/state-machine.md", print: |_| Ok(job::docs::state_machine_markdown()) },

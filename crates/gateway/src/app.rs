@@ -1,25 +1,26 @@
 //! What every request may ask, and which path leads where.
 
 use crate::callbacks::{self, CallbackDoor};
-use crate::jobs;
+use crate::guard::guard;
 use crate::keys::Keys;
 use crate::problem::Problem;
 use crate::settings::GatewaySettings;
-use crate::stream::{self, Seats};
+use crate::stream::Seats;
 use crate::watch::Watch;
 use admission::Door;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::middleware::from_fn;
+use axum::routing::post;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tower_http::timeout::TimeoutLayer;
+use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 use worker::{Fleet, Pool};
 
-/// No request takes longer; uploads of inline media included.
-const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+/// No callback takes longer.
+const CALLBACK_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// One pool with its door for new jobs.
 pub(crate) struct PoolDoor {
@@ -36,6 +37,8 @@ pub(crate) struct App {
     pub(crate) pools: BTreeMap<String, PoolDoor>,
     pub(crate) callbacks: Option<CallbackDoor>,
     pub(crate) seats: Seats,
+    /// The OpenAPI document.
+    pub(crate) document: String,
     tenants: BTreeMap<String, admission::TenantSettings>,
 }
 
@@ -44,6 +47,7 @@ impl App {
         fleet: &Fleet,
         settings: &GatewaySettings,
         keys: Keys,
+        document: String,
     ) -> anyhow::Result<Self> {
         let buckets = worker::buckets(fleet.loaded())?;
         let admission = admission::Settings::from_loaded(fleet.loaded())?;
@@ -56,6 +60,7 @@ impl App {
         }
         Ok(Self {
             keys,
+            document,
             public_url: settings.public_url.clone(),
             callbacks: CallbackDoor::open(fleet)?,
             seats: Seats::new(fleet.section("events")?, fleet.drain().clone()),
@@ -80,20 +85,27 @@ impl App {
     }
 }
 
-pub(crate) fn router(app: Arc<App>, settings: &GatewaySettings) -> Router {
-    let jobs = Router::new()
-        .route("/v1/jobs", post(jobs::create))
-        .route("/v1/jobs/{id}", get(jobs::show).post(jobs::act))
-        .route("/v1/jobs/{id}/events", get(stream::job))
-        .route("/v1/events", get(stream::tenant))
-        .layer(DefaultBodyLimit::max(settings.body_bytes_max));
-    let callback = Router::new().route("/cb/v1/{attempt}/{token}", post(callbacks::receive));
+/// Everything the public listener serves; what it serves of the API is described by the API itself.
+pub(crate) fn router(
+    app: Arc<App>,
+    routes: Router<Arc<App>>,
+    settings: &GatewaySettings,
+) -> Router {
+    let silent = RequestBodyTimeoutLayer::new(settings.body_idle_max);
+    let api = routes.layer(DefaultBodyLimit::max(settings.body_bytes_max)).layer(silent);
+    let late = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, CALLBACK_TIME_MAX);
+    let callback =
+        Router::new().route("/cb/v1/{attempt}/{token}", post(callbacks::receive)).layer(late);
     Router::new()
-        .merge(jobs)
+        .merge(api)
         .merge(callback)
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "no-such-route", "there is no such route")
         })
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME_MAX))
+        .method_not_allowed_fallback(async || {
+            let title = "this address takes other methods; Allow names them";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", title)
+        })
+        .layer(from_fn(guard))
         .with_state(app)
 }

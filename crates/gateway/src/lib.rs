@@ -6,17 +6,21 @@
 //! Must not know: how tasks are bought or read, where outputs come from.
 #![forbid(unsafe_code)]
 
+mod api;
 mod app;
 mod callbacks;
-mod jobs;
+mod guard;
 mod keys;
 mod problem;
+mod server;
 mod settings;
 mod stream;
 mod view;
 mod watch;
 
+pub use api::openapi;
 use app::App;
+use server::Patience;
 use settings::read_keys;
 pub use settings::{CallbackLimits, GatewaySettings};
 use std::sync::Arc;
@@ -35,24 +39,25 @@ pub const ROLE: Role = Role { name: "gateway", grace: Duration::from_secs(45) };
 pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     let settings: GatewaySettings = fleet.section("gateway")?;
     let keys = read_keys(&settings)?;
-    let app = Arc::new(App::build(&fleet, &settings, keys)?);
+    let (routes, document) = api::routes();
+    let app = Arc::new(App::build(&fleet, &settings, keys, document)?);
     let listener = TcpListener::bind(&settings.listen).await.map_err(|error| {
         anyhow::anyhow!("gateway.listen: cannot listen on {}: {error}", settings.listen)
     })?;
     tracing::info!(listen = %listener.local_addr()?, "the gateway listens");
     fleet.health().set_ready();
-    let router = app::router(Arc::clone(&app), &settings);
+    let router = app::router(app, routes, &settings);
     let drain = fleet.drain().clone();
-    let serve =
-        axum::serve(listener, router.into_make_service_with_connect_info::<std::net::SocketAddr>())
-            .with_graceful_shutdown(async move { drain.wait().await });
+    let patience =
+        Patience { head: settings.body_idle_max, connections_max: settings.connections_max };
+    let serve = server::serve(listener, router, patience, async move { drain.wait().await });
     let grace = async {
         fleet.drain().wait().await;
         fleet.set_draining();
         tokio::time::sleep(ROLE.grace).await;
     };
     tokio::select! {
-        ended = serve => ended?,
+        () = serve => {}
         () = grace => tracing::warn!("requests still ran when the grace was over"),
     }
     Ok(())

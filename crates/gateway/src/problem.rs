@@ -7,40 +7,65 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use seedance::Fault;
 use serde::Serialize;
+use std::time::Duration;
+use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
+use utoipa::{ToResponse, ToSchema};
 
-/// Wait told to callers whose request may be accepted later, seconds.
-const RETRY_AFTER_S: u32 = 5;
+/// Wait told to callers whose request may be accepted later.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// A problem, boxed: most answers are none.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem(Box<Document>);
 
-/// The document of RFC 9457.
-#[derive(Debug, Clone, Serialize)]
-struct Document {
+/// What went wrong, as RFC 9457 writes it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Document {
+    /// A name of this kind of problem; `code` is its end.
     #[serde(rename = "type")]
     kind: String,
+    /// In one line.
     title: String,
+    /// The HTTP status again.
     status: u16,
+    /// Kebab-case and stable; advice stands in `config/error-codes.toml`.
     code: String,
     /// The same request may succeed later.
     retryable: bool,
-    /// Nothing that fails here has cost anything.
+    /// Whether the request cost money: nothing that fails here has.
     charged: bool,
+    /// The answer's `X-Request-Id`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    request_id: Option<String>,
+    /// More about this occurrence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     detail: Option<String>,
+    /// Each fault of the body.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     errors: Vec<Detail>,
+    #[serde(skip)]
+    retry_after_s: Option<u64>,
 }
 
-/// One fault of a document.
-#[derive(Debug, Clone, Serialize)]
-struct Detail {
+/// One fault of a body.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Fault)]
+pub(crate) struct Detail {
+    /// JSON pointer to the field at fault; empty: the whole document.
     pointer: String,
+    /// Kebab-case and stable.
     code: String,
+    /// What is wrong.
     message: String,
+    /// What would be right.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     allowed: Option<String>,
+    /// What to do.
     fix: String,
 }
 
@@ -53,14 +78,51 @@ impl Problem {
             code: code.to_owned(),
             retryable: false,
             charged: false,
+            request_id: None,
             detail: None,
             errors: Vec::new(),
+            retry_after_s: None,
         }))
     }
 
-    pub(crate) fn retryable(mut self) -> Self {
+    /// The same request may succeed later.
+    pub(crate) fn retryable(self) -> Self {
+        self.retry_after(RETRY_AFTER)
+    }
+
+    /// The same request may succeed after this time, which the answer tells in whole seconds.
+    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
         self.0.retryable = true;
+        self.0.retry_after_s =
+            Some(wait.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX));
         self
+    }
+
+    /// Names the request, as its answer's header does.
+    pub(crate) fn with_request_id(mut self, id: &str) -> Self {
+        self.0.request_id = Some(id.to_owned());
+        self
+    }
+
+    /// For an answer that came about elsewhere and brings nothing but its status.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        let (code, title) = match status {
+            StatusCode::BAD_REQUEST => ("bad-request", "the request is malformed"),
+            StatusCode::REQUEST_TIMEOUT => ("too-slow", "the request took too long"),
+            StatusCode::PAYLOAD_TOO_LARGE => ("body-too-large", "the body is too large"),
+            StatusCode::TOO_MANY_REQUESTS => ("too-many-requests", "too many requests"),
+            StatusCode::NOT_FOUND => ("not-found", "there is nothing here"),
+            status if status.is_server_error() => ("internal", "a fault of ours"),
+            status => ("refused", status.canonical_reason().unwrap_or("refused")),
+        };
+        let again = matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT
+                | StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::SERVICE_UNAVAILABLE
+        );
+        let problem = Self::new(status, code, title);
+        if again { problem.retryable() } else { problem }
     }
 
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
@@ -138,8 +200,7 @@ impl Problem {
         };
         let mut problem = Self::new(status, refusal.code(), title).detail(said);
         problem.0.errors = refusal.faults().iter().map(detail).collect();
-        problem.0.retryable = refusal.is_retryable();
-        problem
+        if refusal.is_retryable() { problem.retryable() } else { problem }
     }
 }
 
@@ -155,20 +216,32 @@ fn detail(fault: &Fault) -> Detail {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let document = self.0;
+        let document = &self.0;
         let status =
             StatusCode::from_u16(document.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retryable = document.retryable;
+        let retry_after_s = document.retry_after_s;
         let mut response = (status, Json(document)).into_response();
         let headers = response.headers_mut();
         let problem = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, problem);
-        if retryable {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+        if let Some(wait_s) = retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait_s));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        // The guard writes it once more, with the request's id.
+        response.extensions_mut().insert(self);
         response
+    }
+}
+
+impl ToResponse<'_> for Problem {
+    fn response() -> (&'static str, RefOr<utoipa::openapi::Response>) {
+        let schema = Ref::from_schema_name("Problem");
+        let response = ResponseBuilder::new()
+            .description("Nothing was done; the problem says why, and what to do.")
+            .content("application/problem+json", Content::new(Some(schema)));
+        ("Problem", response.build().into())
     }
 }

@@ -16,6 +16,12 @@ pub struct GatewaySettings {
     pub(crate) public_url: String,
     /// Longest body of the job routes.
     pub(crate) body_bytes_max: usize,
+    /// Longest silence in the middle of a request: between its first byte and the end of its head, and between
+    /// two pieces of its body.
+    #[serde(with = "humantime_serde")]
+    pub(crate) body_idle_max: Duration,
+    /// Connections served at once.
+    pub(crate) connections_max: usize,
     /// Callers by name.
     pub(crate) keys: BTreeMap<String, KeySettings>,
 }
@@ -26,6 +32,8 @@ impl Default for GatewaySettings {
             listen: "127.0.0.1:8080".to_owned(),
             public_url: String::new(),
             body_bytes_max: 64 << 20,
+            body_idle_max: Duration::from_secs(10),
+            connections_max: 4_096,
             keys: BTreeMap::new(),
         }
     }

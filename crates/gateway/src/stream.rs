@@ -5,12 +5,12 @@
 //! gathered for it. The last block of a stream that we end carries `retry:`, so that the followers of a
 //! gateway that stops do not all come back in the same instant.
 
+use crate::api::{Asked, find};
 use crate::app::App;
-use crate::jobs;
 use crate::problem::Problem;
 use crate::settings::Scope;
 use crate::watch::{About, News, Watch};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
@@ -25,6 +25,7 @@ use store::{Change, Mark, Store, TimelineLine};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
+use utoipa::IntoParams;
 use worker::Drain;
 
 /// A line goes out at least this often: proxies cut what is silent.
@@ -118,7 +119,24 @@ struct Told<'a> {
     what: Option<&'a str>,
 }
 
-/// `GET /v1/jobs/{id}/events`.
+/// Follow a job.
+///
+/// Server-sent events, from the job's first state on; the stream ends when the job has ended. Come back with
+/// `Last-Event-ID` and nothing is missed.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/events",
+    operation_id = "follow_job",
+    tag = "events",
+    params(
+        ("id" = String, Path, description = "The job."),
+        ("Last-Event-ID" = Option<String>, Header, description = "The last event you have."),
+    ),
+    responses(
+        (status = 200, description = "Events.", content_type = "text/event-stream", body = String),
+        (status = 204, description = "The job has ended and you have heard it all."),
+    )
+)]
 pub(crate) async fn job(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -126,7 +144,7 @@ pub(crate) async fn job(
 ) -> Result<Response, Problem> {
     let caller = app.keys.caller(&headers, Scope::JobsRead)?;
     let after: Option<u64> = last_id(&headers)?;
-    let (door, stored) = jobs::find(&app, caller, &id).await?;
+    let (door, stored) = find(&app, caller, &id).await?;
     if stored.record.life.state.word().is_finished()
         && let Some(after) = after
     {
@@ -145,16 +163,30 @@ pub(crate) async fn job(
 }
 
 /// What of a tenant's events is wanted.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
+    /// Types with commas between, such as `job.succeeded,job.failed`; all, if left out.
     types: Option<String>,
 }
 
-/// `GET /v1/events?types=`.
+/// Follow all jobs.
+///
+/// Server-sent events of all your jobs, from now on or behind `Last-Event-ID`, which is kept for a day.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    operation_id = "follow_jobs",
+    tag = "events",
+    params(
+        Wanted,
+        ("Last-Event-ID" = Option<String>, Header, description = "The last event you have."),
+    ),
+    responses((status = 200, description = "Events.", content_type = "text/event-stream", body = String))
+)]
 pub(crate) async fn tenant(
     State(app): State<Arc<App>>,
-    Query(wanted): Query<Wanted>,
+    Asked(wanted): Asked<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let caller = app.keys.caller(&headers, Scope::JobsRead)?;

@@ -1,11 +1,14 @@
 //! A job as callers see it. Links of the provider and payloads never leave the fleet.
 
 use job::{End, Record, State};
+use seedance::{Cost, Day, PriceTable, Route};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
-/// The answer to `GET /v1/jobs/{id}`.
-#[derive(Debug, Serialize)]
+/// One wanted generation and what became of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Job)]
 pub(crate) struct JobView<'a> {
     id: &'a str,
     object: &'static str,
@@ -13,24 +16,59 @@ pub(crate) struct JobView<'a> {
     created_at: String,
     updated_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     batch: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     custom_id: Option<&'a str>,
     metadata: &'a BTreeMap<String, String>,
     model: &'a str,
-    estimate_tokens: u64,
+    /// What it is expected to need; `null` if no price is known for the day it came.
+    estimate: Option<Estimate>,
     attempts: u32,
     provider: Option<ProviderView<'a>>,
     output: Option<OutputView<'a>>,
     error: Option<ErrorView<'a>>,
     /// Why a person must decide; of a parked job only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<String>,
     cancel_requested: bool,
     links: Links,
 }
 
-#[derive(Debug, Serialize)]
+/// What a generation is expected to need. The provider bills what it counts in the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Estimate {
+    /// Tokens the provider is expected to count.
+    tokens: u64,
+    /// Their price, as a decimal number.
+    #[schema(example = "0.762300", pattern = r"^[0-9]+\.[0-9]{6}$")]
+    cost: String,
+    /// Of the cost.
+    #[schema(example = "USD")]
+    currency: String,
+}
+
+impl Estimate {
+    pub(crate) fn new(tokens: u64, cost: &Cost) -> Self {
+        let cost_text = format!("{}.{:06}", cost.micros / 1_000_000, cost.micros % 1_000_000);
+        Self { tokens, cost: cost_text, currency: cost.currency.to_string() }
+    }
+
+    /// At the prices of the day the job came.
+    fn of(record: &Record) -> Option<Self> {
+        let (request, tokens) = (&record.spec.request, record.spec.estimate_tokens);
+        let on = |route: &Route| request.model.wire_id(*route) == request.model_id;
+        let route = Route::ALL.into_iter().find(on)?;
+        let day = Day::from_unix_s(record.created_at.unix_ms().div_euclid(1_000));
+        let cost = PriceTable::builtin().cost(route, request, tokens, day).ok()?;
+        Some(Self::new(tokens, &cost))
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Provider)]
 struct ProviderView<'a> {
     task_id: &'a str,
     account: &'a str,
@@ -38,7 +76,8 @@ struct ProviderView<'a> {
     status: &'a str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Output)]
 struct OutputView<'a> {
     video: &'a str,
     video_sha256: &'a str,
@@ -48,7 +87,8 @@ struct OutputView<'a> {
     tokens: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = JobError)]
 struct ErrorView<'a> {
     code: &'a str,
     class: Option<&'static str>,
@@ -56,7 +96,7 @@ struct ErrorView<'a> {
     retryable: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Links {
     #[serde(rename = "self")]
     this: String,
@@ -82,7 +122,7 @@ impl<'a> JobView<'a> {
             custom_id: spec.custom_id.as_deref(),
             metadata: &spec.metadata,
             model: &spec.request.model_id,
-            estimate_tokens: spec.estimate_tokens,
+            estimate: Estimate::of(record),
             attempts: life.attempts_begun,
             provider: provider(&life.state),
             output: output(&life.state),

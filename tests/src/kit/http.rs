@@ -1,6 +1,7 @@
 //! HTTP as a platform speaks it to the gateway.
 
 use super::Fleet;
+use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 use std::time::Duration;
@@ -27,8 +28,20 @@ impl Web {
 pub struct Reply {
     /// HTTP status.
     pub status: u16,
+    /// What came before the body.
+    pub headers: HeaderMap,
     /// The body, where it is JSON.
     pub body: Value,
+    /// The body as it came.
+    pub bytes: Vec<u8>,
+}
+
+impl Reply {
+    /// A header's text; empty where there is none.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
 }
 
 impl Fleet {
@@ -76,6 +89,7 @@ impl Fleet {
 async fn answer(request: RequestBuilder) -> Reply {
     let response = request.send().await.unwrap_or_else(|error| panic!("no answer: {error}"));
     let status = response.status().as_u16();
-    let bytes = response.bytes().await.unwrap_or_default();
-    Reply { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+    let headers = response.headers().clone();
+    let bytes = response.bytes().await.unwrap_or_default().to_vec();
+    Reply { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null), bytes }
 }

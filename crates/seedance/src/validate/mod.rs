@@ -19,6 +19,7 @@ use serde_json::Value;
 pub use codes::{FAULT_CODES, WARNING_CODES};
 pub use fault::{Fault, Warning};
 pub use fields::unknown_key;
+pub use nearest::nearest;
 
 use crate::{InlineMedia, Request, Route, wire_body};
 use fault::Findings;

@@ -1,10 +1,7 @@
 //! "Did you mean …?"
 
 /// The candidate most like `word`, if one is like enough to be a slip of the hand.
-pub(super) fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Long junk is not a typing error, and the distance costs the product of the lengths.
     const CHARS_MAX: usize = 64;
     if word.chars().count() > CHARS_MAX {

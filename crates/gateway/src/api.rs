@@ -1,0 +1,52 @@
+//! The public API: one file per resource, each with its operations and what they mean.
+//!
+//! To add a route: write the handler with `#[utoipa::path]` in its resource's file and name it below. A path may end in
+//! a verb (`/v1/jobs/{id}:cancel`). Describe what is special: codes 400, 401, 403, 404, 408, 413, 415, 422, 429, 500
+//! and 503 are added to every operation that can answer them. `cargo xtask docs` prints `docs/openapi.json`.
+
+mod build;
+mod document;
+mod estimate;
+mod job;
+mod jobs;
+mod query;
+
+pub(crate) use build::{find_verb, outer_path};
+pub(crate) use job::find;
+pub(crate) use query::{Asked, decoded};
+
+use crate::app::App;
+use crate::stream;
+use axum::Router;
+use build::Api;
+use std::sync::Arc;
+use utoipa_axum::routes;
+
+/// Every described route.
+fn api() -> Api {
+    Api::new()
+        .routes(routes!(document::serve))
+        .routes(routes!(jobs::create))
+        .routes(routes!(job::show))
+        .routes(routes!(job::cancel))
+        .streams(routes!(stream::job))
+        .streams(routes!(stream::tenant))
+}
+
+/// The routes, and the document as it is served.
+pub(crate) fn routes() -> (Router<Arc<App>>, String) {
+    let (document, router) = api().finish();
+    (router, text(&document))
+}
+
+/// The OpenAPI document of this gateway, as `docs/openapi.json` holds it.
+#[must_use]
+pub fn openapi() -> String {
+    text(&api().finish().0)
+}
+
+fn text(document: &serde_json::Value) -> String {
+    let mut text = serde_json::to_string_pretty(document).expect("a document is plain data");
+    text.push('\n');
+    text
+}

@@ -1,0 +1,113 @@
+//! One job: how it stands, and what may be asked of it.
+
+use crate::app::{App, PoolDoor};
+use crate::keys::KeyEntry;
+use crate::problem::Problem;
+use crate::settings::Scope;
+use crate::view::JobView;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use job::{By, Event, JobId, StateWord};
+use serde_json::Value;
+use std::sync::Arc;
+use store::{Reported, Stored, Writer};
+
+/// Look at a job.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}",
+    operation_id = "get_job",
+    tag = "jobs",
+    params(("id" = String, Path, description = "The job.")),
+    responses((status = 200, description = "The job as it stands.", body = JobView))
+)]
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let caller = app.keys.caller(&headers, Scope::JobsRead)?;
+    let (_, stored) = find(&app, caller, &id).await?;
+    Ok(Json(to_json(&JobView::of(&stored.record, &app.public_url))?).into_response())
+}
+
+/// Cancel a job.
+///
+/// `outcome` says what it came to: `cancelled`, `cancel_requested`, `too_late_running` or `already_terminal`.
+#[utoipa::path(
+    post,
+    path = "/v1/jobs/{id}:cancel",
+    operation_id = "cancel_job",
+    tag = "jobs",
+    params(("id" = String, Path, description = "The job.")),
+    responses(
+        (status = 200, description = "It is cancelled, and was not paid.", body = JobView),
+        (status = 202, description = "It will be as soon as the provider lets it.", body = JobView),
+        (status = 409, description = "It is too late; the job as it stands.", body = JobView),
+    )
+)]
+pub(super) async fn cancel(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let caller = app.keys.caller(&headers, Scope::JobsWrite)?;
+    let (door, before) = find(&app, caller, &id).await?;
+    let event = Event::CancelAsked { by: By::named(&caller.name) };
+    let id = &before.record.id;
+    let reported = door.pool.store.report(id, Writer::Outside, &event, &door.pool.policy).await;
+    let stored = match reported {
+        Ok(Reported::Written { stored, .. } | Reported::Ignored { stored, .. }) => stored,
+        Ok(Reported::Gone | Reported::Fenced | Reported::Owned { .. }) => {
+            return Err(Problem::not_found());
+        }
+        Err(error) => return Err(Problem::unavailable(&error)),
+    };
+    let (status, outcome) = outcome(&before, &stored);
+    let mut view = to_json(&JobView::of(&stored.record, &app.public_url))?;
+    view["outcome"] = Value::from(outcome);
+    Ok((status, Json(view)).into_response())
+}
+
+/// Honest words for what a cancel came to.
+fn outcome(before: &Stored, after: &Stored) -> (StatusCode, &'static str) {
+    let (was, is) = (before.record.life.state.word(), after.record.life.state.word());
+    match (was.is_finished(), is) {
+        (true, _) => (StatusCode::CONFLICT, "already_terminal"),
+        (false, StateWord::Cancelled) => (StatusCode::OK, "cancelled"),
+        (false, _) if after.record.life.cancel.is_some() => {
+            (StatusCode::ACCEPTED, "cancel_requested")
+        }
+        (false, _) => (StatusCode::CONFLICT, "too_late_running"),
+    }
+}
+
+pub(super) async fn load(door: &PoolDoor, id: &JobId) -> Result<Option<Stored>, Problem> {
+    door.pool.store.load(id).await.map_err(|error| Problem::unavailable(&error))
+}
+
+/// The caller's own job; anybody else's is as good as none.
+pub(crate) async fn find<'a>(
+    app: &'a App,
+    caller: &KeyEntry,
+    id: &str,
+) -> Result<(&'a PoolDoor, Stored), Problem> {
+    let id = JobId::parse(id).map_err(|_| Problem::not_found())?;
+    for door in app.pools.values() {
+        if let Some(stored) = load(door, &id).await?
+            && stored.record.spec.tenant == caller.tenant
+        {
+            return Ok((door, stored));
+        }
+    }
+    Err(Problem::not_found())
+}
+
+pub(super) fn to_json(value: &impl serde::Serialize) -> Result<Value, Problem> {
+    serde_json::to_value(value).map_err(|error| {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the job cannot be shown")
+            .detail(error.to_string())
+    })
+}

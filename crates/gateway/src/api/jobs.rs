@@ -1,0 +1,122 @@
+//! `POST /v1/jobs`: a new job.
+
+use super::estimate::{self, Weighed};
+use super::job::{load, to_json};
+use super::query::Asked;
+use crate::app::App;
+use crate::problem::Problem;
+use crate::settings::Scope;
+use crate::view::{JobView, job_path};
+use admission::{How, Intake};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use job::Source;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use store::Match;
+use utoipa::{IntoParams, ToSchema};
+
+/// Longest `Idempotency-Key`, bytes.
+const KEY_BYTES_MAX: usize = 255;
+/// Longest `traceparent`, bytes: the format has 55, and room for its next version.
+const TRACEPARENT_BYTES_MAX: usize = 128;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct CreateAsked {
+    /// Check and estimate only: nothing is stored.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// A job, or what would become of one.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes the two forms of one answer")]
+enum JobOrEstimate<'a> {
+    Job(Box<JobView<'a>>),
+    Weighed(Weighed),
+}
+
+/// Make a job.
+///
+/// The body is the provider's create request with fields of ours beside it. The same request makes one job however often
+/// it is sent: 202 for a new job, 200 for the one that exists.
+#[utoipa::path(
+    post,
+    path = "/v1/jobs",
+    operation_id = "create_job",
+    tag = "jobs",
+    params(
+        CreateAsked,
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+         description = "Your own name for this request. The same key with another body is refused."),
+        ("traceparent" = Option<String>, Header, description = "W3C trace context."),
+    ),
+    request_body(content = serde_json::Value, description = "The generation wanted."),
+    responses(
+        (status = 202, description = "A new job.", body = JobView),
+        (status = 200, description = "The job of an equal request, or the answer to a dry run.",
+         body = JobOrEstimate),
+    )
+)]
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    Asked(asked): Asked<CreateAsked>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let caller = app.keys.caller(&headers, Scope::JobsWrite)?;
+    let door = app.pool_of(&caller.tenant)?;
+    let body: Value =
+        serde_json::from_slice(&body).map_err(|error| Problem::malformed(error.to_string()))?;
+    let mut intake = Intake::new(body, Source::Api);
+    intake.tenant.clone_from(&caller.tenant);
+    intake.idempotency_key = text(&headers, "idempotency-key", KEY_BYTES_MAX)?;
+    // A trace context that is not one is not worth refusing a job for.
+    intake.traceparent = text(&headers, "traceparent", TRACEPARENT_BYTES_MAX).unwrap_or(None);
+    if asked.dry_run {
+        return Ok(Json(estimate::weigh(door, intake).await?).into_response());
+    }
+    let admitted = door.door.admit(intake).await.map_err(|refusal| Problem::refused(&refusal))?;
+    let stored = load(door, &admitted.id).await?;
+    let replayed = match admitted.how {
+        How::Created => None,
+        How::Deduplicated { by } => Some(by),
+    };
+    let status = if replayed.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut view = match &stored {
+        Some(stored) => to_json(&JobView::of(&stored.record, &app.public_url))?,
+        None => json!({"id": admitted.id.as_str(), "object": "job"}),
+    };
+    view["deduplicated"] = Value::Bool(replayed.is_some());
+    if !admitted.warnings.is_empty() {
+        view["warnings"] = to_json(&admitted.warnings)?;
+    }
+    let mut response = (status, Json(view)).into_response();
+    let path = job_path(&app.public_url, admitted.id.as_str());
+    if let Ok(location) = HeaderValue::from_str(&path) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    if replayed == Some(Match::Key) {
+        let name = HeaderName::from_static("idempotent-replayed");
+        response.headers_mut().insert(name, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+fn text(headers: &HeaderMap, name: &str, bytes_max: usize) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let text = value.to_str().ok().map(str::trim).filter(|t| !t.is_empty() && t.len() <= bytes_max);
+    match text {
+        Some(text) => Ok(Some(text.to_owned())),
+        None => {
+            let title = format!("{name} must be 1 to {bytes_max} visible ASCII characters");
+            Err(Problem::new(StatusCode::BAD_REQUEST, "bad-header", title))
+        }
+    }
+}
