@@ -17,7 +17,8 @@ pub struct Page {
 }
 
 /// All of them.
-pub const PAGES: [Page; 7] = [
+pub const PAGES: [Page; 8] = [
+    Page { path: "docs/filters.md", print: |_| Ok(job::filter::markdown()) },
     Page { path: "docs/keys.md", print: |_| Ok(store::keys::markdown()) },
     Page { path: "docs/metrics.md", print: |_| Ok(telemetry::catalogue_markdown()) },
     Page { path: "docs/model.md", print: |_| Ok(submit_model::markdown()) },

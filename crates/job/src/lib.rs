@@ -23,6 +23,7 @@ mod record;
 mod state;
 
 pub mod docs;
+pub mod filter;
 pub mod mutant;
 pub mod retry;
 pub mod settle;

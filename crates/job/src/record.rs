@@ -135,6 +135,21 @@ pub enum Source {
     Cli,
 }
 
+impl Source {
+    /// Every door.
+    pub const ALL: [Self; 3] = [Self::Api, Self::Import, Self::Cli];
+
+    /// The word in filters and output.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Import => "import",
+            Self::Cli => "cli",
+        }
+    }
+}
+
 /// What became of a job. The only part that changes, and only through `transition`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Life {

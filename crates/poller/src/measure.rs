@@ -139,11 +139,8 @@ async fn fresh_task(
     if needed_elsewhere(context).await? {
         return Ok(None);
     }
-    let query = store::ListQuery {
-        state: Some(StateWord::Running),
-        limit: JOBS_MAX,
-        ..store::ListQuery::default()
-    };
+    let running = job::filter::Filter::all().state(StateWord::Running);
+    let query = store::ListQuery { limit: JOBS_MAX, ..store::ListQuery::of(running) };
     let page = context.store.list(&query).await?;
     Ok(page
         .items

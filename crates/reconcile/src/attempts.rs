@@ -4,6 +4,7 @@
 use crate::{Ground, ReconcileError};
 use assets::Walked;
 use futures::StreamExt;
+use job::filter::Filter;
 use job::settle::{self, Sighting};
 use job::{AttemptId, Intent, JobId, OpenAttempt, Policy, Record, State, TaskId, Timestamp};
 use std::collections::BTreeMap;
@@ -109,7 +110,7 @@ pub(crate) async fn waiting_like(
     made: Option<Timestamp>,
     at_most: usize,
 ) -> Result<Vec<JobId>, StoreError> {
-    let query = ListQuery { state: Some(job::StateWord::Queued), ..ListQuery::default() };
+    let query = ListQuery::of(Filter::all().state(job::StateWord::Queued));
     let page = ground.store.list(&query).await?;
     let could = |stored: &&Stored| {
         let Record { spec, life, created_at, .. } = &stored.record;

@@ -6,6 +6,7 @@ use crate::report::{AccountReport, Deed, DeedKind, Finding, FindingKind, Report}
 use crate::scan::{Row, Scan};
 use crate::tokens::{self, Billed};
 use crate::{Ground, ReconcileError};
+use job::filter::Filter;
 use job::settle::{self, Sighting};
 use job::{Event, FoundVia, Intent, JobId, State, StateWord, TaskId, TaskRef, Timestamp};
 use provider::{Deleted, Retrieved, Site};
@@ -331,7 +332,8 @@ impl Sweep<'_> {
         for word in [StateWord::Running, StateWord::Overdue] {
             let mut cursor = None;
             for _ in 0..PAGES_MAX {
-                let query = ListQuery { state: Some(word), cursor, ..ListQuery::default() };
+                let filter = Filter::all().state(word);
+                let query = ListQuery { cursor, ..ListQuery::of(filter) };
                 let page = self.ground.store.list(&query).await?;
                 for stored in &page.items {
                     let Some(task) = stored.record.life.state.task() else { continue };

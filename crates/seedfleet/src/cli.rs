@@ -11,6 +11,7 @@ pub(crate) use reconcile::{FreezeArgs, ReconcileArgs, ThawArgs};
 use crate::output::Format;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
+use job::filter::Filter;
 use job::{JobId, StateWord, TaskId};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -173,12 +174,16 @@ pub(crate) enum Duplicates {
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     #[command(flatten)]
-    pub(crate) filter: Filter,
+    pub(crate) which: Which,
 }
 
 /// Which jobs; all conditions must hold.
 #[derive(Debug, Args, Clone, Default)]
-pub(crate) struct Filter {
+pub(crate) struct Which {
+    /// Conditions, such as 'state=failed,expired code=InternalServiceError age>1h'; docs/filters.md
+    /// has them all.
+    #[arg(long = "where", value_name = "FILTER")]
+    pub(crate) conditions: Option<Filter>,
     /// State, such as running or failed.
     #[arg(long, value_parser = state)]
     pub(crate) state: Option<StateWord>,
@@ -193,12 +198,32 @@ pub(crate) struct Filter {
     pub(crate) code: Option<String>,
 }
 
+impl Which {
+    /// The options as one filter.
+    pub(crate) fn filter(&self) -> Filter {
+        let mut filter = self.conditions.clone().unwrap_or_default();
+        if let Some(word) = self.state {
+            filter = filter.state(word);
+        }
+        if let Some(batch) = &self.batch {
+            filter = filter.batch(batch);
+        }
+        if let Some(tenant) = &self.tenant {
+            filter = filter.tenant(tenant);
+        }
+        match &self.code {
+            Some(code) => filter.code(code),
+            None => filter,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobsVerb {
     /// Newest first.
     List {
         #[command(flatten)]
-        filter: Filter,
+        which: Which,
         /// Rows at most; 0 means all.
         #[arg(long, default_value_t = 50)]
         limit: u64,
@@ -227,7 +252,7 @@ pub(crate) enum JobsVerb {
         #[arg(value_parser = job_id)]
         ids: Vec<JobId>,
         #[command(flatten)]
-        filter: Filter,
+        which: Which,
         /// Do it; without, only the count is told.
         #[arg(long)]
         yes: bool,

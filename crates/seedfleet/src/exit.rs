@@ -126,6 +126,12 @@ impl From<store::StoreError> for Failure {
     }
 }
 
+impl From<store::CursorError> for Failure {
+    fn from(error: store::CursorError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
 impl From<store::ReportError> for Failure {
     fn from(error: store::ReportError) -> Self {
         match error {

@@ -218,8 +218,8 @@ impl<'a> Moves<'a> {
             self.push("HSETNX", keys.batch(batch), &["tenant", &spec.tenant]);
         }
         if let Some(custom) = &spec.custom_id {
-            let id = self.record.id.as_str();
-            self.push("HSETNX", keys.ix_custom(&spec.tenant), &[custom, id]);
+            let member = Keys::custom_member(custom, &self.record.id);
+            self.push("ZADD", keys.ix_custom(), &["0", &member]);
         }
         if spec.webhook.is_some() {
             // From here on somebody asks for the stream: what is not shared out is not trimmed.
@@ -275,10 +275,9 @@ impl<'a> Moves<'a> {
     fn word(&mut self, word: Option<StateWord>, step: i32) {
         let Some(word) = word else { return };
         let keys = self.keys;
-        if step > 0 {
-            self.index(keys.ix_state(word));
-        } else {
-            self.unindex(keys.ix_state(word));
+        let of_tenant = keys.ix_tenant_state(&self.record.spec.tenant, word);
+        for key in [keys.ix_state(word), of_tenant] {
+            if step > 0 { self.index(key) } else { self.unindex(key) }
         }
         let step = step.to_string();
         self.push("HINCRBY", keys.counts(), &[word.as_str(), &step]);

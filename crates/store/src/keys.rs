@@ -206,10 +206,35 @@ impl Keys {
         self.key(format_args!("ix:code:{}", part(code)))
     }
 
-    /// The callers' own ids.
+    /// The jobs of a tenant in a state.
     #[must_use]
-    pub fn ix_custom(&self, tenant: &str) -> String {
-        self.key(format_args!("ix:custom:{}", part(tenant)))
+    pub fn ix_tenant_state(&self, tenant: &str, word: StateWord) -> String {
+        self.key(format_args!("ix:tenant:{}:{}", part(tenant), word.as_str()))
+    }
+
+    /// The callers' own ids, each with the job that carries it: see [`Keys::custom_member`].
+    #[must_use]
+    pub fn ix_custom(&self) -> String {
+        self.key(format_args!("ix:custom"))
+    }
+
+    /// The member by which a job with this id of its caller's is found.
+    #[must_use]
+    pub fn custom_member(custom: &str, job: &JobId) -> String {
+        format!("{}:{job}", part(custom))
+    }
+
+    /// The job that such a member names.
+    #[must_use]
+    pub fn job_of_member(member: &str) -> Option<JobId> {
+        member.rsplit_once(':').and_then(|(_, id)| JobId::parse(id).ok())
+    }
+
+    /// The bounds, as BYLEX takes them, of all jobs with this id of their callers.
+    pub(crate) fn custom_range(custom: &str) -> (String, String) {
+        let custom = part(custom);
+        // The semicolon follows the colon.
+        (format!("[{custom}:"), format!("({custom};"))
     }
 
     /// Jobs with a download ticket.

@@ -65,7 +65,7 @@ pub use hooks::{
     Off, Outgoing, SHARE_MAX, Shared, Sharing,
 };
 pub use lease::{RENEW_MAX, Released};
-pub use list::{LIST_MAX, ListQuery, Page};
+pub use list::{Cursor, CursorError, LIST_MAX, LOOKS_MAX, ListQuery, Order, Page};
 pub use overview::{AuditLine, Depth, StopRow, TimelineLine};
 pub use pulse::Pulse;
 pub use queue::{Claim, Claimed, Held, Lane, Queue};

@@ -53,6 +53,7 @@ script!(NOTE, "note", "days");
 script!(RESERVE, "reserve", "days");
 script!(MEND, "mend", "ticket");
 script!(LOOK, "look");
+script!(PAGE, "page");
 script!(SHARE, "share", "ticket");
 script!(DELIVER, "deliver", "ticket");
 script!(HOOK, "hook");

@@ -16,6 +16,7 @@ use crate::session::Session;
 use crate::verbs::import::{self, Order};
 use audit::{Audit, OpenAtKill};
 use job::StateWord;
+use job::filter::Filter;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -195,8 +196,8 @@ async fn open_attempts(session: &Session) -> Result<OpenAtKill, Failure> {
     let mut open = OpenAtKill::new();
     let mut cursor = None;
     loop {
-        let state = Some(StateWord::Submitting);
-        let page = session.store.list(&ListQuery { state, cursor, ..ListQuery::default() }).await?;
+        let filter = Filter::all().state(StateWord::Submitting);
+        let page = session.store.list(&ListQuery { cursor, ..ListQuery::of(filter) }).await?;
         for record in page.items.into_iter().map(|stored| stored.record) {
             if let Some(attempt) = record.life.state.open_attempt() {
                 open.insert(attempt.id.clone(), record.id.clone());

@@ -5,8 +5,9 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::output::note;
 
 /// Name and text of every page this program knows.
-fn pages() -> [(&'static str, String); 4] {
+fn pages() -> [(&'static str, String); 5] {
     [
+        ("filters.md", job::filter::markdown()),
         ("keys.md", store::keys::markdown()),
         ("metrics.md", telemetry::catalogue_markdown()),
         ("retry-matrix.md", job::docs::retry_matrix_markdown()),

@@ -6,13 +6,14 @@ mod bulk;
 mod evidence;
 
 use super::rows::Walk;
-use crate::cli::{Decision, DoubtVerb, Filter, Global};
+use crate::cli::{Decision, DoubtVerb, Global};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Format, Rows, note};
 use crate::session::{Session, operator};
 use crate::verbs::jobs::find;
 use crate::verbs::{rows, tally};
 use evidence::Doubt;
+use job::filter::Filter;
 use job::settle::{self, Sighting};
 use job::{Event, FoundVia, JobId, OpenAttempt, State, StateWord, TaskId, Timestamp};
 use limiter::Limiter;
@@ -58,8 +59,7 @@ async fn list(global: &Global, session: &Session) -> Outcome {
     let mut out = Rows::new(global.output, COLUMNS);
     let mut parked = 0_u64;
     for state in [StateWord::Parked, StateWord::InDoubt] {
-        let filter = Filter { state: Some(state), ..Filter::default() };
-        let mut walk = Walk::new(&session.store, &filter, 0, None);
+        let mut walk = Walk::new(&session.store, Filter::all().state(state), 0);
         while let Some(page) = walk.next().await? {
             for stored in &page {
                 parked += u64::from(matches!(stored.record.life.state, State::Parked { .. }));

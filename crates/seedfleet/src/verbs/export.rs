@@ -44,7 +44,7 @@ pub(crate) async fn run(global: &Global, args: ExportArgs) -> Outcome {
     let mut rows = Rows::new(format, COLUMNS);
     let mut progress = Progress::begin(None, global.quiet);
     let (mut written, mut unread) = (0_u64, 0_u64);
-    let mut walk = Walk::new(&session.store, &args.filter, 0, None);
+    let mut walk = Walk::new(&session.store, args.which.filter(), 0);
     while let Some(page) = walk.next().await? {
         let filled = page.iter().map(|stored| fill(&session, &buckets, &stored.record));
         let mut filled = stream::iter(filled).buffered(MANIFESTS_AT_ONCE);

@@ -1,11 +1,12 @@
 //! `jobs`: look, wait, cancel.
 
 use super::rows::{self, JOB_COLUMNS, Walk};
-use crate::cli::{Filter, Global, JobsVerb};
+use crate::cli::{Global, JobsVerb, Which};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Format, Progress, Row, Rows, note};
 use crate::session::{Session, operator};
 use crate::verbs::tally::{Tally, Told};
+use job::filter::Filter;
 use job::{Event, JobId, Record, State, StateWord};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -19,14 +20,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub(crate) async fn run(global: &Global, verb: JobsVerb) -> Outcome {
     let session = Session::open(global).await?;
     match verb {
-        JobsVerb::List { filter, limit, cursor } => {
-            list(global, &session, &filter, limit, cursor).await
+        JobsVerb::List { which, limit, cursor } => {
+            list(global, &session, which.filter(), limit, cursor.as_deref()).await
         }
         JobsVerb::Show { id } => show(global, &session, &id).await,
         JobsVerb::Wait { ids, batch, timeout } => {
             wait(global, &session, ids, batch.as_deref(), timeout).await
         }
-        JobsVerb::Cancel { ids, filter, yes } => cancel(global, &session, ids, &filter, yes).await,
+        JobsVerb::Cancel { ids, which, yes } => cancel(global, &session, ids, &which, yes).await,
     }
 }
 
@@ -34,11 +35,11 @@ pub(crate) async fn run(global: &Global, verb: JobsVerb) -> Outcome {
 pub(crate) async fn list(
     global: &Global,
     session: &Session,
-    filter: &Filter,
+    filter: Filter,
     limit: u64,
-    cursor: Option<String>,
+    cursor: Option<&str>,
 ) -> Outcome {
-    let mut walk = Walk::new(&session.store, filter, limit, cursor);
+    let mut walk = Walk::new(&session.store, filter, limit).behind(cursor)?;
     let mut rows = Rows::new(global.output, JOB_COLUMNS);
     while let Some(page) = walk.next().await? {
         for stored in page {
@@ -271,21 +272,18 @@ async fn cancel(
     global: &Global,
     session: &Session,
     mut ids: Vec<JobId>,
-    filter: &Filter,
+    which: &Which,
     yes: bool,
 ) -> Outcome {
-    let named = !ids.is_empty();
-    let filtered = filter.state.is_some()
-        || filter.batch.is_some()
-        || filter.tenant.is_some()
-        || filter.code.is_some();
+    let (named, filter) = (!ids.is_empty(), which.filter());
+    let filtered = !filter.is_all();
     if named == filtered {
         return Err(Failure::usage(
-            "name jobs, or choose them with --batch, --state, --tenant or --code",
+            "name jobs, or choose them with --where, --batch, --state, --tenant or --code",
         ));
     }
     if filtered {
-        let mut walk = Walk::new(&session.store, filter, 0, None);
+        let mut walk = Walk::new(&session.store, filter, 0);
         while let Some(page) = walk.next().await? {
             let open = page.into_iter().filter(|s| !s.record.life.state.word().is_finished());
             ids.extend(open.map(|stored| stored.record.id));

@@ -1,10 +1,11 @@
 //! `review`: jobs that wait for a person before anything is paid.
 
-use crate::cli::{Filter, Global, ReviewVerb};
+use crate::cli::{Global, ReviewVerb};
 use crate::exit::{Failure, Outcome};
 use crate::session::{Session, operator};
 use crate::verbs::jobs;
 use crate::verbs::tally::{Tally, Told};
+use job::filter::Filter;
 use job::{Event, JobId, StateWord};
 use store::{Decided, Stored};
 
@@ -13,8 +14,8 @@ pub(crate) async fn run(global: &Global, verb: ReviewVerb) -> Outcome {
     let session = Session::open(global).await?;
     match verb {
         ReviewVerb::List { limit } => {
-            let filter = Filter { state: Some(StateWord::Held), ..Filter::default() };
-            jobs::list(global, &session, &filter, limit, None).await
+            let held = Filter::all().state(StateWord::Held);
+            jobs::list(global, &session, held, limit, None).await
         }
         ReviewVerb::Approve { ids, by } => {
             let event = Event::Approved { by: operator(by.as_deref()) };

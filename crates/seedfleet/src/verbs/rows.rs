@@ -1,11 +1,11 @@
 //! Jobs as rows, and walks over many of them with bounded memory.
 
-use crate::cli::Filter;
 use crate::exit::Failure;
 use crate::output::Row;
+use job::filter::Filter;
 use job::{Record, State};
 use serde_json::json;
-use store::{ListQuery, Store, Stored};
+use store::{Cursor, ListQuery, Store, Stored};
 
 /// Columns of job lists.
 pub(crate) const JOB_COLUMNS: &[&str] =
@@ -69,17 +69,20 @@ pub(crate) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// At most `limit` jobs, all for 0, behind `cursor`.
-    pub(crate) fn new(
-        store: &'a Store,
-        filter: &Filter,
-        limit: u64,
-        cursor: Option<String>,
-    ) -> Self {
-        let Filter { state, batch, tenant, code } = filter.clone();
-        let query = ListQuery { state, batch, tenant, code, cursor, limit: 0 };
+    /// At most `limit` jobs, all for 0.
+    pub(crate) fn new(store: &'a Store, filter: Filter, limit: u64) -> Self {
         let left = if limit == 0 { u64::MAX } else { limit };
-        Self { store, query, left, ended: false }
+        Self { store, query: ListQuery::of(filter), left, ended: false }
+    }
+
+    /// Where a walk before ended.
+    ///
+    /// # Errors
+    ///
+    /// No cursor, or that of another filter.
+    pub(crate) fn behind(mut self, cursor: Option<&str>) -> Result<Self, Failure> {
+        self.query = self.query.behind(cursor)?;
+        Ok(self)
     }
 
     /// The next few jobs; `None` at the end.
@@ -101,7 +104,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Where a later walk goes on; `None` when there is nothing behind.
-    pub(crate) fn cursor(&self) -> Option<&str> {
-        self.query.cursor.as_deref().filter(|_| !self.ended)
+    pub(crate) fn cursor(&self) -> Option<&Cursor> {
+        self.query.cursor.as_ref().filter(|_| !self.ended)
     }
 }

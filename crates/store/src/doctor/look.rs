@@ -4,6 +4,7 @@ use super::mend::Cure;
 use super::{Drift, DriftKind, Seen, Subject};
 use crate::connection::Call;
 use crate::facts::KeyTable;
+use crate::keys::Keys;
 use crate::stored::Found;
 use crate::{Store, StoreError, Stored, commit, script};
 use job::JobId;
@@ -215,9 +216,8 @@ impl Store {
             .iter()
             .map(|subject| match subject {
                 Subject::Record(id) => Some(id.clone()),
-                Subject::Member { id, .. }
-                | Subject::Holder { id, .. }
-                | Subject::Owner { id, .. } => parsed(id),
+                Subject::Member { id, .. } => parsed(id).or_else(|| Keys::job_of_member(id)),
+                Subject::Holder { id, .. } | Subject::Owner { id, .. } => parsed(id),
                 Subject::Nonce { attempt, job, .. } => {
                     let well_formed = job::AttemptId::parse(attempt).is_ok();
                     let way = well_formed.then(|| ways.next()).flatten();

@@ -9,16 +9,34 @@ use crate::queue::Lane;
 use crate::{Store, Stored};
 use job::{JobId, Record, State};
 
-/// The indexes that must name a record, each with its score.
-pub(super) fn indexes(keys: &Keys, record: &Record) -> Vec<(String, i64)> {
+/// A place in an index.
+pub(super) struct Entry {
+    pub(super) index: String,
+    pub(super) member: String,
+    pub(super) score: i64,
+}
+
+/// The indexes that must name a record.
+pub(super) fn indexes(keys: &Keys, record: &Record) -> Vec<Entry> {
     let (spec, standing) = (&record.spec, Standing::of(&record.life));
-    let mut indexes =
-        vec![keys.ix_all(), keys.ix_state(record.life.state.word()), keys.ix_tenant(&spec.tenant)];
+    let (id, word) = (record.id.to_string(), record.life.state.word());
+    let mut indexes = vec![
+        keys.ix_all(),
+        keys.ix_state(word),
+        keys.ix_tenant(&spec.tenant),
+        keys.ix_tenant_state(&spec.tenant, word),
+    ];
     indexes.extend(spec.batch.as_ref().map(|batch| keys.ix_batch(batch)));
     indexes.extend(standing.code.as_ref().map(|code| keys.ix_code(code)));
     let created = record.created_at.unix_ms();
     let deadline = standing.deadline.map(|at| (keys.ix_deadline(), at.unix_ms()));
-    indexes.into_iter().map(|index| (index, created)).chain(deadline).collect()
+    let scored = indexes.into_iter().map(|index| (index, created)).chain(deadline);
+    let of_id = scored.map(|(index, score)| Entry { index, member: id.clone(), score });
+    let custom = spec.custom_id.as_ref().map(|custom| {
+        let member = Keys::custom_member(custom, &record.id);
+        Entry { index: keys.ix_custom(), member, score: 0 }
+    });
+    of_id.chain(custom).collect()
 }
 
 /// One mark to be compared: how it is read, what it must be, how it is written.
@@ -91,10 +109,10 @@ impl Store {
         let what = format!("state word of {id}");
         let set = cure("HSET", job, &["st", word]);
         mark(DriftKind::Record, what, Read::of("HGET", job, &["st"]), word, set, true);
-        for (index, score) in indexes(keys, record) {
-            let (what, score) = (format!("{id} in {index}"), score.to_string());
-            let add = cure("ZADD", &index, &[&score, id]);
-            mark(DriftKind::Index, what, Read::of("ZSCORE", &index, &[id]), &score, add, true);
+        for Entry { index, member, score } in indexes(keys, record) {
+            let (what, score) = (format!("{member} in {index}"), score.to_string());
+            let add = cure("ZADD", &index, &[&score, &member]);
+            mark(DriftKind::Index, what, Read::of("ZSCORE", &index, &[&member]), &score, add, true);
         }
         if let Some(open) = &standing.open {
             let (nonces, nonce) = (keys.nonces(&open.account), open.nonce_s.to_string());

@@ -143,7 +143,7 @@ impl Recount {
 enum Subject {
     /// A record with all that it calls for.
     Record(JobId),
-    /// A job's id in an index or among tickets: does its record call for it?
+    /// A job's id in an index or among tickets, or a member that ends in it: does its record call for it?
     Member { key: String, id: String },
     /// A fence: is there a lease to it?
     Holder { queue: Queue, id: String },
@@ -243,7 +243,7 @@ impl Round<'_> {
             for key in keys {
                 match self.store.keys().family(&key) {
                     Some(Family::Job(id)) => records.push(Subject::Record(id)),
-                    Some(Family::Index | Family::Due) => names.members.add(key),
+                    Some(Family::Index | Family::Custom | Family::Due) => names.members.add(key),
                     Some(Family::Nonces) => names.nonces.add(key),
                     Some(Family::Other) | None => {}
                 }

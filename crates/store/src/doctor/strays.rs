@@ -31,7 +31,7 @@ impl Store {
         };
         let stray = match subject {
             Subject::Member { key, id } => {
-                let wanted = stored.is_some_and(|stored| calls_for(keys, key, &stored.record));
+                let wanted = stored.is_some_and(|stored| calls_for(keys, key, id, &stored.record));
                 let (kind, cure) = self.member_cure(key, id, cure(id));
                 let what = format!("{id} in {key}");
                 (!wanted).then(|| (kind, what, Read::of("ZSCORE", key, &[id]), Some(cure)))
@@ -79,7 +79,7 @@ impl Store {
     fn member_cure(&self, key: &str, id: &str, cure: Cure) -> (DriftKind, Cure) {
         let keys = self.keys();
         let cure = cure.write("ZREM", key, &[id]);
-        if keys.family(key) == Some(Family::Index) {
+        if is_index(keys, key) {
             return (DriftKind::Index, cure);
         }
         let queue = Queue::ALL.into_iter().find(|queue| keys.lease(*queue) == key);
@@ -131,10 +131,15 @@ fn without_lease(
     Question { reads, guard: Guard::Free, read: Box::new(told) }
 }
 
-/// Whether a record calls for its id under this key.
-fn calls_for(keys: &Keys, key: &str, record: &Record) -> bool {
-    if keys.family(key) == Some(Family::Index) {
-        return indexes(keys, record).iter().any(|(index, _)| index == key);
+fn is_index(keys: &Keys, key: &str) -> bool {
+    matches!(keys.family(key), Some(Family::Index | Family::Custom))
+}
+
+/// Whether a record calls for this member under this key.
+fn calls_for(keys: &Keys, key: &str, member: &str, record: &Record) -> bool {
+    if is_index(keys, key) {
+        let mut wanted = indexes(keys, record).into_iter();
+        return wanted.any(|entry| entry.index == key && entry.member == member);
     }
     let settle = [keys.due(Queue::Settle), keys.lease(Queue::Settle)];
     match facts::queue_of(record) {

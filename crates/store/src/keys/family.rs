@@ -10,6 +10,8 @@ pub(crate) enum Family {
     Job(JobId),
     /// A set of job ids by creation time.
     Index,
+    /// The callers' own ids.
+    Custom,
     /// Waiting tickets.
     Due,
     /// Marks of open attempts.
@@ -37,7 +39,7 @@ impl Keys {
         let (head, tail) = rest.split_once(':').unwrap_or((rest, ""));
         Some(match head {
             "job" => JobId::parse(tail).map_or(Family::Other, Family::Job),
-            "ix" if tail.starts_with("custom:") => Family::Other,
+            "ix" if tail == "custom" => Family::Custom,
             "ix" => Family::Index,
             // Tickets of endpoints: no record calls for them.
             "due" if tail == "notify" => Family::Other,
@@ -50,7 +52,7 @@ impl Keys {
     /// The counters of the batch or tenant whose index this is.
     pub(crate) fn counts_of_index(&self, index: &str) -> Option<String> {
         // The name stands escaped in both keys.
-        if let Some(tenant) = index.strip_prefix(self.ix_tenant("").as_str()) {
+        if let Some(tenant) = self.tenant_of_index(index) {
             return Some(self.tenant_counts("") + tenant);
         }
         let batch = index.strip_prefix(self.ix_batch("").as_str())?;
@@ -59,8 +61,14 @@ impl Keys {
 
     /// The days of the tenant whose index this is.
     pub(crate) fn usage_of_index(&self, index: &str) -> Option<String> {
+        self.tenant_of_index(index).map(|tenant| self.usage("") + tenant)
+    }
+
+    /// The tenant, escaped, all of whose jobs this index holds.
+    fn tenant_of_index<'a>(&self, index: &'a str) -> Option<&'a str> {
         let tenant = index.strip_prefix(self.ix_tenant("").as_str())?;
-        Some(self.usage("") + tenant)
+        // An escaped name has no colon: behind one stands the state of those that are held apart.
+        (!tenant.contains(':')).then_some(tenant)
     }
 }
 
@@ -75,7 +83,7 @@ mod tests {
         assert_eq!(keys.family(&keys.job(&id)), Some(Family::Job(id)));
         assert_eq!(keys.family(&keys.ix_batch("a:b")), Some(Family::Index));
         assert_eq!(keys.family(&keys.ix_all()), Some(Family::Index));
-        assert_eq!(keys.family(&keys.ix_custom("t")), Some(Family::Other));
+        assert_eq!(keys.family(&keys.ix_custom()), Some(Family::Custom));
         assert_eq!(keys.family(&keys.nonces("a")), Some(Family::Nonces));
         assert_eq!(keys.family(&keys.due(crate::Queue::Poll)), Some(Family::Due));
         assert_eq!(keys.family(&Keys::new("p*", "other").lsn()), None);
@@ -83,6 +91,9 @@ mod tests {
         assert_eq!(keys.counts_of_index(&keys.ix_tenant("a:b")), Some(keys.tenant_counts("a:b")));
         assert_eq!(keys.usage_of_index(&keys.ix_tenant("a:b")), Some(keys.usage("a:b")));
         assert_eq!(keys.counts_of_index(&keys.ix_all()), None);
+        let failed = keys.ix_tenant_state("a:b", job::StateWord::Failed);
+        assert_eq!(keys.counts_of_index(&failed), None);
+        assert_eq!(keys.usage_of_index(&failed), None);
         assert!(keys.pattern().starts_with("{p\\*:main}"), "{}", keys.pattern());
     }
 }

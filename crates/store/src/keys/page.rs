@@ -224,9 +224,15 @@ const TABLE: &[Row] = &[
         bound: "failed jobs",
     },
     Row {
-        key: "ix:custom:<tenant>",
-        kind: "hash",
-        holds: "the caller's own id to job id; the first one wins",
+        key: "ix:tenant:<tenant>:<word>",
+        kind: "zset",
+        holds: "job id by creation time, per tenant and public state word",
+        bound: "jobs of the tenant",
+    },
+    Row {
+        key: "ix:custom",
+        kind: "zset",
+        holds: "the caller's own id and, behind a colon, the job id, all with score 0: read in the order of the bytes",
         bound: "jobs with a custom id",
     },
     Row {

@@ -3,6 +3,7 @@
 
 use crate::ground::{self, Ground, LEASE, accepted, running, succeeded, task, unclear};
 use crate::model::Model;
+use job::filter::Filter;
 use job::{By, Event, FoundVia, JobId, Look, Refusal, State, StateWord, TaskReport};
 use proptest::test_runner::{Config, TestRunner};
 use seedance::Class;
@@ -339,13 +340,13 @@ impl Day<'_> {
             model.check_depth(&depth);
         }
         for word in StateWord::ALL {
-            let query = ListQuery { state: Some(word), ..ListQuery::default() };
+            let query = ListQuery::of(Filter::all().state(word));
             let page = store.list(&query).await.expect("answers");
             let ids = page.items.into_iter().map(|stored| stored.record.id).collect();
             assert_eq!(model.ids(|record| record.life.state.word() == word), ids);
         }
         for code in ["Code:1", "OutputSensitive"] {
-            let query = ListQuery { code: Some(code.into()), ..ListQuery::default() };
+            let query = ListQuery::of(Filter::all().code(code));
             let page = store.list(&query).await.expect("answers");
             let ids = page.items.into_iter().map(|stored| stored.record.id).collect();
             assert_eq!(model.ids(|r| r.life.state.failure_code() == Some(code)), ids);

@@ -2,12 +2,13 @@
 //! touches only jobs that stand as the person saw them.
 
 use super::evidence;
-use crate::cli::{Bulk, Decision, Filter, Global};
+use crate::cli::{Bulk, Decision, Global};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::note;
 use crate::session::{Session, operator};
 use crate::verbs::rows::Walk;
 use crate::verbs::tally::{Tally, Told};
+use job::filter::Filter;
 use job::{AttemptId, AttemptOutcome, By, Event, JobId, ParkWhy, Record, StateWord, settle};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -100,13 +101,14 @@ pub(super) async fn preview(
 }
 
 async fn collect(session: &Session, action: Action, bulk: &Bulk) -> Result<Vec<Line>, Failure> {
-    let filter = Filter {
-        state: Some(StateWord::Parked),
-        batch: bulk.batch.clone(),
-        tenant: bulk.tenant.clone(),
-        code: None,
-    };
-    let mut walk = Walk::new(&session.store, &filter, 0, None);
+    let mut filter = Filter::all().state(StateWord::Parked);
+    if let Some(batch) = &bulk.batch {
+        filter = filter.batch(batch);
+    }
+    if let Some(tenant) = &bulk.tenant {
+        filter = filter.tenant(tenant);
+    }
+    let mut walk = Walk::new(&session.store, filter, 0);
     let mut lines = Vec::new();
     while let Some(page) = walk.next().await? {
         for stored in &page {
