@@ -63,6 +63,7 @@ fn new_job(request: &Request, take: u32, now: job::Timestamp) -> NewJob {
         webhook: None,
         traceparent: None,
         output_prefix: None,
+        retry_of: None,
         people: false,
         consent_ref: None,
         source: Source::Import,

@@ -158,6 +158,7 @@ impl Judge {
             // A trace context that cannot be read is dropped, never an error: so its standard says.
             traceparent: intake.traceparent.filter(|text| is_traceparent(text)),
             output_prefix: envelope.output_prefix,
+            retry_of: None,
             people: envelope.people,
             consent_ref: envelope.consent_ref,
             source: intake.source,
@@ -174,7 +175,7 @@ impl Judge {
 }
 
 /// A fresh id. Its time is the server's, so that ids made on many machines sort by acceptance.
-fn job_id(now: Timestamp) -> JobId {
+pub(crate) fn job_id(now: Timestamp) -> JobId {
     let ms = u64::try_from(now.unix_ms()).unwrap_or(0);
     JobId::from_ulid(Ulid::from_parts(ms, Ulid::generate().random()))
 }

@@ -24,6 +24,11 @@ codes! {
     USEFUL_UNTIL_PAST = "useful-until-past",
     NAME_INVALID = "name-invalid",
     TOO_MANY_ENTRIES = "too-many-entries",
+    // Faults of a stream of rows.
+    JSON_INVALID = "json-invalid",
+    LINE_TOO_LONG = "line-too-long",
+    ROW_MALFORMED = "row-malformed",
+    HEADER_MALFORMED = "header-malformed",
     // Warnings.
     REVIEW_MARK_WITHOUT_EFFECT = "review-mark-without-effect",
     // Refusals.

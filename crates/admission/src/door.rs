@@ -20,22 +20,22 @@ const PREPARE_AT_ONCE: usize = 8;
 /// The door of one pool. Cheap to clone; as many processes as like may have one.
 #[derive(Debug, Clone)]
 pub struct Door {
-    judge: Arc<Judge>,
-    store: Store,
+    pub(crate) judge: Arc<Judge>,
+    pub(crate) store: Store,
     buckets: Buckets,
 }
 
 /// A request that may be stored, its media already in the bucket.
-struct Ready {
-    job: NewJob,
-    told: Told,
+pub(crate) struct Ready {
+    pub(crate) job: NewJob,
+    pub(crate) told: Told,
 }
 
 /// What its caller hears whatever the store answers.
-struct Told {
-    estimate_tokens: u64,
-    cost: Cost,
-    warnings: Vec<Warning>,
+pub(crate) struct Told {
+    pub(crate) estimate_tokens: u64,
+    pub(crate) cost: Cost,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// Where an older job stands.
@@ -125,7 +125,7 @@ impl Door {
     }
 
     /// Why nobody is let in: running jobs need the memory that is left.
-    fn paused(&self, pulse: Pulse) -> Option<Refusal> {
+    pub(crate) fn paused(&self, pulse: Pulse) -> Option<Refusal> {
         let (events, stop) = (pulse.events, self.judge.settings.events_stop_at);
         if events > stop {
             return Some(Refusal::Paused {
@@ -209,7 +209,7 @@ impl Door {
         }
     }
 
-    async fn store_all(
+    pub(crate) async fn store_all(
         &self,
         prepared: Vec<Result<Ready, Refusal>>,
     ) -> Vec<Result<Admitted, Refusal>> {
@@ -297,11 +297,11 @@ impl Door {
     }
 }
 
-fn unavailable(cause: impl std::fmt::Display) -> Refusal {
+pub(crate) fn unavailable(cause: impl std::fmt::Display) -> Refusal {
     Refusal::Unavailable { cause: cause.to_string() }
 }
 
-fn count(source: Source, tenant: &str, answer: &Result<Admitted, Refusal>) {
+pub(crate) fn count(source: Source, tenant: &str, answer: &Result<Admitted, Refusal>) {
     let source = match source {
         Source::Api => "api",
         Source::Import => "batch",

@@ -26,6 +26,7 @@ mod hash;
 mod image;
 mod intents;
 mod layout;
+mod link;
 mod manifest;
 mod media;
 mod mp4;

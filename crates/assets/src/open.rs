@@ -10,6 +10,7 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
+use object_store::signer::Signer;
 use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct Assets {
 
 pub(crate) struct Inner {
     pub(crate) bucket: Arc<dyn ObjectStore>,
+    /// What signs links; folders and memory cannot.
+    pub(crate) signer: Option<Arc<dyn Signer>>,
     /// `s3://bucket/prefix`, `file:///srv/videos`: what people see before a path.
     root: String,
     /// Whether the backend stores a content type beside the bytes.
@@ -44,6 +47,12 @@ impl std::fmt::Debug for Assets {
             .field("bucket", bucket)
             .finish_non_exhaustive()
     }
+}
+
+/// A backend, as what reads and writes and as what signs.
+struct Opened {
+    bucket: Arc<dyn ObjectStore>,
+    signer: Option<Arc<dyn Signer>>,
 }
 
 /// A backend by the scheme of its URL.
@@ -72,19 +81,22 @@ impl Assets {
             return Err(Error::Settings(faults.join("; ")));
         }
         let layout = Layout::parse(&settings.layout)?;
-        let (bucket, root, takes_attributes) = match scheme(&settings.url)? {
+        let (Opened { bucket, signer }, root, takes_attributes) = match scheme(&settings.url)? {
             Scheme::Local(path) => {
                 let (bucket, root) = open_local(path, settings.fsync)?;
-                (bucket, root, false)
+                (Opened { bucket, signer: None }, root, false)
             }
-            Scheme::Memory => (Arc::new(InMemory::new()) as _, "memory://".to_owned(), true),
+            Scheme::Memory => {
+                let bucket = Arc::new(InMemory::new());
+                (Opened { bucket, signer: None }, "memory://".to_owned(), true)
+            }
             Scheme::S3(remote) => (open_s3(&remote, settings)?, remote.root("s3"), true),
             Scheme::Azure(remote) => (open_azure(&remote, settings)?, remote.root("az"), true),
             Scheme::Gcs(remote) => (open_gcs(&remote, settings)?, remote.root("gs"), true),
         };
         let settings = settings.clone();
         let spares = Spares::default();
-        let inner = Inner { bucket, root, takes_attributes, layout, settings, spares };
+        let inner = Inner { bucket, signer, root, takes_attributes, layout, settings, spares };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -145,11 +157,13 @@ impl<'a> Remote<'a> {
         format!("{scheme}://{bucket}{slash}{prefix}")
     }
 
-    fn under_prefix<S: ObjectStore>(&self, store: S) -> Arc<dyn ObjectStore> {
+    fn under_prefix<S: ObjectStore + Signer>(&self, store: S) -> Opened {
         if self.prefix.is_empty() {
-            Arc::new(store)
+            let store = Arc::new(store);
+            Opened { bucket: Arc::clone(&store) as _, signer: Some(store) }
         } else {
-            Arc::new(PrefixStore::new(store, self.prefix))
+            let store = Arc::new(PrefixStore::new(store, self.prefix));
+            Opened { bucket: Arc::clone(&store) as _, signer: Some(store) }
         }
     }
 }
@@ -212,7 +226,7 @@ fn create_directory(directory: &Path, fsync: bool) -> std::io::Result<()> {
     Ok(())
 }
 
-fn open_s3(remote: &Remote<'_>, settings: &Settings) -> Result<Arc<dyn ObjectStore>, Error> {
+fn open_s3(remote: &Remote<'_>, settings: &Settings) -> Result<Opened, Error> {
     let s3 = &settings.s3;
     let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(remote.bucket)
@@ -247,7 +261,7 @@ fn open_s3(remote: &Remote<'_>, settings: &Settings) -> Result<Arc<dyn ObjectSto
     Ok(remote.under_prefix(builder.build().map_err(|e| misfit("store.s3", &e))?))
 }
 
-fn open_azure(remote: &Remote<'_>, settings: &Settings) -> Result<Arc<dyn ObjectStore>, Error> {
+fn open_azure(remote: &Remote<'_>, settings: &Settings) -> Result<Opened, Error> {
     let azure = &settings.azure;
     let mut builder = MicrosoftAzureBuilder::from_env()
         .with_container_name(remote.bucket)
@@ -270,7 +284,7 @@ fn open_azure(remote: &Remote<'_>, settings: &Settings) -> Result<Arc<dyn Object
     Ok(remote.under_prefix(builder.build().map_err(|e| misfit("store.azure", &e))?))
 }
 
-fn open_gcs(remote: &Remote<'_>, settings: &Settings) -> Result<Arc<dyn ObjectStore>, Error> {
+fn open_gcs(remote: &Remote<'_>, settings: &Settings) -> Result<Opened, Error> {
     let gcs = &settings.gcs;
     let mut builder = GoogleCloudStorageBuilder::from_env()
         .with_bucket_name(remote.bucket)

@@ -4,12 +4,18 @@
 //! a verb (`/v1/jobs/{id}:cancel`). Describe what is special: codes 400, 401, 403, 404, 408, 413, 415, 422, 429, 500
 //! and 503 are added to every operation that can answer them. `cargo xtask docs` prints `docs/openapi.json`.
 
+mod body;
 mod build;
+mod bulk;
 mod document;
 mod estimate;
 mod job;
 mod jobs;
+mod output;
 mod query;
+mod request;
+mod retry;
+mod upload;
 
 pub(crate) use build::{find_verb, outer_path};
 pub(crate) use job::find;
@@ -31,6 +37,14 @@ fn api() -> Api {
         .routes(routes!(job::cancel))
         .streams(routes!(stream::job))
         .streams(routes!(stream::tenant))
+        .routes(routes!(retry::retry))
+        .routes(routes!(bulk::create))
+        .routes(routes!(estimate::estimate))
+        .streams(routes!(upload::create))
+        .streams(routes!(upload::rejects))
+        .routes(routes!(output::video))
+        .routes(routes!(output::last_frame))
+        .routes(routes!(output::payload))
 }
 
 /// The routes, and the document as it is served.

@@ -8,6 +8,7 @@ use crate::settings::GatewaySettings;
 use crate::stream::Seats;
 use crate::watch::Watch;
 use admission::Door;
+use assets::Buckets;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
@@ -39,6 +40,10 @@ pub(crate) struct App {
     pub(crate) seats: Seats,
     /// The OpenAPI document.
     pub(crate) document: String,
+    /// Where what was made lies.
+    pub(crate) buckets: Buckets,
+    pub(crate) wait_max: Duration,
+    pub(crate) row_bytes_max: usize,
     tenants: BTreeMap<String, admission::TenantSettings>,
 }
 
@@ -61,6 +66,9 @@ impl App {
         Ok(Self {
             keys,
             document,
+            buckets,
+            wait_max: settings.wait_max,
+            row_bytes_max: settings.row_bytes_max,
             public_url: settings.public_url.clone(),
             callbacks: CallbackDoor::open(fleet)?,
             seats: Seats::new(fleet.section("events")?, fleet.drain().clone()),

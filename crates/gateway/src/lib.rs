@@ -12,10 +12,12 @@ mod callbacks;
 mod guard;
 mod keys;
 mod problem;
+mod range;
 mod server;
 mod settings;
 mod stream;
 mod view;
+mod wait;
 mod watch;
 
 pub use api::openapi;

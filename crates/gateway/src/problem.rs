@@ -158,8 +158,21 @@ impl Problem {
     }
 
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
-        let title = "the body is not a JSON object";
+        let title = "the body cannot be read as JSON";
         Self::new(StatusCode::BAD_REQUEST, "malformed-json", title).detail(detail)
+    }
+
+    /// A body with faults.
+    pub(crate) fn faults(faults: &[Fault]) -> Self {
+        let title = "the request has faults";
+        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", title);
+        problem.0.errors = faults.iter().map(detail).collect();
+        problem
+    }
+
+    /// To stand inside another answer.
+    pub(crate) fn into_document(self) -> Document {
+        *self.0
     }
 
     pub(crate) fn refused(refusal: &Refusal) -> Self {

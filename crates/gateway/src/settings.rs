@@ -20,6 +20,11 @@ pub struct GatewaySettings {
     /// two pieces of its body.
     #[serde(with = "humantime_serde")]
     pub(crate) body_idle_max: Duration,
+    /// Longest wait for a job's end, on `Prefer: wait=N`.
+    #[serde(with = "humantime_serde")]
+    pub(crate) wait_max: Duration,
+    /// Longest row of a batch.
+    pub(crate) row_bytes_max: usize,
     /// Connections served at once.
     pub(crate) connections_max: usize,
     /// Callers by name.
@@ -33,6 +38,8 @@ impl Default for GatewaySettings {
             public_url: String::new(),
             body_bytes_max: 64 << 20,
             body_idle_max: Duration::from_secs(10),
+            wait_max: Duration::from_secs(25),
+            row_bytes_max: 64 << 20,
             connections_max: 4_096,
             keys: BTreeMap::new(),
         }

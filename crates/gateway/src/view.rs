@@ -1,6 +1,6 @@
 //! A job as callers see it. Links of the provider and payloads never leave the fleet.
 
-use job::{End, Record, State};
+use job::{End, Record, State, StateWord};
 use seedance::{Cost, Day, PriceTable, Route};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -34,6 +34,19 @@ pub(crate) struct JobView<'a> {
     #[schema(nullable = false)]
     reason: Option<String>,
     cancel_requested: bool,
+    /// The ended job in whose place this one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    retry_of: Option<&'a str>,
+    /// The call that makes an ended job again, if that can be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "POST /v1/jobs/job_01JB2:retry")]
+    next: Option<String>,
+    /// Of `next`: whether the task it buys is paid although the one before may have been paid already. `false`: the
+    /// earlier one cost nothing. Either way a retry buys a new task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_paid_again: Option<bool>,
     links: Links,
 }
 
@@ -52,8 +65,7 @@ pub(crate) struct Estimate {
 
 impl Estimate {
     pub(crate) fn new(tokens: u64, cost: &Cost) -> Self {
-        let cost_text = format!("{}.{:06}", cost.micros / 1_000_000, cost.micros % 1_000_000);
-        Self { tokens, cost: cost_text, currency: cost.currency.to_string() }
+        Self { tokens, cost: money(cost.micros), currency: cost.currency.to_string() }
     }
 
     /// At the prices of the day the job came.
@@ -103,6 +115,47 @@ struct Links {
     cancel: String,
 }
 
+/// Whether and at what price an ended job may be made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Retry {
+    /// The task before may have been paid.
+    pub(crate) paid_again: bool,
+}
+
+impl Retry {
+    /// `None` for jobs that go on, that succeeded, or that a person ended.
+    pub(crate) fn of(state: &State) -> Option<Self> {
+        let State::Finished { end, .. } = state else { return None };
+        match end {
+            // The provider bills successes only, and what was refused or cancelled bought nothing.
+            End::Failed { .. } | End::Expired { .. } | End::Cancelled { .. } => {
+                Some(Self { paid_again: false })
+            }
+            End::OutputLost { .. } | End::TimedOut => Some(Self { paid_again: true }),
+            End::Stored { .. } | End::Rejected { .. } | End::NotUseful | End::GivenUp { .. } => {
+                None
+            }
+        }
+    }
+
+    /// Whether a job that stands so may be made again.
+    pub(crate) fn is_open(word: StateWord) -> bool {
+        let open = [
+            StateWord::Failed,
+            StateWord::Expired,
+            StateWord::Cancelled,
+            StateWord::OutputLost,
+            StateWord::TimedOut,
+        ];
+        open.contains(&word)
+    }
+}
+
+/// An amount as a decimal number.
+pub(crate) fn money(micros: u64) -> String {
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
 /// Path of a job's resource below `public_url`.
 pub(crate) fn job_path(public_url: &str, id: &str) -> String {
     format!("{}/v1/jobs/{id}", public_url.trim_end_matches('/'))
@@ -112,6 +165,7 @@ impl<'a> JobView<'a> {
     pub(crate) fn of(record: &'a Record, public_url: &str) -> Self {
         let (spec, life) = (&record.spec, &record.life);
         let this = job_path(public_url, record.id.as_str());
+        let retry = Retry::of(&life.state);
         Self {
             id: record.id.as_str(),
             object: "job",
@@ -139,6 +193,9 @@ impl<'a> JobView<'a> {
                 | State::Finished { .. } => None,
             },
             cancel_requested: life.cancel.is_some(),
+            retry_of: spec.retry_of.as_ref().map(job::JobId::as_str),
+            next: retry.map(|_| format!("POST {this}:retry")),
+            next_paid_again: retry.map(|retry| retry.paid_again),
             links: Links { cancel: format!("{this}:cancel"), this },
         }
     }

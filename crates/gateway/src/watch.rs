@@ -93,7 +93,6 @@ impl Watch {
     /// # Errors
     ///
     /// As every call to the store.
-    #[allow(dead_code, reason = "for the request that waits for its job")]
     pub(crate) async fn ended(
         &self,
         store: &Store,

@@ -67,6 +67,9 @@ pub struct Spec {
     /// Folder in front of the layout, wished by the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_prefix: Option<String>,
+    /// The ended job that this one was asked for in place of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<JobId>,
     /// The caller says that real people are shown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub people: bool,

@@ -279,6 +279,12 @@ impl Keys {
         self.key(format_args!("batch:{}", part(batch)))
     }
 
+    /// Refused rows of a tenant's batch.
+    #[must_use]
+    pub fn rejects(&self, tenant: &str, batch: &str) -> String {
+        self.key(format_args!("rejects:{}:{}", part(tenant), part(batch)))
+    }
+
     /// A job's timeline.
     #[must_use]
     pub fn timeline(&self, id: &JobId) -> String {

@@ -38,6 +38,7 @@ mod lock;
 mod overview;
 mod pulse;
 mod queue;
+mod rejects;
 mod report;
 mod script;
 mod self_check;
@@ -69,6 +70,7 @@ pub use list::{Cursor, CursorError, LIST_MAX, LOOKS_MAX, ListQuery, Order, Page}
 pub use overview::{AuditLine, Depth, StopRow, TimelineLine};
 pub use pulse::Pulse;
 pub use queue::{Claim, Claimed, Held, Lane, Queue};
+pub use rejects::{REJECTS_MAX, RejectsCursor};
 pub use report::Reported;
 pub use self_check::{Finding, Severity};
 pub use settings::{Settings, redact};

@@ -38,6 +38,7 @@ pub(crate) fn accepted(number: usize) -> Record {
         webhook: None,
         traceparent: None,
         output_prefix: None,
+        retry_of: None,
         people: false,
         consent_ref: None,
         source: Source::Api,

@@ -1,10 +1,17 @@
 //! What a request would need, without making a job of it.
 
-use crate::app::PoolDoor;
+use super::body::Sent;
+use crate::app::{App, PoolDoor};
 use crate::problem::Problem;
+use crate::settings::Scope;
 use crate::view::Estimate;
 use admission::Intake;
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use job::Source;
 use serde::Serialize;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// A request without a fault, weighed and not stored.
@@ -28,6 +35,29 @@ pub(crate) struct Warned {
     pointer: String,
     code: String,
     message: String,
+}
+
+/// Weigh a request.
+///
+/// Checks it whole and says what it would need, without storing it; as `POST /v1/jobs?dry_run=true`.
+#[utoipa::path(
+    post,
+    path = "/v1/estimate",
+    operation_id = "estimate",
+    tag = "jobs",
+    request_body = super::request::JobRequest,
+    responses((status = 200, description = "What it would need.", body = Weighed))
+)]
+pub(super) async fn estimate(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Sent(body): Sent,
+) -> Result<Json<Weighed>, Problem> {
+    let caller = app.keys.caller(&headers, Scope::JobsRead)?;
+    let door = app.pool_of(&caller.tenant)?;
+    let mut intake = Intake::new(body, Source::Api);
+    intake.tenant.clone_from(&caller.tenant);
+    weigh(door, intake).await.map(Json)
 }
 
 /// Judges a request as the door would now. Whether an equal job exists is not looked up.

@@ -3,11 +3,12 @@
 use crate::app::{App, PoolDoor};
 use crate::keys::KeyEntry;
 use crate::problem::Problem;
+use crate::range;
 use crate::settings::Scope;
 use crate::view::JobView;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use job::{By, Event, JobId, StateWord};
 use serde_json::Value;
@@ -20,8 +21,15 @@ use store::{Reported, Stored, Writer};
     path = "/v1/jobs/{id}",
     operation_id = "get_job",
     tag = "jobs",
-    params(("id" = String, Path, description = "The job.")),
-    responses((status = 200, description = "The job as it stands.", body = JobView))
+    params(
+        ("id" = String, Path, description = "The job."),
+        ("If-None-Match" = Option<String>, Header, description = "The entity tag you have."),
+    ),
+    responses(
+        (status = 200, description = "The job as it stands.", body = JobView,
+         headers(("ETag" = String, description = "Changes with the job."))),
+        (status = 304, description = "It stands as you know it."),
+    )
 )]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
@@ -30,7 +38,15 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let caller = app.keys.caller(&headers, Scope::JobsRead)?;
     let (_, stored) = find(&app, caller, &id).await?;
-    Ok(Json(to_json(&JobView::of(&stored.record, &app.public_url))?).into_response())
+    let etag = format!("\"r{}\"", stored.revision);
+    let tag = HeaderValue::from_str(&etag).map_err(|error| Problem::unavailable(&error))?;
+    let about =
+        [(header::ETAG, tag), (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+    if range::is_known(&headers, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, about).into_response());
+    }
+    let view = to_json(&JobView::of(&stored.record, &app.public_url))?;
+    Ok((about, Json(view)).into_response())
 }
 
 /// Cancel a job.

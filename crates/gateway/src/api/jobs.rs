@@ -1,5 +1,6 @@
-//! `POST /v1/jobs`: a new job.
+//! `POST /v1/jobs`: a new job, or what would become of one.
 
+use super::body::Sent;
 use super::estimate::{self, Weighed};
 use super::job::{load, to_json};
 use super::query::Asked;
@@ -7,9 +8,9 @@ use crate::app::App;
 use crate::problem::Problem;
 use crate::settings::Scope;
 use crate::view::{JobView, job_path};
-use admission::{How, Intake};
+use crate::wait;
+use admission::{Admitted, How, Intake};
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,7 +18,8 @@ use job::Source;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use store::Match;
+use std::time::Duration;
+use store::{Match, Stored};
 use utoipa::{IntoParams, ToSchema};
 
 /// Longest `Idempotency-Key`, bytes.
@@ -45,7 +47,8 @@ enum JobOrEstimate<'a> {
 /// Make a job.
 ///
 /// The body is the provider's create request with fields of ours beside it. The same request makes one job however often
-/// it is sent: 202 for a new job, 200 for the one that exists.
+/// it is sent: 202 for a new job, 200 for the one that exists. With `Prefer: wait=N` the answer comes when the job has
+/// ended, with 200, or after N seconds with the job as it stands then.
 #[utoipa::path(
     post,
     path = "/v1/jobs",
@@ -53,14 +56,15 @@ enum JobOrEstimate<'a> {
     tag = "jobs",
     params(
         CreateAsked,
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
-         description = "Your own name for this request. The same key with another body is refused."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
+         description = "Your own name for this request, kept as long as the job. With another body it is refused."),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the job's end."),
         ("traceparent" = Option<String>, Header, description = "W3C trace context."),
     ),
-    request_body(content = serde_json::Value, description = "The generation wanted."),
+    request_body = super::request::JobRequest,
     responses(
         (status = 202, description = "A new job.", body = JobView),
-        (status = 200, description = "The job of an equal request, or the answer to a dry run.",
+        (status = 200, description = "The job of an equal request, a job that ended while you waited, or the answer to a dry run.",
          body = JobOrEstimate),
     )
 )]
@@ -68,12 +72,10 @@ pub(super) async fn create(
     State(app): State<Arc<App>>,
     Asked(asked): Asked<CreateAsked>,
     headers: HeaderMap,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Result<Response, Problem> {
     let caller = app.keys.caller(&headers, Scope::JobsWrite)?;
     let door = app.pool_of(&caller.tenant)?;
-    let body: Value =
-        serde_json::from_slice(&body).map_err(|error| Problem::malformed(error.to_string()))?;
     let mut intake = Intake::new(body, Source::Api);
     intake.tenant.clone_from(&caller.tenant);
     intake.idempotency_key = text(&headers, "idempotency-key", KEY_BYTES_MAX)?;
@@ -83,13 +85,31 @@ pub(super) async fn create(
         return Ok(Json(estimate::weigh(door, intake).await?).into_response());
     }
     let admitted = door.door.admit(intake).await.map_err(|refusal| Problem::refused(&refusal))?;
-    let stored = load(door, &admitted.id).await?;
+    let waited = wait::preferred(&headers).map(|wanted| wanted.min(app.wait_max));
+    let stored = match waited {
+        None => load(door, &admitted.id).await?,
+        Some(within) => {
+            let ended = door.watch.ended(&door.pool.store, &admitted.id, within).await;
+            ended.map_err(|error| Problem::unavailable(&error))?
+        }
+    };
+    answer(&app, stored.as_ref(), &admitted, waited)
+}
+
+fn answer(
+    app: &App,
+    stored: Option<&Stored>,
+    admitted: &Admitted,
+    waited: Option<Duration>,
+) -> Result<Response, Problem> {
     let replayed = match admitted.how {
         How::Created => None,
         How::Deduplicated { by } => Some(by),
     };
-    let status = if replayed.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let mut view = match &stored {
+    let ended = stored.is_some_and(|s| s.record.life.state.word().is_finished());
+    let is_ok = replayed.is_some() || (waited.is_some() && ended);
+    let status = if is_ok { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut view = match stored {
         Some(stored) => to_json(&JobView::of(&stored.record, &app.public_url))?,
         None => json!({"id": admitted.id.as_str(), "object": "job"}),
     };
@@ -98,13 +118,19 @@ pub(super) async fn create(
         view["warnings"] = to_json(&admitted.warnings)?;
     }
     let mut response = (status, Json(view)).into_response();
+    let headers = response.headers_mut();
     let path = job_path(&app.public_url, admitted.id.as_str());
     if let Ok(location) = HeaderValue::from_str(&path) {
-        response.headers_mut().insert(header::LOCATION, location);
+        headers.insert(header::LOCATION, location);
     }
     if replayed == Some(Match::Key) {
         let name = HeaderName::from_static("idempotent-replayed");
-        response.headers_mut().insert(name, HeaderValue::from_static("true"));
+        headers.insert(name, HeaderValue::from_static("true"));
+    }
+    if let Some(waited) = waited
+        && let Ok(applied) = HeaderValue::from_str(&format!("wait={}", waited.as_secs()))
+    {
+        headers.insert(HeaderName::from_static("preference-applied"), applied);
     }
     Ok(response)
 }

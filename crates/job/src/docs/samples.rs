@@ -164,6 +164,7 @@ pub(crate) fn record(state: State) -> Record {
         webhook: None,
         traceparent: None,
         output_prefix: None,
+        retry_of: None,
         people: false,
         consent_ref: None,
         source: Source::Api,

@@ -267,6 +267,12 @@ const TABLE: &[Row] = &[
         bound: "tenants",
     },
     Row {
+        key: "rejects:<tenant>:<batch>",
+        kind: "hash",
+        holds: "refused rows of an upload: `id:<custom id>` or `row:<place>` to what is wrong (JSON); expires 30 days after the last one",
+        bound: "10,000",
+    },
+    Row {
         key: "batch:<batch>",
         kind: "hash",
         holds: "`created_at` (Unix ms) and `tenant` of the batch's first job; `told`: the number of jobs at whose end webhooks were told",

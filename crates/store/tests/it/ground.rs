@@ -207,6 +207,7 @@ pub fn record_of(tenant: &str, priority: Priority, batch: Option<&str>) -> Recor
         webhook: None,
         traceparent: None,
         output_prefix: None,
+        retry_of: None,
         people: false,
         consent_ref: None,
         source: Source::Api,

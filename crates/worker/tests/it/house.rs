@@ -157,6 +157,7 @@ impl House {
                     webhook: None,
                     traceparent: None,
                     output_prefix: None,
+                    retry_of: None,
                     people: false,
                     consent_ref: None,
                     source: Source::Cli,
