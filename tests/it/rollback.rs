@@ -99,6 +99,17 @@ fn a_redis_rolled_back_or_wiped_under_a_running_fleet_buys_nothing_twice() {
     let parked = words.clone().filter(|word| *word == StateWord::Parked).count();
     let stored = words.filter(|word| *word == StateWord::Succeeded).count();
     assert_eq!(stored + parked, records.len(), "a job ended without its video");
+    // Whoever waits for a person has bought nothing: what was bought has come home.
+    let marks = (0..round).flat_map(|round| (0..JOBS_PER_ROUND).map(move |n| (round, n)));
+    let bought_for = bought(&fleet);
+    for ((round, number), record) in marks.zip(&records) {
+        let paid = bought_for.contains_key(&format!("mark-{round}-{number}"));
+        let is_parked = record.life.state.word() == StateWord::Parked;
+        assert!(
+            !(paid && is_parked),
+            "round {round}, job {number} is paid and parked: {record:#?}"
+        );
+    }
     delays.sort();
     let slowest = delays[delays.len() - 1];
     println!(

@@ -15,6 +15,7 @@ mod scripts;
 mod size;
 mod source;
 mod words;
+mod worlds;
 
 /// Fails with every complaint, one per line.
 fn none(rule: &str, complaints: &[String]) {

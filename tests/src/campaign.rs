@@ -19,6 +19,7 @@ mod lives;
 mod order;
 mod provider;
 mod record;
+mod recounts;
 mod run;
 mod settings;
 mod tally;

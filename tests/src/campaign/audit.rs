@@ -3,13 +3,13 @@
 
 use super::Order;
 use super::doors::Doors;
+use super::ground::Ground;
 use super::ledger::{Digest, Ended};
 use super::record::{Facts, Seen};
 use futures::StreamExt;
 use job::{Record, StateWord};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
 use store::{ListQuery, Store};
 
 /// Timelines read at once.
@@ -25,6 +25,8 @@ pub(super) struct Audit {
     /// Doubtful attempts the ledger has a task of.
     pub(super) with_task: u64,
     pub(super) adopted: u64,
+    /// Doubtful attempts whose task the ledger knows and whose job took in that very task.
+    pub(super) taken_in: u64,
     pub(super) wrong_adoptions: u64,
     pub(super) resent: u64,
     pub(super) parked: u64,
@@ -71,11 +73,12 @@ impl Audit {
 pub(super) async fn audit(
     order: &Order,
     store: &Store,
-    dir: &Path,
+    ground: &Ground,
     stats: &Value,
     doors: &Doors<'_>,
 ) -> Result<Audit, String> {
-    let digest = Digest::read(&dir.join("ledger.ndjson"), super::settings::CREATE_RPM)?;
+    let (dir, data) = (&ground.dir, ground.redis.data());
+    let digest = Digest::read(&dir.join("ledger.ndjson"), order.create_rpm)?;
     let mut audit = Audit {
         creates: digest.creates,
         duplicates: digest.duplicates(),
@@ -108,11 +111,12 @@ pub(super) async fn audit(
             break;
         }
     }
-    seen.owners(&digest, &mut audit);
+    seen.owners(order, &digest, &mut audit);
     receipts(doors, &seen, &mut audit);
     books(store, &mut audit).await?;
     windows(stats, &mut audit);
     super::canary::search(dir, &digest.tokens, &mut audit)?;
+    super::canary::search_server(data, &mut audit)?;
     Ok(audit)
 }
 

@@ -24,6 +24,8 @@ const REPLAYS: u64 = 60;
 /// Imports shot in the middle, per mille.
 const SHOTS: u64 = 250;
 const PAUSE: Duration = Duration::from_millis(60);
+/// No loss of data takes longer.
+const FORGETTING_MAX: Duration = Duration::from_secs(600);
 const MODELS: [&str; 3] = ["seedance-2.0", "seedance-2.0-fast", "seedance-2.0-mini"];
 
 /// A caller's receipt.
@@ -75,6 +77,12 @@ impl<'a> Doors<'a> {
     /// No new jobs.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// The server is about to be put back: from here until [`Doors::forgotten_since`] an answer may be
+    /// about a job that is gone a moment later.
+    pub(super) fn forgetting(&self) {
+        *hold(&self.forgotten) = Some(Instant::now() + FORGETTING_MAX);
     }
 
     /// The server was put back to an earlier state: callers repeat what they were told since then, as
@@ -257,7 +265,7 @@ impl<'a> Doors<'a> {
             command.args(["--quiet", "import"]).arg(&path).args(["--batch", &format!("b{block}")]);
             let logs = Logs::to(&self.ground.log_dir());
             let Ok(process) = Process::spawn_logged("import", command, &logs) else { continue };
-            if !self.tally.is_calm() && draw.hits(SHOTS) {
+            if !self.tally.is_calm() && !self.order.rolling && draw.hits(SHOTS) {
                 tally::wait_out(Duration::from_millis(draw.between(5, 90)));
                 process.kill9();
             }

@@ -19,7 +19,8 @@ const SUMS: &[(&str, &str)] = &[
     ("creates", "create calls that arrived whole"),
     ("doubtful", "doubtful creates"),
     ("doubtful_with_task", "of them with a task at the provider"),
-    ("adopted", "tasks adopted after a doubt"),
+    ("doubtful_adopted", "of these adopted by their own job"),
+    ("adopted", "tasks adopted after a doubt, or answered late by their submitter"),
     ("wrong_adoptions", "wrong adoptions"),
     ("resent", "proven absent and sent again"),
     ("parked", "parked at the end"),
@@ -86,11 +87,12 @@ fn written(runs: &[Value]) -> String {
         let _ = writeln!(page, "| {words} | {} |", grouped(sum));
     }
     bound(&mut page, runs);
+    aims(&mut page, runs);
     let _ = write!(
         page,
-        "\n## Each run\n\n| Seed | Policy, fsync, fence | Jobs | Kills | Doubtful | Adopted | p95 by list, by callback | \
+        "\n## Each run\n\n| Seed | What | Policy, fsync, fence | Jobs | Kills | Doubtful | Adopted | p95 by list, by callback | \
          Duplicates | Lost | Outputs lost | Seconds | Verdict |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
     );
     for run in runs {
         let word = |key: &str| run[key].as_str().unwrap_or("?").to_owned();
@@ -99,8 +101,9 @@ fn written(runs: &[Value]) -> String {
         };
         let _ = writeln!(
             page,
-            "| {} | {}, {}, {} | {} | {} | {} | {} | {}, {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {}, {}, {} | {} | {} | {} | {} | {}, {} | {} | {} | {} | {} | {} |",
             number(run, "seed"),
+            kind(run),
             word("policy"),
             word("fsync"),
             word("fence"),
@@ -130,6 +133,22 @@ fn written(runs: &[Value]) -> String {
     page
 }
 
+/// What sort of day a run plays.
+fn kind(run: &Value) -> String {
+    let doubts = run["doubts"].as_array().filter(|doubts| !doubts.is_empty());
+    let doubts =
+        doubts.map(|all| all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "));
+    let day = match (run["rolling"].as_bool(), doubts) {
+        (Some(true), _) => "fair, all restarted in turn".to_owned(),
+        (_, Some(doubts)) => format!("faults, {doubts}"),
+        (_, None) => "faults".to_owned(),
+    };
+    match run["shortened_by"].as_u64() {
+        Some(1) => format!("{day}; real time-outs"),
+        _ => day,
+    }
+}
+
 /// What zero failures in so many trials say: three in the number of trials, at 95 %.
 fn bound(page: &mut String, runs: &[Value]) {
     let sum = |key: &str| -> u64 { runs.iter().filter_map(|run| run[key].as_u64()).sum() };
@@ -143,6 +162,25 @@ fn bound(page: &mut String, runs: &[Value]) {
             grouped(kills),
             3.0 / doubtful as f64,
             3.0 / kills as f64
+        );
+    }
+}
+
+/// How often a program was killed at the named point that was met least.
+fn aims(page: &mut String, runs: &[Value]) {
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, count) in runs.iter().filter_map(|run| run["faults"].as_object()).flatten() {
+        let point = name.strip_prefix("kill.").filter(|point| point.contains('.'));
+        if let Some(point) = point {
+            *sums.entry(point).or_default() += count.as_u64().unwrap_or(0);
+        }
+    }
+    if let Some((point, least)) = sums.iter().min_by_key(|(_, count)| **count) {
+        let _ = writeln!(
+            page,
+            "\nPrograms were killed at {} named points, at each at least {} times (least often at `{point}`).",
+            sums.len(),
+            grouped(*least)
         );
     }
 }

@@ -1,7 +1,7 @@
 //! What a run stands on: its folder, the server, the simulator with its ledger, the keys.
 
 use super::Order;
-use super::settings::{self, CREATE_RPM, DELETE_QPS, LIST_QPS, Places, RETRIEVE_QPS, RUNNING};
+use super::settings::{self, DELETE_QPS, LIST_QPS, Places, RETRIEVE_QPS, RUNNING};
 use crate::kit::{PowerOptions, PowerRedis, TcpProxy};
 use sandbox::{Logs, Process, bins, ports, wait};
 use serde_json::Value;
@@ -176,7 +176,7 @@ fn start_simulator(order: &Order, dir: &Path) -> Result<(Process, Ports), String
     // A clip of four seconds, as fast as the real thing at its best.
     command.args(["--queue-s", "0-1", "--run-s", "3-12", "--limits", "enterprise"]);
     let limits = [
-        format!("create_rpm={CREATE_RPM}"),
+        format!("create_rpm={}", order.create_rpm),
         format!("running={RUNNING}"),
         format!("retrieve_qps={RETRIEVE_QPS}"),
         format!("list_qps={LIST_QPS}"),
@@ -185,6 +185,9 @@ fn start_simulator(order: &Order, dir: &Path) -> Result<(Process, Ports), String
     ];
     for limit in &limits {
         command.args(["--limits", limit]);
+    }
+    for doubt in &order.doubts {
+        command.args(["--doubt", doubt]);
     }
     let process = Process::spawn_logged("simulator", command, &Logs::to(&dir.join("logs")))
         .map_err(|error| error.to_string())?;

@@ -197,6 +197,10 @@ impl<'a> Lives<'a> {
             *left = left.saturating_sub(1);
         }
         let Some(process) = process else { return };
+        if slot.shot && self.order.rolling && status.success() {
+            self.tally.killed(&format!("restart.{}", slot.role));
+            return;
+        }
         if status.signal() != Some(SIGKILL) {
             let tail = process.log_tail(6);
             // A start that is refused, because the weather hit the server just then, is no death.
@@ -274,10 +278,15 @@ impl<'a> Lives<'a> {
         let points = points(role);
         let kills = self.tally.kills.load(Ordering::Relaxed);
         let under_way: u64 = self.pending.values().sum();
-        if points.is_empty() || self.tally.is_calm() || kills + under_way >= self.due() + 6 {
+        if points.is_empty()
+            || self.order.rolling
+            || self.tally.is_calm()
+            || kills + under_way >= self.due() + 6
+        {
             return None;
         }
-        if self.is_spared(role) || self.draw.below(100) >= DOOMED_PERCENT {
+        let doomed_percent = if self.order.aimed { 100 } else { DOOMED_PERCENT };
+        if self.is_spared(role) || self.draw.below(100) >= doomed_percent {
             return None;
         }
         let met = |point: Point| {
@@ -298,9 +307,9 @@ impl<'a> Lives<'a> {
         Some((point, self.draw.between(1, nth_max)))
     }
 
-    /// SIGKILL out of the blue, when deaths at points alone do not keep step.
+    /// SIGKILL out of the blue, when deaths at points alone do not keep step; on a fair day SIGTERM.
     fn shoot(&mut self) {
-        if self.tally.is_calm() {
+        if self.tally.is_calm() || self.order.aimed {
             return;
         }
         let kills = self.tally.kills.load(Ordering::Relaxed);
@@ -320,9 +329,14 @@ impl<'a> Lives<'a> {
         if let Some(process) = &slot.process
             && process.is_running()
         {
-            self.tally.order("kill", &json!({"who": slot.name}));
             slot.shot = true;
-            process.kill9();
+            if self.order.rolling {
+                self.tally.order("restart", &json!({"who": slot.name}));
+                let _ = process.signal("TERM");
+            } else {
+                self.tally.order("kill", &json!({"who": slot.name}));
+                process.kill9();
+            }
         }
     }
 

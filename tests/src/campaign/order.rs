@@ -1,5 +1,6 @@
 //! What a person may order on the command line.
 
+use super::settings;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,6 +40,14 @@ pub struct Order {
     pub backlog: u64,
     /// Keep the folder of a good run too.
     pub keep: bool,
+    /// Every life ends at a named point, and none out of the blue.
+    pub aimed: bool,
+    /// A fair day: nothing fails, and instead of dying programs are restarted as an operator would.
+    pub rolling: bool,
+    /// Creates a minute of one model of one account, at the simulator as in the fleet.
+    pub create_rpm: u32,
+    /// Answers to open questions of the contract, `name=answer`, as the simulator takes them.
+    pub doubts: BTreeSet<String>,
     /// The commit this was built from, as the caller says.
     pub commit: String,
     /// The command to repeat it, as the caller says.
@@ -64,9 +73,26 @@ impl Default for Order {
             shorten: 10,
             backlog: 300,
             keep: false,
+            aimed: false,
+            rolling: false,
+            create_rpm: settings::CREATE_RPM,
+            doubts: BTreeSet::new(),
             commit: "unknown".to_owned(),
             command: String::new(),
         }
+    }
+}
+
+impl Order {
+    /// An answer is played under which a task may be where no list can show it: then a person settles
+    /// what no callback settled, and that is as it must be.
+    #[must_use]
+    pub fn hides_tasks(&self) -> bool {
+        let hides = |doubt: &String| {
+            matches!(doubt.split_once('='), Some(("nonce", answer)) if answer != "echoed")
+                || matches!(doubt.split_once('='), Some(("list_model", answer)) if answer != "optional")
+        };
+        self.doubts.iter().any(hides)
     }
 }
 
@@ -94,6 +120,10 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Order, String> {
             "--mutant" => order.mutant = Some(value()?),
             "--json" => order.json = true,
             "--keep" => order.keep = true,
+            "--aimed" => order.aimed = true,
+            "--rolling" => order.rolling = true,
+            "--create-rpm" => order.create_rpm = rpm(&flag, &value()?)?,
+            "--doubt" => order.doubts.extend(value()?.split(',').map(str::to_owned)),
             "--evidence" => order.evidence = Some(value()?.into()),
             "--for" => order.within = Some(duration(&flag, &value()?)?),
             "--dir" => order.dir = Some(value()?.into()),
@@ -112,6 +142,11 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Order, String> {
 
 fn number(flag: &str, text: &str) -> Result<u64, String> {
     text.replace('_', "").parse().map_err(|_| format!("{flag} {text}: a whole number is expected"))
+}
+
+fn rpm(flag: &str, text: &str) -> Result<u32, String> {
+    let rpm = u32::try_from(number(flag, text)?).ok().filter(|rpm| (1..=60_000).contains(rpm));
+    rpm.ok_or_else(|| format!("{flag} {text}: 1 to 60000 creates a minute expected"))
 }
 
 fn one_of(flag: &str, text: String, words: &[&str]) -> Result<String, String> {
@@ -149,11 +184,23 @@ mod tests {
         assert_eq!((order.fsync.as_str(), order.fence), ("everysec", false));
         assert_eq!(order.within, Some(Duration::from_secs(2_400)));
         assert_eq!(parsed("--without disk-full,clock").unwrap().without.len(), 2);
+        let doubts = parsed("--doubt nonce=absent,seed=refused --doubt links=each_read").unwrap();
+        assert!(doubts.hides_tasks() && doubts.doubts.len() == 3);
+        assert!(!parsed("--doubt seed=refused,nonce=echoed").unwrap().hides_tasks());
+        assert_eq!(parsed("--create-rpm 60 --rolling").unwrap().create_rpm, 60);
     }
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for text in ["--job 3", "--jobs", "--jobs x", "--jobs 0", "--fsync never", "--for 3"] {
+        for text in [
+            "--job 3",
+            "--create-rpm 0",
+            "--jobs",
+            "--jobs x",
+            "--jobs 0",
+            "--fsync never",
+            "--for 3",
+        ] {
             assert!(parsed(text).is_err(), "{text}");
         }
     }

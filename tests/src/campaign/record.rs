@@ -23,14 +23,18 @@ pub(super) struct Seen {
     pub(super) jobs: BTreeMap<String, BTreeSet<String>>,
     /// Jobs by the task they know.
     tasks: BTreeMap<String, BTreeSet<String>>,
+    /// Marks of requests whose job waits for a person.
+    parked: BTreeSet<String>,
 }
 
 impl Seen {
     /// 3: every task in the ledger is known to exactly one job.
-    pub(super) fn owners(&self, digest: &Digest, audit: &mut Audit) {
+    pub(super) fn owners(&self, order: &Order, digest: &Digest, audit: &mut Audit) {
         for (task, facts) in &digest.tasks {
             match self.tasks.get(task).map_or(0, BTreeSet::len) {
                 1 => {}
+                // Nobody can know whose it is, and a person is asked.
+                0 if order.hides_tasks() && self.parked.contains(&facts.mark) => {}
                 0 => {
                     audit.lost += 1;
                     audit.wrong(format!("3: nobody's task {task} of {}", facts.mark));
@@ -71,6 +75,9 @@ impl Facts<'_> {
             audit.wrong(format!("3: {id} has strays {:?}", record.life.strays));
         }
         audit.resent += u64::from(record.life.resends);
+        if matches!(record.life.state, State::Parked { .. }) {
+            seen.parked.insert(mark.clone());
+        }
         self.doubts(record, timeline, audit);
         self.end(record, &mark, audit);
     }
@@ -105,9 +112,10 @@ impl Facts<'_> {
         for attempt in attempts {
             let unclear = format!("attempt {} unclear", attempt.number);
             if timeline.iter().any(|line| line.what.starts_with(&unclear))
-                && matches!(self.digest.attempts.get(attempt.id.as_str()), Some(Some(_)))
+                && let Some(Some(task)) = self.digest.attempts.get(attempt.id.as_str())
             {
                 audit.with_task += 1;
+                audit.taken_in += u64::from(record.life.tasks().any(|own| own.as_str() == task));
             }
         }
     }
@@ -158,6 +166,11 @@ impl Facts<'_> {
         *audit.parked_why.entry(word.unwrap_or_default()).or_default() += 1;
         let strict = self.order.policy == "strict";
         let id = &record.id;
+        // Nobody can say what came of it: whatever the reason, a person is asked.
+        if self.order.hides_tasks() {
+            audit.needs_person += 1;
+            return;
+        }
         match why {
             ParkWhy::NoTaskStrict if strict && tasks == 0 => audit.needs_person += 1,
             // Both sends of the job bought nothing, and one re-send is all the policy gives.

@@ -9,7 +9,7 @@ use super::settings;
 use super::tally::Tally;
 use super::verdict::{Verdict, verdict};
 use super::weather::{self, Weather};
-use super::{Order, evidence, provider, tally};
+use super::{Order, canary, evidence, provider, recounts, tally};
 use ::settings::Sources;
 use job::StateWord;
 use std::collections::BTreeMap;
@@ -103,7 +103,9 @@ fn conclude(order: &Order, dir: &Path, verdict: &Verdict) -> ExitCode {
 
 fn play(order: &Order, dir: &Path, runtime: &Runtime, began: Instant) -> Result<Verdict, String> {
     let ground = Ground::start(order, dir)?;
-    runtime.block_on(ground.put("faults", &provider::plan(order.shorten)))?;
+    if !order.rolling {
+        runtime.block_on(ground.put("faults", &provider::plan(order.shorten)))?;
+    }
     let tally = Tally::new(dir).map_err(|error| error.to_string())?;
     let doors = Doors::new(&ground, order, &tally);
     let store = runtime.block_on(connect(&ground))?;
@@ -123,8 +125,13 @@ fn play(order: &Order, dir: &Path, runtime: &Runtime, began: Instant) -> Result<
         scope.spawn(|| see_freezes(&ground, &store, &tally));
         let calls = (0..doors::CALLERS).map(|caller| doors.call(caller));
         let watching = watch(order, &ground, &store, &tally, &doors);
-        let (settled, _) =
-            runtime.block_on(async { futures::join!(watching, futures::future::join_all(calls)) });
+        let (settled, ..) = runtime.block_on(async {
+            futures::join!(
+                watching,
+                futures::future::join_all(calls),
+                recounts::keep(&store, &tally, order.shorten)
+            )
+        });
         tally.over.store(true, Ordering::Relaxed);
         settled
     });
@@ -169,12 +176,16 @@ async fn judge(
 ) -> Result<Verdict, String> {
     say("all is quiet; the audit begins");
     let stats = ground.ask("stats").await?;
-    let mut audit: Audit = audit::audit(order, store, &ground.dir, &stats, doors).await?;
+    let mut audit: Audit = audit::audit(order, store, ground, &stats, doors).await?;
     if let Err(why) = settled {
         audit.wrong(format!("2: {why}"));
     }
     if !ground.judge_lives() {
         audit.wrong("the simulator died: its ledger is worth nothing".to_owned());
+    }
+    let recounts = tally.recounts.load(Ordering::Relaxed);
+    if recounts < recounts::expected(order, began.elapsed().as_secs_f64()) {
+        audit.wrong("6: nobody recounted while the fleet worked".to_owned());
     }
     for broken in tally.broken() {
         audit.wrong(broken);
@@ -209,7 +220,8 @@ async fn watch(
         // The provider mends itself too: what is left must come to its end by the fleet's own doing.
         ground.put("faults", &serde_json::json!({})).await?;
         say("no more faults; waiting for every job to end");
-        calm(order, store, tally, doors).await
+        calm(order, store, tally, doors).await?;
+        canary::save_metrics(&ground.dir).await
     };
     let settled = settled.await;
     tally.calm.store(true, Ordering::Relaxed);

@@ -45,8 +45,8 @@ const SHORTENED: &[(&str, &[&str])] = &[
     ("callbacks", &["coalesce"]),
 ];
 
-/// Creates a minute of one model of one account, at the simulator as in the fleet: the provider's
-/// own figure for companies.
+/// Creates a minute of one model of one account where the order says nothing: the provider's own
+/// figure for companies.
 pub(super) const CREATE_RPM: u32 = 600;
 /// Tasks of one model of one account at once. More than the provider gives, for the load of a run.
 pub(super) const RUNNING: u32 = 80;
@@ -80,7 +80,7 @@ pub(super) fn file(order: &Order, places: &Places<'_>) -> Result<String, String>
         ("@gateway_port@", places.gateway_port.to_string()),
         ("@policy@", order.policy.clone()),
         ("@fence@", order.fence.to_string()),
-        ("@limits@", limits()),
+        ("@limits@", limits(order)),
     ];
     let text = marks.iter().fold(BASE.to_owned(), |page, (mark, value)| page.replace(mark, value));
     let mut file: toml::Table = toml::from_str(&text).map_err(|error| error.to_string())?;
@@ -93,11 +93,11 @@ pub(super) fn file(order: &Order, places: &Places<'_>) -> Result<String, String>
     toml::to_string(&file).map_err(|error| error.to_string())
 }
 
-fn limits() -> String {
+fn limits(order: &Order) -> String {
+    let rpm = order.create_rpm;
     let mut classes = String::new();
     for class in ["2.0", "2.0-4k", "2.0-fast", "2.0-mini"] {
-        let _ =
-            write!(classes, "\"{class}\" = {{ create_rpm = {CREATE_RPM}, running = {RUNNING} }}, ");
+        let _ = write!(classes, "\"{class}\" = {{ create_rpm = {rpm}, running = {RUNNING} }}, ");
     }
     format!(
         "{{ retrieve_qps = {RETRIEVE_QPS}, list_qps = {LIST_QPS}, delete_qps = {DELETE_QPS}, \
@@ -146,9 +146,10 @@ fn duration(text: &str) -> Option<Duration> {
 /// What a reader of the output must know: limits and time-outs in force.
 pub(super) fn told(order: &Order) -> String {
     let mut text = format!(
-        "limits of each account, at the simulator as in the fleet: create_rpm {CREATE_RPM} and running {RUNNING} for each \
+        "limits of each account, at the simulator as in the fleet: create_rpm {} and running {RUNNING} for each \
          model, retrieve_qps {RETRIEVE_QPS}, list_qps {LIST_QPS}, delete_qps {DELETE_QPS}; two accounts, three models\n\
          policy {}, appendfsync {}, second fence {}; time-outs are the defaults divided by {}:\n",
+        order.create_rpm,
         order.policy,
         order.fsync,
         if order.fence { "on" } else { "off" },

@@ -24,6 +24,8 @@ pub(super) struct Tally {
     pub(super) ended: AtomicU64,
     /// Jobs whose intake was acknowledged.
     pub(super) accepted: AtomicU64,
+    /// Whole recounts of the pool while it worked.
+    pub(super) recounts: AtomicU64,
     /// How much of the first deal of the weather has been played, in thousandths.
     pub(super) dealt: AtomicU64,
     /// Creates are frozen, and what was lost is looked for.
@@ -45,6 +47,7 @@ impl Tally {
             kills: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
+            recounts: AtomicU64::new(0),
             dealt: AtomicU64::new(0),
             frozen: AtomicBool::new(false),
             calm: AtomicBool::new(false),

@@ -65,6 +65,9 @@ impl Kind {
 
 /// Every kind of this order, without those it leaves out.
 fn kinds(order: &Order) -> Vec<Kind> {
+    if order.rolling {
+        return Vec::new();
+    }
     let mut kinds = vec![
         Kind::Stop("submitter"),
         Kind::Stop("poller"),
@@ -220,6 +223,9 @@ impl Weather<'_> {
         // A cut in the middle of a slow sync finds more to take away.
         self.ground.redis.slow_sync(Duration::from_millis(8));
         tally::wait_out(Duration::from_millis(100));
+        if self.order.fsync != "always" {
+            self.doors.forgetting();
+        }
         let cut = self.ground.redis.power_cut();
         self.tally.order(
             "redis.power-cut.took",
@@ -238,6 +244,7 @@ impl Weather<'_> {
         let then = Instant::now();
         let older = self.ground.redis.snapshot();
         tally::wait_out(time + Duration::from_millis(500));
+        self.doors.forgetting();
         self.ground.redis.rollback(&older);
         self.doors.forgotten_since(then);
         true

@@ -107,6 +107,12 @@ impl PowerRedis {
         self.redis.kill9();
     }
 
+    /// Where the server keeps its files.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// Starts it on what is there, on its old port.
     ///
     /// # Panics
