@@ -29,4 +29,5 @@ mod street;
 mod tidy;
 mod trouble;
 mod waiting;
+mod webhooks;
 mod zombies;

@@ -18,6 +18,7 @@ mod ledger;
 mod power;
 mod provider;
 mod proxy;
+mod receiver;
 mod roles;
 mod sse;
 
@@ -29,4 +30,5 @@ pub use http::{ALICE, BOB, Reply};
 pub use ledger::{Billed, Ledger};
 pub use power::{Cut, PowerOptions, PowerRedis, Snapshot};
 pub use proxy::{Counts, Line, TcpProxy, Way};
+pub use receiver::{Answer, Hook, Receiver};
 pub use sse::{Block, Follower};

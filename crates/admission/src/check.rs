@@ -53,8 +53,8 @@ pub(crate) struct Judge {
 pub(crate) struct Sound {
     pub(crate) checked: Checked,
     pub(crate) media: Vec<InlineMedia>,
-    intake: Intake,
-    envelope: Envelope,
+    pub(crate) intake: Intake,
+    pub(crate) envelope: Envelope,
 }
 
 impl Judge {
@@ -64,7 +64,8 @@ impl Judge {
         let mut body = intake.body.take();
         let envelope = match &mut body {
             Value::Object(object) => {
-                Some(Envelope::take_out(object, intake.take_override, now, &mut faults))
+                let origins = &self.settings.webhook_origins;
+                Some(Envelope::take_out(object, intake.take_override, now, origins, &mut faults))
             }
             Value::Null
             | Value::Bool(_)

@@ -2,6 +2,7 @@
 
 use crate::check::{Judge, Sound};
 use crate::codes;
+use crate::hook::secret_fault;
 use crate::intake::{Admitted, How, Intake};
 use crate::{Checked, Money, Refusal, Settings};
 use assets::Buckets;
@@ -160,6 +161,12 @@ impl Door {
         // After the judgement: who sends a faulty document need not wait to hear so.
         if let Some(paused) = paused {
             return Err(paused);
+        }
+        if let Some(hook) = &sound.envelope.webhook {
+            let fault = secret_fault(&self.store, &sound.intake.tenant, hook).await;
+            if let Some(fault) = fault.map_err(unavailable)? {
+                return Err(Refusal::Faults(vec![fault]));
+            }
         }
         let media = std::mem::take(&mut sound.media);
         let ready = self.ready(sound, now);

@@ -1,13 +1,13 @@
 //! The fields of ours that stand beside the provider's in one document.
 
 use crate::codes;
+use crate::hook::url_fault;
 use crate::reader::{Reader, below, out_of_range, shown, text_fault, wrong_type};
 use job::{Priority, Timestamp, Webhook};
 use seedance::Fault;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use url::Url;
 
 /// Every field of ours. `priority` is shared: a word is our order inside the tenant, a number is the
 /// provider's own priority.
@@ -63,6 +63,7 @@ impl Envelope {
         body: &mut Map<String, Value>,
         take_override: Option<u32>,
         now: Timestamp,
+        origins: &[String],
         faults: &mut Vec<Fault>,
     ) -> Self {
         let mut reader = Reader::new(body, "", faults);
@@ -72,7 +73,7 @@ impl Envelope {
             custom_id: reader.text("custom_id", CUSTOM_ID_CHARS_MAX),
             useful_until: useful_until(&mut reader, now),
             metadata: metadata(&mut reader),
-            webhook: webhook(&mut reader),
+            webhook: webhook(&mut reader, origins),
             take: take(&mut reader, take_override),
             people: reader.flag("people"),
             consent_ref: reader.text("consent_ref", CONSENT_REF_CHARS_MAX),
@@ -171,7 +172,7 @@ fn metadata(reader: &mut Reader<'_>) -> BTreeMap<String, String> {
     kept
 }
 
-fn webhook(reader: &mut Reader<'_>) -> Option<Webhook> {
+fn webhook(reader: &mut Reader<'_>, origins: &[String]) -> Option<Webhook> {
     const KEYS: [&str; 2] = ["url", "secret_ref"];
     let at = reader.pointer("webhook");
     let mut object = reader.object("webhook")?;
@@ -182,7 +183,7 @@ fn webhook(reader: &mut Reader<'_>) -> Option<Webhook> {
     });
     let at = below(&at, "url");
     let fault = match url {
-        Some(url) => match webhook_fault(&at, &url) {
+        Some(url) => match url_fault(&at, &url, origins) {
             None => return Some(Webhook { url, secret_ref }),
             Some(fault) => fault,
         },
@@ -195,22 +196,6 @@ fn webhook(reader: &mut Reader<'_>) -> Option<Webhook> {
         ),
     };
     reader.fault(fault);
-    None
-}
-
-fn webhook_fault(at: &str, text: &str) -> Option<Fault> {
-    let allowed = "an https:// address without user and password";
-    let fault = |code, message, fix| Some(Fault::new(at, code, message, fix).allowing(allowed));
-    let Ok(url) = Url::parse(text) else {
-        return fault(codes::URL_INVALID, "this is not an absolute address", "write it in full");
-    };
-    if url.scheme() != "https" {
-        return fault(codes::URL_SCHEME, "news goes out over https only", "use https");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        let fix = "take them out; name a secret in \"secret_ref\"";
-        return fault(codes::URL_INVALID, "the address holds a user or a password", fix);
-    }
     None
 }
 

@@ -14,6 +14,7 @@ mod check;
 mod codes;
 mod door;
 mod envelope;
+mod hook;
 mod identity;
 mod intake;
 mod json;

@@ -16,6 +16,8 @@ pub struct Settings {
     pub intake_stop_ratio: f64,
     /// So many entries in the pool's stream of events, and no job is taken in: nobody shares them out.
     pub events_stop_at: u64,
+    /// `webhooks.allow_origins`: addresses of webhooks that need not be https.
+    pub webhook_origins: Vec<String>,
 }
 
 /// Section `review`.
@@ -76,6 +78,7 @@ impl Default for Settings {
             tenants: BTreeMap::new(),
             intake_stop_ratio: default_stop_ratio(),
             events_stop_at: u64::MAX,
+            webhook_origins: Vec::new(),
         }
     }
 }
@@ -98,12 +101,18 @@ impl Settings {
             intake_stop_ratio: f64,
         }
         let redis: Redis = loaded.section("redis")?;
+        #[derive(Deserialize)]
+        struct Webhooks {
+            allow_origins: Vec<String>,
+        }
+        let webhooks: Webhooks = loaded.section("webhooks")?;
         let events: store::EventSettings = loaded.section("events")?;
         Ok(Self {
             review: loaded.section("review")?,
             tenants: loaded.section("tenants")?,
             intake_stop_ratio: redis.intake_stop_ratio,
             events_stop_at: events.stop_at(),
+            webhook_origins: webhooks.allow_origins,
         })
     }
 

@@ -22,7 +22,7 @@ pub(crate) use job::find;
 pub(crate) use query::{Asked, decoded};
 
 use crate::app::App;
-use crate::stream;
+use crate::{hooks, stream};
 use axum::Router;
 use build::Api;
 use std::sync::Arc;
@@ -35,6 +35,14 @@ fn api() -> Api {
         .routes(routes!(jobs::create))
         .routes(routes!(job::show))
         .routes(routes!(job::cancel))
+        .routes(routes!(hooks::list, hooks::create))
+        .routes(routes!(hooks::show, hooks::change, hooks::remove))
+        .routes(routes!(hooks::rotate))
+        .routes(routes!(hooks::test))
+        .routes(routes!(hooks::enable))
+        .routes(routes!(hooks::replay))
+        .routes(routes!(hooks::deliveries))
+        .routes(routes!(hooks::deliver_again))
         .streams(routes!(stream::job))
         .streams(routes!(stream::tenant))
         .routes(routes!(retry::retry))

@@ -44,6 +44,8 @@ pub(crate) struct App {
     pub(crate) buckets: Buckets,
     pub(crate) wait_max: Duration,
     pub(crate) row_bytes_max: usize,
+    /// Which addresses webhooks may have.
+    pub(crate) webhook_rules: egress::Rules,
     tenants: BTreeMap<String, admission::TenantSettings>,
 }
 
@@ -72,6 +74,7 @@ impl App {
             public_url: settings.public_url.clone(),
             callbacks: CallbackDoor::open(fleet)?,
             seats: Seats::new(fleet.section("events")?, fleet.drain().clone()),
+            webhook_rules: webhook_rules(fleet)?,
             pools,
             tenants: admission.tenants,
         })
@@ -91,6 +94,17 @@ impl App {
                 .detail(format!("set tenants.{tenant}.pool to one of the configured pools"))
         })
     }
+}
+
+fn webhook_rules(fleet: &Fleet) -> anyhow::Result<egress::Rules> {
+    /// The rest of the section is the notifier's.
+    #[derive(serde::Deserialize)]
+    struct Webhooks {
+        allow_origins: Vec<String>,
+    }
+    let Webhooks { allow_origins } = fleet.section("webhooks")?;
+    egress::Rules::for_webhooks(&allow_origins)
+        .map_err(|error| anyhow::anyhow!("webhooks.allow_origins: {error}"))
 }
 
 /// Everything the public listener serves; what it serves of the API is described by the API itself.

@@ -10,6 +10,7 @@ mod api;
 mod app;
 mod callbacks;
 mod guard;
+mod hooks;
 mod keys;
 mod problem;
 mod range;

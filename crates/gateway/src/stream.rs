@@ -227,6 +227,17 @@ fn last_id<T: FromStr>(headers: &HeaderMap) -> Result<Option<T>, Problem> {
     })
 }
 
+/// Types of events about jobs.
+fn job_types() -> impl Iterator<Item = &'static str> {
+    ["*", "job.*", "job.submitted"].into_iter().chain(StateWord::ALL.map(Change::kind_of))
+}
+
+/// Every type that a webhook endpoint may ask for.
+pub(crate) fn known_types() -> Vec<&'static str> {
+    let others = ["batch.*", "batch.completed", "endpoint.*", "endpoint.disabled", "webhook.*"];
+    job_types().chain(others).collect()
+}
+
 /// Which types of events; empty: all.
 struct Types(Vec<String>);
 
@@ -234,18 +245,15 @@ impl Types {
     fn parse(text: &str) -> Result<Self, Problem> {
         let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
         let words: Vec<String> = words.map(str::to_owned).collect();
-        let known = |word: &str| {
-            matches!(word, "*" | "job.*" | "job.submitted")
-                || StateWord::ALL.into_iter().any(|state| Change::kind_of(state) == word)
-        };
+        let known = |word: &str| job_types().any(|kind| kind == word);
         match words.iter().find(|word| text.len() > TYPES_BYTES_MAX || !known(word)) {
             None => Ok(Self(words)),
             Some(word) => {
                 let word: String = word.chars().take(64).collect();
                 let title = format!("there is no type of events called {word:?}");
-                let states = StateWord::ALL.map(Change::kind_of).join(", ");
+                let allowed = job_types().collect::<Vec<_>>().join(", ");
                 Err(Problem::new(StatusCode::BAD_REQUEST, "no-such-type", title)
-                    .detail(format!("allowed are job.*, job.submitted, {states}")))
+                    .detail(format!("allowed are {allowed}")))
             }
         }
     }

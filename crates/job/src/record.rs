@@ -116,12 +116,12 @@ impl Priority {
     }
 }
 
-/// The caller's address for news; delivered by the notifier, which a later issue brings.
+/// The caller's address for the job's end; delivered by the notifier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
     /// https address.
     pub url: String,
-    /// Name of the secret that signs.
+    /// The webhook endpoint whose secrets sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<String>,
 }

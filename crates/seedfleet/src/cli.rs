@@ -1,10 +1,12 @@
 //! The command line as types.
 
 mod doubt;
+mod hooks;
 mod keys;
 mod reconcile;
 
 pub(crate) use doubt::{AuditArgs, Bulk, Decision, DoubtVerb};
+pub(crate) use hooks::{EventsVerb, TailArgs, WebhooksVerb};
 pub(crate) use keys::{CreateArgs, KeysVerb, TenantsVerb};
 pub(crate) use reconcile::{FreezeArgs, ReconcileArgs, ThawArgs};
 
@@ -77,6 +79,12 @@ pub(crate) enum Verb {
     /// Who uses the fleet, with caps and usage.
     #[command(subcommand)]
     Tenants(TenantsVerb),
+    /// What becomes of jobs, as it happens.
+    #[command(subcommand)]
+    Events(EventsVerb),
+    /// Customers' webhook endpoints: look at them, test them, tell them again.
+    #[command(subcommand)]
+    Webhooks(WebhooksVerb),
     /// The configuration: check it, show it, explain it.
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -367,6 +375,9 @@ pub(crate) struct UpArgs {
     /// Simulated seconds per second.
     #[arg(long, default_value_t = 30.0)]
     pub(crate) clock_scale: f64,
+    /// An origin that webhooks may call, such as http://127.0.0.1:9000 for a receiver on this machine.
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) webhooks_to: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -55,6 +55,8 @@ async fn run(global: &cli::Global, verb: Verb) -> Outcome {
         Verb::Audit(args) => verbs::audit::run(global, &args).await,
         Verb::Keys(verb) => verbs::keys::run(global, verb).await,
         Verb::Tenants(verb) => verbs::tenants::run(global, verb).await,
+        Verb::Events(verb) => verbs::events::run(global, verb).await,
+        Verb::Webhooks(verb) => verbs::webhooks::run(global, verb).await,
         Verb::Config(verb) => verbs::config::run(global, &verb),
         Verb::Doctor(args) => verbs::doctor::run(global, &args).await,
         Verb::Probe(args) => verbs::probe::run(global, &args).await,

@@ -14,8 +14,8 @@
         7 due      zset    8 lease zset    9 holder hash    10 wake list    11 pending zset
         12 changes string  counts changes of endpoints
 
-  ARGV  1 facts  JSON: verb ("put", "on", "drop"), id, rev (the revision the caller read; 0: it is new), at,
-                 max (endpoints of one tenant)
+  ARGV  1 facts  JSON: verb ("put", "on", "off", "drop"), id, rev (the revision the caller read; 0: it is new), at,
+                 max (endpoints of one tenant), kept_ms (how long the outbox of one that is off stays)
         2 config JSON, never read here
 
   Reply {"ok", revision} | {"stale", revision} | {"full"} | {"gone"}
@@ -47,6 +47,10 @@ elseif f.verb == 'on' then
     redis.call('ZADD', KEYS[11], cjson.decode(head).at, f.id)
     if redis.call('LLEN', KEYS[10]) == 0 then redis.call('LPUSH', KEYS[10], '1') end
   end
+elseif f.verb == 'off' then
+  redis.call('HSET', KEYS[1], 'off', cjson.encode({at = f.at, why = 'asked'}), 'rev', rev + 1)
+  redis.call('PEXPIRE', KEYS[5], f.kept_ms)
+  redis.call('ZREM', KEYS[11], f.id)
 else
   redis.call('DEL', KEYS[1], KEYS[5], KEYS[6])
   for _, set in ipairs({2, 7, 8, 11}) do redis.call('ZREM', KEYS[set], f.id) end

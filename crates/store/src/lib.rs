@@ -63,7 +63,7 @@ pub use hint::HintOutcome;
 pub use hooks::{
     Bell, DELIVERY_LINES_MAX, Delivered, DeliveryEnd, DeliveryLine, DeliveryReport, ENDPOINTS_MAX,
     Endpoint, EndpointPut, EndpointState, HookClaim, HookEvent, HookSecret, HookWork, OUTBOX_MAX,
-    Off, Outgoing, SHARE_MAX, Shared, Sharing,
+    Off, Outgoing, Replayed, SHARE_MAX, Shared, Sharing,
 };
 pub use lease::{RENEW_MAX, Released};
 pub use list::{Cursor, CursorError, LIST_MAX, LOOKS_MAX, ListQuery, Order, Page};

@@ -182,6 +182,18 @@ async fn a_price_nobody_published_is_not_guessed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_said_stands_in_the_record() {
     let house = House::open().await;
+    let endpoint = store::Endpoint {
+        id: "main".into(),
+        tenant: "acme".into(),
+        url: "https://example.com/".into(),
+        types: Vec::new(),
+        description: String::new(),
+        secrets: Vec::new(),
+        secret_ref: None,
+        created_by: String::new(),
+        created_at: job::Timestamp::default(),
+    };
+    house.store.put_endpoint(&endpoint, 0).await.expect("Redis answers");
     let mut document = text("a boat");
     for (key, value) in [
         ("end_user", json!("user 7")),
@@ -273,4 +285,17 @@ fn every_word_of_the_door_has_advice() {
     for code in CODES {
         assert!(ErrorTable::builtin().own(code).is_some(), "{code} has no advice");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_without_a_known_secret_is_refused() {
+    let house = House::open().await;
+    for (hook, code) in [
+        (json!({"url": "https://example.com/hook"}), "missing-field"),
+        (json!({"url": "https://example.com/hook", "secret_ref": "whe_none"}), "value-not-allowed"),
+    ] {
+        let fault = fault(&house, with("a boat", "webhook", hook)).await;
+        assert_eq!((fault.pointer.as_str(), fault.code.as_str()), ("/webhook/secret_ref", code));
+    }
+    assert!(house.is_empty());
 }

@@ -24,6 +24,8 @@ pub(super) struct Places<'a> {
     pub(super) media: &'a str,
     /// `127.0.0.1:port` of the gateway.
     pub(super) gateway: &'a str,
+    /// Origins that webhooks may call, beside public ones.
+    pub(super) webhooks_to: &'a [String],
 }
 
 /// The file with a mark for everything that differs between runs.
@@ -31,7 +33,7 @@ const TEMPLATE: &str = include_str!("run.toml");
 
 /// The file's text.
 pub(super) fn written(places: &Places<'_>) -> String {
-    let Places { dir, redis_url, api, media, gateway } = places;
+    let Places { dir, redis_url, api, media, gateway, webhooks_to } = places;
     let text = |text: String| Value::String(text).to_string();
     let file = |name: &str| text(dir.join(name).display().to_string());
     let marks = [
@@ -43,6 +45,7 @@ pub(super) fn written(places: &Places<'_>) -> String {
         ("@api@", (*api).to_owned()),
         ("@media@", (*media).to_owned()),
         ("@gateway@", (*gateway).to_owned()),
+        ("@webhooks_to@", Value::from(webhooks_to.to_vec()).to_string()),
         ("@retrieve_qps@", RETRIEVE_QPS.to_string()),
         ("@list_qps@", LIST_QPS.to_string()),
         ("@delete_qps@", DELETE_QPS.to_string()),
@@ -64,6 +67,7 @@ mod tests {
             api: "127.0.0.1:2",
             media: "127.0.0.1:3",
             gateway: "127.0.0.1:4",
+            webhooks_to: &["http://127.0.0.1:5".to_owned()],
         };
         let text = written(&places);
         assert!(!text.contains('@'), "every mark is filled: {text}");

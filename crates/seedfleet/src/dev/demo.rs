@@ -53,8 +53,13 @@ struct Played {
 pub(super) async fn run(global: &Global, args: DemoArgs) -> Outcome {
     let began = Instant::now();
     let dir = super::run_dir(args.out.as_deref(), "demo")?;
-    let plan =
-        Plan { dir: dir.clone(), seed: args.seed, clock_scale: CLOCK_SCALE, echo: global.verbose };
+    let plan = Plan {
+        dir: dir.clone(),
+        seed: args.seed,
+        clock_scale: CLOCK_SCALE,
+        webhooks_to: Vec::new(),
+        echo: global.verbose,
+    };
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut fleet = super::blocking(move || Fleet::start(&plan)).await?;

@@ -21,13 +21,15 @@ const START_MAX: Duration = Duration::from_secs(20);
 const STOP_MAX: Duration = Duration::from_secs(15);
 
 /// The workers, in the order they are started.
-pub(super) const WORKERS: [&str; 4] = ["gateway", "downloader", "poller", "submitter"];
+pub(super) const WORKERS: [&str; 5] = ["gateway", "notifier", "downloader", "poller", "submitter"];
 
 /// How a fleet is started.
 pub(super) struct Plan {
     pub(super) dir: PathBuf,
     pub(super) seed: u64,
     pub(super) clock_scale: f64,
+    /// Origins that webhooks may call, beside public ones.
+    pub(super) webhooks_to: Vec<String>,
     /// Print the children's lines with their names in front.
     pub(super) echo: bool,
 }
@@ -83,6 +85,7 @@ impl Fleet {
             api: &ports.api,
             media: &ports.media,
             gateway: &gateway,
+            webhooks_to: &plan.webhooks_to,
         };
         std::fs::write(&config, config::written(&places))?;
         let loaded = Sources::default().file(&config).load()?;

@@ -13,7 +13,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Runs the verb.
 pub(super) async fn run(global: &Global, args: UpArgs) -> Outcome {
     let dir = super::run_dir(args.out.as_deref(), "up")?;
-    let plan = Plan { dir, seed: 1, clock_scale: args.clock_scale, echo: !global.quiet };
+    let plan = Plan {
+        dir,
+        seed: 1,
+        clock_scale: args.clock_scale,
+        webhooks_to: args.webhooks_to,
+        echo: !global.quiet,
+    };
     // Before any child runs, so that Ctrl-C never leaves by the short way.
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

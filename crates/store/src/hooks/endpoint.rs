@@ -1,7 +1,8 @@
 //! Endpoints: made, changed, looked at, switched on, removed.
 
-use super::{DELIVERY_LINES_MAX, DeliveryLine, Endpoint, EndpointState, Off};
+use super::{DELIVERY_LINES_MAX, DeliveryLine, Endpoint, EndpointState, OUTBOX_KEPT, Off};
 use crate::connection::Call;
+use crate::lease::millis;
 use crate::{Store, StoreError, commit, script};
 use job::Timestamp;
 use redis::{Pipeline, Value};
@@ -30,6 +31,7 @@ struct Facts<'a> {
     rev: u64,
     at: i64,
     max: usize,
+    kept_ms: u64,
 }
 
 impl Store {
@@ -56,6 +58,19 @@ impl Store {
         self.change("on", id, tenant, 0, String::new()).await
     }
 
+    /// Switches an endpoint off because somebody asked for it; what waits stays for a while.
+    ///
+    /// # Errors
+    ///
+    /// As every call; safe to repeat.
+    pub async fn disable_endpoint(
+        &self,
+        id: &str,
+        tenant: &str,
+    ) -> Result<EndpointPut, StoreError> {
+        self.change("off", id, tenant, 0, String::new()).await
+    }
+
     /// Removes an endpoint, with what it has still to be told and its log.
     ///
     /// # Errors
@@ -75,7 +90,7 @@ impl Store {
     ) -> Result<EndpointPut, StoreError> {
         let (keys, queue) = (self.keys(), crate::Queue::Notify);
         let at = self.now().await?.unix_ms();
-        let facts = Facts { verb, id, rev, at, max: ENDPOINTS_MAX };
+        let facts = Facts { verb, id, rev, at, max: ENDPOINTS_MAX, kept_ms: millis(OUTBOX_KEPT) };
         let facts = serde_json::to_string(&facts)
             .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
         let names = vec![

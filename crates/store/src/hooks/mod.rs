@@ -6,12 +6,14 @@
 
 mod deliver;
 mod endpoint;
+mod replay;
 mod share;
 
 pub use deliver::{
     Bell, Delivered, DeliveryEnd, DeliveryLine, DeliveryReport, HookClaim, HookWork,
 };
 pub use endpoint::{ENDPOINTS_MAX, EndpointPut};
+pub use replay::Replayed;
 pub use share::{Outgoing, SHARE_MAX, Shared, Sharing};
 
 use job::Timestamp;
@@ -145,6 +147,25 @@ pub struct HookEvent {
     /// A person asked for it again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
+}
+
+impl HookEvent {
+    /// An event that says no more than that an endpoint can be reached.
+    #[must_use]
+    pub fn test(endpoint: &str, at: Timestamp) -> Self {
+        Self {
+            id: format!("evt_test_{}", ulid::Ulid::generate()),
+            kind: "webhook.test".to_owned(),
+            at,
+            job: None,
+            batch: None,
+            from: None,
+            state: None,
+            endpoint: Some(endpoint.to_owned()),
+            seq: 0,
+            replayed: false,
+        }
+    }
 }
 
 impl From<&crate::Change> for HookEvent {
