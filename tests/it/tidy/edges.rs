@@ -19,6 +19,7 @@ const ONE_ROOM: [(&str, &[&str]); 12] = [
     ("axum*", &["gateway", "worker"]),
     ("utoipa*", &["gateway"]),
     ("clap*", &["seedfleet"]),
+    ("maud", &["dashboard"]),
     ("opentelemetry*", &["telemetry"]),
     ("prometheus*", &["telemetry"]),
     ("tracing-subscriber", &["telemetry"]),

@@ -1,0 +1,15 @@
+//! One file per screen.
+
+pub mod audit;
+pub mod batches;
+pub mod doubt;
+pub mod failures;
+pub mod fleet;
+pub mod job;
+pub mod jobs;
+pub mod limits;
+pub mod login;
+pub mod review;
+pub mod trouble;
+pub mod webhooks;
+pub mod workers;
