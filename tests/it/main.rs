@@ -11,6 +11,7 @@ mod backlog;
 mod bucket_s3;
 mod callbacks;
 mod clocks;
+mod dashboard;
 mod doubt;
 mod drill;
 mod events;

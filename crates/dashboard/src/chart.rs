@@ -62,7 +62,7 @@ impl Throughput {
                 figcaption {
                     span class="key" { i class="swatch in" {} "accepted" }
                     span class="key" { i class="swatch out" {} "finished" }
-                    span class="dim" { "jobs per " (lasting(self.step)) }
+                    span class="dim" { "jobs in steps of " (lasting(self.step)) }
                 }
                 div class="plot" {
                     div class="y" aria-hidden="true" { span { (grouped(top)) } span { (grouped(top / 2)) } span { "0" } }
@@ -174,7 +174,11 @@ fn told(counts: &[(StateWord, u64)], all: u64) -> String {
     let parts = counts.iter().filter(|(_, n)| *n > 0);
     let parts: Vec<String> =
         parts.map(|(word, n)| format!("{} {}", grouped(*n), chips::spoken(*word))).collect();
-    if parts.is_empty() { "no jobs".to_owned() } else { format!("{all} jobs: {}", parts.join(", ")) }
+    if parts.is_empty() {
+        "no jobs".to_owned()
+    } else {
+        format!("{all} jobs: {}", parts.join(", "))
+    }
 }
 
 fn with(within: Option<&str>, word: StateWord) -> String {

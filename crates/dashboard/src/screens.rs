@@ -13,3 +13,8 @@ pub mod review;
 pub mod trouble;
 pub mod webhooks;
 pub mod workers;
+
+pub use crate::forms::REASON_LETTERS_MAX;
+
+#[cfg(test)]
+mod tests;

@@ -317,13 +317,8 @@ mod tests {
     #[test]
     fn names_from_outside_are_text_and_stay_text() {
         let viewer = viewer();
-        let frame = Frame {
-            viewer: &viewer,
-            screen: Screen::Jobs,
-            title: "<b>",
-            notice: None,
-            live: true,
-        };
+        let frame =
+            Frame { viewer: &viewer, screen: Screen::Jobs, title: "<b>", notice: None, live: true };
         let page = frame.around(&html! { p { "x" } });
         assert!(!page.contains("<script>alert"), "{page}");
         assert!(!page.contains("\" onload=\""), "{page}");

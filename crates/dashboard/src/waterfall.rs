@@ -170,8 +170,7 @@ mod tests {
             .map(|s| (s.phase, s.to.since(s.from).as_secs()))
             .collect();
         use Phase::{Download, Generate, ProviderQueue, Submit, Wait};
-        let expected =
-            [(Wait, 10), (Submit, 2), (ProviderQueue, 8), (Generate, 60), (Download, 2)];
+        let expected = [(Wait, 10), (Submit, 2), (ProviderQueue, 8), (Generate, 60), (Download, 2)];
         assert_eq!(told, expected);
     }
 
@@ -186,7 +185,10 @@ mod tests {
         ];
         lines.reverse();
         let told = stretches(&lines, Timestamp::from_unix_s(100));
-        assert_eq!(told.last().map(|s| (s.phase, s.to)), Some((Phase::Submit, Timestamp::from_unix_s(100))));
+        assert_eq!(
+            told.last().map(|s| (s.phase, s.to)),
+            Some((Phase::Submit, Timestamp::from_unix_s(100)))
+        );
         let page = chart(&lines, Timestamp::from_unix_s(100)).into_string();
         assert!(page.contains("1 m 40 s"), "{page}");
         assert!(page.contains("35 s"), "both attempts: {page}");

@@ -82,17 +82,6 @@ pub(crate) fn sized(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
 }
 
-/// `1.2 k`, `34.5 M`: tokens and other large counts.
-#[allow(clippy::cast_precision_loss)]
-pub(crate) fn short(n: u64) -> String {
-    match n {
-        0..=9_999 => grouped(n),
-        10_000..=999_999 => format!("{:.1} k", n as f64 / 1e3),
-        1_000_000..=999_999_999 => format!("{:.1} M", n as f64 / 1e6),
-        _ => format!("{:.1} G", n as f64 / 1e9),
-    }
-}
-
 /// `37.5 %`; below one in a thousand nothing is told.
 #[allow(clippy::cast_precision_loss)]
 pub(crate) fn share(part: u64, whole: u64) -> String {
@@ -124,7 +113,6 @@ mod tests {
         }
         assert_eq!(counted(1, "job", "jobs"), "1 job");
         assert_eq!(counted(1_200, "job", "jobs"), "1,200 jobs");
-        assert_eq!([short(9_999), short(108_900)], ["9,999", "108.9 k"]);
         assert_eq!([share(3, 8), share(1, 0)], ["37.5 %", "0 %"]);
     }
 

@@ -3,12 +3,13 @@
 use crate::callbacks::{self, CallbackDoor};
 use crate::guard::guard;
 use crate::keys::Keys;
+use crate::pages::{self, Flow, Visits};
 use crate::problem::Problem;
 use crate::settings::GatewaySettings;
 use crate::stream::Seats;
 use crate::watch::Watch;
 use admission::Door;
-use assets::Buckets;
+use assets::{Assets, Buckets};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
@@ -31,6 +32,12 @@ pub(crate) struct PoolDoor {
     pub(crate) watch: Watch,
 }
 
+/// Sections `limits` and `provider`.
+pub(crate) struct DeskSettings {
+    pub(crate) limits: limiter::Settings,
+    pub(crate) provider: provider::Settings,
+}
+
 /// The gateway's state.
 pub(crate) struct App {
     pub(crate) keys: Keys,
@@ -46,6 +53,13 @@ pub(crate) struct App {
     pub(crate) row_bytes_max: usize,
     /// Which addresses webhooks may have.
     pub(crate) webhook_rules: egress::Rules,
+    /// Who looks at the dashboard; none where it is off.
+    pub(crate) visits: Option<Visits>,
+    /// What came in and went out of late.
+    pub(crate) flow: Flow,
+    pub(crate) drain: worker::Drain,
+    /// What reads of the provider are made with, for a person who decides a doubt.
+    pub(crate) desk: DeskSettings,
     tenants: BTreeMap<String, admission::TenantSettings>,
 }
 
@@ -65,7 +79,19 @@ impl App {
             let watch = Watch::start(&pool.store, fleet.drain());
             pools.insert(pool.name.clone(), PoolDoor { pool: pool.clone(), door, watch });
         }
+        let memory = fleet.pools().first().map(|pool| pool.store.fleet());
+        let visits = memory.filter(|_| settings.dashboard);
+        let stores = fleet.pools().iter().map(|pool| pool.store.clone()).collect();
+        let flow =
+            if settings.dashboard { Flow::follow(stores, fleet.drain()) } else { Flow::default() };
         Ok(Self {
+            visits: visits.map(|memory| Visits::open(memory, settings)),
+            flow,
+            drain: fleet.drain().clone(),
+            desk: DeskSettings {
+                limits: fleet.section("limits")?,
+                provider: fleet.section("provider")?,
+            },
             keys,
             document,
             buckets,
@@ -78,6 +104,11 @@ impl App {
             pools,
             tenants: admission.tenants,
         })
+    }
+
+    /// Where a tenant's videos and media lie.
+    pub(crate) fn bucket(&self, tenant: &str) -> &Assets {
+        self.buckets.of(tenant)
     }
 
     /// The pool that carries a tenant's jobs.
@@ -118,9 +149,11 @@ pub(crate) fn router(
     let late = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, CALLBACK_TIME_MAX);
     let callback =
         Router::new().route("/cb/v1/{attempt}/{token}", post(callbacks::receive)).layer(late);
+    let pages = if app.visits.is_some() { pages::routes() } else { Router::new() };
     Router::new()
         .merge(api)
         .merge(callback)
+        .merge(pages)
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "no-such-route", "there is no such route")
         })

@@ -29,6 +29,14 @@ impl Keys {
         Self { entries }
     }
 
+    /// The key with this SHA-256.
+    pub(crate) fn of_digest(&self, sha256: &[u8; 32]) -> Option<&KeyEntry> {
+        // Every entry is compared: the time taken says nothing about which key came close.
+        self.entries.iter().fold(None, |found, entry| {
+            if bool::from(entry.sha256.ct_eq(sha256)) { Some(entry) } else { found }
+        })
+    }
+
     /// The caller behind a request, if it may do what it asks.
     pub(crate) fn caller(&self, headers: &HeaderMap, needs: Scope) -> Result<&KeyEntry, Problem> {
         let given = headers
@@ -37,12 +45,7 @@ impl Keys {
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.strip_prefix("Bearer "))
             .ok_or_else(Problem::unauthorized)?;
-        let hash = digest(given.trim());
-        // Every entry is compared: the time taken says nothing about which key came close.
-        let known = self.entries.iter().fold(None, |found, entry| {
-            if bool::from(entry.sha256.ct_eq(&hash)) { Some(entry) } else { found }
-        });
-        let entry = known.ok_or_else(Problem::unauthorized)?;
+        let entry = self.of_digest(&digest(given.trim())).ok_or_else(Problem::unauthorized)?;
         if entry.scopes.contains(&needs) { Ok(entry) } else { Err(Problem::forbidden(needs)) }
     }
 }

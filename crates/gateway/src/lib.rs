@@ -12,6 +12,7 @@ mod callbacks;
 mod guard;
 mod hooks;
 mod keys;
+mod pages;
 mod problem;
 mod range;
 mod server;

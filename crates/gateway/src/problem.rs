@@ -130,6 +130,13 @@ impl Problem {
         self
     }
 
+    /// Status, title and detail, for a page.
+    pub(crate) fn told(self) -> (StatusCode, String, String) {
+        let Document { status, title, detail, .. } = *self.0;
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, title, detail.unwrap_or_default())
+    }
+
     #[cfg(test)]
     pub(crate) fn status(&self) -> u16 {
         self.0.status

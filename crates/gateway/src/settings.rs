@@ -27,6 +27,11 @@ pub struct GatewaySettings {
     pub(crate) row_bytes_max: usize,
     /// Connections served at once.
     pub(crate) connections_max: usize,
+    /// Whether the dashboard is served.
+    pub(crate) dashboard: bool,
+    /// How long a login lasts.
+    #[serde(with = "humantime_serde")]
+    pub(crate) session: Duration,
     /// Callers by name.
     pub(crate) keys: BTreeMap<String, KeySettings>,
 }
@@ -41,6 +46,8 @@ impl Default for GatewaySettings {
             wait_max: Duration::from_secs(25),
             row_bytes_max: 64 << 20,
             connections_max: 4_096,
+            dashboard: true,
+            session: Duration::from_secs(12 * 3_600),
             keys: BTreeMap::new(),
         }
     }

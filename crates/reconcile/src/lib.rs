@@ -5,6 +5,7 @@
 //!   records.
 //! - [`quarantine`]: after Redis lost data, everything the fence holds is known again before anything
 //!   is bought.
+//! - [`doubt`]: what a person is shown of a create without an answer, and may decide about it.
 //! - [`Report`]: what was found, in sentences, each with the command that mends it.
 //!
 //! Nothing here buys, and nothing is cancelled unless a person asked for it. Everything may run
@@ -16,6 +17,7 @@
 
 mod attempts;
 mod claim;
+pub mod doubt;
 mod ground;
 pub mod quarantine;
 mod report;

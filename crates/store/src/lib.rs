@@ -56,7 +56,9 @@ pub use doctor::{Drift, DriftKind, Mended, Recount};
 pub use error::{ReportError, StoreError};
 pub use events::{CHANGES_MAX, Change, ChangeReader, EventSettings, Mark};
 pub use evidence::Evidence;
-pub use fleet::{API_KEYS_MAX, EndWhy, FleetStore, KnownKey, Minted, RATE_WINDOW, Rated, Revoked};
+pub use fleet::{
+    API_KEYS_MAX, EndWhy, FleetStore, KnownKey, Minted, RATE_WINDOW, Rated, Revoked, Session,
+};
 pub use freeze::{Freeze, FreezeKind, Watch};
 pub use grant::Grant;
 pub use hint::HintOutcome;

@@ -95,6 +95,19 @@ impl Store {
         self.word_counts(self.keys().batch_counts(batch)).await
     }
 
+    /// When the oldest job in this state was accepted.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn oldest_of(&self, word: StateWord) -> Result<Option<Timestamp>, StoreError> {
+        let key = self.keys().ix_state(word);
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(&key).arg(0).arg(0).arg("WITHSCORES");
+        let first: Vec<(String, i64)> = self.connection().ask(&command).await?;
+        Ok(first.first().map(|(_, created)| Timestamp::from_unix_ms(*created)))
+    }
+
     pub(crate) async fn word_counts(
         &self,
         key: String,

@@ -8,7 +8,7 @@ const APART: [&str; 7] = ["bench", "e2e", "fuzz", "sandbox", "simulator", "submi
 const APART_FOR_CLI: [&str; 2] = ["sandbox", "simulator"];
 
 /// Outside packages (a trailing `*` stands for any ending) and the numbered rooms that may name them.
-const ONE_ROOM: [(&str, &[&str]); 12] = [
+const ONE_ROOM: [(&str, &[&str]); 13] = [
     ("redis", &["store"]),
     ("object_store", &["assets"]),
     ("config", &["settings"]),

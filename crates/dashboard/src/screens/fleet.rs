@@ -4,7 +4,7 @@ use crate::bottleneck::{Class, Facts};
 use crate::chart::{self, Cell, Throughput};
 use crate::shell::{Frame, Notice, Screen};
 use crate::viewer::Viewer;
-use crate::wording::{ago, grouped, lasting, short};
+use crate::wording::{ago, grouped, lasting};
 use crate::{PREFIX, chips};
 use job::{JobId, StateWord, Timestamp};
 use maud::{Markup, html};
@@ -45,8 +45,8 @@ pub struct Fleet<'a> {
     pub facts: Option<Facts>,
     /// The slots in use, by class in the order of [`Facts::classes`].
     pub cells: Vec<Vec<Cell>>,
-    /// Tokens billed today, and what they cost where the prices are known.
-    pub spent: Option<(u64, String)>,
+    /// What today has cost, in words.
+    pub spent: Option<String>,
     /// The first output link to die, from now.
     pub tightest: Option<Duration>,
     /// The newest alarms.
@@ -104,8 +104,8 @@ impl Fleet<'_> {
                     @let (free, limit) = facts.headroom();
                     (tile("Headroom", &html! { (grouped(free)) small { " of " (grouped(limit)) } }, Some(html! { "free slots" })))
                 }
-                @if let Some((tokens, cost)) = &self.spent {
-                    (tile("Spent today", &html! { (cost) }, Some(html! { (short(*tokens)) " tokens" })))
+                @if let Some(spent) = &self.spent {
+                    (tile("Spent today", &html! { (spent) }, Some(html! { "by jobs of this day (UTC)" })))
                 }
                 (tile("In doubt", &html! { a href={ (PREFIX) "/doubt" } { (grouped(attention)) } }, None))
                 (tile("Held", &html! { a href={ (PREFIX) "/review" } { (grouped(count(&[StateWord::Held]))) } }, None))

@@ -5,7 +5,9 @@ use crate::shell::{Frame, Notice, Screen};
 use crate::viewer::Viewer;
 use crate::wording::{ago, clock, grouped, sized};
 use crate::{PREFIX, chart, chips, waterfall};
-use job::{Attempt, AttemptOutcome, End, HeldWhy, OpenAttempt, Record, State, StateWord, Timestamp};
+use job::{
+    Attempt, AttemptOutcome, End, HeldWhy, OpenAttempt, Record, State, StateWord, Timestamp,
+};
 use maud::{Markup, html};
 
 /// One line of a job's timeline.

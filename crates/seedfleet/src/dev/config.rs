@@ -40,6 +40,7 @@ pub(super) fn written(places: &Places<'_>) -> String {
         ("@redis_url@", text((*redis_url).to_owned())),
         ("@api_key@", file("api-key")),
         ("@gateway_key@", file("gateway-key")),
+        ("@operator_key@", file("operator-key")),
         ("@callback_key@", file("callback-key")),
         ("@bucket@", text(format!("file://{}", dir.join("store").display()))),
         ("@api@", (*api).to_owned()),

@@ -78,6 +78,7 @@ impl Fleet {
         let config = dir.join("config.toml");
         write_private(&dir.join("api-key"), API_KEY)?;
         write_private(&dir.join("gateway-key"), &secret("gateway"))?;
+        write_private(&dir.join("operator-key"), &secret("operator"))?;
         write_private(&dir.join("callback-key"), &secret("callback"))?;
         let places = Places {
             dir: &dir,

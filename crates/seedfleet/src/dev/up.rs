@@ -57,11 +57,12 @@ fn tell(fleet: &Fleet) -> Result<(), Failure> {
         ("provider", format!("http://{}/api/v3", fleet.ports.api)),
         ("control", format!("http://{}/_sim/", fleet.ports.control)),
         ("gateway", format!("http://{}", fleet.gateway)),
+        ("dashboard", format!("http://{}/ui  (the key lies in operator-key)", fleet.gateway)),
         ("bucket", format!("file://{}", fleet.dir.join("store").display())),
         ("ledger", fleet.ledger().display().to_string()),
         ("config", config.to_string()),
     ];
-    let mut text: String = lines.iter().map(|(name, what)| format!("{name:<9} {what}\n")).collect();
+    let mut text: String = lines.iter().map(|(name, what)| format!("{name:<10}{what}\n")).collect();
     text.push_str(&format!(
         "\nexport SEEDFLEET_CONFIG={config}\n\
          {program} submit -p \"a paper boat crosses a puddle\" --wait\n\

@@ -12,19 +12,12 @@ use crate::output::{self, Format, Rows, note};
 use crate::session::{Session, operator};
 use crate::verbs::jobs::find;
 use crate::verbs::{rows, tally};
-use evidence::Doubt;
 use job::filter::Filter;
-use job::settle::{self, Sighting};
-use job::{Event, FoundVia, JobId, OpenAttempt, State, StateWord, TaskId, Timestamp};
-use limiter::Limiter;
-use provider::{Client, Retrieved, Site};
-use seedance::{Call, Class};
+use job::{JobId, State, StateWord, TaskId};
+use reconcile::doubt::{Deed, Desk, DoubtError};
+use seedance::Class;
 use serde_json::json;
-use std::time::Duration;
-use store::{Decided, Reported, Stored};
-
-/// How long a permit to read may take: the fleet may be using all of them.
-const PERMIT_MAX: Duration = Duration::from_secs(15);
+use store::{Reported, Stored};
 
 const COLUMNS: &[&str] = &["job", "state", "since", "account", "attempt", "seen", "reason"];
 
@@ -116,35 +109,13 @@ fn confirm(
 }
 
 async fn resend(global: &Global, session: &Session, id: &JobId, decision: &Decision) -> Outcome {
-    decision.reason()?;
-    let stored = find(session, id).await?;
-    if !matches!(stored.record.life.state, State::Parked { .. }) {
-        return Err(wrong_state(&stored, "only a parked job is sent again by hand"));
-    }
     let what = "would be sent again; if the first create made a task, two are paid";
-    confirm(global, session, &stored, what, decision)?;
-    let by = operator(decision.by.as_deref());
-    let event = Event::ResendOrdered { by, reason: decision.reason()?.to_owned() };
-    report(global, session, &stored, "doubt resend", decision, &event).await
+    decide(global, session, id, what, &Deed::Resend, decision).await
 }
 
 async fn give_up(global: &Global, session: &Session, id: &JobId, decision: &Decision) -> Outcome {
-    decision.reason()?;
-    let stored = find(session, id).await?;
-    let Some(Doubt { attempt, .. }) = Doubt::of(&stored.record) else {
-        return Err(wrong_state(&stored, "only a job in doubt is given up"));
-    };
-    let horizon = settle::quiet_horizon(attempt, &session.policy);
-    if stored.now < horizon {
-        let rule = "a task of it may still appear, so it is not given up yet";
-        let from = horizon.rfc3339();
-        return Err(wrong_state(&stored, rule).hint(format!("possible from {from} on")));
-    }
     let what = "would end without a result; a task that exists may still be billed";
-    confirm(global, session, &stored, what, decision)?;
-    let by = operator(decision.by.as_deref());
-    let event = Event::GaveUp { by, reason: decision.reason()?.to_owned() };
-    report(global, session, &stored, "doubt give-up", decision, &event).await
+    decide(global, session, id, what, &Deed::GiveUp, decision).await
 }
 
 async fn adopt(
@@ -155,101 +126,75 @@ async fn adopt(
     unverified: bool,
     decision: &Decision,
 ) -> Outcome {
-    decision.reason()?;
-    let stored = find(session, id).await?;
-    let Some(Doubt { attempt, .. }) = Doubt::of(&stored.record) else {
-        return Err(wrong_state(&stored, "only a job in doubt takes a task"));
-    };
-    if let Some(owner) = session.store.owners(std::slice::from_ref(&task)).await?.pop().flatten() {
-        let what = format!("{task} belongs to {owner}");
-        return Err(Failure::new(Exit::Conflict, what));
-    }
-    if !unverified {
-        verify(session, attempt, &task).await?;
-    }
-    confirm(global, session, &stored, &format!("would own task {task}"), decision)?;
-    let by = operator(decision.by.as_deref());
-    let said = Some(format!("by {}: {}", by.as_str(), decision.reason()?));
-    let via = FoundVia::Operator;
-    let event = Event::TaskFound { attempt: attempt.id.clone(), task, via, said };
-    let verb = if unverified { "doubt adopt --unverified" } else { "doubt adopt" };
-    report(global, session, &stored, verb, decision, &event).await
-}
-
-/// A task is the attempt's if an authenticated read shows the attempt's own mark.
-async fn verify(session: &Session, attempt: &OpenAttempt, task: &TaskId) -> Result<(), Failure> {
-    let limits: limiter::Settings = session.loaded.section("limits")?;
-    let settings: provider::Settings = session.loaded.section("provider")?;
-    let pool = session.store.pool();
-    let client = Client::open(pool, &session.pool, &settings)
-        .map_err(|error| Failure::new(Exit::Findings, error.to_string()))?;
-    let limiter = Limiter::new(session.store.clone(), &session.pool, &limits);
-    let site = Site::for_reads(&attempt.facts);
-    let permit = tokio::time::timeout(PERMIT_MAX, limiter.permit(&site.account, Call::Retrieve));
-    let Ok(Some(permit)) = permit.await else {
-        let what = format!("no permit to read account {} within {PERMIT_MAX:?}", site.account);
-        return Err(Failure::new(Exit::Outage, what));
-    };
-    let lift = "--unverified takes it all the same";
-    let seen = match client.retrieve(permit, &site, task).await {
-        Retrieved::Task { task, .. } => task,
-        Retrieved::NotFound => {
-            let what = format!("the provider knows no task {task}");
-            return Err(Failure::new(Exit::NotFound, what).hint(lift));
-        }
-        Retrieved::Trouble(trouble) => {
-            let what = format!("{task} could not be read");
-            let cause = format!("{}: {}", trouble.code, trouble.message);
-            let exit = if trouble.class == Class::Auth { Exit::Auth } else { Exit::Outage };
-            return Err(Failure::new(exit, what).because(cause).hint(lift));
-        }
-    };
-    let sighting = Sighting::of(task.clone(), &seen);
-    if settle::fits(attempt, &sighting, &session.policy) {
-        return Ok(());
-    }
-    let told = format!(
-        "the task: model {:?}, execution_expires_after {:?}, made {:?}\nthe attempt: model {:?}, \
-         execution_expires_after {}, begun {:?}",
-        sighting.model_id,
-        sighting.nonce_s,
-        sighting.created_at.map(Timestamp::rfc3339),
-        attempt.facts.model_id,
-        attempt.nonce_s,
-        attempt.begun_at.rfc3339(),
-    );
-    let what = format!("{task} does not show the mark of {}", attempt.id);
-    Err(Failure::new(Exit::Guard, what).because(told).hint(lift))
+    let what = format!("would own task {task}");
+    decide(global, session, id, &what, &Deed::Adopt { task, unverified }, decision).await
 }
 
 /// Takes the decision on the evidence the person was shown, or says that it has changed.
-async fn report(
+async fn decide(
     global: &Global,
     session: &Session,
-    shown: &Stored,
-    verb: &str,
+    id: &JobId,
+    what: &str,
+    deed: &Deed,
     decision: &Decision,
-    event: &Event,
 ) -> Outcome {
-    let id = &shown.record.id;
+    decision.reason()?;
+    let shown = find(session, id).await?;
+    let limits: limiter::Settings = session.loaded.section("limits")?;
+    let settings: provider::Settings = session.loaded.section("provider")?;
+    let desk = Desk {
+        store: &session.store,
+        pool: &session.pool,
+        policy: &session.policy,
+        limits: &limits,
+        provider: &settings,
+    };
+    desk.check(&shown, deed).await.map_err(failure)?;
+    confirm(global, session, &shown, what, decision)?;
     let by = operator(decision.by.as_deref());
-    let row = serde_json::Value::Object(evidence::row(session, shown));
-    let decided = Decided { by: &by, verb, reason: decision.reason()?, evidence: &row };
-    // A job in doubt has no grounds a person could have weighed: its attempt is checked by the event.
-    let grounds = evidence::grounds(shown);
-    let still = |now: &Stored| evidence::grounds(now) == grounds;
-    match session.store.decide(id, event, &session.policy, &decided, &still).await? {
-        Reported::Written { stored, .. } => {
+    let row = serde_json::Value::Object(evidence::row(session, &shown));
+    let told = desk.decide(&shown, deed, &by, decision.reason()?, &row).await.map_err(failure)?;
+    match told {
+        (event, Reported::Written { stored, .. }) => {
             let mut row = rows::job(&stored.record);
             row.insert("did".into(), json!(event.name()));
             output::object(global.output, row)?;
             Ok(Exit::Done)
         }
-        Reported::Ignored { why, stored } => Err(wrong_state(&stored, why)),
-        Reported::Gone => Err(Failure::new(Exit::NotFound, format!("there is no {id}"))),
-        Reported::Owned { task, by } => {
+        (_, Reported::Ignored { why, stored }) => Err(wrong_state(&stored, why)),
+        (_, Reported::Gone) => Err(Failure::new(Exit::NotFound, format!("there is no {id}"))),
+        (_, Reported::Owned { task, by }) => {
             Err(Failure::new(Exit::Conflict, format!("{task} belongs to {by}")))
         }
-        Reported::Fenced => Err(tally::strange(id)),
+        (_, Reported::Fenced) => Err(tally::strange(id)),
+    }
+}
+
+fn failure(error: DoubtError) -> Failure {
+    let lift = "--unverified takes it all the same";
+    let what = error.to_string();
+    match error {
+        DoubtError::Not { from, .. } => {
+            let failure = Failure::new(Exit::Conflict, what);
+            match from {
+                Some(from) => failure.hint(format!("possible from {} on", from.rfc3339())),
+                None => failure,
+            }
+        }
+        DoubtError::Owned { .. } => Failure::new(Exit::Conflict, what),
+        DoubtError::Client(_) => Failure::new(Exit::Findings, what),
+        DoubtError::NoPermit { .. } => Failure::new(Exit::Outage, what),
+        DoubtError::Unknown(_) => Failure::new(Exit::NotFound, what).hint(lift),
+        DoubtError::Unreadable { task, class, code, message } => {
+            let exit = if class == Class::Auth { Exit::Auth } else { Exit::Outage };
+            let what = format!("{task} could not be read");
+            Failure::new(exit, what).because(format!("{code}: {message}")).hint(lift)
+        }
+        DoubtError::OtherMark { told, .. } => {
+            Failure::new(Exit::Guard, what).because(told).hint(lift)
+        }
+        DoubtError::Store(error) => error.into(),
+        DoubtError::Report(error) => error.into(),
     }
 }

@@ -6,9 +6,11 @@
 
 mod api_keys;
 mod rate;
+mod sessions;
 
 pub use api_keys::{API_KEYS_MAX, EndWhy, KnownKey, Minted, Revoked};
 pub use rate::{RATE_WINDOW, Rated};
+pub use sessions::Session;
 
 use crate::connection::{self, Connection};
 use crate::keys::FleetKeys;

@@ -50,6 +50,12 @@ impl FleetKeys {
         self.key(format_args!("rate:{}", part(tenant)))
     }
 
+    /// A session of the dashboard, by the SHA-256 (hex) of what the browser holds.
+    #[must_use]
+    pub fn session(&self, id: &str) -> String {
+        self.key(format_args!("session:{}", part(id)))
+    }
+
     /// The documented form of a key of the fleet, if it has one; for tests that walk a real server.
     #[must_use]
     pub fn documented(&self, key: &str) -> Option<(&'static str, &'static str)> {
@@ -83,6 +89,12 @@ pub(super) const ROWS: &[Row] = &[
         kind: "hash",
         holds: "requests of a tenant with a limit: `at` number of the minute, `n` in it, `before` in the one before; expires after two",
         bound: "one per tenant",
+    },
+    Row {
+        key: "session:<sha256>",
+        kind: "string",
+        holds: "a session of the dashboard (JSON): the SHA-256 of its API key and the token of its forms; expires `gateway.session` after the login",
+        bound: "logins of that time",
     },
 ];
 

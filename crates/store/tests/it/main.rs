@@ -16,3 +16,4 @@ mod history;
 mod lists;
 mod model;
 mod safety;
+mod sessions;

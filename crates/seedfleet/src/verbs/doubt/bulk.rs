@@ -10,6 +10,7 @@ use crate::verbs::rows::Walk;
 use crate::verbs::tally::{Tally, Told};
 use job::filter::Filter;
 use job::{AttemptId, AttemptOutcome, By, Event, JobId, ParkWhy, Record, StateWord, settle};
+use reconcile::doubt::Doubt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fs::OpenOptions;
@@ -122,7 +123,7 @@ async fn collect(session: &Session, action: Action, bulk: &Bulk) -> Result<Vec<L
 }
 
 fn line(session: &Session, action: Action, bulk: &Bulk, stored: &Stored) -> Option<Line> {
-    let doubt = evidence::Doubt::of(&stored.record)?;
+    let doubt = Doubt::of(&stored.record)?;
     let why = doubt.why?;
     let kind = match bulk.reason_kind {
         Some(kind) => kind.word() == why.kind(),

@@ -1,0 +1,210 @@
+//! `/ui/fleet`.
+
+use super::answer::{Shown, Trouble, page};
+use super::session::Visitor;
+use super::{jobs, sight};
+use crate::app::{App, PoolDoor};
+use axum::extract::{Query, State};
+use dashboard::bottleneck::{Class, Facts, Stop};
+use dashboard::screens::fleet::{Alarm, Fleet};
+use dashboard::{Cell, Viewer};
+use job::filter::Filter;
+use job::{State as JobState, StateWord, Timestamp};
+use seedance::SlotClass;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use store::{ListQuery, Queue, Stored};
+
+/// Jobs whose slots are drawn, of each state that holds one.
+const SLOTS_DRAWN: usize = 400;
+/// Tenants whose spending is added up for one page.
+const TENANTS_ASKED: usize = 100;
+const DAY_MS: i64 = 24 * 3_600_000;
+/// Alarms on the page.
+const ALARMS: usize = 8;
+
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Query(said): Query<jobs::Said>,
+) -> Shown {
+    let viewer = &visitor.viewer;
+    let doors = sight::pools(&app, viewer)?;
+    let now = sight::now(&doors).await?;
+    let everything = viewer.tenant.is_none();
+    let mut alarms = Vec::new();
+    let (mut facts, mut cells) = (None, Vec::new());
+    if everything {
+        let (told, drawn) = limits(&doors, now).await?;
+        facts = Some(told);
+        cells = drawn;
+        for door in &doors {
+            alarms.extend(door.pool.store.audit(ALARMS).await?.into_iter().map(alarm));
+        }
+        alarms.sort_by_key(|alarm| std::cmp::Reverse(alarm.at));
+        alarms.truncate(ALARMS);
+    }
+    let mut tightest = None;
+    for door in doors.iter().filter(|_| everything) {
+        if let Some((dies, now)) = door.pool.store.tightest_deadline().await? {
+            let left = dies.since(now);
+            tightest = Some(tightest.map_or(left, |known: std::time::Duration| known.min(left)));
+        }
+    }
+    let fleet = Fleet {
+        viewer,
+        notice: said.notice(),
+        now,
+        simulated: doors.iter().any(|door| door.pool.settings.simulated),
+        counts: sight::counts(&doors, viewer).await?,
+        throughput: app.flow.of(viewer.tenant.as_deref(), now),
+        facts,
+        cells,
+        spent: spent(&doors, viewer, now).await?,
+        tightest,
+        alarms,
+    };
+    Ok(page(fleet.page()))
+}
+
+/// What today has cost, by the day's own counters. Nothing is told where there are more tenants than
+/// a page may ask about.
+async fn spent(
+    doors: &[&PoolDoor],
+    viewer: &Viewer,
+    now: Timestamp,
+) -> Result<Option<String>, Trouble> {
+    let today = now.unix_ms().div_euclid(DAY_MS);
+    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+    for door in doors {
+        let store = &door.pool.store;
+        let tenants = match &viewer.tenant {
+            Some(tenant) => vec![tenant.clone()],
+            None => store.tenants().await?.into_keys().collect(),
+        };
+        if tenants.len() > TENANTS_ASKED {
+            return Ok(None);
+        }
+        let currency = door.pool.settings.route.currency().to_string();
+        for tenant in tenants {
+            let days = store.usage_days(&tenant).await?;
+            let micros = days.get(&today).map_or(0, |day| day.micros);
+            *sums.entry(currency.clone()).or_insert(0) += micros;
+        }
+    }
+    let texts = sums.into_iter().map(|(currency, micros)| {
+        let cents = micros.div_ceil(10_000);
+        format!("{currency} {}.{:02}", cents / 100, cents % 100)
+    });
+    Ok(Some(texts.collect::<Vec<_>>().join(" + ")))
+}
+
+fn alarm(line: store::AuditLine) -> Alarm {
+    let by = line.by.filter(|by| !by.is_empty());
+    let why = match (by, line.reason) {
+        (Some(by), Some(reason)) => Some(format!("{by}: {reason}")),
+        (by, reason) => reason.or(by),
+    };
+    Alarm { at: line.at, what: line.alarm, job: line.job, why }
+}
+
+/// What could hold the fleet back, added up over its pools, and the slots in use.
+async fn limits(doors: &[&PoolDoor], now: Timestamp) -> Result<(Facts, Vec<Vec<Cell>>), Trouble> {
+    let mut facts = Facts { now, ..Facts::default() };
+    let mut classes: BTreeMap<SlotClass, Class> = BTreeMap::new();
+    let mut cells: BTreeMap<SlotClass, Vec<Cell>> = BTreeMap::new();
+    for door in doors {
+        let (store, settings) = (&door.pool.store, &door.pool.settings);
+        facts.accounts += settings.accounts.len();
+        let used = store.slots().await?;
+        for class in SlotClass::ALL {
+            let row = classes.entry(class).or_insert_with(|| Class {
+                name: class.word().to_owned(),
+                used: 0,
+                limit: 0,
+                create_rpm: 0,
+                due: 0,
+            });
+            for account in settings.accounts.values() {
+                let limits = account.class_limits(class);
+                row.limit += u64::from(limits.running);
+                row.create_rpm += u64::from(limits.create_rpm);
+            }
+            let own = used.iter().filter(|(slot, _)| slot.class == class).map(|(_, n)| *n);
+            row.used += u64::try_from(own.sum::<i64>()).unwrap_or(0);
+        }
+        for depth in store.depths().await? {
+            match depth.queue {
+                Queue::Submit(class) => {
+                    if let Some(row) = classes.get_mut(&class) {
+                        row.due += depth.due;
+                    }
+                }
+                Queue::Download => facts.downloads_due += depth.due,
+                Queue::Settle | Queue::Poll | Queue::Notify => {}
+            }
+        }
+        facts.stops.extend(store.stops().await?.into_iter().map(stop));
+        let frozen = store.watch().await?.frozen;
+        facts.frozen = facts.frozen.or_else(|| frozen.map(|freeze| freeze.why));
+        let pulse = store.pulse().await?;
+        facts.memory_past = facts.memory_past.or_else(|| past(door, &pulse));
+        holders(door, now, &mut cells).await?;
+        facts.oldest = facts.oldest.max(oldest(door, now).await?);
+    }
+    let drawn = classes.keys().map(|class| cells.remove(class).unwrap_or_default()).collect();
+    facts.classes = classes.into_values().collect();
+    Ok((facts, drawn))
+}
+
+pub(super) fn stop(row: store::StopRow) -> Stop {
+    Stop { account: row.account, until: row.until, code: row.code }
+}
+
+/// Whether Redis holds so much that new jobs are refused, in percent.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn past(door: &PoolDoor, pulse: &store::Pulse) -> Option<(u64, u64)> {
+    let (ratio, stop) = (pulse.memory_ratio(), door.pool.store.intake_stop_ratio());
+    (ratio >= stop).then_some(((ratio * 100.0) as u64, (stop * 100.0) as u64))
+}
+
+/// The slots of the jobs that hold one.
+async fn holders(
+    door: &PoolDoor,
+    now: Timestamp,
+    cells: &mut BTreeMap<SlotClass, Vec<Cell>>,
+) -> Result<(), Trouble> {
+    for word in [StateWord::Submitting, StateWord::InDoubt, StateWord::Running, StateWord::Overdue]
+    {
+        let mut query = ListQuery::of(Filter::all().state(word));
+        query.limit = SLOTS_DRAWN;
+        for stored in door.pool.store.list(&query).await?.items {
+            let state = &stored.record.life.state;
+            let Some(slot) = state.slot() else { continue };
+            let since = held_since(&stored);
+            let cell = Cell { age: now.since(since), in_doubt: word == StateWord::InDoubt };
+            cells.entry(slot.class).or_default().push(cell);
+        }
+    }
+    Ok(())
+}
+
+fn held_since(stored: &Stored) -> Timestamp {
+    match &stored.record.life.state {
+        JobState::Submitting { attempt, .. } | JobState::InDoubt { attempt, .. } => {
+            attempt.begun_at
+        }
+        JobState::Generating { task, .. } | JobState::Overdue { task, .. } => task.known_at,
+        JobState::Held { .. }
+        | JobState::Queued { .. }
+        | JobState::Parked { .. }
+        | JobState::Downloading { .. }
+        | JobState::Finished { .. } => stored.record.life.updated_at,
+    }
+}
+
+/// How long the oldest job has waited for its create.
+async fn oldest(door: &PoolDoor, now: Timestamp) -> Result<Option<std::time::Duration>, Trouble> {
+    let first = door.pool.store.oldest_of(StateWord::Queued).await?;
+    Ok(first.map(|created| now.since(created)))
+}

@@ -1,0 +1,286 @@
+//! Who looks: a cookie, a session in Redis, and the key behind it, asked anew with every request.
+
+use super::answer::{COOKIE, Shown, Trouble};
+use crate::app::App;
+use crate::keys::{KeyEntry, digest, unhex};
+use crate::settings::{GatewaySettings, Scope};
+use axum::extract::{Form, FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use dashboard::{PREFIX, Role, Viewer, screens};
+use limiter::Flood;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{FleetStore, Session};
+use subtle::ConstantTimeEq;
+
+/// Holds what opens the session; sent to our pages only.
+const SESSION_COOKIE: &str = "seedfleet_session";
+/// Holds what the login form must carry.
+const DOOR_COOKIE: &str = "seedfleet_door";
+/// Tries to log in, of one address and of all, in a minute.
+const TRIES_PER_MINUTE: u32 = 10;
+const ALL_TRIES_PER_MINUTE: u32 = 120;
+/// Longest `Cookie` header looked at, bytes.
+const COOKIE_BYTES_MAX: usize = 4_096;
+/// Whom a key acts for that acts for all.
+const EVERYBODY: &str = "*";
+
+/// What the dashboard knows of its visitors.
+pub(crate) struct Visits {
+    fleet: FleetStore,
+    lasts: Duration,
+    /// The browser reaches us by https, so the cookie need never travel otherwise.
+    secure: bool,
+    tries: Flood<IpAddr>,
+    all_tries: Flood<()>,
+}
+
+impl Visits {
+    pub(crate) fn open(fleet: FleetStore, settings: &GatewaySettings) -> Self {
+        let minute = Duration::from_secs(60);
+        Self {
+            fleet,
+            lasts: settings.session,
+            secure: settings.public_url.starts_with("https://"),
+            tries: Flood::new(TRIES_PER_MINUTE, minute),
+            all_tries: Flood::new(ALL_TRIES_PER_MINUTE, minute),
+        }
+    }
+
+    /// Whether somebody at this address may try a key.
+    pub(super) fn may_try(&self, from: IpAddr) -> bool {
+        self.tries.passes(&from) && self.all_tries.passes(&())
+    }
+
+    /// Opens a session; the cookie that holds it.
+    pub(super) async fn begin(&self, sha256: &[u8; 32]) -> Result<HeaderValue, Trouble> {
+        let (token, csrf) = (drawn(), drawn());
+        let session = Session { key_sha256: hex(sha256), csrf };
+        self.fleet.open_session(&hex(&digest(&token)), &session, self.lasts).await?;
+        Ok(self.cookie(SESSION_COOKIE, &token, PREFIX, self.lasts.as_secs()))
+    }
+
+    /// Ends it; the cookie that takes the other away.
+    pub(super) async fn end(&self, id: &str) -> Result<HeaderValue, Trouble> {
+        self.fleet.end_session(id).await?;
+        Ok(self.cookie(SESSION_COOKIE, "", PREFIX, 0))
+    }
+
+    /// A token for the login form, and its cookie.
+    pub(super) fn door(&self) -> (String, HeaderValue) {
+        let token = drawn();
+        let cookie = self.cookie(DOOR_COOKIE, &token, &format!("{PREFIX}/login"), 3_600);
+        (token, cookie)
+    }
+
+    fn cookie(&self, name: &str, value: &str, path: &str, lasts_s: u64) -> HeaderValue {
+        let secure = if self.secure { "; Secure" } else { "" };
+        let text = format!(
+            "{name}={value}; Path={path}; Max-Age={lasts_s}; HttpOnly; SameSite=Strict{secure}"
+        );
+        HeaderValue::from_str(&text).expect("hex digits and our own words")
+    }
+}
+
+/// 32 bytes nobody can guess, in hex.
+fn drawn() -> String {
+    hex(&rand::random::<[u8; 32]>())
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(super) fn equal(a: &str, b: &str) -> bool {
+    !a.is_empty() && bool::from(a.as_bytes().ct_eq(b.as_bytes()))
+}
+
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let fields = headers.get_all(header::COOKIE).iter();
+    let fields = fields.filter(|value| value.len() <= COOKIE_BYTES_MAX);
+    let mut pairs = fields.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(';'));
+    pairs.find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+}
+
+/// What the cookie of the login form holds.
+pub(super) fn door_token(headers: &HeaderMap) -> String {
+    cookie(headers, DOOR_COOKIE).unwrap_or_default()
+}
+
+/// What a key may do here; `None` if not even look.
+pub(super) fn role(key: &KeyEntry) -> Option<Role> {
+    if !key.scopes.contains(&Scope::JobsRead) {
+        return None;
+    }
+    let acts = key.scopes.contains(&Scope::JobsWrite);
+    Some(if acts { Role::Operator } else { Role::Viewer })
+}
+
+/// A logged-in person.
+pub(super) struct Visitor {
+    pub(super) viewer: Viewer,
+    /// Under which the session lies in Redis.
+    pub(super) session: String,
+}
+
+impl FromRequestParts<Arc<App>> for Visitor {
+    type Rejection = Trouble;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Trouble> {
+        let visits = app.visits()?;
+        let next = match parts.method {
+            Method::GET => parts.uri.path_and_query().map_or("", |path| path.as_str()),
+            // A form is not sent again from another page.
+            _ => "",
+        };
+        let log_in = || Trouble::log_in(&format!("{PREFIX}{next}"));
+        let token = cookie(&parts.headers, SESSION_COOKIE).ok_or_else(log_in)?;
+        let id = hex(&digest(&token));
+        let session = visits.fleet.session(&id).await?.ok_or_else(log_in)?;
+        let sha256 = unhex(&session.key_sha256).ok_or_else(log_in)?;
+        let key = app.keys.of_digest(&sha256).ok_or_else(log_in)?;
+        let role = role(key).ok_or_else(log_in)?;
+        let viewer = Viewer {
+            name: key.name.clone(),
+            tenant: (key.tenant != EVERYBODY).then(|| key.tenant.clone()),
+            role,
+            csrf: session.csrf,
+        };
+        Ok(Self { viewer, session: id })
+    }
+}
+
+/// The fields of a form.
+pub(super) struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// The first value of a field; empty where there is none.
+    pub(super) fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value.trim())
+    }
+
+    /// The reason, if one worth keeping was given.
+    pub(super) fn reason(&self) -> Option<String> {
+        let reason: String = self.get("reason").chars().take(screens::REASON_LETTERS_MAX).collect();
+        (!reason.is_empty()).then_some(reason)
+    }
+
+    async fn read(request: Request) -> Result<Self, Trouble> {
+        let Form(fields) = Form::<Vec<(String, String)>>::from_request(request, &())
+            .await
+            .map_err(|_| Trouble::refused("The form cannot be read. Go back and send it again."))?;
+        Ok(Self(fields))
+    }
+}
+
+/// A form that changes something: sent by a person who may, from a page of ours.
+pub(super) struct Deed {
+    pub(super) visitor: Visitor,
+    pub(super) form: Fields,
+}
+
+impl FromRequest<Arc<App>> for Deed {
+    type Rejection = Trouble;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Trouble> {
+        let Signed { visitor, form } = Signed::from_request(request, app).await?;
+        if !visitor.viewer.role.acts() {
+            let needs = Scope::JobsWrite.word();
+            return Err(Trouble::forbidden(&format!("The key you logged in with lacks {needs}.")));
+        }
+        Ok(Self { visitor, form })
+    }
+}
+
+/// A form of a logged-in person, whatever they may do.
+pub(super) struct Signed {
+    pub(super) visitor: Visitor,
+    pub(super) form: Fields,
+}
+
+impl FromRequest<Arc<App>> for Signed {
+    type Rejection = Trouble;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Trouble> {
+        let (mut parts, body) = request.into_parts();
+        from_here(&parts.headers)?;
+        let visitor = Visitor::from_request_parts(&mut parts, app).await?;
+        let form = Fields::read(Request::from_parts(parts, body)).await?;
+        if !equal(form.get("csrf"), &visitor.viewer.csrf) {
+            return Err(Trouble::forbidden(
+                "The form does not carry this session’s token. Reload the page and send it again.",
+            ));
+        }
+        Ok(Self { visitor, form })
+    }
+}
+
+/// A browser says where a form was sent from; others need not.
+fn from_here(headers: &HeaderMap) -> Result<(), Trouble> {
+    let told = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    match told {
+        None | Some("same-origin" | "none") => Ok(()),
+        Some(_) => Err(Trouble::forbidden("The form was sent from another site.")),
+    }
+}
+
+/// The login form, which has no session yet.
+pub(super) async fn unsigned(request: Request) -> Result<(HeaderMap, Fields), Trouble> {
+    let headers = request.headers().clone();
+    from_here(&headers)?;
+    Ok((headers, Fields::read(request).await?))
+}
+
+/// Puts a cookie on an answer.
+pub(super) fn with_cookie(mut response: Response, cookie: HeaderValue) -> Shown {
+    response.headers_mut().append(COOKIE, cookie);
+    Ok(response)
+}
+
+impl App {
+    /// What the dashboard knows of its visitors; a gateway without a dashboard has no such routes.
+    pub(super) fn visits(&self) -> Result<&Visits, Trouble> {
+        self.visits.as_ref().ok_or_else(|| {
+            Trouble::new(
+                StatusCode::NOT_FOUND,
+                "There is no dashboard",
+                "gateway.dashboard is off.",
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_found_among_others_and_not_by_a_part_of_its_name() {
+        let mut headers = HeaderMap::new();
+        headers.append(
+            header::COOKIE,
+            "a=1; xseedfleet_session=no; seedfleet_session=yes".parse().unwrap(),
+        );
+        assert_eq!(cookie(&headers, SESSION_COOKIE).as_deref(), Some("yes"));
+        assert_eq!(cookie(&headers, DOOR_COOKIE), None);
+        assert_eq!(cookie(&HeaderMap::new(), SESSION_COOKIE), None);
+    }
+
+    #[test]
+    fn nothing_equals_nothing() {
+        assert!(equal("ab", "ab"));
+        assert!(!equal("", "") && !equal("ab", "ac") && !equal("ab", "abc"));
+    }
+
+    #[test]
+    fn a_form_of_another_site_is_known_by_the_browsers_word() {
+        let from = |site: &str| {
+            HeaderMap::from_iter([("sec-fetch-site".parse().unwrap(), site.parse().unwrap())])
+        };
+        assert!(from_here(&HeaderMap::new()).is_ok() && from_here(&from("same-origin")).is_ok());
+        assert!(from_here(&from("cross-site")).is_err() && from_here(&from("same-site")).is_err());
+    }
+}
