@@ -83,9 +83,7 @@ def fleet(folder, origin):
     binary = pathlib.Path(os.environ["SEEDFLEET_BIN_DIR"]) / "seedfleet"
     log = open(folder / "fleet.log", "w+")
     out = folder / "run"
-    (out / "etc").mkdir(parents=True)
-    (out / "etc" / "seedfleet.toml").write_text(f'[webhooks]\nallow_origins = ["{origin}"]\n')
-    command = [binary, "dev", "up", "--out", out, "--clock-scale", "60"]
+    command = [binary, "dev", "up", "--out", out, "--clock-scale", "60", "--webhooks-to", origin]
     process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
         config = until("the fleet's configuration", lambda: (out / "config.toml").exists() and out / "config.toml")

@@ -54,6 +54,7 @@ for _, o in ipairs(f.outs) do
       full[#full + 1] = o.id
     else
       redis.call('RPUSH', KEYS[o.box], unpack(o.list))
+      if o.fresh then redis.call('PEXPIRE', KEYS[o.box], f.kept_ms) end
       redis.call('ZADD', KEYS[f.pending], 'NX', o.at, o.id)
       if not redis.call('ZSCORE', KEYS[f.lease], o.id) and redis.call('ZADD', KEYS[f.due], 'NX', now, o.id) == 1 then
         wake(f.wake)

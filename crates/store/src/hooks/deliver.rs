@@ -226,10 +226,12 @@ impl Store {
             let [pair @ .., entry] = three else {
                 return Err(StoreError::Bug("a third of an answer".into()));
             };
-            Ok(HookWork {
-                state: read(&self.keys().hook(&claim.id), pair)?,
-                entry: commit::word(entry),
-            })
+            let state = read(&self.keys().hook(&claim.id), pair).unwrap_or_else(|error| {
+                // One that cannot be read must not keep the others of its batch from anybody.
+                tracing::error!(endpoint = claim.id, %error, "an endpoint cannot be read; its ticket is dropped");
+                None
+            });
+            Ok(HookWork { state, entry: commit::word(entry) })
         });
         work.collect()
     }
