@@ -125,12 +125,13 @@ mod tests {
             (b"\"\xff\"", "unicode"),
             (b"{\"a\":\"\x00\"}", "control character"),
             (b"", "EOF"),
-            (b"nul", "expected"),
+            (b"nul", "EOF"),
             (b"NaN", "expected"),
         ];
         for (text, why) in bad {
             let told = read_json(text).unwrap_err();
-            assert!(told.contains(why), "{why}: {told}");
+            let shown = String::from_utf8_lossy(text);
+            assert!(told.contains(why), "{shown}: {why}: {told}");
         }
     }
 

@@ -77,7 +77,7 @@ impl Default for Settings {
             review: ReviewSettings::default(),
             tenants: BTreeMap::new(),
             intake_stop_ratio: default_stop_ratio(),
-            events_stop_at: u64::MAX,
+            events_stop_at: store::EventSettings::default().stop_at(),
             webhook_origins: Vec::new(),
         }
     }

@@ -21,6 +21,8 @@ use std::time::Duration;
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 use worker::{Fleet, Pool};
 
+/// Whose jobs those are that name no tenant.
+const DEFAULT_TENANT: &str = "default";
 /// No callback takes longer.
 const CALLBACK_TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -109,6 +111,15 @@ impl App {
     /// Where a tenant's videos and media lie.
     pub(crate) fn bucket(&self, tenant: &str) -> &Assets {
         self.buckets.of(tenant)
+    }
+
+    /// The tenants of the configuration; those without a section of their own share the default one.
+    pub(crate) fn tenant_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.tenants.keys().cloned().collect();
+        if !self.tenants.contains_key(DEFAULT_TENANT) {
+            names.push(DEFAULT_TENANT.to_owned());
+        }
+        names
     }
 
     /// The pool that carries a tenant's jobs.

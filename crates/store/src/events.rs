@@ -34,6 +34,12 @@ pub struct EventSettings {
     pub kept_max: u64,
 }
 
+impl Default for EventSettings {
+    fn default() -> Self {
+        Self { kept: Duration::from_secs(24 * 3_600), kept_max: 1_000_000 }
+    }
+}
+
 impl EventSettings {
     /// Entries at which no new job is let in: so many are kept only if nobody shares them out.
     #[must_use]

@@ -89,6 +89,7 @@ impl House {
                 "string" => self.ask(&["GET", key]),
                 "zset" => self.ask(&["ZRANGE", key, "0", "-1"]),
                 "list" => self.ask(&["LRANGE", key, "0", "-1"]),
+                "stream" => self.ask(&["XRANGE", key, "-", "+"]),
                 other => panic!("{key} is a {other}"),
             };
             all.push_str(key);

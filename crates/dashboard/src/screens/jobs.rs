@@ -37,8 +37,6 @@ const HINTS: [&str; 8] = [
 pub enum Bulk {
     /// Cancel those that can still be.
     Cancel,
-    /// Buy a new take of those that ended without a video.
-    Retry,
 }
 
 impl Bulk {
@@ -47,20 +45,18 @@ impl Bulk {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Cancel => "cancel",
-            Self::Retry => "retry",
         }
     }
 
     /// Reads the word of a form.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Cancel, Self::Retry].into_iter().find(|bulk| bulk.word() == word)
+        [Self::Cancel].into_iter().find(|bulk| bulk.word() == word)
     }
 
     const fn name(self) -> &'static str {
         match self {
             Self::Cancel => "Cancel",
-            Self::Retry => "Run again",
         }
     }
 }
@@ -149,9 +145,7 @@ impl Jobs<'_> {
                     input type="hidden" name="where" value=(self.filter);
                     p { "The next page counts them and asks for a reason; nothing happens yet." }
                     div class="row" {
-                        @for bulk in [Bulk::Cancel, Bulk::Retry] {
-                            button class="button" type="submit" name="verb" value=(bulk.word()) { (bulk.name()) " all …" }
-                        }
+                        button class="button" type="submit" name="verb" value=(Bulk::Cancel.word()) { (Bulk::Cancel.name()) " all …" }
                     }
                 }
             }
@@ -215,8 +209,6 @@ pub struct Confirm<'a> {
     pub more: bool,
     /// Of these, how many the verb can change, by state.
     pub counts: Vec<(StateWord, u64)>,
-    /// What a repeat of all would cost, where that is known.
-    pub cost: Option<String>,
     /// The reason was missing.
     pub fault: Option<&'a str>,
 }
@@ -235,23 +227,15 @@ impl Confirm<'_> {
                 code { (if self.filter.is_empty() { "(all)" } else { self.filter }) } ". "
                 (match self.bulk {
                     Bulk::Cancel => "These are not over yet, and can be asked to stop:",
-                    Bulk::Retry => "These ended without a video, and can be bought again:",
                 })
             }
             (chart::states(&self.counts, Some(self.filter).filter(|filter| !filter.is_empty())))
-            @if let (Bulk::Retry, Some(cost)) = (self.bulk, &self.cost) { p { "Estimated cost: " b { (cost) } "." } }
             @if able == 0 { p { "Nothing to do." } } @else {
                 form method="post" action={ (PREFIX) "/jobs/act" } class="decide" {
                     (forms::token(self.viewer))
                     input type="hidden" name="where" value=(self.filter);
                     input type="hidden" name="verb" value=(self.bulk.word());
                     input type="hidden" name="confirmed" value=(able);
-                    @if self.bulk == Bulk::Retry {
-                        p class="check" {
-                            input type="checkbox" id="accept" name="accept_charge" value="true" required;
-                            label for="accept" { "They may be charged" }
-                        }
-                    }
                     div class="row" {
                         (forms::reason("why"))
                         button type="submit" class=(forms::class(Weight::Grave)) { (self.bulk.name()) " " (grouped(able)) }

@@ -190,7 +190,6 @@ fn a_bulk_deed_counts_first_and_asks_why() {
         matching: 1_204,
         more: true,
         counts,
-        cost: None,
         fault: None,
     };
     let page = confirm(vec![(StateWord::Queued, 1_200)]).page();

@@ -2,8 +2,7 @@
 
 use crate::shell::{Frame, Screen};
 use crate::viewer::Viewer;
-use crate::wording::{ago, grouped};
-use job::Timestamp;
+use crate::wording::grouped;
 use maud::html;
 
 /// One address that hears of jobs.
@@ -19,8 +18,8 @@ pub struct Row {
     pub state: String,
     /// News that waits.
     pub waiting: u64,
-    /// The last delivery, where there was one.
-    pub last: Option<Timestamp>,
+    /// Why the entry that is due was not taken, where it was not.
+    pub trouble: Option<String>,
 }
 
 /// The screen.
@@ -28,8 +27,6 @@ pub struct Row {
 pub struct Webhooks<'a> {
     /// Who looks.
     pub viewer: &'a Viewer,
-    /// The server's clock.
-    pub now: Timestamp,
     /// Every address of the tenant, or of all.
     pub rows: &'a [Row],
 }
@@ -42,7 +39,7 @@ impl Webhooks<'_> {
             @if self.rows.is_empty() { p class="empty" { "No endpoint is registered. Jobs may name one of their own." } } @else {
                 table class="rows" {
                     caption class="hidden" { "Webhook endpoints" }
-                    thead { tr { th scope="col" { "Endpoint" } th scope="col" class="w" { "Tenant" } th scope="col" { "State" } th scope="col" class="num" { "Waiting" } th scope="col" class="num w" { "Last" } } }
+                    thead { tr { th scope="col" { "Endpoint" } th scope="col" class="w" { "Tenant" } th scope="col" { "State" } th scope="col" class="num" { "Waiting" } th scope="col" class="w" { "Last trouble" } } }
                     tbody {
                         @for row in self.rows {
                             tr {
@@ -50,7 +47,7 @@ impl Webhooks<'_> {
                                 td class="w" { (row.tenant) }
                                 td { (row.state) }
                                 td class="num" { (grouped(row.waiting)) }
-                                td class="num w" { @if let Some(last) = row.last { (ago(last, self.now)) } }
+                                td class="w" { @if let Some(trouble) = &row.trouble { (trouble) } }
                             }
                         }
                     }

@@ -109,8 +109,7 @@ async fn confirm(
         }
     }
     let counts = counts.into_iter().collect();
-    let cost = None;
-    Ok(Confirm { viewer, bulk, filter, matching, more, counts, cost, fault }.page())
+    Ok(Confirm { viewer, bulk, filter, matching, more, counts, fault }.page())
 }
 
 /// Those that stand as they were counted: at most as many as the person confirmed.

@@ -9,7 +9,7 @@ use axum::extract::State;
 use dashboard::Viewer;
 use dashboard::screens::audit::{Audit, Line};
 use dashboard::screens::limits::{self, Limits};
-use dashboard::screens::webhooks::Webhooks;
+use dashboard::screens::webhooks::{Row, Webhooks};
 use dashboard::screens::workers::{self, Workers};
 use job::Step;
 use seedance::SlotClass;
@@ -42,8 +42,24 @@ pub(super) async fn audit(State(app): State<Arc<App>>, visitor: Visitor) -> Show
 
 pub(super) async fn webhooks(State(app): State<Arc<App>>, visitor: Visitor) -> Shown {
     let viewer = &visitor.viewer;
-    let now = sight::now(&sight::pools(&app, viewer)?).await?;
-    Ok(page(Webhooks { viewer, now, rows: &[] }.page()))
+    let tenants = match &viewer.tenant {
+        Some(tenant) => vec![tenant.clone()],
+        None => app.tenant_names(),
+    };
+    let mut rows = Vec::new();
+    for tenant in tenants {
+        let states = app.pool_of(&tenant)?.pool.store.endpoints(&tenant).await?;
+        rows.extend(states.into_iter().map(endpoint));
+    }
+    Ok(page(Webhooks { viewer, rows: &rows }.page()))
+}
+
+/// How an endpoint stands. Its query may hold what only its owner should know.
+fn endpoint(state: store::EndpointState) -> Row {
+    let store::EndpointState { endpoint, off, why, waiting, .. } = state;
+    let url = endpoint.url.split(['?', '#']).next().unwrap_or_default().to_owned();
+    let word = off.map_or_else(|| "enabled".to_owned(), |off| format!("off: {}", off.why));
+    Row { id: endpoint.id, tenant: endpoint.tenant, url, state: word, waiting, trouble: why }
 }
 
 /// Screens about the fleet itself are for those who run it.

@@ -27,7 +27,7 @@ async fn pages(ground: &Ground, query: ListQuery) -> Vec<Vec<JobId>> {
             }
             None => return pages,
         }
-        assert!(pages.len() < 50, "a list ends");
+        assert!(pages.len() < 500, "a list ends");
     }
 }
 
