@@ -71,6 +71,10 @@ fn a_submitter_asked_to_stop_brings_its_running_create_home() {
     fleet.until("the task", || fleet.ledger().events("task_made").next().map(drop));
     let submitter = fleet.role("submitter");
     submitter.signal("TERM").expect("a signal");
+    // Between the signal and its being heard the submitter may claim one more.
+    fleet.until("a process that is stopping", || {
+        submitter.log().contains("stopping: running steps").then_some(())
+    });
     let second = fleet.admit(text("not begun"));
     assert_eq!(exit_code(&submitter), Some(0), "{}", submitter.log_tail(20));
     fleet.wait(&first, "succeeded");

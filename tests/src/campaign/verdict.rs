@@ -54,9 +54,13 @@ fn aims(faults: &BTreeMap<String, u64>) -> impl Iterator<Item = u64> {
     points.into_iter().map(|name| faults.get(&format!("kill.{name}")).copied().unwrap_or(0))
 }
 
-/// Joins what was counted with what was found.
-pub(super) fn verdict(order: &Order, tally: &Tally, audit: &Audit, seconds: f64) -> Verdict {
-    let faults = tally.all();
+/// Everything that makes a run bad.
+fn faults_found(
+    order: &Order,
+    tally: &Tally,
+    audit: &Audit,
+    faults: &BTreeMap<String, u64>,
+) -> Vec<String> {
     let mut wrong = audit.broken.clone();
     if audit.more > 0 {
         wrong.push(format!("and {} more", audit.more));
@@ -84,12 +88,19 @@ pub(super) fn verdict(order: &Order, tally: &Tally, audit: &Audit, seconds: f64)
     if order.rolling && audit.doubtful > 0 {
         wrong.push(format!("{} creates ended in doubt by our own doing", audit.doubtful));
     }
+    wrong
+}
+
+/// Joins what was counted with what was found.
+pub(super) fn verdict(order: &Order, tally: &Tally, audit: &Audit, seconds: f64) -> Verdict {
+    let faults = tally.all();
+    let wrong = faults_found(order, tally, audit, &faults);
     let p95 = |times| Audit::percentile(times, 95);
     let count = |name: &str| faults.get(name).copied().unwrap_or(0);
     let mut numbers = json!({
         "seed": order.seed,
-        "jobs": accepted,
-        "kills": kills,
+        "jobs": tally.accepted.load(Ordering::Relaxed),
+        "kills": tally.kills.load(Ordering::Relaxed),
         "creates": audit.creates,
         "doubtful": audit.doubtful,
         "adopted": audit.adopted,

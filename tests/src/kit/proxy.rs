@@ -116,10 +116,10 @@ impl TcpProxy {
         let runtime = runtime.expect("an event loop");
         let (line, lines) = watch::channel(Line::Pass);
         let tally = Arc::<Tally>::default();
-        let listener = runtime.block_on(async { listen(addr) });
-        let listener = listener.unwrap_or_else(|error| panic!("{addr}: {error}"));
+        let bound = runtime.block_on(async { listen(addr) });
+        let (listener, spare) = bound.unwrap_or_else(|error| panic!("{addr}: {error}"));
         let counts = Arc::clone(&tally);
-        let run = move || runtime.block_on(serve(listener, upstream, lines, counts));
+        let run = move || runtime.block_on(serve((listener, spare), upstream, lines, counts));
         let thread = std::thread::Builder::new().name("tcp-proxy".to_owned()).spawn(run);
         let thread = Some(thread.expect("a thread"));
         Self { addr, line: Some(line), tally, thread }
@@ -177,7 +177,8 @@ fn count(number: &AtomicU64) {
     number.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Bound without listening, the port stays ours and the kernel refuses everybody.
+/// Bound without listening, the port stays ours and the kernel refuses everybody. Several may be bound as
+/// long as none listens.
 fn bind(addr: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
@@ -185,12 +186,15 @@ fn bind(addr: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
-    bind(addr)?.listen(BACKLOG)
+/// A listener, and a socket that keeps the port when the listener goes: between the two there is no
+/// instant in which somebody else could take it.
+fn listen(addr: SocketAddr) -> io::Result<(TcpListener, TcpSocket)> {
+    let (first, spare) = (bind(addr)?, bind(addr)?);
+    Ok((first.listen(BACKLOG)?, spare))
 }
 
 async fn serve(
-    listener: TcpListener,
+    (listener, mut spare): (TcpListener, TcpSocket),
     upstream: SocketAddr,
     mut lines: watch::Receiver<Line>,
     tally: Arc<Tally>,
@@ -203,10 +207,11 @@ async fn serve(
             count(&tally.refusals);
         }
         let Some(open) = &listener else {
-            let held = bind(addr).expect("the port is ours");
             if lines.wait_for(|line| *line != Line::Refuse).await.is_err() {
                 return;
             }
+            let next = bind(addr).expect("the port is ours");
+            let held = std::mem::replace(&mut spare, next);
             listener = Some(held.listen(BACKLOG).expect("the port is ours"));
             continue;
         };
