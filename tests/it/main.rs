@@ -27,6 +27,7 @@ mod rollback;
 mod rolling;
 mod starting;
 mod street;
+mod tenants;
 mod tidy;
 mod trouble;
 mod waiting;

@@ -40,6 +40,12 @@ impl Sha256Hex {
         good.then(|| Self(text.to_ascii_lowercase()))
     }
 
+    /// The 64 digits, in lower case.
+    #[must_use]
+    pub fn hex(&self) -> &str {
+        &self.0
+    }
+
     /// Whether both are the same; the time taken does not tell where they differ.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {

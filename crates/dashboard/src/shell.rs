@@ -309,6 +309,7 @@ mod tests {
         Viewer {
             name: "<script>alert(1)</script>".into(),
             tenant: Some("\" onload=\"x".into()),
+            simulated: None,
             role: Role::Viewer,
             csrf: "token-1".into(),
         }

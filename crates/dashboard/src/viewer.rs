@@ -36,6 +36,8 @@ pub struct Viewer {
     pub name: String,
     /// Whose jobs are shown; `None`: everybody's.
     pub tenant: Option<String>,
+    /// Which pools they see: simulated ones only, all others only, or what there is.
+    pub simulated: Option<bool>,
     /// What they may do.
     pub role: Role,
     /// Goes into every form; the server compares it with the session's.

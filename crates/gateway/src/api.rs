@@ -11,6 +11,7 @@ mod document;
 mod estimate;
 mod job;
 mod jobs;
+mod keys;
 mod output;
 mod query;
 mod request;
@@ -53,6 +54,9 @@ fn api() -> Api {
         .routes(routes!(output::video))
         .routes(routes!(output::last_frame))
         .routes(routes!(output::payload))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(keys::revoke))
 }
 
 /// The routes, and the document as it is served.

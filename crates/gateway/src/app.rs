@@ -1,6 +1,7 @@
 //! What every request may ask, and which path leads where.
 
 use crate::callbacks::{self, CallbackDoor};
+use crate::caller::{Caller, Callers, tell_rate};
 use crate::guard::guard;
 use crate::keys::Keys;
 use crate::pages::{self, Flow, Visits};
@@ -8,6 +9,7 @@ use crate::problem::Problem;
 use crate::settings::GatewaySettings;
 use crate::stream::Seats;
 use crate::watch::Watch;
+use access::Mode;
 use admission::Door;
 use assets::{Assets, Buckets};
 use axum::Router;
@@ -18,6 +20,7 @@ use axum::routing::post;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use store::{Caps, TenantCaps};
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 use worker::{Fleet, Pool};
 
@@ -42,7 +45,7 @@ pub(crate) struct DeskSettings {
 
 /// The gateway's state.
 pub(crate) struct App {
-    pub(crate) keys: Keys,
+    pub(crate) callers: Callers,
     pub(crate) public_url: String,
     pub(crate) pools: BTreeMap<String, PoolDoor>,
     pub(crate) callbacks: Option<CallbackDoor>,
@@ -62,7 +65,9 @@ pub(crate) struct App {
     pub(crate) drain: worker::Drain,
     /// What reads of the provider are made with, for a person who decides a doubt.
     pub(crate) desk: DeskSettings,
-    tenants: BTreeMap<String, admission::TenantSettings>,
+    admission: admission::Settings,
+    caps: TenantCaps,
+    simulated: BTreeMap<String, bool>,
 }
 
 impl App {
@@ -81,6 +86,10 @@ impl App {
             let watch = Watch::start(&pool.store, fleet.drain());
             pools.insert(pool.name.clone(), PoolDoor { pool: pool.clone(), door, watch });
         }
+        // Every process has at least one pool: it would not have started without.
+        let first = fleet.pools().first();
+        let first = first.ok_or_else(|| anyhow::anyhow!("no pool is configured"))?;
+        let simulated = |pool: &Pool| (pool.name.clone(), pool.settings.simulated);
         let memory = fleet.pools().first().map(|pool| pool.store.fleet());
         let visits = memory.filter(|_| settings.dashboard);
         let stores = fleet.pools().iter().map(|pool| pool.store.clone()).collect();
@@ -94,7 +103,7 @@ impl App {
                 limits: fleet.section("limits")?,
                 provider: fleet.section("provider")?,
             },
-            keys,
+            callers: Callers::new(settings, keys, first.store.fleet()),
             document,
             buckets,
             wait_max: settings.wait_max,
@@ -104,7 +113,9 @@ impl App {
             seats: Seats::new(fleet.section("events")?, fleet.drain().clone()),
             webhook_rules: webhook_rules(fleet)?,
             pools,
-            tenants: admission.tenants,
+            admission,
+            caps: worker::tenant_caps(fleet.loaded())?,
+            simulated: fleet.pools().iter().map(simulated).collect(),
         })
     }
 
@@ -115,26 +126,35 @@ impl App {
 
     /// The tenants of the configuration; those without a section of their own share the default one.
     pub(crate) fn tenant_names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.tenants.keys().cloned().collect();
-        if !self.tenants.contains_key(DEFAULT_TENANT) {
+        let mut names: Vec<String> = self.admission.tenants.keys().cloned().collect();
+        if !self.admission.tenants.contains_key(DEFAULT_TENANT) {
             names.push(DEFAULT_TENANT.to_owned());
         }
         names
     }
 
-    /// The pool that carries a tenant's jobs.
-    pub(crate) fn pool_of(&self, tenant: &str) -> Result<&PoolDoor, Problem> {
-        let named = self.tenants.get(tenant).and_then(|t| t.pool.as_deref());
-        let found = match named {
-            Some(name) => self.pools.get(name),
-            None if self.pools.len() == 1 => self.pools.values().next(),
-            None => None,
-        };
-        found.ok_or_else(|| {
-            let title = format!("no pool is configured for tenant {tenant}");
-            Problem::new(StatusCode::FORBIDDEN, "no-pool", title)
-                .detail(format!("set tenants.{tenant}.pool to one of the configured pools"))
+    /// The pool that carries what a caller makes.
+    pub(crate) fn pool_of(&self, caller: &Caller) -> Result<&PoolDoor, Problem> {
+        self.pool_for(caller.own_tenant()?, caller.mode)
+    }
+
+    /// The pool of a tenant's keys of one mode.
+    pub(crate) fn pool_for(&self, tenant: &str, mode: Option<Mode>) -> Result<&PoolDoor, Problem> {
+        let found = self.admission.pool_for(tenant, mode, &self.simulated);
+        found.map_or_else(Err, |name| self.pools.get(&name).ok_or(name)).map_err(|why| {
+            let title = format!("no pool takes jobs of tenant {tenant} with this key");
+            Problem::new(StatusCode::FORBIDDEN, "no-pool", title).detail(why)
         })
+    }
+
+    /// The pools a caller may look into.
+    pub(crate) fn pools_for(&self, caller: &Caller) -> impl Iterator<Item = &PoolDoor> {
+        self.pools.values().filter(|door| caller.reaches(door.pool.settings.simulated))
+    }
+
+    /// What a tenant may take.
+    pub(crate) fn caps_of(&self, tenant: &str) -> Caps {
+        self.caps.of(tenant)
     }
 }
 
@@ -172,6 +192,7 @@ pub(crate) fn router(
             let title = "this address takes other methods; Allow names them";
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", title)
         })
+        .layer(from_fn(tell_rate))
         .layer(from_fn(guard))
         .with_state(app)
 }

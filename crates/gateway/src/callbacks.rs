@@ -7,7 +7,8 @@ use crate::app::{App, PoolDoor};
 use crate::settings::CallbackLimits;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
 use job::{AttemptId, JobId, StateWord, TaskId};
 use limiter::Flood;
 use provider::{CallbackSettings, Callbacks};
@@ -20,6 +21,8 @@ use worker::Fleet;
 
 /// Deepest nesting of a callback body; a task has three levels.
 const DEPTH_MAX: usize = 16;
+/// Longest wait for our own memory once a callback was read.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// A job id nobody has: the token of an unknown attempt is checked against it, so that the answer
 /// takes as long as for a known one.
 const NOBODY: &str = "job_00000000000000000000000000";
@@ -60,16 +63,18 @@ pub(crate) async fn receive(
     State(app): State<Arc<App>>,
     ConnectInfo(source): ConnectInfo<SocketAddr>,
     Path((attempt, token)): Path<(String, String)>,
+    headers: HeaderMap,
     body: Body,
-) -> StatusCode {
+) -> impl IntoResponse {
+    let source = app.callers.origin().of(source.ip(), &headers);
     let (status, word) = match &app.callbacks {
-        Some(door) => answer(&app, door, source.ip(), &attempt, &token, body).await,
+        Some(door) => answer(&app, door, source, &attempt, &token, body).await,
         None => (StatusCode::NOT_FOUND, "unknown_job"),
     };
     telemetry::metrics().callbacks.add(1, [word]);
     // The path is a secret: neither attempt nor token is logged here.
     tracing::debug!(result = word, "callback");
-    status
+    (status, [(header::REFERRER_POLICY, "no-referrer")])
 }
 
 async fn answer(
@@ -80,7 +85,8 @@ async fn answer(
     token: &str,
     body: Body,
 ) -> (StatusCode, &'static str) {
-    if !door.total.passes(&()) || !door.per_source.passes(&source) {
+    // The source first: a flood from one address must take nothing of what all share.
+    if !door.per_source.passes(&source) || !door.total.passes(&()) {
         return (StatusCode::TOO_MANY_REQUESTS, "throttled");
     }
     let attempt = AttemptId::parse(attempt).ok();
@@ -104,7 +110,10 @@ async fn answer(
     let Ok(task) = told(&bytes) else {
         return (StatusCode::BAD_REQUEST, "malformed");
     };
-    note(pool, door, &job, &attempt, task.as_ref()).await
+    let noted = note(pool, door, &job, &attempt, task.as_ref());
+    // A provider that waits longer delivers again anyway.
+    let late = (StatusCode::SERVICE_UNAVAILABLE, "stale");
+    tokio::time::timeout(ANSWER_MAX, noted).await.unwrap_or(late)
 }
 
 /// The job an attempt belongs to, in whichever pool.
@@ -112,9 +121,15 @@ async fn find<'a>(
     app: &'a App,
     attempt: &AttemptId,
 ) -> Result<Option<(&'a PoolDoor, JobId)>, StatusCode> {
-    for pool in app.pools.values() {
-        match pool.pool.store.job_of_attempt(attempt).await {
-            Ok(Some(job)) => return Ok(Some((pool, job))),
+    // All of them at once, so that the time taken does not tell where it was found.
+    let asked = app
+        .pools
+        .values()
+        .map(|pool| async move { (pool, pool.pool.store.job_of_attempt(attempt).await) });
+    let mut known = None;
+    for (pool, found) in futures::future::join_all(asked).await {
+        match found {
+            Ok(Some(job)) => known = Some((pool, job)),
             Ok(None) => {}
             // Not ours to lose: the provider delivers again, and the poller reads anyway.
             Err(error) => {
@@ -123,7 +138,7 @@ async fn find<'a>(
             }
         }
     }
-    Ok(None)
+    Ok(known)
 }
 
 /// Checks the token, also when there is nothing to check it for.

@@ -5,13 +5,13 @@ mod forms;
 
 use crate::api::Asked;
 use crate::app::{App, PoolDoor};
-use crate::keys::KeyEntry;
+use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::settings::Scope;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use checks::{check_description, default_types, invalid, read, secret, types};
 use forms::{
@@ -49,10 +49,10 @@ const RACES_MAX: u32 = 4;
 )]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    caller: Caller,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (caller, door) = enter(&app, &headers, Scope::JobsWrite)?;
+    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsWrite)?);
     let asked: NewEndpoint = read(&body)?;
     check_url(&app, &asked.url)?;
     check_description(&asked.description)?;
@@ -96,11 +96,8 @@ pub(crate) async fn create(
     tag = "webhooks",
     responses((status = 200, description = "All of them, oldest first.", body = EndpointList)),
 )]
-pub(crate) async fn list(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let (caller, door) = enter(&app, &headers, Scope::JobsRead)?;
+pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {
+    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsRead)?);
     let states = door.pool.store.endpoints(&caller.tenant).await.map_err(away)?;
     let now = door.pool.store.now().await.map_err(away)?;
     let data: Vec<EndpointView> = states.iter().map(|state| EndpointView::of(state, now)).collect();
@@ -118,10 +115,10 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (caller, door) = enter(&app, &headers, Scope::JobsRead)?;
+    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsRead)?);
     Ok(Json(shown(door, caller, &id).await?).into_response())
 }
 
@@ -137,11 +134,11 @@ pub(crate) async fn show(
 )]
 pub(crate) async fn change(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (caller, door) = enter(&app, &headers, Scope::JobsWrite)?;
+    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsWrite)?);
     let asked: EndpointPatch = read(&body)?;
     if let Some(url) = &asked.url {
         check_url(&app, url)?;
@@ -176,10 +173,10 @@ pub(crate) async fn change(
 )]
 pub(crate) async fn remove(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (caller, door) = enter(&app, &headers, Scope::JobsWrite)?;
+    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsWrite)?);
     find(door, caller, &id).await?;
     door.pool.store.drop_endpoint(&id, &caller.tenant).await.map_err(away)?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -199,11 +196,11 @@ pub(crate) async fn remove(
 )]
 pub(crate) async fn rotate(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (caller, door) = enter(&app, &headers, Scope::JobsWrite)?;
+    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsWrite)?);
     let asked: Rotation = if body.is_empty() { Rotation::default() } else { read(&body)? };
     let overlap = asked.overlap_s.map_or(OVERLAP, Duration::from_secs);
     if overlap > OVERLAP_MAX {
@@ -237,10 +234,10 @@ pub(crate) async fn rotate(
 )]
 pub(crate) async fn test(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (caller, door) = enter(&app, &headers, Scope::JobsWrite)?;
+    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsWrite)?);
     find(door, caller, &id).await?;
     let at = door.pool.store.now().await.map_err(away)?;
     let event = HookEvent::test(&id, at);
@@ -261,10 +258,10 @@ pub(crate) async fn test(
 )]
 pub(crate) async fn enable(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (caller, door) = enter(&app, &headers, Scope::JobsWrite)?;
+    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsWrite)?);
     find(door, caller, &id).await?;
     door.pool.store.enable_endpoint(&id, &caller.tenant).await.map_err(away)?;
     Ok(Json(shown(door, caller, &id).await?).into_response())
@@ -284,11 +281,11 @@ pub(crate) async fn enable(
 )]
 pub(crate) async fn replay(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (caller, door) = enter(&app, &headers, Scope::JobsWrite)?;
+    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsWrite)?);
     let asked: ReplayAsked = read(&body)?;
     let instant =
         |name: &str, text: &str| Timestamp::parse_rfc3339(text).map_err(|why| invalid(name, why));
@@ -324,11 +321,11 @@ pub(crate) async fn replay(
 )]
 pub(crate) async fn deliveries(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
     Asked(asked): Asked<DeliveriesAsked>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (caller, door) = enter(&app, &headers, Scope::JobsRead)?;
+    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsRead)?);
     find(door, caller, &id).await?;
     let limit = asked.limit.unwrap_or(PAGE);
     if !(1..=PAGE_MAX).contains(&limit) {
@@ -360,10 +357,10 @@ pub(crate) async fn deliveries(
 )]
 pub(crate) async fn deliver_again(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (caller, door) = enter(&app, &headers, Scope::JobsWrite)?;
+    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsWrite)?);
     let no_such = || Problem::new(StatusCode::NOT_FOUND, "not-found", "there is no such delivery");
     let (endpoint, mark) = delivery_parts(&id).ok_or_else(no_such)?;
     find(door, caller, endpoint).await.map_err(|_| no_such())?;
@@ -374,23 +371,19 @@ pub(crate) async fn deliver_again(
     Ok((StatusCode::ACCEPTED, Json(told)).into_response())
 }
 
-fn enter<'a>(
-    app: &'a App,
-    headers: &HeaderMap,
-    needs: Scope,
-) -> Result<(&'a KeyEntry, &'a PoolDoor), Problem> {
-    let caller = app.keys.caller(headers, needs)?;
-    Ok((caller, app.pool_of(&caller.tenant)?))
+fn enter<'a>(app: &'a App, caller: &Caller, needs: Scope) -> Result<&'a PoolDoor, Problem> {
+    caller.needs(needs)?;
+    app.pool_of(caller)
 }
 
-async fn find(door: &PoolDoor, caller: &KeyEntry, id: &str) -> Result<EndpointState, Problem> {
+async fn find(door: &PoolDoor, caller: &Caller, id: &str) -> Result<EndpointState, Problem> {
     let found = door.pool.store.endpoint(id, &caller.tenant).await.map_err(away)?;
     found.ok_or_else(|| {
         Problem::new(StatusCode::NOT_FOUND, "not-found", "there is no such webhook endpoint")
     })
 }
 
-async fn shown(door: &PoolDoor, caller: &KeyEntry, id: &str) -> Result<EndpointView, Problem> {
+async fn shown(door: &PoolDoor, caller: &Caller, id: &str) -> Result<EndpointView, Problem> {
     let state = find(door, caller, id).await?;
     let now = door.pool.store.now().await.map_err(away)?;
     Ok(EndpointView::of(&state, now))
@@ -399,7 +392,7 @@ async fn shown(door: &PoolDoor, caller: &KeyEntry, id: &str) -> Result<EndpointV
 /// Reads, changes and writes; again if somebody else did so meanwhile.
 async fn edit(
     door: &PoolDoor,
-    caller: &KeyEntry,
+    caller: &Caller,
     id: &str,
     change: impl Fn(&mut Endpoint),
 ) -> Result<(), Problem> {

@@ -9,6 +9,7 @@
 mod api;
 mod app;
 mod callbacks;
+mod caller;
 mod guard;
 mod hooks;
 mod keys;

@@ -5,6 +5,7 @@ use admission::Refusal;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use job::Timestamp;
 use seedance::Fault;
 use serde::Serialize;
 use std::time::Duration;
@@ -47,6 +48,10 @@ pub(crate) struct Document {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<Detail>,
+    /// When a day's share is there again, where that is what is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    resets_at: Option<String>,
     #[serde(skip)]
     retry_after_s: Option<u64>,
 }
@@ -81,6 +86,7 @@ impl Problem {
             request_id: None,
             detail: None,
             errors: Vec::new(),
+            resets_at: None,
             retry_after_s: None,
         }))
     }
@@ -137,13 +143,20 @@ impl Problem {
         (status, title, detail.unwrap_or_default())
     }
 
-    #[cfg(test)]
     pub(crate) fn status(&self) -> u16 {
         self.0.status
     }
 
+    /// Faults of a body that is not a job's.
+    pub(crate) fn faults(faults: &[Fault]) -> Self {
+        let title = "the request has faults";
+        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", title);
+        problem.0.errors = faults.iter().map(detail).collect();
+        problem
+    }
+
     pub(crate) fn unauthorized() -> Self {
-        let title = "a configured key is needed: Authorization: Bearer <key>";
+        let title = "a key that is known and has not ended is needed: Authorization: Bearer <key>";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", title)
     }
 
@@ -167,14 +180,6 @@ impl Problem {
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
         let title = "the body cannot be read as JSON";
         Self::new(StatusCode::BAD_REQUEST, "malformed-json", title).detail(detail)
-    }
-
-    /// A body with faults.
-    pub(crate) fn faults(faults: &[Fault]) -> Self {
-        let title = "the request has faults";
-        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", title);
-        problem.0.errors = faults.iter().map(detail).collect();
-        problem
     }
 
     /// To stand inside another answer.
@@ -220,7 +225,16 @@ impl Problem {
         };
         let mut problem = Self::new(status, refusal.code(), title).detail(said);
         problem.0.errors = refusal.faults().iter().map(detail).collect();
-        if refusal.is_retryable() { problem.retryable() } else { problem }
+        match refusal.resets_at() {
+            Some(at) => {
+                problem.0.resets_at = Some(at.rfc3339());
+                let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+                let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+                problem.retry_after(at.since(Timestamp::from_unix_ms(now)))
+            }
+            None if refusal.is_retryable() => problem.retryable(),
+            None => problem,
+        }
     }
 }
 

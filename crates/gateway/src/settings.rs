@@ -1,6 +1,8 @@
 //! Sections `gateway` and `callbacks`, as far as this room reads them.
 
 use crate::keys::{KeyEntry, Keys};
+pub(crate) use access::Scope;
+use access::{Mode, Sha256Hex, Source};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,6 +34,10 @@ pub struct GatewaySettings {
     /// How long a login lasts.
     #[serde(with = "humantime_serde")]
     pub(crate) session: Duration,
+    /// Wrong keys one source address may send in a minute before it is not heard.
+    pub(crate) auth_failures_rpm: u32,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub(crate) trusted_proxies: Vec<Source>,
     /// Callers by name.
     pub(crate) keys: BTreeMap<String, KeySettings>,
 }
@@ -48,6 +54,8 @@ impl Default for GatewaySettings {
             connections_max: 4_096,
             dashboard: true,
             session: Duration::from_secs(12 * 3_600),
+            auth_failures_rpm: 30,
+            trusted_proxies: Vec::new(),
             keys: BTreeMap::new(),
         }
     }
@@ -59,6 +67,9 @@ impl Default for GatewaySettings {
 pub(crate) struct KeySettings {
     /// For whom the key speaks.
     pub(crate) tenant: String,
+    /// Which pools it reaches; unset: its tenant's `pool`, or the only one there is.
+    #[serde(default)]
+    pub(crate) mode: Option<Mode>,
     /// SHA-256 of the key in hex, or
     #[serde(default)]
     pub(crate) key_sha256: Option<String>,
@@ -68,26 +79,6 @@ pub(crate) struct KeySettings {
     /// What it may do.
     #[serde(default)]
     pub(crate) scopes: Vec<Scope>,
-}
-
-/// What a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(crate) enum Scope {
-    /// Make and cancel jobs.
-    #[serde(rename = "jobs:write")]
-    JobsWrite,
-    /// Look at jobs.
-    #[serde(rename = "jobs:read")]
-    JobsRead,
-}
-
-impl Scope {
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::JobsWrite => "jobs:write",
-            Self::JobsRead => "jobs:read",
-        }
-    }
 }
 
 /// The flood limits of section `callbacks`; its keys and address belong to `provider`.
@@ -109,7 +100,7 @@ pub(crate) fn read_keys(settings: &GatewaySettings) -> anyhow::Result<Keys> {
     for (name, key) in &settings.keys {
         let at = format!("gateway.keys.{name}");
         let sha256 = match (&key.key_sha256, &key.key_file) {
-            (Some(hex), None) => crate::keys::unhex(hex).ok_or_else(|| {
+            (Some(hex), None) => Sha256Hex::parse(hex).ok_or_else(|| {
                 anyhow::anyhow!("{at}.key_sha256: 64 hex digits are needed, as `sha256sum` prints")
             })?,
             (None, Some(path)) => {
@@ -117,7 +108,7 @@ pub(crate) fn read_keys(settings: &GatewaySettings) -> anyhow::Result<Keys> {
                     anyhow::anyhow!("{at}.key_file: cannot read {}: {error}", path.display())
                 })?;
                 anyhow::ensure!(key.trim().len() >= 16, "{at}.key_file: 16 characters at least");
-                crate::keys::digest(key.trim())
+                access::digest(key.trim())
             }
             (Some(_), Some(_)) | (None, None) => {
                 anyhow::bail!("{at}: set exactly one of `key_sha256` and `key_file`")
@@ -126,6 +117,7 @@ pub(crate) fn read_keys(settings: &GatewaySettings) -> anyhow::Result<Keys> {
         entries.push(KeyEntry {
             name: name.clone(),
             tenant: key.tenant.clone(),
+            mode: key.mode,
             sha256,
             scopes: key.scopes.clone(),
         });

@@ -7,6 +7,7 @@
 
 use crate::api::{Asked, find};
 use crate::app::App;
+use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::settings::Scope;
 use crate::watch::{About, News, Watch};
@@ -139,12 +140,13 @@ struct Told<'a> {
 )]
 pub(crate) async fn job(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let caller = app.keys.caller(&headers, Scope::JobsRead)?;
+    caller.needs(Scope::JobsRead)?;
     let after: Option<u64> = last_id(&headers)?;
-    let (door, stored) = find(&app, caller, &id).await?;
+    let (door, stored) = find(&app, &caller, &id).await?;
     if stored.record.life.state.word().is_finished()
         && let Some(after) = after
     {
@@ -186,13 +188,14 @@ pub(crate) struct Wanted {
 )]
 pub(crate) async fn tenant(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Asked(wanted): Asked<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let caller = app.keys.caller(&headers, Scope::JobsRead)?;
+    caller.needs(Scope::JobsRead)?;
     let types = Types::parse(wanted.types.as_deref().unwrap_or_default())?;
     let after: Option<Mark> = last_id(&headers)?;
-    let door = app.pool_of(&caller.tenant)?;
+    let door = app.pool_of(&caller)?;
     let seat = app.seats.take(&caller.tenant)?;
     let news = door.watch.subscribe(About::Tenant(caller.tenant.clone()));
     let (out, blocks) = Out::new(app.seats.drain.clone(), seat);

@@ -84,8 +84,13 @@ pub(crate) const PATTERNS: &[Pattern] = &[
     },
     Pattern {
         key: "gateway.keys.<name>.tenant",
-        meaning: "Tenant the key acts for.",
-        allowed: "name of a tenant; empty means default.",
+        meaning: "Tenant the key acts for; * for the fleet's operators, who act for all.",
+        allowed: "name of a tenant, or *; empty means default.",
+    },
+    Pattern {
+        key: "gateway.keys.<name>.mode",
+        meaning: "Which pools the key reaches: live ones, or simulated ones. Unset: the tenant's `pool`, or the only one there is.",
+        allowed: "live or test.",
     },
     Pattern {
         key: "gateway.keys.<name>.key_sha256",
@@ -100,7 +105,7 @@ pub(crate) const PATTERNS: &[Pattern] = &[
     Pattern {
         key: "gateway.keys.<name>.scopes",
         meaning: "What the key may do.",
-        allowed: "list of jobs:read, jobs:write.",
+        allowed: "list of jobs:read, jobs:write, review, admin.",
     },
     Pattern {
         key: "callbacks.token_keys.<id>",

@@ -14,7 +14,7 @@ use std::time::Duration;
 const HOSTILE: &str = "<script>alert(1)</script>\" onfocus=\"alert(2)";
 
 fn viewer(role: Role) -> Viewer {
-    Viewer { name: "ann".into(), tenant: None, role, csrf: "token-7".into() }
+    Viewer { name: "ann".into(), tenant: None, simulated: None, role, csrf: "token-7".into() }
 }
 
 fn id() -> JobId {

@@ -2,13 +2,14 @@
 
 use super::body::Sent;
 use crate::app::App;
+use crate::caller::Caller;
 use crate::problem::{Document, Problem};
 use crate::settings::Scope;
 use crate::view::{Estimate, Retry, job_path};
 use admission::{Admitted, How, Intake, Refusal};
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use job::Source;
 use seedance::{Fault, unknown_key};
 use serde::Serialize;
@@ -95,11 +96,11 @@ struct ItemView {
 )]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    caller: Caller,
     Sent(body): Sent,
 ) -> Result<Json<BulkView>, Problem> {
-    let caller = app.keys.caller(&headers, Scope::JobsWrite)?;
-    let door = app.pool_of(&caller.tenant)?;
+    caller.needs(Scope::JobsWrite)?;
+    let door = app.pool_of(&caller)?;
     let items = items(body)?;
     let (mut intakes, mut early) = (Vec::with_capacity(items.len()), Vec::new());
     for (index, body) in items.into_iter().enumerate() {

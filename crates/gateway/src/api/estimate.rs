@@ -2,13 +2,13 @@
 
 use super::body::Sent;
 use crate::app::{App, PoolDoor};
+use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::settings::Scope;
 use crate::view::Estimate;
 use admission::Intake;
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use job::Source;
 use serde::Serialize;
 use std::sync::Arc;
@@ -50,11 +50,11 @@ pub(crate) struct Warned {
 )]
 pub(super) async fn estimate(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    caller: Caller,
     Sent(body): Sent,
 ) -> Result<Json<Weighed>, Problem> {
-    let caller = app.keys.caller(&headers, Scope::JobsRead)?;
-    let door = app.pool_of(&caller.tenant)?;
+    caller.needs(Scope::JobsRead)?;
+    let door = app.pool_of(&caller)?;
     let mut intake = Intake::new(body, Source::Api);
     intake.tenant.clone_from(&caller.tenant);
     weigh(door, intake).await.map(Json)

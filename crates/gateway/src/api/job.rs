@@ -1,7 +1,7 @@
 //! One job: how it stands, and what may be asked of it.
 
 use crate::app::{App, PoolDoor};
-use crate::keys::KeyEntry;
+use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::range;
 use crate::settings::Scope;
@@ -33,11 +33,12 @@ use store::{Reported, Stored, Writer};
 )]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let caller = app.keys.caller(&headers, Scope::JobsRead)?;
-    let (_, stored) = find(&app, caller, &id).await?;
+    caller.needs(Scope::JobsRead)?;
+    let (_, stored) = find(&app, &caller, &id).await?;
     let etag = format!("\"r{}\"", stored.revision);
     let tag = HeaderValue::from_str(&etag).map_err(|error| Problem::unavailable(&error))?;
     let about =
@@ -66,11 +67,11 @@ pub(super) async fn show(
 )]
 pub(super) async fn cancel(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let caller = app.keys.caller(&headers, Scope::JobsWrite)?;
-    let (door, before) = find(&app, caller, &id).await?;
+    caller.needs(Scope::JobsWrite)?;
+    let (door, before) = find(&app, &caller, &id).await?;
     let event = Event::CancelAsked { by: By::named(&caller.name) };
     let id = &before.record.id;
     let reported = door.pool.store.report(id, Writer::Outside, &event, &door.pool.policy).await;
@@ -107,13 +108,13 @@ pub(super) async fn load(door: &PoolDoor, id: &JobId) -> Result<Option<Stored>, 
 /// The caller's own job; anybody else's is as good as none.
 pub(crate) async fn find<'a>(
     app: &'a App,
-    caller: &KeyEntry,
+    caller: &Caller,
     id: &str,
 ) -> Result<(&'a PoolDoor, Stored), Problem> {
     let id = JobId::parse(id).map_err(|_| Problem::not_found())?;
-    for door in app.pools.values() {
+    for door in app.pools_for(caller) {
         if let Some(stored) = load(door, &id).await?
-            && stored.record.spec.tenant == caller.tenant
+            && caller.speaks_for(&stored.record.spec.tenant)
         {
             return Ok((door, stored));
         }

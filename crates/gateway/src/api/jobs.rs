@@ -5,6 +5,7 @@ use super::estimate::{self, Weighed};
 use super::job::{load, to_json};
 use super::query::Asked;
 use crate::app::App;
+use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::settings::Scope;
 use crate::view::{JobView, job_path};
@@ -70,12 +71,13 @@ enum JobOrEstimate<'a> {
 )]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Asked(asked): Asked<CreateAsked>,
     headers: HeaderMap,
     Sent(body): Sent,
 ) -> Result<Response, Problem> {
-    let caller = app.keys.caller(&headers, Scope::JobsWrite)?;
-    let door = app.pool_of(&caller.tenant)?;
+    caller.needs(Scope::JobsWrite)?;
+    let door = app.pool_of(&caller)?;
     let mut intake = Intake::new(body, Source::Api);
     intake.tenant.clone_from(&caller.tenant);
     intake.idempotency_key = text(&headers, "idempotency-key", KEY_BYTES_MAX)?;

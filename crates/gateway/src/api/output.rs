@@ -3,6 +3,7 @@
 use super::job::find;
 use super::query::Asked;
 use crate::app::App;
+use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::range::{self, Wanted};
 use crate::settings::Scope;
@@ -59,11 +60,12 @@ enum Inline {
 )]
 pub(super) async fn video(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
     Asked(asked): Asked<OutputAsked>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (bucket, manifest) = manifest(&app, &id, &headers).await?;
+    let (bucket, manifest) = manifest(&app, &caller, &id).await?;
     let object = manifest.output().ok_or_else(no_output)?;
     give(bucket, object, asked.inline == Some(Inline::Yes), &headers).await
 }
@@ -87,11 +89,12 @@ pub(super) async fn video(
 )]
 pub(super) async fn last_frame(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
     Asked(asked): Asked<OutputAsked>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (bucket, manifest) = manifest(&app, &id, &headers).await?;
+    let (bucket, manifest) = manifest(&app, &caller, &id).await?;
     let frame = manifest.video().and_then(|video| video.last_frame.as_ref());
     give(bucket, frame.ok_or_else(no_output)?, asked.inline == Some(Inline::Yes), &headers).await
 }
@@ -109,10 +112,10 @@ pub(super) async fn last_frame(
 )]
 pub(super) async fn payload(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (bucket, manifest) = manifest(&app, &id, &headers).await?;
+    let (bucket, manifest) = manifest(&app, &caller, &id).await?;
     let bytes = bucket.read_whole(&manifest.task.path).await.map_err(|e| away(&e))?;
     let mut payload: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
     take_out_links(&mut payload);
@@ -122,10 +125,10 @@ pub(super) async fn payload(
 /// The bucket and the manifest of the caller's own job.
 async fn manifest<'a>(
     app: &'a App,
+    caller: &Caller,
     id: &str,
-    headers: &HeaderMap,
 ) -> Result<(&'a Assets, Manifest), Problem> {
-    let caller = app.keys.caller(headers, Scope::JobsRead)?;
+    caller.needs(Scope::JobsRead)?;
     let (_, stored) = find(app, caller, id).await?;
     let Record { id, spec, .. } = &stored.record;
     let place = Place {

@@ -3,13 +3,14 @@
 use super::body::Sent;
 use super::job::{find, load, to_json};
 use crate::app::App;
+use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::settings::Scope;
 use crate::view::{JobView, Retry, job_path};
 use admission::How;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use job::Source;
 use seedance::{Fault, unknown_key};
@@ -46,12 +47,12 @@ pub(super) struct RetryAsked {
 )]
 pub(super) async fn retry(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
     Sent(body): Sent,
 ) -> Result<Response, Problem> {
-    let caller = app.keys.caller(&headers, Scope::JobsWrite)?;
-    let (door, old) = find(&app, caller, &id).await?;
+    caller.needs(Scope::JobsWrite)?;
+    let (door, old) = find(&app, &caller, &id).await?;
     let faults = faults(&body);
     if !faults.is_empty() {
         return Err(Problem::faults(&faults));

@@ -7,6 +7,7 @@
 use super::body::{media_type, wrong_type};
 use super::query::Asked;
 use crate::app::{App, PoolDoor};
+use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::settings::Scope;
 use crate::view::money;
@@ -146,12 +147,13 @@ struct BatchLinks {
 )]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Asked(asked): Asked<BatchAsked>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let caller = app.keys.caller(&headers, Scope::JobsWrite)?;
-    let door = app.pool_of(&caller.tenant)?;
+    caller.needs(Scope::JobsWrite)?;
+    let door = app.pool_of(&caller)?;
     let form = match media_type(&headers)?.as_deref() {
         Some("application/jsonl" | "application/x-ndjson" | "application/ndjson") => {
             RowForm::JsonLines
@@ -196,11 +198,11 @@ pub(super) async fn create(
 )]
 pub(super) async fn rejects(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let caller = app.keys.caller(&headers, Scope::JobsRead)?;
-    let door = app.pool_of(&caller.tenant)?;
+    caller.needs(Scope::JobsRead)?;
+    let door = app.pool_of(&caller)?;
     let (store, tenant) = (door.pool.store.clone(), caller.tenant.clone());
     let known = store.has_batch(&tenant, &id).await;
     if !known.map_err(|error| Problem::unavailable(&error))? {

@@ -3,7 +3,6 @@
 use super::answer::{Shown, page};
 use super::session::{Signed, door_token, equal, role, unsigned, with_cookie};
 use crate::app::App;
-use crate::keys::digest;
 use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
@@ -53,21 +52,28 @@ pub(super) async fn enter(
     let visits = app.visits()?;
     let (headers, form) = unsigned(request).await?;
     let next = ours(form.get("next"));
-    if !visits.may_try(from.ip()) {
+    let from = app.callers.origin().of(from.ip(), &headers);
+    if !visits.may_try(from) {
         return door(&app, &next, Some(Refused::TooOften));
     }
     if !equal(form.get("csrf"), &door_token(&headers)) {
         return door(&app, &next, Some(Refused::Stale));
     }
-    let sha256 = digest(form.get("key"));
-    let key = app.keys.of_digest(&sha256).filter(|key| role(key).is_some());
+    let key = match app.callers.with_key(form.get("key"), from).await {
+        Ok(key) => Some(key).filter(|key| role(key).is_some()),
+        Err(problem) => match problem.status() {
+            429 => return door(&app, &next, Some(Refused::TooOften)),
+            503 => return door(&app, &next, Some(Refused::Away)),
+            _ => None,
+        },
+    };
     let Some(key) = key else {
-        tracing::info!(from = %from.ip(), "a login to the dashboard was refused");
+        tracing::info!(%from, "a login to the dashboard was refused");
         return door(&app, &next, Some(Refused::Unknown));
     };
-    match visits.begin(&sha256).await {
+    match visits.begin(&key).await {
         Ok(cookie) => {
-            tracing::info!(key = key.name, from = %from.ip(), "logged in to the dashboard");
+            tracing::info!(key = key.name, %from, "logged in to the dashboard");
             with_cookie(Redirect::to(&next).into_response(), cookie)
         }
         Err(_) => door(&app, &next, Some(Refused::Away)),

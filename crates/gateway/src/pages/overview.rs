@@ -48,8 +48,10 @@ pub(super) async fn webhooks(State(app): State<Arc<App>>, visitor: Visitor) -> S
     };
     let mut rows = Vec::new();
     for tenant in tenants {
-        let states = app.pool_of(&tenant)?.pool.store.endpoints(&tenant).await?;
-        rows.extend(states.into_iter().map(endpoint));
+        for door in sight::pools(&app, viewer)? {
+            let states = door.pool.store.endpoints(&tenant).await?;
+            rows.extend(states.into_iter().map(endpoint));
+        }
     }
     Ok(page(Webhooks { viewer, rows: &rows }.page()))
 }

@@ -2,15 +2,16 @@
 
 use super::answer::{COOKIE, Shown, Trouble};
 use crate::app::App;
-use crate::keys::{KeyEntry, digest, unhex};
+use crate::caller::Caller;
 use crate::settings::{GatewaySettings, Scope};
-use axum::extract::{Form, FromRequest, FromRequestParts, Request};
+use access::{ANY_TENANT, Mode, digest};
+use axum::extract::{ConnectInfo, Form, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use dashboard::{PREFIX, Role, Viewer, screens};
 use limiter::Flood;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{FleetStore, Session};
@@ -25,8 +26,6 @@ const TRIES_PER_MINUTE: u32 = 10;
 const ALL_TRIES_PER_MINUTE: u32 = 120;
 /// Longest `Cookie` header looked at, bytes.
 const COOKIE_BYTES_MAX: usize = 4_096;
-/// Whom a key acts for that acts for all.
-const EVERYBODY: &str = "*";
 
 /// What the dashboard knows of its visitors.
 pub(crate) struct Visits {
@@ -56,10 +55,10 @@ impl Visits {
     }
 
     /// Opens a session; the cookie that holds it.
-    pub(super) async fn begin(&self, sha256: &[u8; 32]) -> Result<HeaderValue, Trouble> {
+    pub(super) async fn begin(&self, caller: &Caller) -> Result<HeaderValue, Trouble> {
         let (token, csrf) = (drawn(), drawn());
-        let session = Session { key_sha256: hex(sha256), csrf };
-        self.fleet.open_session(&hex(&digest(&token)), &session, self.lasts).await?;
+        let session = Session { key: caller.proof.clone(), csrf };
+        self.fleet.open_session(digest(&token).hex(), &session, self.lasts).await?;
         Ok(self.cookie(SESSION_COOKIE, &token, PREFIX, self.lasts.as_secs()))
     }
 
@@ -111,12 +110,17 @@ pub(super) fn door_token(headers: &HeaderMap) -> String {
 }
 
 /// What a key may do here; `None` if not even look.
-pub(super) fn role(key: &KeyEntry) -> Option<Role> {
-    if !key.scopes.contains(&Scope::JobsRead) {
+pub(super) fn role(caller: &Caller) -> Option<Role> {
+    let may = |scope: Scope| scope.is_in(&caller.scopes);
+    if !may(Scope::JobsRead) {
         return None;
     }
-    let acts = key.scopes.contains(&Scope::JobsWrite);
-    Some(if acts { Role::Operator } else { Role::Viewer })
+    let acts = may(Scope::JobsWrite) || may(Scope::Review);
+    Some(match (may(Scope::Admin), acts) {
+        (true, _) if caller.tenant == ANY_TENANT => Role::Admin,
+        (true, _) | (false, true) => Role::Operator,
+        (false, false) => Role::Viewer,
+    })
 }
 
 /// A logged-in person.
@@ -138,14 +142,18 @@ impl FromRequestParts<Arc<App>> for Visitor {
         };
         let log_in = || Trouble::log_in(&format!("{PREFIX}{next}"));
         let token = cookie(&parts.headers, SESSION_COOKIE).ok_or_else(log_in)?;
-        let id = hex(&digest(&token));
+        let id = digest(&token).hex().to_owned();
         let session = visits.fleet.session(&id).await?.ok_or_else(log_in)?;
-        let sha256 = unhex(&session.key_sha256).ok_or_else(log_in)?;
-        let key = app.keys.of_digest(&sha256).ok_or_else(log_in)?;
-        let role = role(key).ok_or_else(log_in)?;
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip());
+        let from = app.callers.origin().of(peer, &parts.headers);
+        let key = app.callers.again(&session.key, from).await;
+        let key = key.ok().flatten().ok_or_else(log_in)?;
+        let role = role(&key).ok_or_else(log_in)?;
         let viewer = Viewer {
             name: key.name.clone(),
-            tenant: (key.tenant != EVERYBODY).then(|| key.tenant.clone()),
+            tenant: (key.tenant != ANY_TENANT).then(|| key.tenant.clone()),
+            simulated: key.mode.map(|mode| mode == Mode::Test),
             role,
             csrf: session.csrf,
         };

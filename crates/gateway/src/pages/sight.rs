@@ -2,6 +2,7 @@
 
 use super::answer::Trouble;
 use crate::app::{App, PoolDoor};
+use access::Mode;
 use dashboard::Viewer;
 use job::filter::Filter;
 use job::{JobId, StateWord};
@@ -13,8 +14,11 @@ const POOL_MARK: char = '~';
 /// The pools that may hold jobs of this person, in order of name.
 pub(super) fn pools<'a>(app: &'a App, viewer: &Viewer) -> Result<Vec<&'a PoolDoor>, Trouble> {
     match &viewer.tenant {
-        Some(tenant) => Ok(vec![app.pool_of(tenant)?]),
-        None => Ok(app.pools.values().collect()),
+        Some(tenant) => Ok(vec![app.pool_for(tenant, viewer.simulated.map(Mode::of_pool))?]),
+        None => {
+            let seen = |is: bool| viewer.simulated.is_none_or(|simulated| simulated == is);
+            Ok(app.pools.values().filter(|door| seen(door.pool.settings.simulated)).collect())
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 /// One session. The key itself is not in it: every request asks anew what its key may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// SHA-256 (hex) of the API key that opened it.
-    pub key_sha256: String,
+    /// What names the API key that opened it: its SHA-256 (hex), behind id and point for a key of the fleet.
+    pub key: String,
     /// What every form of the session must carry.
     pub csrf: String,
 }

@@ -8,7 +8,7 @@ use store::Session;
 async fn a_session_lasts_until_it_is_ended_or_its_time_is_over() {
     let ground = Ground::new().await;
     let fleet = ground.store.fleet();
-    let session = Session { key_sha256: "ab".repeat(32), csrf: "token".into() };
+    let session = Session { key: "ab".repeat(32), csrf: "token".into() };
     let hour = Duration::from_secs(3_600);
     fleet.open_session("one", &session, hour).await.expect("Redis answers");
     fleet.open_session("two", &session, Duration::from_millis(1)).await.expect("Redis answers");
