@@ -22,6 +22,7 @@ mod partition;
 mod power;
 mod privacy;
 mod probe;
+mod query;
 mod reconcile;
 mod rollback;
 mod rolling;

@@ -4,6 +4,7 @@
 //! a verb (`/v1/jobs/{id}:cancel`). Describe what is special: codes 400, 401, 403, 404, 408, 413, 415, 422, 429, 500
 //! and 503 are added to every operation that can answer them. `cargo xtask docs` prints `docs/openapi.json`.
 
+mod batches;
 mod body;
 mod build;
 mod bulk;
@@ -12,10 +13,13 @@ mod estimate;
 mod job;
 mod jobs;
 mod keys;
+mod list;
+mod operations;
 mod output;
 mod query;
 mod request;
 mod retry;
+mod totals;
 mod upload;
 
 pub(crate) use build::{find_verb, outer_path};
@@ -34,6 +38,7 @@ fn api() -> Api {
     Api::new()
         .routes(routes!(document::serve))
         .routes(routes!(jobs::create))
+        .routes(routes!(list::list))
         .routes(routes!(job::show))
         .routes(routes!(job::cancel))
         .routes(routes!(hooks::list, hooks::create))
@@ -44,6 +49,18 @@ fn api() -> Api {
         .routes(routes!(hooks::replay))
         .routes(routes!(hooks::deliveries))
         .routes(routes!(hooks::deliver_again))
+        .routes(routes!(totals::failures))
+        .routes(routes!(totals::usage))
+        .routes(routes!(totals::limits))
+        .routes(routes!(batches::list))
+        .routes(routes!(batches::show))
+        .streams(routes!(batches::results))
+        .routes(routes!(batches::pause))
+        .routes(routes!(batches::resume))
+        .routes(routes!(batches::cancel))
+        .routes(routes!(operations::create))
+        .routes(routes!(operations::list_all))
+        .routes(routes!(operations::show))
         .streams(routes!(stream::job))
         .streams(routes!(stream::tenant))
         .routes(routes!(retry::retry))

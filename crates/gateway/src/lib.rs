@@ -13,6 +13,7 @@ mod caller;
 mod guard;
 mod hooks;
 mod keys;
+mod operations;
 mod pages;
 mod problem;
 mod range;
@@ -51,6 +52,9 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     })?;
     tracing::info!(listen = %listener.local_addr()?, "the gateway listens");
     fleet.health().set_ready();
+    for pool in fleet.pools() {
+        tokio::spawn(operations::serve(pool.clone(), fleet.drain().clone()));
+    }
     let router = app::router(app, routes, &settings);
     let drain = fleet.drain().clone();
     let patience =

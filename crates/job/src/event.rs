@@ -20,6 +20,18 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// It shall wait, as long as nothing is under way for it.
+    PauseAsked {
+        /// By whom.
+        by: By,
+        /// Why.
+        reason: String,
+    },
+    /// A paused job may go on.
+    ResumeAsked {
+        /// By whom.
+        by: By,
+    },
     /// A submitter is about to send: commit this first.
     SubmitBegan {
         /// The attempt, complete.
@@ -189,6 +201,8 @@ impl Event {
         match self {
             Self::Approved { .. } => "approved",
             Self::ReviewRejected { .. } => "review_rejected",
+            Self::PauseAsked { .. } => "pause_asked",
+            Self::ResumeAsked { .. } => "resume_asked",
             Self::SubmitBegan { .. } => "submit_began",
             Self::UsefulnessPassed => "usefulness_passed",
             Self::IntentForgotten { .. } => "intent_forgotten",

@@ -170,6 +170,17 @@ impl Timestamp {
             format!("`{text}` is not an RFC 3339 instant such as 2026-11-23T06:00:00Z: {e}")
         })
     }
+
+    /// Reads RFC 3339, or a date such as 2026-11-23, which means its first moment in UTC.
+    ///
+    /// # Errors
+    ///
+    /// As [`Timestamp::parse_rfc3339`].
+    pub fn parse_instant(text: &str) -> Result<Self, String> {
+        const DATE_BYTES: usize = "2026-11-23".len();
+        let day = (text.len() == DATE_BYTES).then(|| format!("{text}T00:00:00Z"));
+        Self::parse_rfc3339(day.as_deref().unwrap_or(text))
+    }
 }
 
 fn ms(d: Duration) -> i64 {

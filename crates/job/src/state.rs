@@ -151,6 +151,11 @@ pub enum HeldWhy {
     Review,
     /// A cap to be raised or reset.
     Budget,
+    /// Somebody who paused it to resume it.
+    Paused {
+        /// See [`State::Queued`].
+        tries: u32,
+    },
 }
 
 /// Look-ups made for an unclear attempt.

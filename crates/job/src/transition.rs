@@ -74,6 +74,8 @@ pub fn transition(
         Event::FilingTroubled => Ok(fetch::filing_troubled(draft)),
         Event::Approved { by } => Ok(people::approved(draft, by)),
         Event::ReviewRejected { by, reason } => Ok(people::review_rejected(draft, by, reason)),
+        Event::PauseAsked { by, reason } => Ok(people::pause_asked(draft, by, reason)),
+        Event::ResumeAsked { by } => Ok(people::resume_asked(draft, by)),
         Event::CancelAsked { by } => Ok(people::cancel_asked(draft, by)),
         Event::CancelDone { task } => Ok(people::cancel_done(draft, task)),
         Event::CancelTooLate { task } => Ok(people::cancel_too_late(draft, task)),

@@ -4,11 +4,13 @@ mod doubt;
 mod hooks;
 mod keys;
 mod reconcile;
+mod totals;
 
 pub(crate) use doubt::{AuditArgs, Bulk, Decision, DoubtVerb};
 pub(crate) use hooks::{EventsVerb, TailArgs, WebhooksVerb};
 pub(crate) use keys::{CreateArgs, KeysVerb, TenantsVerb};
 pub(crate) use reconcile::{FreezeArgs, ReconcileArgs, ThawArgs};
+pub(crate) use totals::{BatchArgs, BatchVerb, FailedArgs, FailedVerb, LimitsVerb, UsageArgs};
 
 use crate::output::Format;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -59,6 +61,17 @@ pub(crate) enum Verb {
     /// Look at jobs, wait for them, cancel them.
     #[command(subcommand)]
     Jobs(JobsVerb),
+    /// Batches: look at them, pause, resume, cancel them.
+    #[command(subcommand)]
+    Batch(BatchVerb),
+    /// Failures by code.
+    #[command(subcommand)]
+    Failed(FailedVerb),
+    /// Jobs that ended, tokens and cost, by day, tenant, batch or model.
+    Usage(UsageArgs),
+    /// Limits of the provider and what holds jobs up now.
+    #[command(subcommand)]
+    Limits(LimitsVerb),
     /// Jobs whose create call ended without a clear answer.
     #[command(subcommand)]
     Doubt(DoubtVerb),

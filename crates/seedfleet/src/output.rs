@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
+use survey::csv_line;
 
 /// How often a progress line is written where nobody watches a bar.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -150,14 +151,6 @@ pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn csv_line(cells: impl Iterator<Item = String>) -> String {
-    let quoted = cells.map(|cell| {
-        let risky = cell.contains([',', '"', '\n', '\r']);
-        if risky { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
-    });
-    quoted.collect::<Vec<_>>().join(",") + "\n"
-}
-
 /// Data, to standard output.
 ///
 /// # Errors
@@ -238,12 +231,6 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn csv_cells_that_could_break_a_line_are_quoted() {
-        let cells = ["a", "b,c", "say \"hi\"", ""].map(str::to_owned);
-        assert_eq!(csv_line(cells.into_iter()), "a,\"b,c\",\"say \"\"hi\"\"\",\n");
-    }
 
     #[test]
     fn a_cell_cannot_steer_the_terminal() {

@@ -18,8 +18,9 @@
             same    `to` is the queue of `from`
             tasks, own   key of the owners; task ids that must be this job's or nobody's
             begin   {slots, slot, limit, nonces, nonce, stops, account, probe_ms, attempt, pace,
-                     interval, horizon, lead, lanes, tenant, cost, days, hint, cap}: the guard of a new
+                     interval, horizon, lead, lanes, tenant, cost, days, hint, batch, cap}: the guard of a new
                      attempt; cap {counts, words, max}: what the tenant may have in flight, absent: no cap
+            only    {key, field}: written only while the hash has the field
             stop    {stops, account, attempt, until, class, code, in_row}; clear {stops, account, attempt}
             known   {lsn, run, freeze, audit, floor, stamp, by}: the highest lsn the caller was told
             moves   plain writes; wakes: keys of wake lists to leave a token in
@@ -35,6 +36,8 @@
         {"stopped", wait ms, class, code, in_row}     the account creates nothing before that
         {"no_slot"}              the account is full
         {"capped"}               the tenant has in flight what it may have
+        {"closed"}               what `only` asks for is not there
+        {"paused"}               the job's batch is
         {"hinted"}               a callback named another task since the caller read the record
         {"nonce_taken"}          another open attempt of the account uses it
         {"wait", ms}             the next paced instant lies beyond the horizon
@@ -67,6 +70,7 @@ if had[2] == f.by then
 end
 if not holds then return {'fenced'} end
 if had[1] ~= f.rev then return {'stale', had[1]} end
+if f.only and redis.call('HEXISTS', KEYS[f.only.key], f.only.field) == 0 then return {'closed'} end
 for _, task in ipairs(f.own) do
   local owner = redis.call('HGET', KEYS[f.tasks], task)
   if owner and owner ~= id then return {'owned', task, owner} end
@@ -77,6 +81,7 @@ local probing = false
 if g then
   local frozen = redis.call('HGET', KEYS[f.known.freeze], 'why')
   if frozen then return {'frozen', frozen, tonumber(redis.call('GET', KEYS[f.known.lsn]) or 0), run_stamp()} end
+  if g.batch and redis.call('HEXISTS', KEYS[g.batch], 'paused') == 1 then return {'paused'} end
   if (redis.call('HGET', job, 'hint') or '') ~= g.hint then return {'hinted'} end
   if g.cap then
     local flying = 0

@@ -1,9 +1,11 @@
 //! Begin: the door to the only call that costs money.
 
+use crate::batches::Paused;
 use crate::commit::{CommitRequest, Committed, Writer};
+use crate::operations::Only;
 use crate::queue::Held;
 use crate::report::DECIDE_MAX;
-use crate::{Store, StoreError, Stored};
+use crate::{ReportError, Store, StoreError, Stored};
 use job::{Event, OpenAttempt, Policy, Verdict};
 use std::time::Duration;
 
@@ -117,6 +119,7 @@ impl Store {
                     token: attempt.id.as_str(),
                     guard: Some(guard),
                     decision: None,
+                    only: None,
                 })
                 .await?;
             match committed {
@@ -132,11 +135,37 @@ impl Store {
                     Some(stored) => before = stored,
                     None => return Ok(Begun::Lost),
                 },
+                Committed::Paused => {
+                    self.hold_paused(held, &before, policy).await?;
+                    return Ok(Begun::Lost);
+                }
                 other => return Ok(refused(other, attempt)),
             }
         }
         // A job that changes this often is not ours to send for.
         Ok(Begun::Lost)
+    }
+}
+
+impl Store {
+    /// A job of a paused batch leaves the queue when its turn comes, unless the batch goes on meanwhile:
+    /// then its ticket comes back by itself.
+    async fn hold_paused(
+        &self,
+        held: &Held,
+        before: &Stored,
+        policy: &Policy,
+    ) -> Result<(), StoreError> {
+        let Some(name) = &before.record.spec.batch else { return Ok(()) };
+        let paused = self.batch(name).await?.and_then(|batch| batch.paused);
+        let Some(Paused { by, reason, .. }) = paused else { return Ok(()) };
+        let (event, writer) = (Event::PauseAsked { by, reason }, Writer::Worker(&held.claim));
+        let only = Only { key: self.keys().batch(name), field: "paused", counts: None };
+        match self.report_as(&held.claim.id, writer, &event, policy, None, Some(&only)).await {
+            Ok(_) => Ok(()),
+            Err(ReportError::Store(error)) => Err(error),
+            Err(ReportError::Contradiction(why)) => Err(StoreError::Bug(why.to_string())),
+        }
     }
 }
 
@@ -166,6 +195,8 @@ fn refused(committed: Committed, attempt: &OpenAttempt) -> Begun {
         }
         Committed::Fenced
         | Committed::Gone
+        | Committed::Closed
+        | Committed::Paused
         | Committed::Stale { .. }
         | Committed::Ok { .. }
         | Committed::Already { .. } => Begun::Lost,

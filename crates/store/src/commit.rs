@@ -4,6 +4,7 @@ use crate::begin::BeginGuard;
 use crate::connection::Call;
 use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing, fresh_tasks, slot_field};
 use crate::freeze::{Known, Told};
+use crate::operations::Only;
 use crate::queue::{Claim, Lane, Queue};
 use crate::{Store, StoreError, Stored, caps, script};
 use job::mutant::{self, Mutant};
@@ -43,6 +44,8 @@ pub struct CommitRequest<'a> {
     pub guard: Option<&'a BeginGuard>,
     /// The line of a person's decision, which this commit carries out.
     pub decision: Option<&'a str>,
+    /// What must stand for this to be written.
+    pub only: Option<&'a Only>,
 }
 
 /// What became of it.
@@ -82,6 +85,10 @@ pub enum Committed {
         /// Whose it is.
         by: JobId,
     },
+    /// What this was to be written under does not stand any more.
+    Closed,
+    /// Begin: the job's batch is paused.
+    Paused,
     /// Begin: the account creates nothing for now.
     Stopped {
         /// For how long.
@@ -135,9 +142,17 @@ struct Facts<'a> {
     stop: Option<Stop<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clear: Option<Clear<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    only: Option<OnlyAt>,
     wakes: Vec<usize>,
     known: Known<'a>,
     moves: Vec<Move>,
+}
+
+#[derive(Serialize)]
+struct OnlyAt {
+    key: usize,
+    field: &'static str,
 }
 
 #[derive(Serialize)]
@@ -174,6 +189,8 @@ struct Begin<'a> {
     cost: u64,
     days: usize,
     hint: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cap: Option<Cap>,
 }
@@ -268,6 +285,9 @@ impl Store {
             begin,
             stop,
             clear,
+            only: request
+                .only
+                .map(|only| OnlyAt { key: table.at(only.key.clone()), field: only.field }),
             wakes,
             known: self.known(&mut table),
             moves: self.moves(request, &before, &after, &mut table),
@@ -300,6 +320,9 @@ impl Store {
             moves.line(&Line { at, rev: request.before.revision + 1, by: &by, note });
         }
         request.decision.iter().for_each(|line| moves.decision(line));
+        if let Some(Only { key, counts: Some(field), .. }) = request.only {
+            moves.count(key.clone(), field);
+        }
         for effect in request.effects {
             match effect {
                 Effect::Page(alarm) => moves.audit(at, *alarm),
@@ -368,6 +391,7 @@ impl Store {
             days: table.at(keys.days()),
             hint: request.before.hint.as_ref().map_or("", TaskId::as_str),
             cap: self.flight_cap(&record.spec.tenant, table),
+            batch: record.spec.batch.as_ref().map(|batch| table.at(keys.batch(batch))),
         }))
     }
 
@@ -451,6 +475,8 @@ fn read(reply: Value, told: &Told, floor: u64) -> Result<Committed, StoreError> 
             Committed::Frozen { why: text(1)? }
         }
         "hinted" => Committed::Hinted,
+        "closed" => Committed::Closed,
+        "paused" => Committed::Paused,
         "no_slot" => Committed::NoSlot,
         "capped" => Committed::Capped,
         "nonce_taken" => Committed::NonceTaken,

@@ -99,7 +99,7 @@ impl Store {
         still: &(dyn Fn(&Stored) -> bool + Sync),
     ) -> Result<Reported, ReportError> {
         let deciding = Deciding { decided: *decided, still };
-        let told = self.report_as(id, Writer::Outside, event, policy, Some(&deciding)).await;
+        let told = self.report_as(id, Writer::Outside, event, policy, Some(&deciding), None).await;
         let result = match &told {
             Ok(Reported::Written { .. }) | Err(ReportError::Store(_)) => return told,
             Ok(Reported::Ignored { why, .. }) => format!("nothing: {why}"),

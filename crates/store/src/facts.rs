@@ -3,9 +3,12 @@
 //! The one place that knows which index, counter, slot, nonce and owner a state calls for. `admit`
 //! compares with nothing, `commit` with the life before, and `recount` with what Redis holds.
 
+use crate::ends::{Ended, class};
 use crate::events::Mark;
+use crate::failures::Scope;
 use crate::keys::{AUDIT_LINES_MAX, DECISION_LINES_MAX, Keys, TIMELINE_LINES_MAX};
 use crate::queue::{Lane, Queue};
+use crate::spent::{SPENT_KEPT, day_text};
 use job::{
     Alarm, AttemptId, Filing, JobId, Life, Note, Record, Slot, State, StateWord, TaskId, Ticket,
     Timestamp,
@@ -40,6 +43,9 @@ const FILED_WITHIN: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(crate) struct Standing {
     pub(crate) word: Option<StateWord>,
     pub(crate) code: Option<String>,
+    /// The class of the failure, where it has one.
+    pub(crate) class: Option<&'static str>,
+    pub(crate) end: Option<Ended>,
     pub(crate) slot: Option<Slot>,
     pub(crate) open: Option<Open>,
     pub(crate) tasks: Vec<TaskId>,
@@ -61,6 +67,8 @@ impl Standing {
         Self {
             word: Some(state.word()),
             code: state.failure_code().map(str::to_owned),
+            class: class(state),
+            end: Ended::of(state),
             slot: state.slot(),
             open: state.open_attempt().map(|attempt| Open {
                 account: attempt.facts.account.clone(),
@@ -216,6 +224,9 @@ impl<'a> Moves<'a> {
             self.index(keys.ix_batch(batch));
             self.push("HSETNX", keys.batch(batch), &["created_at", &created]);
             self.push("HSETNX", keys.batch(batch), &["tenant", &spec.tenant]);
+            for key in [keys.batches(None), keys.batches(Some(&spec.tenant))] {
+                self.push("ZADD", key, &["NX", &created, batch]);
+            }
         }
         if let Some(custom) = &spec.custom_id {
             let member = Keys::custom_member(custom, &self.record.id);
@@ -237,6 +248,12 @@ impl<'a> Moves<'a> {
             let keys = self.keys;
             before.code.iter().for_each(|code| self.unindex(keys.ix_code(code)));
             after.code.iter().for_each(|code| self.index(keys.ix_code(code)));
+            self.failed(before, "-1");
+            self.failed(after, "1");
+        }
+        if before.end != after.end {
+            before.end.iter().for_each(|end| self.ended(end, -1));
+            after.end.iter().for_each(|end| self.ended(end, 1));
         }
         if before.slot != after.slot {
             self.slot(before.slot.as_ref(), "-1");
@@ -286,6 +303,46 @@ impl<'a> Moves<'a> {
         if let Some(batch) = &self.record.spec.batch {
             self.push("HINCRBY", keys.batch_counts(batch), &[word.as_str(), &step]);
         }
+    }
+
+    /// The failure groups of the pool, the tenant and the batch.
+    fn failed(&mut self, standing: &Standing, step: &str) {
+        let Some(code) = &standing.code else { return };
+        let (keys, record) = (self.keys, self.record);
+        let of = |what: &str| format!("{code}|{what}");
+        let batch = record.spec.batch.as_deref().map(Scope::Batch);
+        for scope in [Scope::Pool, Scope::Tenant(&record.spec.tenant)].into_iter().chain(batch) {
+            self.push("HINCRBY", keys.failures(scope), &[code, step]);
+            if let (Some(end), "1") = (&standing.end, step) {
+                let (at, last) = (end.at.unix_ms().to_string(), keys.failures_last(scope));
+                self.push("HSETNX", last.clone(), &[&of("first"), &at]);
+                let class = standing.class.unwrap_or_default();
+                let id = record.id.as_str();
+                let told = [&of("last"), at.as_str(), &of("job"), id, &of("class"), class];
+                self.push("HSET", last, &told);
+            }
+        }
+    }
+
+    /// The sums of the day and of the batch.
+    fn ended(&mut self, end: &Ended, step: i64) {
+        let (keys, record) = (self.keys, self.record);
+        let (spec, sums) = (&record.spec, end.sums(record));
+        let day = keys.spent(&day_text(end.at));
+        let field = |what: &str| format!("{}|{}|{what}", spec.tenant, spec.request.model.word());
+        self.push("HINCRBY", day.clone(), &[&field(end.word.as_str()), &step.to_string()]);
+        for (what, n) in &sums {
+            self.push("HINCRBY", day.clone(), &[&field(what), &(n * step).to_string()]);
+        }
+        let kept_ms = SPENT_KEPT.as_millis().to_string();
+        self.push("PEXPIRE", day, &[&kept_ms]);
+        let Some(batch) = &spec.batch else { return };
+        for (what, n) in &sums {
+            self.push("HINCRBY", keys.batch(batch), &[what, &(n * step).to_string()]);
+        }
+        let at = end.at.unix_ms().to_string();
+        self.push("HSETNX", keys.batch(batch), &["first_end", &at]);
+        self.push("HSET", keys.batch(batch), &["last_end", &at]);
     }
 
     fn slot(&mut self, slot: Option<&Slot>, step: &str) {
@@ -343,6 +400,11 @@ impl<'a> Moves<'a> {
     pub(crate) fn decision(&mut self, line: &str) {
         let kept = DECISION_LINES_MAX.to_string();
         self.push("XADD", self.keys.decisions(), &["MAXLEN", "~", &kept, "*", "line", line]);
+    }
+
+    /// One more of what this commit is part of.
+    pub(crate) fn count(&mut self, key: String, field: &str) {
+        self.push("HINCRBY", key, &[field, "1"]);
     }
 
     fn prepend(&mut self, key: String, line: &impl Serialize, lines_max: usize) {

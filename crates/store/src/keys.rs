@@ -13,6 +13,7 @@ pub(crate) use family::Family;
 pub use fleet::{FLEET, FleetKeys};
 pub use page::{documented, markdown};
 
+use crate::failures::Scope;
 use crate::queue::{Lane, Queue};
 use job::{AttemptId, Fingerprint, JobId, Priority, StateWord};
 use seedance::SlotClass;
@@ -271,6 +272,61 @@ impl Keys {
     #[must_use]
     pub fn tenants(&self) -> String {
         self.key(format_args!("tenants"))
+    }
+
+    /// Failures by code, in a scope.
+    #[must_use]
+    pub fn failures(&self, scope: Scope<'_>) -> String {
+        match scope {
+            Scope::Pool => self.key(format_args!("failures")),
+            Scope::Tenant(tenant) => self.key(format_args!("failures:tenant:{}", part(tenant))),
+            Scope::Batch(batch) => self.key(format_args!("failures:batch:{}", part(batch))),
+        }
+    }
+
+    /// The first and the last failure of each code, in a scope.
+    #[must_use]
+    pub fn failures_last(&self, scope: Scope<'_>) -> String {
+        match scope {
+            Scope::Pool => self.key(format_args!("failures:last")),
+            Scope::Tenant(tenant) => {
+                self.key(format_args!("failures:last:tenant:{}", part(tenant)))
+            }
+            Scope::Batch(batch) => self.key(format_args!("failures:last:batch:{}", part(batch))),
+        }
+    }
+
+    /// What ended on a UTC day, and what it cost.
+    #[must_use]
+    pub fn spent(&self, day: &str) -> String {
+        self.key(format_args!("spent:{}", part(day)))
+    }
+
+    /// Batches, a tenant's or all.
+    #[must_use]
+    pub fn batches(&self, tenant: Option<&str>) -> String {
+        match tenant {
+            Some(tenant) => self.key(format_args!("batches:{}", part(tenant))),
+            None => self.key(format_args!("batches")),
+        }
+    }
+
+    /// An operation.
+    #[must_use]
+    pub fn operation(&self, id: &str) -> String {
+        self.key(format_args!("op:{}", part(id)))
+    }
+
+    /// Operations of the last 90 days.
+    #[must_use]
+    pub fn operations(&self) -> String {
+        self.key(format_args!("ops"))
+    }
+
+    /// Operations that wait or run.
+    #[must_use]
+    pub fn operations_open(&self) -> String {
+        self.key(format_args!("ops:open"))
     }
 
     /// What is known of a batch.

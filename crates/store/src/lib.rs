@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod admit;
+mod batches;
 mod begin;
 mod caps;
 mod claim;
@@ -21,11 +22,13 @@ mod commit;
 mod connection;
 mod decide;
 mod doctor;
+mod ends;
 pub mod engine;
 mod error;
 mod events;
 mod evidence;
 mod facts;
+mod failures;
 mod fleet;
 mod freeze;
 mod grant;
@@ -35,6 +38,7 @@ pub mod keys;
 mod lease;
 mod list;
 mod lock;
+mod operations;
 mod overview;
 mod pulse;
 mod queue;
@@ -43,10 +47,12 @@ mod report;
 mod script;
 mod self_check;
 mod settings;
+mod spent;
 mod stored;
 mod usage;
 
 pub use admit::{ADMIT_MAX, Admitted, Idempotency, Match, NewJob};
+pub use batches::{BATCHES_MAX, Batch, Paused};
 pub use begin::{BeginGuard, Begun, Pace};
 pub use caps::{Caps, IN_FLIGHT, OwnCaps, TenantCaps, WAITING};
 pub use claim::{CLAIM_MAX, Room};
@@ -56,6 +62,7 @@ pub use doctor::{Drift, DriftKind, Mended, Recount};
 pub use error::{ReportError, StoreError};
 pub use events::{CHANGES_MAX, Change, ChangeReader, EventSettings, Mark};
 pub use evidence::Evidence;
+pub use failures::{FailureGroup, Scope};
 pub use fleet::{
     API_KEYS_MAX, EndWhy, FleetStore, KnownKey, Minted, RATE_WINDOW, Rated, Revoked, Session,
 };
@@ -69,6 +76,10 @@ pub use hooks::{
 };
 pub use lease::{RENEW_MAX, Released};
 pub use list::{Cursor, CursorError, LIST_MAX, LOOKS_MAX, ListQuery, Order, Page};
+pub use operations::{
+    NewOperation, OPERATIONS_OPEN_MAX, Only, Opened, Operation, OperationVerb, OperationWish,
+    Progress,
+};
 pub use overview::{AuditLine, Depth, StopRow, TimelineLine};
 pub use pulse::Pulse;
 pub use queue::{Claim, Claimed, Held, Lane, Queue};
@@ -76,6 +87,7 @@ pub use rejects::{REJECTS_MAX, RejectsCursor};
 pub use report::Reported;
 pub use self_check::{Finding, Severity};
 pub use settings::{Settings, redact};
+pub use spent::{SPENT_DAYS_MAX, Spent, SpentRow};
 pub use stored::{LOAD_MAX, Stored};
 pub use usage::{DayUsage, Media};
 

@@ -2,9 +2,10 @@
 
 use crate::commit::{CommitRequest, Committed, Writer};
 use crate::decide::{self, Deciding};
+use crate::operations::Only;
 use crate::queue::{Claim, Queue};
 use crate::{ReportError, Store, StoreError, Stored, facts};
-use job::{Event, JobId, Policy, TaskId, Ticket, Verdict};
+use job::{Event, JobId, Life, Policy, TaskId, Ticket, Timestamp, Verdict};
 use std::time::Duration;
 
 /// Decisions on one event. More rivals than this for one job are a fault, not traffic.
@@ -44,6 +45,20 @@ pub enum Reported {
     },
 }
 
+/// Only the guard of a new attempt is answered so.
+fn unguarded(committed: &Committed) -> StoreError {
+    StoreError::Bug(format!("a commit without a guard answered {committed:?}"))
+}
+
+/// The record as a commit has left it.
+fn written(before: Stored, life: &Life, revision: u64, now: Timestamp) -> Stored {
+    let mut stored = before;
+    stored.record.life = life.clone();
+    stored.revision = revision;
+    stored.now = now;
+    stored
+}
+
 impl Store {
     /// Tells the machine what was learned about a job and writes its verdict.
     ///
@@ -63,7 +78,25 @@ impl Store {
         event: &Event,
         policy: &Policy,
     ) -> Result<Reported, ReportError> {
-        self.report_as(id, writer, event, policy, None).await
+        self.report_as(id, writer, event, policy, None, None).await
+    }
+
+    /// As [`Store::report`], written and counted as part of an operation, and only while it is open: one that
+    /// has ended, or was undone by the next, changes nothing any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::report`].
+    pub async fn report_while_open(
+        &self,
+        id: &JobId,
+        event: &Event,
+        policy: &Policy,
+        operation: &str,
+    ) -> Result<Reported, ReportError> {
+        let (key, counts) = (self.keys().operation(operation), Some("changed"));
+        let only = Only { key, field: "open", counts };
+        self.report_as(id, Writer::Outside, event, policy, None, Some(&only)).await
     }
 
     /// As [`Store::report`], for a person whose decision is written down with what it does.
@@ -74,6 +107,7 @@ impl Store {
         event: &Event,
         policy: &Policy,
         deciding: Option<&Deciding<'_>>,
+        only: Option<&Only>,
     ) -> Result<Reported, ReportError> {
         let token = ulid::Ulid::generate().to_string();
         for _ in 0..DECIDE_MAX {
@@ -100,16 +134,13 @@ impl Store {
                     token: &token,
                     guard: None,
                     decision: decision.as_deref(),
+                    only,
                 })
                 .await?;
             match committed {
                 Committed::Ok { revision, now, .. } | Committed::Already { revision, now, .. } => {
-                    let kept = *ticket == Ticket::Kept;
-                    let mut stored = before;
-                    stored.record.life = (**life).clone();
-                    stored.revision = revision;
-                    stored.now = now;
-                    if kept {
+                    let stored = written(before, life, revision, now);
+                    if *ticket == Ticket::Kept {
                         self.settle_ticket(writer, &stored).await?;
                     }
                     return Ok(Reported::Written {
@@ -118,6 +149,10 @@ impl Store {
                     });
                 }
                 Committed::Stale { .. } => {}
+                Committed::Closed => {
+                    let why = "what it belonged to has ended";
+                    return Ok(Reported::Ignored { why, stored: Box::new(before) });
+                }
                 Committed::Fenced if speaks_of_an_attempt(event) => writer = Writer::Outside,
                 Committed::Fenced => return Ok(Reported::Fenced),
                 Committed::Gone => return Ok(Reported::Gone),
@@ -125,13 +160,11 @@ impl Store {
                 Committed::Stopped { .. }
                 | Committed::Frozen { .. }
                 | Committed::Hinted
+                | Committed::Paused
                 | Committed::NoSlot
                 | Committed::Capped
                 | Committed::NonceTaken
-                | Committed::Wait { .. } => {
-                    let why = format!("a commit without a guard answered {committed:?}");
-                    return Err(StoreError::Bug(why).into());
-                }
+                | Committed::Wait { .. } => return Err(unguarded(&committed).into()),
             }
         }
         let cause = format!("{id} changed {DECIDE_MAX} times while one event was decided");
@@ -191,6 +224,8 @@ const fn speaks_of_an_attempt(event: &Event) -> bool {
         | Event::IntentForgotten { .. } => true,
         Event::Approved { .. }
         | Event::ReviewRejected { .. }
+        | Event::PauseAsked { .. }
+        | Event::ResumeAsked { .. }
         | Event::SubmitBegan { .. }
         | Event::UsefulnessPassed
         | Event::SubmitLeasePassed

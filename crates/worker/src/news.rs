@@ -49,6 +49,8 @@ impl Heard {
             Event::Looked { .. } => Self { settled: Some("resent"), ..nothing },
             Event::Approved { .. }
             | Event::ReviewRejected { .. }
+            | Event::PauseAsked { .. }
+            | Event::ResumeAsked { .. }
             | Event::SubmitBegan { .. }
             | Event::IntentForgotten { .. }
             | Event::UsefulnessPassed

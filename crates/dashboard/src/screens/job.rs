@@ -279,6 +279,7 @@ pub(crate) fn told(record: &Record) -> Option<String> {
     match &record.life.state {
         State::Held { why: HeldWhy::Review } => Some("waits for a person’s review".to_owned()),
         State::Held { why: HeldWhy::Budget } => Some("waits for budget".to_owned()),
+        State::Held { why: HeldWhy::Paused { .. } } => Some("paused".to_owned()),
         State::InDoubt { cause, .. } => Some(format!("{}: {}", cause.kind, cause.detail)),
         State::Parked { why, .. } => Some(why.to_string()),
         State::Generating { seen, .. } if !seen.is_empty() => {

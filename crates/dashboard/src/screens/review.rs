@@ -48,6 +48,7 @@ impl Review<'_> {
         let (spec, request) = (&record.spec, &record.spec.request);
         let why = match record.life.state {
             State::Held { why: HeldWhy::Budget } => "waits for budget",
+            State::Held { why: HeldWhy::Paused { .. } } => "paused",
             State::Held { why: HeldWhy::Review }
             | State::Queued { .. }
             | State::Submitting { .. }

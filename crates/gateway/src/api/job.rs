@@ -1,5 +1,6 @@
 //! One job: how it stands, and what may be asked of it.
 
+use super::query::Asked;
 use crate::app::{App, PoolDoor};
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -10,12 +11,25 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use job::{By, Event, JobId, StateWord};
-use serde_json::Value;
+use job::{AttemptOutcome, By, Event, JobId, OpenAttempt, Record, StateWord, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use std::sync::Arc;
-use store::{Reported, Stored, Writer};
+use store::{Reported, Stored, TimelineLine, Writer};
+use utoipa::IntoParams;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ShowAsked {
+    /// `timeline`, `attempts`, or both with a comma between them.
+    #[serde(default)]
+    include: Option<String>,
+}
 
 /// Look at a job.
+///
+/// With `include=timeline` it brings what happened to the job, oldest first; with `include=attempts` its attempts to
+/// buy a task, as `attempts_made`.
 #[utoipa::path(
     get,
     path = "/v1/jobs/{id}",
@@ -23,6 +37,7 @@ use store::{Reported, Stored, Writer};
     tag = "jobs",
     params(
         ("id" = String, Path, description = "The job."),
+        ShowAsked,
         ("If-None-Match" = Option<String>, Header, description = "The entity tag you have."),
     ),
     responses(
@@ -35,10 +50,11 @@ pub(super) async fn show(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
+    Asked(asked): Asked<ShowAsked>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.needs(Scope::JobsRead)?;
-    let (_, stored) = find(&app, &caller, &id).await?;
+    let (door, stored) = find(&app, &caller, &id).await?;
     let etag = format!("\"r{}\"", stored.revision);
     let tag = HeaderValue::from_str(&etag).map_err(|error| Problem::unavailable(&error))?;
     let about =
@@ -46,8 +62,59 @@ pub(super) async fn show(
     if range::is_known(&headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, about).into_response());
     }
-    let view = to_json(&JobView::of(&stored.record, &app.public_url))?;
+    let mut view = to_json(&JobView::of(&stored.record, &app.public_url))?;
+    for part in asked.include.iter().flat_map(|parts| parts.split(',')) {
+        match part.trim() {
+            "timeline" => view["timeline"] = timeline(door, &stored.record.id).await?,
+            "attempts" => view["attempts_made"] = attempts(&stored.record),
+            other => {
+                let shown: String = other.chars().take(40).collect();
+                let title = format!("include has no value {shown:?}");
+                let problem = Problem::new(StatusCode::BAD_REQUEST, "bad-query", title);
+                return Err(problem.detail("allowed are: timeline, attempts"));
+            }
+        }
+    }
     Ok((about, Json(view)).into_response())
+}
+
+async fn timeline(door: &PoolDoor, id: &JobId) -> Result<Value, Problem> {
+    let lines = door.pool.store.timeline(id).await.map_err(|error| Problem::unavailable(&error))?;
+    let line = |line: &TimelineLine| {
+        json!({"at": line.at.rfc3339(), "from": line.from.as_str(), "to": line.to.as_str(),
+               "what": line.what})
+    };
+    Ok(lines.iter().rev().map(line).collect())
+}
+
+/// Closed attempts, oldest first, then the open one.
+fn attempts(record: &Record) -> Value {
+    let life = &record.life;
+    let closed = life.attempts.iter().map(|closed| {
+        let (outcome, told) = match &closed.outcome {
+            AttemptOutcome::NotSent { reason } => ("not_sent", Some(reason.as_str())),
+            AttemptOutcome::Refused { code } => ("refused", Some(code.as_str())),
+            AttemptOutcome::Accepted { task } => ("accepted", Some(task.as_str())),
+            AttemptOutcome::Absent => ("absent", None),
+            AttemptOutcome::Abandoned { reason, .. } => ("abandoned", Some(reason.as_str())),
+        };
+        attempt(&closed.open, outcome, told, Some(closed.closed_at))
+    });
+    let open = life.state.open_attempt().map(|open| attempt(open, "open", None, None));
+    closed.chain(open).collect()
+}
+
+fn attempt(
+    open: &OpenAttempt,
+    outcome: &str,
+    told: Option<&str>,
+    closed_at: Option<Timestamp>,
+) -> Value {
+    json!({
+        "id": open.id, "number": open.number, "account": open.facts.account,
+        "begun_at": open.begun_at.rfc3339(), "closed_at": closed_at.map(Timestamp::rfc3339),
+        "outcome": outcome, "told": told,
+    })
 }
 
 /// Cancel a job.

@@ -37,6 +37,11 @@ async fn written(
     let items: Vec<(Record, Option<String>)> = found
         .items
         .into_iter()
+        // A paused job waits for nobody's judgment.
+        .filter(|stored| {
+            let state = &stored.record.life.state;
+            !matches!(state, job::State::Held { why: job::HeldWhy::Paused { .. } })
+        })
         .map(|stored| {
             let door = app.pools.get(&stored.record.spec.pool);
             let cost = door.and_then(|door| cost(door, &stored.record));

@@ -198,6 +198,7 @@ fn waiting_states() -> Vec<State> {
     vec![
         State::Held { why: HeldWhy::Review },
         State::Held { why: HeldWhy::Budget },
+        State::Held { why: HeldWhy::Paused { tries: 2 } },
         State::Queued { tries: 0 },
         State::Queued { tries: 2 },
         State::Submitting { attempt: attempt(), tries: 0 },
@@ -288,6 +289,8 @@ pub(crate) fn events() -> Vec<Event> {
     let mut events = vec![
         Event::Approved { by: by() },
         Event::ReviewRejected { by: by(), reason: "no".into() },
+        Event::PauseAsked { by: by(), reason: "look first".into() },
+        Event::ResumeAsked { by: by() },
         Event::SubmitBegan { attempt: open_attempt('B') },
         Event::UsefulnessPassed,
         Event::IntentForgotten { attempt: open_attempt('Z'), instead_of: None },

@@ -212,9 +212,7 @@ fn word(field: Field, words: &[&'static str], value: Value) -> Result<String, Fi
 }
 
 fn instant(field: Field, text: &str) -> Result<Timestamp, FilterError> {
-    const DATE_BYTES: usize = "2026-11-23".len();
-    let day = (text.len() == DATE_BYTES).then(|| format!("{text}T00:00:00Z"));
-    Timestamp::parse_rfc3339(day.as_deref().unwrap_or(text)).map_err(|_| {
+    Timestamp::parse_instant(text).map_err(|_| {
         let shown: String = text.chars().take(40).collect();
         FilterError::of(field, format!("{} has the value {shown:?}, no instant", field.word()))
     })

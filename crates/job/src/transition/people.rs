@@ -5,23 +5,42 @@ use super::submit;
 use crate::attempt::AttemptOutcome;
 use crate::event::{By, DoubtCause};
 use crate::record::CancelAsk;
-use crate::state::{End, Filing, State, Step};
+use crate::state::{End, Filing, HeldWhy, State, Step};
 use crate::{TaskId, Ticket, Verdict, retry, settle};
 
 pub(super) fn approved(draft: Draft<'_>, by: &By) -> Verdict {
-    let State::Held { .. } = draft.state() else {
-        return ignore("not held");
+    let State::Held { why: HeldWhy::Review | HeldWhy::Budget } = draft.state() else {
+        return ignore("not held for a decision");
     };
     let now = draft.now;
     draft.requeue(0, now, format!("approved by {}", by.as_str()))
 }
 
 pub(super) fn review_rejected(draft: Draft<'_>, by: &By, reason: &str) -> Verdict {
-    let State::Held { .. } = draft.state() else {
-        return ignore("not held");
+    let State::Held { why: HeldWhy::Review | HeldWhy::Budget } = draft.state() else {
+        return ignore("not held for a decision");
     };
     let what = format!("rejected by {}: {reason}", by.as_str());
     draft.finish(End::Rejected { by: by.clone(), reason: reason.to_owned() }, None, None, what)
+}
+
+/// Only what waits in the queue is paused: everything else has been paid for, or waits for something else.
+pub(super) fn pause_asked(draft: Draft<'_>, by: &By, reason: &str) -> Verdict {
+    let State::Queued { tries } = draft.state() else {
+        return ignore("not queued");
+    };
+    let what = format!("paused by {}: {reason}", by.as_str());
+    draft.go(State::Held { why: HeldWhy::Paused { tries: *tries } }, Ticket::Gone, what)
+}
+
+/// Back to where it stood: with the tries it had, and due since it was taken in, so that it waits behind
+/// nobody who came later.
+pub(super) fn resume_asked(draft: Draft<'_>, by: &By) -> Verdict {
+    let State::Held { why: HeldWhy::Paused { tries } } = draft.state() else {
+        return ignore("not paused");
+    };
+    let due = draft.job.created_at;
+    draft.requeue(*tries, due, format!("resumed by {}", by.as_str()))
 }
 
 /// Unpaid jobs stop at once. A job with a task only notes the wish: the poller deletes the task if

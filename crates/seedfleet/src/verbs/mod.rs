@@ -1,6 +1,7 @@
 //! One file for each family of verbs.
 
 pub(crate) mod audit;
+pub(crate) mod batch;
 pub(crate) mod config;
 pub(crate) mod docs;
 pub(crate) mod doctor;
@@ -18,5 +19,6 @@ pub(crate) mod rows;
 pub(crate) mod submit;
 pub(crate) mod tally;
 pub(crate) mod tenants;
+pub(crate) mod totals;
 pub(crate) mod version;
 pub(crate) mod webhooks;

@@ -3,7 +3,7 @@
 use crate::exit::Failure;
 use crate::output::Row;
 use job::filter::Filter;
-use job::{Record, State};
+use job::{HeldWhy, Record, State};
 use serde_json::json;
 use store::{Cursor, ListQuery, Store, Stored};
 
@@ -32,7 +32,7 @@ pub(crate) fn job(record: &Record) -> Row {
 /// What a person is told of an end or of a wait.
 pub(crate) fn reason(state: &State) -> Option<String> {
     match state {
-        State::Held { why } => Some(format!("waits for {why:?}").to_lowercase()),
+        State::Held { why } => Some(held(*why).to_owned()),
         State::InDoubt { cause, .. } => Some(format!("{}: {}", cause.kind, cause.detail)),
         State::Parked { why, .. } => Some(why.to_string()),
         State::Finished { end, .. } => end_words(end),
@@ -41,6 +41,14 @@ pub(crate) fn reason(state: &State) -> Option<String> {
         | State::Generating { .. }
         | State::Overdue { .. }
         | State::Downloading { .. } => None,
+    }
+}
+
+const fn held(why: HeldWhy) -> &'static str {
+    match why {
+        HeldWhy::Review => "waits for review",
+        HeldWhy::Budget => "waits for a cap to be raised or reset",
+        HeldWhy::Paused { .. } => "paused",
     }
 }
 

@@ -94,6 +94,9 @@ impl Store {
                 Subject::Usage { index, usage } => {
                     self.check_usage(subject, index, usage, &mut seen).await?;
                 }
+                Subject::Failures { counts, indexes } => {
+                    self.check_failures(subject, counts, indexes, &mut seen).await?;
+                }
                 Subject::Record(_)
                 | Subject::Member { .. }
                 | Subject::Holder { .. }
@@ -228,7 +231,8 @@ impl Store {
                 Subject::Counters
                 | Subject::Slots
                 | Subject::Batch { .. }
-                | Subject::Usage { .. } => None,
+                | Subject::Usage { .. }
+                | Subject::Failures { .. } => None,
             })
             .collect())
     }

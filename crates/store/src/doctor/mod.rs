@@ -11,6 +11,7 @@ mod mend;
 mod strays;
 mod sums;
 
+use crate::failures::{FAILED, Scope};
 use crate::keys::Family;
 use crate::queue::Queue;
 use crate::{Store, StoreError};
@@ -157,6 +158,8 @@ enum Subject {
     Batch { index: String, counts: String },
     /// What the days of one tenant cost.
     Usage { index: String, usage: String },
+    /// Failures by code: the sums, and the indexes of the jobs that may have failed.
+    Failures { counts: String, indexes: Vec<String> },
     /// Slots in use.
     Slots,
 }
@@ -218,12 +221,18 @@ impl Round<'_> {
         self.walk_owners().await?;
         self.look(&[Subject::Counters]).await?;
         self.look(&[Subject::Slots]).await?;
+        let keys = self.store.keys();
+        let indexes = FAILED.map(|word| keys.ix_state(word)).to_vec();
+        self.look(&[Subject::Failures { counts: keys.failures(Scope::Pool), indexes }]).await?;
         for index in &names.members {
             if let Some(counts) = self.store.keys().counts_of_index(index) {
                 self.look(&[Subject::Batch { index: index.clone(), counts }]).await?;
             }
             if let Some(usage) = self.store.keys().usage_of_index(index) {
                 self.look(&[Subject::Usage { index: index.clone(), usage }]).await?;
+            }
+            if let Some((counts, indexes)) = self.store.keys().failures_of_index(index) {
+                self.look(&[Subject::Failures { counts, indexes }]).await?;
             }
         }
         self.second_look().await?;

@@ -67,7 +67,8 @@ impl Store {
             | Subject::Counters
             | Subject::Slots
             | Subject::Batch { .. }
-            | Subject::Usage { .. } => None,
+            | Subject::Usage { .. }
+            | Subject::Failures { .. } => None,
         };
         let asked = job.map(|job| {
             let revision = revision.map(|revision| revision.to_string());

@@ -96,6 +96,35 @@ impl Store {
         Ok(())
     }
 
+    /// Failures by code against the jobs that stand as failed. Those of a batch have no index of their own
+    /// and are not compared.
+    pub(super) async fn check_failures(
+        &self,
+        subject: &Subject,
+        counts: &str,
+        indexes: &[String],
+        seen: &mut Seen,
+    ) -> Result<(), StoreError> {
+        let Some((held, parts)) = self.snapshot(counts, indexes, &["life"]).await? else {
+            seen.unchecked += 1;
+            return Ok(());
+        };
+        let mut wanted = Sums::new();
+        for part in parts {
+            let [life] = part.as_slice() else { continue };
+            let Ok(life) = serde_json::from_str::<Life>(life) else {
+                // A newer binary knows its code.
+                seen.unchecked += 1;
+                return Ok(());
+            };
+            if let Some(code) = life.state.failure_code() {
+                *wanted.entry(code.to_owned()).or_default() += 1;
+            }
+        }
+        compare(subject, DriftKind::Counter, counts, &wanted, &held, seen);
+        Ok(())
+    }
+
     pub(super) async fn check_slots(
         &self,
         subject: &Subject,

@@ -1,6 +1,7 @@
 //! Keys read the other way round: which of ours is this, and of what?
 
 use super::Keys;
+use crate::failures::{FAILED, Scope};
 use job::JobId;
 
 /// What a key of this pool is, as far as the doctor asks.
@@ -72,6 +73,19 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// The failures of the tenant whose index of failed jobs this is, and the indexes of all of them.
+    pub(crate) fn failures_of_index(&self, index: &str) -> Option<(String, Vec<String>)> {
+        // The name stands escaped in all of these keys, and an escaped name has no colon.
+        let rest = index.strip_prefix(self.ix_tenant("").as_str())?;
+        let (tenant, word) = rest.split_once(':')?;
+        let [failed, lost] = FAILED.map(|word| word.as_str());
+        let of = |word: &str| format!("{}{tenant}:{word}", self.ix_tenant(""));
+        let counts = self.failures(Scope::Tenant("")) + tenant;
+        (word == failed || word == lost).then(|| (counts, vec![of(failed), of(lost)]))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +108,11 @@ mod tests {
         let failed = keys.ix_tenant_state("a:b", job::StateWord::Failed);
         assert_eq!(keys.counts_of_index(&failed), None);
         assert_eq!(keys.usage_of_index(&failed), None);
+        let (failed, lost) = (job::StateWord::Failed, job::StateWord::OutputLost);
+        let indexes = [failed, lost].map(|word| keys.ix_tenant_state("a:b", word)).to_vec();
+        let failures = Some((keys.failures(Scope::Tenant("a:b")), indexes.clone()));
+        assert_eq!(keys.failures_of_index(&indexes[1]), failures);
+        assert_eq!(keys.failures_of_index(&keys.ix_tenant("a:b")), None);
         assert!(keys.pattern().starts_with("{p\\*:main}"), "{}", keys.pattern());
     }
 }

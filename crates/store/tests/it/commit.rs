@@ -41,6 +41,7 @@ impl Decided {
             token,
             guard: None,
             decision: None,
+            only: None,
         }
     }
 }

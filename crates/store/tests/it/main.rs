@@ -17,3 +17,5 @@ mod lists;
 mod model;
 mod safety;
 mod sessions;
+mod speed;
+mod totals;

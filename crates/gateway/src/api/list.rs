@@ -1,0 +1,111 @@
+//! `GET /v1/jobs`: the caller's jobs, filtered, page by page.
+
+use super::job::to_json;
+use super::query::Asked;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::problem::Problem;
+use crate::settings::Scope;
+use crate::view::JobView;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use job::filter::Filter;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use store::{ListQuery, Order};
+use utoipa::{IntoParams, ToSchema};
+
+/// Jobs on one page at most.
+const LIMIT_MAX: usize = 200;
+const LIMIT: usize = 50;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListAsked {
+    /// Which jobs, such as `state=failed,expired age>1h`; docs/filters.md has the grammar.
+    #[serde(default, rename = "where")]
+    which: Option<String>,
+    /// Jobs on the page. A page can be shorter, and even empty, and still have a `next` one.
+    #[serde(default)]
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<usize>,
+    /// `next` of the page before.
+    #[serde(default)]
+    cursor: Option<String>,
+    /// Which end comes first.
+    #[serde(default)]
+    #[param(inline)]
+    order: Ends,
+}
+
+/// Which end of a list comes first.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Ends {
+    /// The last job taken in.
+    #[default]
+    Newest,
+    /// The first.
+    Oldest,
+}
+
+/// One page of jobs.
+#[derive(Debug, Serialize, ToSchema)]
+struct JobPage<'a> {
+    /// `list`.
+    object: &'static str,
+    items: Vec<JobView<'a>>,
+    /// The cursor of the next page; null on the last one.
+    next: Option<String>,
+}
+
+/// List jobs.
+///
+/// Only the caller's own. A cursor belongs to the filter and the order it came with.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs",
+    operation_id = "list_jobs",
+    tag = "jobs",
+    params(ListAsked),
+    responses((status = 200, description = "One page.", body = JobPage))
+)]
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Asked(asked): Asked<ListAsked>,
+) -> Result<Response, Problem> {
+    caller.needs(Scope::JobsRead)?;
+    let door = app.pool_of(&caller)?;
+    let limit = asked.limit.unwrap_or(LIMIT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        let title = format!("limit must be 1 to {LIMIT_MAX}");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-query", title));
+    }
+    let order = match asked.order {
+        Ends::Newest => Order::Newest,
+        Ends::Oldest => Order::Oldest,
+    };
+    let filter = filter(asked.which.as_deref(), &caller.tenant)?;
+    let query = ListQuery { limit, order, ..ListQuery::of(filter) };
+    let query = query.behind(asked.cursor.as_deref()).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, "bad-cursor", "the cursor cannot be used")
+            .detail(error.to_string())
+    })?;
+    let page = door.pool.store.list(&query).await.map_err(|error| Problem::unavailable(&error))?;
+    let items =
+        page.items.iter().map(|stored| JobView::of(&stored.record, &app.public_url)).collect();
+    let next = page.next.map(|cursor| cursor.to_string());
+    Ok(Json(to_json(&JobPage { object: "list", items, next })?).into_response())
+}
+
+/// A caller's filter, on its own jobs only.
+pub(super) fn filter(which: Option<&str>, tenant: &str) -> Result<Filter, Problem> {
+    let filter = Filter::parse(which.unwrap_or_default()).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, "bad-filter", "the filter cannot be read")
+            .detail(error.to_string())
+    })?;
+    Ok(filter.tenant(tenant))
+}

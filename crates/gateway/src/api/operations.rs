@@ -1,0 +1,254 @@
+//! Operations: one verb for all jobs of a filter, told in numbers first, done in the background.
+
+use super::job::to_json;
+use super::list;
+use super::query::Asked;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::problem::Problem;
+use crate::settings::Scope;
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use job::filter::{FILTER_BYTES_MAX, Filter};
+use serde::Deserialize;
+use serde_json::json;
+use std::sync::Arc;
+use store::{ListQuery, Opened, Operation, OperationVerb, OperationWish, Store};
+use survey::OperationView;
+use utoipa::{IntoParams, ToSchema};
+
+/// Pages that a dry run walks: more jobs than these are told as "at least".
+const COUNT_PAGES_MAX: usize = 200;
+/// Left of a filter for the instant that bounds an operation.
+const WHERE_ROOM_BYTES: usize = 64;
+/// Longest reason, characters.
+const REASON_CHARS_MAX: usize = 500;
+/// Longest `Idempotency-Key`, bytes.
+const KEY_BYTES_MAX: usize = 255;
+/// Operations of one answer.
+const LIST_MAX: usize = 200;
+
+/// What shall be done to which jobs.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wish {
+    verb: Verb,
+    /// Which jobs; docs/filters.md has the grammar. Never empty.
+    #[serde(rename = "where")]
+    which: String,
+    /// Tell how many jobs it would touch and what it would cost; nothing is done.
+    #[serde(default)]
+    dry_run: bool,
+    /// Why; needed unless it is a dry run. Kept in the audit and in the timeline of every job it touches.
+    #[serde(default)]
+    #[schema(max_length = 500)]
+    reason: Option<String>,
+}
+
+/// What is done to each job.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Verb {
+    /// Stop it: unpaid at once, at the provider if it has not begun.
+    Cancel,
+    /// A queued job waits until it is resumed.
+    Pause,
+    /// A paused job goes on.
+    Resume,
+}
+
+impl From<Verb> for OperationVerb {
+    fn from(verb: Verb) -> Self {
+        match verb {
+            Verb::Cancel => Self::Cancel,
+            Verb::Pause => Self::Pause,
+            Verb::Resume => Self::Resume,
+        }
+    }
+}
+
+/// Begin an operation.
+///
+/// With `dry_run` it only counts. A real one is written down with its reason and carried out in the background; jobs
+/// taken in after it began are left alone. The same `Idempotency-Key` names the same operation.
+#[utoipa::path(
+    post,
+    path = "/v1/operations",
+    operation_id = "create_operation",
+    tag = "operations",
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+            description = "Your own name for this operation.")),
+    request_body(content = Wish),
+    responses(
+        (status = 202, description = "A new operation.", body = serde_json::Value),
+        (status = 200, description = "The operation of an equal request, or the count of a dry run.",
+         body = serde_json::Value),
+    )
+)]
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    caller.needs(Scope::JobsWrite)?;
+    let store = &app.pool_of(&caller)?.pool.store;
+    let wish: Wish =
+        serde_json::from_slice(&body).map_err(|error| Problem::malformed(error.to_string()))?;
+    if wish.which.trim().is_empty() {
+        return Err(refused("where", "say which jobs: an operation on all of them is never meant"));
+    }
+    let filter = list::filter(Some(&wish.which), &caller.tenant)?;
+    let verb = OperationVerb::from(wish.verb);
+    // What is added to it must be readable with it.
+    if verb.changeable(filter.clone()).to_string().len() + WHERE_ROOM_BYTES > FILTER_BYTES_MAX {
+        return Err(refused("where", "it is too long"));
+    }
+    if wish.dry_run {
+        let (matched, whole) = count(store, verb, filter).await?;
+        let body = json!({
+            "object": "operation", "dry_run": true, "verb": verb.word(), "matched": matched,
+            "matched_is_exact": whole, "cost": {},
+        });
+        return Ok(Json(body).into_response());
+    }
+    let reason = wish.reason.as_deref().map(str::trim).unwrap_or_default();
+    if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
+        let why = format!("1 to {REASON_CHARS_MAX} characters are needed: it stays in the audit");
+        return Err(refused("reason", &why));
+    }
+    let key = headers.get("idempotency-key").map(|value| {
+        let text = value.to_str().ok().filter(|t| (1..=KEY_BYTES_MAX).contains(&t.len()));
+        text.ok_or_else(|| {
+            let title =
+                format!("idempotency-key must be 1 to {KEY_BYTES_MAX} visible ASCII characters");
+            Problem::new(StatusCode::BAD_REQUEST, "bad-header", title)
+        })
+    });
+    let id = new_id(key.transpose()?.map(|key| (caller.tenant.as_str(), key)));
+    let wish = OperationWish {
+        id,
+        verb,
+        filter,
+        tenant: Some(caller.tenant.clone()),
+        by: caller.name.clone(),
+        reason: reason.to_owned(),
+    };
+    let opened = store.open_operation(wish).await.map_err(|error| Problem::unavailable(&error))?;
+    let (status, operation) = told(opened)?;
+    Ok((status, Json(to_json(&OperationView::from(&operation))?)).into_response())
+}
+
+fn refused(field: &str, why: &str) -> Problem {
+    let title = format!("{field}: {why}");
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-operation", title)
+}
+
+/// A fresh id, or that of a caller's key.
+pub(super) fn new_id(key: Option<(&str, &str)>) -> String {
+    let Some((tenant, key)) = key else { return format!("op_{}", ulid::Ulid::generate()) };
+    let hash = access::digest(&format!("{}:{tenant}{key}", tenant.len()));
+    format!("op_{}", &hash.hex()[..32])
+}
+
+/// What became of a wish, for its caller.
+pub(super) fn told(opened: Opened) -> Result<(StatusCode, Operation), Problem> {
+    match opened {
+        Opened::New(operation) => Ok((StatusCode::ACCEPTED, *operation)),
+        Opened::Known(operation) => Ok((StatusCode::OK, *operation)),
+        Opened::Other(_) => {
+            let title = "the idempotency key was used for another operation";
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", title))
+        }
+        Opened::Full => {
+            let title = "too many operations wait already; send it again when some have ended";
+            Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-operations", title))
+        }
+    }
+}
+
+/// Jobs that a verb would touch, and whether all of them were counted.
+async fn count(
+    store: &Store,
+    verb: OperationVerb,
+    filter: Filter,
+) -> Result<(usize, bool), Problem> {
+    let mut query = ListQuery::of(verb.changeable(filter));
+    let mut matched = 0;
+    for _ in 0..COUNT_PAGES_MAX {
+        let page = store.list(&query).await.map_err(|error| Problem::unavailable(&error))?;
+        matched += page.items.len();
+        match page.next {
+            Some(next) => query.cursor = Some(next),
+            None => return Ok((matched, true)),
+        }
+    }
+    Ok((matched, false))
+}
+
+/// Look at an operation.
+///
+/// `jobs` tells how many it has looked at, changed, and left as they were: some may have moved on by themselves.
+#[utoipa::path(
+    get,
+    path = "/v1/operations/{id}",
+    operation_id = "get_operation",
+    tag = "operations",
+    params(("id" = String, Path, description = "The operation.")),
+    responses((status = 200, description = "How far it has come.", body = serde_json::Value))
+)]
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    caller.needs(Scope::JobsRead)?;
+    let store = &app.pool_of(&caller)?.pool.store;
+    let found = store.operation(&id).await.map_err(|error| Problem::unavailable(&error))?;
+    let own = found.filter(|found| found.asked.tenant.as_ref() == Some(&caller.tenant));
+    let own = own.ok_or_else(|| {
+        Problem::new(StatusCode::NOT_FOUND, "not-found", "there is no such operation")
+    })?;
+    Ok(Json(to_json(&OperationView::from(&own))?).into_response())
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OperationsAsked {
+    /// Operations at most.
+    #[serde(default)]
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<usize>,
+}
+
+/// List operations.
+///
+/// The caller's newest ones of the last 90 days.
+#[utoipa::path(
+    get,
+    path = "/v1/operations",
+    operation_id = "list_operations",
+    tag = "operations",
+    params(OperationsAsked),
+    responses((status = 200, description = "`items`, newest first.", body = serde_json::Value))
+)]
+pub(super) async fn list_all(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Asked(asked): Asked<OperationsAsked>,
+) -> Result<Response, Problem> {
+    caller.needs(Scope::JobsRead)?;
+    let store = &app.pool_of(&caller)?.pool.store;
+    let limit = asked.limit.unwrap_or(50);
+    if !(1..=LIST_MAX).contains(&limit) {
+        let title = format!("limit must be 1 to {LIST_MAX}");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-query", title));
+    }
+    let all = store.operations(LIST_MAX).await.map_err(|error| Problem::unavailable(&error))?;
+    let own = all.iter().filter(|found| found.asked.tenant.as_ref() == Some(&caller.tenant));
+    let items: Vec<OperationView> = own.take(limit).map(OperationView::from).collect();
+    Ok(Json(json!({"object": "list", "items": to_json(&items)?, "next": null})).into_response())
+}

@@ -1,0 +1,166 @@
+//! What a tenant's jobs come to: failures by code, usage, limits.
+
+use super::job::to_json;
+use super::query::Asked;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::problem::Problem;
+use crate::settings::Scope;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use job::Timestamp;
+use serde::Deserialize;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use survey::Group;
+use utoipa::{IntoParams, ToSchema};
+
+/// Days that usage goes back where no beginning is told.
+const USAGE_SPAN: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct FailuresAsked {
+    /// Only those of this batch.
+    #[serde(default)]
+    batch: Option<String>,
+}
+
+/// Failures by code.
+///
+/// Each with its class, how many jobs, when the first and the last failed, whether they were paid for, whether the same
+/// request may succeed when it is made again, and what to do. Most frequent first.
+#[utoipa::path(
+    get,
+    path = "/v1/failures",
+    operation_id = "list_failures",
+    tag = "totals",
+    params(FailuresAsked),
+    responses((status = 200, description = "`items`: one object for each code.", body = serde_json::Value))
+)]
+pub(super) async fn failures(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Asked(asked): Asked<FailuresAsked>,
+) -> Result<Response, Problem> {
+    caller.needs(Scope::JobsRead)?;
+    let store = &app.pool_of(&caller)?.pool.store;
+    let scope = match &asked.batch {
+        Some(name) => {
+            super::batches::find(store, &caller.tenant, name).await?;
+            store::Scope::Batch(name)
+        }
+        None => store::Scope::Tenant(&caller.tenant),
+    };
+    let items =
+        survey::failures(store, scope).await.map_err(|error| Problem::unavailable(&error))?;
+    Ok(Json(json!({"object": "list", "items": to_json(&items)?, "next": null})).into_response())
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct UsageAsked {
+    /// An instant or a date; its whole day counts. 30 days before `to` if not given.
+    #[serde(default)]
+    from: Option<String>,
+    /// An instant or a date; its whole day counts. Now if not given.
+    #[serde(default)]
+    to: Option<String>,
+    /// Sums by this.
+    #[serde(default)]
+    #[param(inline)]
+    group_by: GroupBy,
+}
+
+/// By what usage is added up.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum GroupBy {
+    /// UTC day.
+    #[default]
+    Day,
+    /// Tenant: one's own.
+    Tenant,
+    /// Batch: all that its jobs cost so far, of those that began in the time asked for.
+    Batch,
+    /// Model.
+    Model,
+}
+
+/// Usage.
+///
+/// Jobs that ended, tokens and cost, by UTC day of their end. Kept for 400 days.
+#[utoipa::path(
+    get,
+    path = "/v1/usage",
+    operation_id = "get_usage",
+    tag = "totals",
+    params(UsageAsked),
+    responses((status = 200, description = "`items`: one object for each group.", body = serde_json::Value))
+)]
+pub(super) async fn usage(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Asked(asked): Asked<UsageAsked>,
+) -> Result<Response, Problem> {
+    caller.needs(Scope::JobsRead)?;
+    let store = &app.pool_of(&caller)?.pool.store;
+    let instant = |name: &str, text: &str| {
+        Timestamp::parse_instant(text).map_err(|error| {
+            let title = format!("{name} is no instant");
+            Problem::new(StatusCode::BAD_REQUEST, "bad-query", title).detail(error)
+        })
+    };
+    let to = match &asked.to {
+        Some(text) => instant("to", text)?,
+        None => store.now().await.map_err(|error| Problem::unavailable(&error))?,
+    };
+    let from = match &asked.from {
+        Some(text) => instant("from", text)?,
+        None => to - USAGE_SPAN,
+    };
+    if from > to {
+        let title = "from must not be later than to";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-query", title));
+    }
+    let group = match asked.group_by {
+        GroupBy::Day => Group::Day,
+        GroupBy::Tenant => Group::Tenant,
+        GroupBy::Batch => Group::Batch,
+        GroupBy::Model => Group::Model,
+    };
+    let items = survey::usage(store, from, to, group, Some(&caller.tenant))
+        .await
+        .map_err(|error| Problem::unavailable(&error))?;
+    let body = json!({
+        "object": "list", "from": from.rfc3339(), "to": to.rfc3339(), "group_by": group.word(),
+        "items": to_json(&items)?, "next": null,
+    });
+    Ok(Json(body).into_response())
+}
+
+/// Limits.
+///
+/// The provider's limits of the pool that carries the caller's jobs, what of them is in use, and in one sentence what
+/// holds jobs up now. `counts` are the caller's own jobs by state.
+#[utoipa::path(
+    get,
+    path = "/v1/limits",
+    operation_id = "get_limits",
+    tag = "totals",
+    responses((status = 200, description = "Limits and their use.", body = serde_json::Value))
+)]
+pub(super) async fn limits(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    caller.needs(Scope::JobsRead)?;
+    let pool = &app.pool_of(&caller)?.pool;
+    let view = survey::limits(&pool.store, &pool.settings, Some(&caller.tenant))
+        .await
+        .map_err(|error| Problem::unavailable(&error))?;
+    Ok(Json(to_json(&view)?).into_response())
+}

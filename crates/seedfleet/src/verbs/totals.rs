@@ -1,0 +1,120 @@
+//! `failed`, `usage`, `limits`: what jobs come to.
+
+use crate::cli::{FailedArgs, FailedVerb, Global, LimitsVerb, UsageArgs};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{self, Format, Row, Rows};
+use crate::session::Session;
+use crate::verbs::jobs;
+use job::filter::Filter;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+use store::Scope;
+use survey::Group;
+
+/// How far usage goes back where no beginning is told.
+const USAGE_SPAN: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+const FAILURE_COLUMNS: &[&str] =
+    &["code", "class", "jobs", "first", "last", "paid", "retryable", "sample", "advice"];
+const USAGE_COLUMNS: &[&str] = &["group", "jobs", "succeeded", "tokens", "cost"];
+const LIMIT_COLUMNS: &[&str] =
+    &["account", "class", "slots_used", "slots", "create_rpm", "stopped_until"];
+
+/// A value with named parts as a row.
+pub(crate) fn row(value: &impl Serialize) -> Result<Row, Failure> {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(row)) => Ok(row),
+        Ok(other) => Err(Failure::new(Exit::Failed, format!("{other} has no columns"))),
+        Err(error) => Err(Failure::new(Exit::Failed, error.to_string())),
+    }
+}
+
+/// `failed`.
+pub(crate) async fn failed(global: &Global, verb: FailedVerb) -> Outcome {
+    let session = Session::open(global).await?;
+    match verb {
+        FailedVerb::List(whose) => failures(global, &session, &whose).await,
+        FailedVerb::Show { code, whose, limit } => {
+            let mut filter = Filter::all().code(&code);
+            if let Some(batch) = &whose.batch {
+                filter = filter.batch(batch);
+            }
+            if let Some(tenant) = &whose.tenant {
+                filter = filter.tenant(tenant);
+            }
+            jobs::list(global, &session, filter, limit, None).await
+        }
+    }
+}
+
+async fn failures(global: &Global, session: &Session, whose: &FailedArgs) -> Outcome {
+    let scope = match (&whose.batch, &whose.tenant) {
+        (Some(batch), _) => Scope::Batch(batch),
+        (None, Some(tenant)) => Scope::Tenant(tenant),
+        (None, None) => Scope::Pool,
+    };
+    let mut rows = Rows::new(global.output, FAILURE_COLUMNS);
+    for group in survey::failures(&session.store, scope).await? {
+        let mut row = row(&group)?;
+        row.insert("sample".into(), json!(group.samples.first()));
+        rows.add(row)?;
+    }
+    rows.end()?;
+    Ok(Exit::Done)
+}
+
+/// `usage`.
+pub(crate) async fn usage(global: &Global, args: UsageArgs) -> Outcome {
+    let session = Session::open(global).await?;
+    let to = match args.to {
+        Some(to) => to,
+        None => session.store.now().await?,
+    };
+    let from = args.from.unwrap_or(to - USAGE_SPAN);
+    if from > to {
+        return Err(Failure::usage("--from is later than --to"));
+    }
+    let group = Group::from(args.by);
+    let totals = survey::usage(&session.store, from, to, group, args.tenant.as_deref()).await?;
+    let mut rows = Rows::new(global.output, USAGE_COLUMNS);
+    for total in &totals {
+        let mut row = row(total)?;
+        if matches!(global.output, Format::Table | Format::Csv) {
+            row.insert("cost".into(), json!(money(&total.cost)));
+        }
+        rows.add(row)?;
+    }
+    rows.end()?;
+    Ok(Exit::Done)
+}
+
+/// Costs as one cell.
+pub(crate) fn money(cost: &std::collections::BTreeMap<String, String>) -> String {
+    let each: Vec<String> =
+        cost.iter().map(|(currency, n)| format!("{} {n}", currency.to_uppercase())).collect();
+    each.join(" + ")
+}
+
+/// `limits`.
+pub(crate) async fn limits(global: &Global, verb: LimitsVerb) -> Outcome {
+    let LimitsVerb::Show = verb;
+    let session = Session::open(global).await?;
+    let view = survey::limits(&session.store, &session.pool, None).await?;
+    if global.output != Format::Table {
+        output::object(global.output, row(&view)?)?;
+        return Ok(Exit::Done);
+    }
+    let mut rows = Rows::new(Format::Table, LIMIT_COLUMNS);
+    for account in &view.accounts {
+        for class in &account.classes {
+            let mut row = row(class)?;
+            row.insert("account".into(), json!(account.account));
+            row.insert("stopped_until".into(), json!(account.stopped_until));
+            rows.add(row)?;
+        }
+    }
+    rows.end()?;
+    output::say(&format!("\n{}\n", view.limited_by))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,209 @@
+//! Batches: what is known of each beside its jobs, and whether it is paused.
+
+use crate::operations::{Opened, OperationVerb, OperationWish};
+use crate::spent::Spent;
+use crate::{Store, StoreError};
+use job::{By, StateWord, Timestamp};
+use redis::Pipeline;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Batches on one page.
+pub const BATCHES_MAX: usize = 200;
+
+/// Why a batch submits nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// By whom.
+    pub by: By,
+    /// Since when.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// One batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Its name.
+    pub name: String,
+    /// Whose.
+    pub tenant: String,
+    /// When its first job was taken in.
+    pub created_at: Timestamp,
+    /// Jobs by state.
+    pub counts: BTreeMap<StateWord, u64>,
+    /// What its finished jobs cost.
+    pub spent: Spent,
+    /// When the first and the last of its jobs ended.
+    pub ended: Option<(Timestamp, Timestamp)>,
+    /// None of its queued jobs is submitted.
+    pub paused: Option<Paused>,
+}
+
+impl Batch {
+    /// All its jobs.
+    #[must_use]
+    pub fn jobs(&self) -> u64 {
+        self.counts.values().sum()
+    }
+
+    /// Its jobs that have ended.
+    #[must_use]
+    pub fn finished(&self) -> u64 {
+        self.counts.iter().filter(|(word, _)| word.is_finished()).map(|(_, n)| n).sum()
+    }
+
+    /// The batch in one word: `paused`, `running`, `completed`, or `completed_with_failures`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        let succeeded = self.counts.get(&StateWord::Succeeded).copied().unwrap_or(0);
+        match (self.finished() == self.jobs(), self.paused.is_some()) {
+            (true, _) if succeeded == self.jobs() => "completed",
+            (true, _) => "completed_with_failures",
+            (false, true) => "paused",
+            (false, false) => "running",
+        }
+    }
+}
+
+impl Store {
+    /// One batch; none where no job ever named it.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn batch(&self, name: &str) -> Result<Option<Batch>, StoreError> {
+        Ok(self.batches_named(&[name.to_owned()]).await?.pop())
+    }
+
+    /// Batches, newest first: a tenant's, or all. `skip` of them are passed over.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn batches(
+        &self,
+        tenant: Option<&str>,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<Batch>, StoreError> {
+        let limit = limit.clamp(1, BATCHES_MAX);
+        let key = self.keys().batches(tenant);
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(&key).arg(skip).arg(skip + limit - 1).arg("REV");
+        let names: Vec<String> = self.connection().ask(&command).await?;
+        self.batches_named(&names).await
+    }
+
+    async fn batches_named(&self, names: &[String]) -> Result<Vec<Batch>, StoreError> {
+        let mut pipe = Pipeline::new();
+        for name in names {
+            pipe.cmd("HGETALL").arg(self.keys().batch(name));
+            pipe.cmd("HGETALL").arg(self.keys().batch_counts(name));
+        }
+        let mut answers = self.connection().pipe(&mut pipe).await?.into_iter();
+        let mut batches = Vec::with_capacity(names.len());
+        for name in names {
+            let key = self.keys().batch(name);
+            let corrupt = |error: &dyn std::fmt::Display| StoreError::corrupt(&key, error);
+            let nil = || redis::Value::Nil;
+            let fields: BTreeMap<String, String> =
+                redis::from_redis_value(answers.next().unwrap_or_else(nil))
+                    .map_err(|error| corrupt(&error))?;
+            let counts: BTreeMap<String, i64> =
+                redis::from_redis_value(answers.next().unwrap_or_else(nil))
+                    .map_err(|error| corrupt(&error))?;
+            if !fields.is_empty() {
+                batches.push(read(name, &fields, &counts));
+            }
+        }
+        Ok(batches)
+    }
+
+    /// Pauses, resumes or cancels a batch: first the mark that submitters heed, so that none of its queued
+    /// jobs is submitted from now on, or that they may go again; then the operation that moves what waits.
+    ///
+    /// # Errors
+    ///
+    /// As every call; safe to repeat, as one operation more that finds nothing to do.
+    pub async fn turn_batch(&self, name: &str, wish: OperationWish) -> Result<Opened, StoreError> {
+        match wish.verb {
+            OperationVerb::Pause => {
+                let (by, reason) = (By::named(&wish.by), wish.reason.clone());
+                let paused = Paused { by, at: self.now().await?, reason };
+                self.mark_paused(name, Some(&paused)).await?;
+            }
+            OperationVerb::Resume => self.mark_paused(name, None).await?,
+            OperationVerb::Cancel => {}
+        }
+        let filter = wish.filter.clone().batch(name);
+        self.open_operation(OperationWish { filter, ..wish }).await
+    }
+
+    async fn mark_paused(&self, name: &str, paused: Option<&Paused>) -> Result<(), StoreError> {
+        let key = self.keys().batch(name);
+        let _: i64 = match paused {
+            Some(paused) => {
+                let text = serde_json::to_string(paused).map_err(|error| {
+                    StoreError::Bug(format!("a pause that is no JSON: {error}"))
+                })?;
+                let mut command = redis::cmd("HSETNX");
+                self.connection().ask(command.arg(&key).arg("paused").arg(text)).await?
+            }
+            None => self.connection().ask(redis::cmd("HDEL").arg(&key).arg("paused")).await?,
+        };
+        Ok(())
+    }
+}
+
+fn read(name: &str, fields: &BTreeMap<String, String>, counts: &BTreeMap<String, i64>) -> Batch {
+    let at = |field: &str| {
+        let ms = fields.get(field).and_then(|ms| ms.parse().ok());
+        ms.map(Timestamp::from_unix_ms)
+    };
+    let mut spent = Spent::default();
+    for (field, n) in fields {
+        // Everything else stands beside these sums.
+        spent.add(field, n.parse().unwrap_or(0));
+    }
+    let count = |(word, n): (&String, &i64)| {
+        let n = u64::try_from(*n).ok().filter(|n| *n > 0)?;
+        Some((StateWord::parse(word)?, n))
+    };
+    Batch {
+        name: name.to_owned(),
+        tenant: fields.get("tenant").cloned().unwrap_or_default(),
+        created_at: at("created_at").unwrap_or_default(),
+        counts: counts.iter().filter_map(count).collect(),
+        spent,
+        ended: at("first_end").zip(at("last_end")),
+        paused: fields.get("paused").and_then(|text| serde_json::from_str(text).ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_has_a_word() {
+        let fields = |paused: bool| {
+            let text = r#"{"by":"ann","at":1,"reason":"look"}"#;
+            let paused = paused.then(|| ("paused".to_owned(), text.to_owned()));
+            let fields = [("created_at", "5"), ("tenant", "a"), ("tokens", "7")];
+            let fields = fields.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            fields.into_iter().chain(paused).collect::<BTreeMap<_, _>>()
+        };
+        let word = |counts: &[(&str, i64)], paused| {
+            let counts = counts.iter().map(|(word, n)| ((*word).to_owned(), *n)).collect();
+            read("b", &fields(paused), &counts).word()
+        };
+        assert_eq!(word(&[("queued", 1), ("succeeded", 1)], false), "running");
+        assert_eq!(word(&[("held", 1), ("succeeded", 1)], true), "paused");
+        assert_eq!(word(&[("queued", 0), ("succeeded", 2)], false), "completed");
+        assert_eq!(word(&[("failed", 1), ("succeeded", 2)], true), "completed_with_failures");
+        let batch = read("b", &fields(true), &BTreeMap::new());
+        assert_eq!((batch.spent.tokens, batch.paused.map(|p| p.reason)), (7, Some("look".into())));
+    }
+}

@@ -1,0 +1,72 @@
+//! A batch as an object.
+
+use crate::usage::cost;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use store::{Batch, Paused};
+
+/// A batch as callers see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BatchView {
+    /// Its name.
+    pub id: String,
+    /// `batch`.
+    pub object: &'static str,
+    /// `running`, `paused`, `completed` or `completed_with_failures`.
+    pub state: &'static str,
+    /// When its first job was taken in.
+    pub created_at: String,
+    /// All its jobs.
+    pub jobs: u64,
+    /// Those that have ended.
+    pub finished: u64,
+    /// Jobs by state.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// Tokens that its finished jobs are billed.
+    pub tokens: u64,
+    /// What they cost, by currency, as a decimal number.
+    pub cost: BTreeMap<String, String>,
+    /// When the first of its jobs ended.
+    pub first_ended_at: Option<String>,
+    /// When the last one ended so far.
+    pub last_ended_at: Option<String>,
+    /// Why none of its queued jobs is submitted.
+    pub paused: Option<PauseView>,
+}
+
+/// A pause as callers see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PauseView {
+    /// By whom.
+    pub by: String,
+    /// Since when.
+    pub at: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl From<&Paused> for PauseView {
+    fn from(paused: &Paused) -> Self {
+        let Paused { by, at, reason } = paused;
+        Self { by: by.as_str().to_owned(), at: at.rfc3339(), reason: reason.clone() }
+    }
+}
+
+impl From<&Batch> for BatchView {
+    fn from(batch: &Batch) -> Self {
+        Self {
+            id: batch.name.clone(),
+            object: "batch",
+            state: batch.word(),
+            created_at: batch.created_at.rfc3339(),
+            jobs: batch.jobs(),
+            finished: batch.finished(),
+            counts: batch.counts.iter().map(|(word, n)| (word.as_str(), *n)).collect(),
+            tokens: batch.spent.tokens,
+            cost: cost(&batch.spent),
+            first_ended_at: batch.ended.map(|(first, _)| first.rfc3339()),
+            last_ended_at: batch.ended.map(|(_, last)| last.rfc3339()),
+            paused: batch.paused.as_ref().map(PauseView::from),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Failures by code, each with what to do about it.
+
+use job::JobId;
+use seedance::{Call, Class, ErrorTable, Retry};
+use serde::Serialize;
+use store::{FailureGroup, Scope, Store, StoreError};
+
+/// Jobs that failed with one code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailureView {
+    /// The code.
+    pub code: String,
+    /// The class of the error; of a code of ours, none.
+    pub class: Option<String>,
+    /// Jobs that stand as failed with it.
+    pub jobs: u64,
+    /// When the first of them failed, RFC 3339.
+    pub first: String,
+    /// When the last of them failed, RFC 3339.
+    pub last: String,
+    /// They were paid for.
+    pub paid: bool,
+    /// The same request may succeed when it is made again.
+    pub retryable: bool,
+    /// What to do.
+    pub advice: String,
+    /// Jobs to look at.
+    pub samples: Vec<JobId>,
+}
+
+/// The failures of a scope, most frequent first.
+///
+/// # Errors
+///
+/// As every call of the store.
+pub async fn failures(store: &Store, scope: Scope<'_>) -> Result<Vec<FailureView>, StoreError> {
+    Ok(store.failures(scope).await?.into_iter().map(view).collect())
+}
+
+fn view(group: FailureGroup) -> FailureView {
+    let FailureGroup { code, class, jobs, first, last, sample } = group;
+    let table = ErrorTable::builtin();
+    let known = Class::ALL.into_iter().find(|known| Some(known.word()) == class.as_deref());
+    // What a task ended with is sorted apart from what a create was refused with.
+    let of_task = known == Some(Class::Output) || known == Some(Class::Server);
+    let (retryable, advice) = match (table.own(&code), of_task) {
+        (Some(own), _) => (false, own.advice.clone()),
+        (None, true) => {
+            let sorted = table.classify_task(Some(&code), "");
+            (is_retryable(sorted.retry), sorted.advice)
+        }
+        (None, false) => {
+            let sorted = table.classify(Call::Create, 400, Some(&code), "");
+            (is_retryable(sorted.retry), sorted.advice)
+        }
+    };
+    FailureView {
+        paid: code == "output-lost",
+        class,
+        jobs,
+        first: first.rfc3339(),
+        last: last.rfc3339(),
+        retryable,
+        advice,
+        samples: sample.into_iter().collect(),
+        code,
+    }
+}
+
+const fn is_retryable(retry: Retry) -> bool {
+    match retry {
+        Retry::Backoff
+        | Retry::BackoffLong
+        | Retry::AfterReset
+        | Retry::AfterRepair
+        | Retry::NewTask
+        | Retry::NewTaskByPolicy => true,
+        Retry::Never | Retry::AfterSettling | Retry::ReadAgain | Retry::Hold => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use job::Timestamp;
+
+    fn of(code: &str, class: Option<&str>) -> FailureView {
+        let at = Timestamp::from_unix_ms(1_790_000_000_000);
+        let class = class.map(str::to_owned);
+        view(FailureGroup { code: code.into(), class, jobs: 2, first: at, last: at, sample: None })
+    }
+
+    #[test]
+    fn every_code_comes_with_advice() {
+        let moderated = of("OutputVideoSensitiveContentDetected", Some("output"));
+        assert!(moderated.retryable && !moderated.paid, "{moderated:?}");
+        let prompt = of("InputTextSensitiveContentDetected", Some("content"));
+        assert!(!prompt.retryable && prompt.advice.contains("prompt"), "{prompt:?}");
+        let lost = of("output-lost", None);
+        assert!(lost.paid && !lost.advice.is_empty(), "{lost:?}");
+        assert!(!of("NobodyKnowsThis", Some("input")).advice.is_empty());
+    }
+}

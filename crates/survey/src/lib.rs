@@ -1,0 +1,21 @@
+//! What a pool looks like, in the words that callers of the API and operators at a terminal are told.
+//!
+//! Reads only, and puts together what several rooms know: the store's counts, the error table's advice,
+//! the prices, the manifests in the bucket. Gateway and command line show the same values by it.
+//!
+//! Must not know: HTTP, terminals, how anything is written.
+#![forbid(unsafe_code)]
+
+mod batch;
+mod failures;
+mod limits;
+mod operation;
+mod result;
+mod usage;
+
+pub use batch::{BatchView, PauseView};
+pub use failures::{FailureView, failures};
+pub use limits::{AccountView, ClassView, LimitsView, limits};
+pub use operation::{OperationJobs, OperationView};
+pub use result::{RESULT_COLUMNS, ResultRow, Results, csv_line};
+pub use usage::{Group, UsageTotal, usage};

@@ -1,0 +1,195 @@
+//! Limits and their use, and the one of them that holds the fleet up.
+
+use job::{PoolSettings, Slot, StateWord};
+use seedance::SlotClass;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use store::{Depth, Freeze, StopRow, Store, StoreError};
+
+/// The limits of one pool, and what of them is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LimitsView {
+    /// The pool.
+    pub pool: String,
+    /// It talks to a simulator: nothing is billed.
+    pub simulated: bool,
+    /// What limits now, in one sentence.
+    pub limited_by: String,
+    /// Jobs by state.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// The accounts.
+    pub accounts: Vec<AccountView>,
+}
+
+/// One account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AccountView {
+    /// Its name.
+    pub account: String,
+    /// Until when it creates nothing; none while it creates.
+    pub stopped_until: Option<String>,
+    /// The code that stopped it.
+    pub stopped_by: Option<String>,
+    /// Its limits by slot class.
+    pub classes: Vec<ClassView>,
+}
+
+/// One slot class of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClassView {
+    /// The class, such as `2.0`.
+    pub class: &'static str,
+    /// Tasks that run at once.
+    pub slots: u32,
+    /// Of them, taken.
+    pub slots_used: u64,
+    /// Creates a minute.
+    pub create_rpm: u32,
+}
+
+/// What is known of a pool at one moment.
+struct Scene {
+    accounts: Vec<AccountView>,
+    depths: Vec<Depth>,
+    freeze: Option<Freeze>,
+    counts: BTreeMap<StateWord, u64>,
+}
+
+/// Limits and use of a pool; for a tenant, its own counts beside them.
+///
+/// # Errors
+///
+/// As every call of the store.
+pub async fn limits(
+    store: &Store,
+    settings: &PoolSettings,
+    tenant: Option<&str>,
+) -> Result<LimitsView, StoreError> {
+    let (slots, stops, depths, watch) =
+        tokio::try_join!(store.slots(), store.stops(), store.depths(), store.watch())?;
+    let counts = match tenant {
+        Some(tenant) => store.tenant_counts(tenant).await?,
+        None => store.counts().await?,
+    };
+    let now = store.now().await?;
+    let account = |(name, account): (&String, &job::AccountSettings)| {
+        let stop: Option<&StopRow> =
+            stops.iter().find(|stop| stop.account == *name && stop.until > now);
+        let class = |class: SlotClass| {
+            let limits = account.class_limits(class);
+            let used = slots.get(&Slot { account: name.clone(), class }).copied().unwrap_or(0);
+            ClassView {
+                class: class.word(),
+                slots: limits.running,
+                slots_used: u64::try_from(used).unwrap_or(0),
+                create_rpm: limits.create_rpm,
+            }
+        };
+        AccountView {
+            account: name.clone(),
+            stopped_until: stop.map(|stop| stop.until.rfc3339()),
+            stopped_by: stop.map(|stop| stop.code.clone()),
+            classes: SlotClass::ALL.into_iter().map(class).collect(),
+        }
+    };
+    let accounts: Vec<AccountView> = settings.accounts.iter().map(account).collect();
+    let scene = Scene { accounts, depths, freeze: watch.frozen, counts };
+    Ok(LimitsView {
+        pool: store.pool().to_owned(),
+        simulated: settings.simulated,
+        limited_by: sentence(&scene),
+        counts: scene.counts.iter().map(|(word, n)| (word.as_str(), *n)).collect(),
+        accounts: scene.accounts,
+    })
+}
+
+/// What holds the pool up, from the strongest reason to the weakest.
+fn sentence(scene: &Scene) -> String {
+    if let Some(freeze) = &scene.freeze {
+        return format!("Nothing is bought: the pool is frozen ({}).", freeze.why);
+    }
+    let submit = scene.depths.iter().filter(|depth| depth.queue.class().is_some());
+    let (waiting, due, leased) = submit.fold((0, 0, 0), |(waiting, due, leased), depth| {
+        (waiting + depth.waiting, due + depth.due, leased + depth.leased)
+    });
+    let held = scene.counts.get(&StateWord::Held).copied().unwrap_or(0);
+    if waiting + leased == 0 {
+        return match held {
+            0 => "Nothing limits: no job waits to be bought.".to_owned(),
+            n => format!("{n} held jobs wait for a person; nothing else waits to be bought."),
+        };
+    }
+    let stopped: Vec<&AccountView> =
+        scene.accounts.iter().filter(|account| account.stopped_until.is_some()).collect();
+    if let (Some(first), true) = (stopped.first(), stopped.len() == scene.accounts.len()) {
+        let until = first.stopped_until.as_deref().unwrap_or_default();
+        let code = first.stopped_by.as_deref().unwrap_or_default();
+        return format!("Account {} buys nothing until {until}: {code}.", first.account);
+    }
+    for depth in scene.depths.iter().filter(|depth| depth.waiting > 0) {
+        let Some(class) = depth.queue.class() else { continue };
+        let of_class = scene.accounts.iter().flat_map(|account| &account.classes);
+        let of_class = of_class.filter(|view| view.class == class.word());
+        let (slots, used) = of_class.fold((0, 0), |(slots, used), view| {
+            (slots + u64::from(view.slots), used + view.slots_used)
+        });
+        if used >= slots {
+            let class = class.word();
+            return format!(
+                "The provider's concurrency limits: {used} of {slots} slots of {class} are taken."
+            );
+        }
+    }
+    match (due, leased) {
+        (0, 0) => format!("{waiting} jobs wait for the end of a pause after a refusal."),
+        (_, 0) => format!("No submitter is at work: {due} jobs are due."),
+        (_, _) => "The rate of creates limits: slots are free, and jobs wait for their instant."
+            .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::{FreezeKind, Queue};
+
+    fn scene(used: u64, due: u64, leased: u64) -> Scene {
+        let class = ClassView { class: "2.0", slots: 3, slots_used: used, create_rpm: 60 };
+        let account = AccountView {
+            account: "a".into(),
+            stopped_until: None,
+            stopped_by: None,
+            classes: vec![class],
+        };
+        let depth = Depth { queue: Queue::Submit(SlotClass::V20), waiting: due, due, leased };
+        let (accounts, depths) = (vec![account], vec![depth]);
+        Scene { accounts, depths, freeze: None, counts: BTreeMap::new() }
+    }
+
+    #[test]
+    fn one_sentence_says_what_limits() {
+        let says = |scene: &Scene, words: &str| {
+            let said = sentence(scene);
+            assert!(said.contains(words), "{said}");
+        };
+        says(&scene(0, 0, 0), "Nothing limits");
+        says(&scene(3, 5, 1), "3 of 3 slots of 2.0");
+        says(&scene(1, 5, 0), "No submitter is at work");
+        says(&scene(1, 5, 2), "rate of creates");
+        let mut held = scene(0, 0, 0);
+        held.counts.insert(StateWord::Held, 4);
+        says(&held, "4 held jobs");
+        let mut stopped = scene(1, 5, 0);
+        stopped.accounts[0].stopped_until = Some("2026-11-26T00:00:00Z".into());
+        stopped.accounts[0].stopped_by = Some("AccountOverdue".into());
+        says(&stopped, "AccountOverdue");
+        stopped.freeze = Some(Freeze {
+            since: job::Timestamp::default(),
+            kind: FreezeKind::Asked,
+            why: "maintenance".into(),
+            by: "ann".into(),
+            seen: 0,
+        });
+        says(&stopped, "frozen (maintenance)");
+    }
+}
