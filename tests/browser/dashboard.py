@@ -90,12 +90,12 @@ class Fleet:
         except OSError:
             return False
 
-    def post(self, body):
-        data = json.dumps(body).encode()
-        headers = {"content-type": "application/json", "authorization": f"Bearer {self.key}"}
-        request = urllib.request.Request(self.base + "/v1/jobs", data, headers)
+    def post(self, batch, bodies):
+        data = "".join(json.dumps(body) + "\n" for body in bodies).encode()
+        headers = {"content-type": "application/x-ndjson", "authorization": f"Bearer {self.key}"}
+        request = urllib.request.Request(f"{self.base}/v1/batches?batch={batch}", data, headers)
         with urllib.request.urlopen(request) as answer:
-            return json.load(answer)["id"]
+            return json.load(answer)
 
     def control(self, resource, body):
         ports = json.loads((self.folder / "ports.json").read_text())
@@ -165,9 +165,10 @@ def fill(fleet):
     ]
     failed = {"kind": "failed", "code": "OutputVideoSensitiveContentDetected", "match": {"text": "snow"}}
     fleet.control("faults", {"task": [failed]})
-    rows = enumerate(prompts * 3)
-    ids = [fleet.post(document(f"{prompt}, no. {n}", batch="spring-ads")) for n, prompt in rows]
-    return ids
+    rows = [document(f"{prompt}, no. {n}") for n, prompt in enumerate(prompts * 3)]
+    taken = fleet.post("spring-ads", rows)
+    if taken["created"] != len(rows):
+        sys.exit(f"not every job was taken in: {taken}")
 
 
 def document(prompt, **more):
