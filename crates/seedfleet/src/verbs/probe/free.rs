@@ -181,7 +181,7 @@ pub(super) async fn refusals(asker: &Asker, report: &mut Report) -> bool {
         let Trial { question, body, about, if_named, if_not } = trial;
         match asker.create_refused(&body).await {
             Ok(CreateAnswer::Refused(refusal)) => {
-                let named = about.iter().any(|word| refusal.message.contains(word));
+                let named = about.iter().any(|word| spoken(&refusal.message).contains(word));
                 // The provider names one fault an answer, in no promised order.
                 let likely = if named { "" } else { "likely, since another fault was named; " };
                 let detail = format!("{likely}{}: {}", refusal.code, refusal.message);
@@ -206,6 +206,11 @@ pub(super) async fn refusals(asker: &Asker, report: &mut Report) -> bool {
         }
     }
     true
+}
+
+/// A refusal without the id of its request, which may hold any digits.
+fn spoken(message: &str) -> &str {
+    message.split("Request id").next().unwrap_or_default()
 }
 
 fn trials(model: &str) -> Vec<Trial> {
@@ -311,6 +316,12 @@ mod tests {
         assert_eq!(order(&page(&[4, 9, 5])), Some("unordered"));
         assert_eq!(order(&page(&[4, 4])), None);
         assert_eq!(order(&page(&[])), None);
+    }
+
+    #[test]
+    fn the_id_of_a_request_says_nothing_about_a_fault() {
+        assert_eq!(spoken("not valid: too many. Request id: 0217951312"), "not valid: too many. ");
+        assert_eq!(spoken("not valid"), "not valid");
     }
 
     #[test]
