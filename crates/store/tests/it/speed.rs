@@ -55,7 +55,7 @@ fn record(sample: &Record, n: usize, now: Timestamp) -> Record {
     record.id = JobId::from_ulid(ulid::Ulid::from_parts(at.unix_ms().unsigned_abs(), n as u128));
     record.created_at = at;
     let spec = &mut record.spec;
-    spec.tenant = format!("tenant-{}", n % TENANTS);
+    spec.tenant = format!("tenant-{}", n / 10 % TENANTS);
     spec.batch = Some(format!("batch-{}", n / 10_000));
     spec.custom_id = Some(format!("row-{n}"));
     spec.take = u32::try_from(n + 1).expect("fits");

@@ -39,9 +39,8 @@ async fn failures_usage_and_batches_add_up() {
         ground.report(&record.id, Writer::Outside, &failed(&name, code)).await;
     }
     let mut good = record_of("a", Priority::Normal, Some("x"));
-    let currency = seedance::Currency::Usd;
-    let effective_from = seedance::Day::from_unix_s(1_790_000_000);
-    good.spec.estimate_cost = Some(seedance::Cost { currency, micros: 900_000, effective_from });
+    // A day on which the price list has a price.
+    good.created_at = Timestamp::from_unix_ms(1_795_000_000_000);
     let (good, _) = ground.generating(good, "cgt-9").await;
     ground.report(&good.id, Writer::Outside, &succeeded("cgt-9")).await;
     ground.report(&good.id, Writer::Outside, &stored("cgt-9")).await;
