@@ -110,6 +110,7 @@ fn new_connections_meet_the_state_they_come_into() {
     hears(&mut old, "still here");
 
     proxy.set(Line::Cut);
+    is_reset(&mut old);
     let again = || Stream::connect(proxy.addr()).ok();
     let mut cut = sandbox::wait::until("a listener", BOUND, again).expect("it is back");
     is_reset(&mut cut);
