@@ -66,6 +66,7 @@ fn new_job(request: &Request, take: u32, now: job::Timestamp) -> NewJob {
         retry_of: None,
         people: false,
         consent_ref: None,
+        made_by: None,
         source: Source::Import,
         fingerprint: Fingerprint::of(Route::Byteplus, request, None, take),
         estimate_tokens: seedance::estimate_tokens(request),

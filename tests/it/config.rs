@@ -48,6 +48,7 @@ fn every_section_loads_into_every_struct_that_reads_it() {
     shipped.is_default::<egress::Settings>("egress");
     shipped.is_default::<gateway::GatewaySettings>("gateway");
     shipped.is_default::<admission::ReviewSettings>("review");
+    shipped.is_default::<erasure::RetentionSettings>("retention");
     shipped.is_default::<worker::AdminSettings>("admin");
     shipped.is_default::<telemetry::Settings>("telemetry");
 

@@ -2,11 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use e2e::kit::{BOB, Fleet, Options, item, text};
-use job::JobId;
+use e2e::kit::{ALICE, BOB, Billed, Fleet, Options, Reply, item, text};
+use job::{JobId, Record, Source, State};
 use reqwest::Method;
 use sandbox::TempDir;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// As much of a PNG as it takes to know its size.
@@ -64,4 +64,259 @@ fn a_tenant_with_a_bucket_of_its_own_leaves_nothing_in_the_fleets_but_intents() 
     assert!(here.iter().any(|path| starts(path, "intents/sim/bob")), "{here:?}");
     assert!(here.iter().all(|path| !starts(path, "bob") && !starts(path, "media/bob")), "{here:?}");
     fleet.audit(&[theirs, ours]);
+}
+
+/// Strict, and with keys that may do everything.
+const STRICT: &str = "[pools.sim]\npolicy = \"strict\"\n[settle]\nparked_look = \"90s\"\n\
+    [gateway.keys.alice]\nscopes = [\"jobs:write\", \"jobs:read\", \"review\", \"admin\"]\n";
+
+fn send(fleet: &Fleet, method: Method, path: &str, key: &str, body: Option<Value>) -> Reply {
+    let request = fleet.ask(fleet.gateway_port(), method, path, key);
+    fleet.send(match body {
+        Some(body) => request.json(&body),
+        None => request,
+    })
+}
+
+/// Everything Redis holds, whatever its type, with the names of the keys.
+fn dump(fleet: &Fleet) -> String {
+    let redis = |words: &[&str]| fleet.redis().command(words).unwrap();
+    let mut all = String::new();
+    for key in redis(&["KEYS", "*"]).lines() {
+        let value = match redis(&["TYPE", key]).as_str() {
+            "string" => redis(&["GET", key]),
+            "hash" => redis(&["HGETALL", key]),
+            "list" => redis(&["LRANGE", key, "0", "-1"]),
+            "zset" => redis(&["ZRANGE", key, "0", "-1", "WITHSCORES"]),
+            "set" => redis(&["SMEMBERS", key]),
+            "stream" => redis(&["XRANGE", key, "-", "+"]),
+            other => panic!("{key} is a {other}"),
+        };
+        all.push_str(&format!("{key}\n{value}\n"));
+    }
+    all
+}
+
+/// Where the canary, or the inline picture, still is.
+fn sightings(fleet: &Fleet) -> Vec<String> {
+    let picture = &png()[22..];
+    let shows = |text: &str| text.contains("canary-erase") || text.contains(picture);
+    let mut seen: Vec<String> =
+        dump(fleet).lines().filter(|line| shows(line)).map(str::to_owned).collect();
+    for file in files(&fleet.path("bucket")) {
+        let bytes = std::fs::read(fleet.path("bucket").join(&file)).unwrap();
+        let raw = STANDARD.decode(picture).unwrap();
+        let holds = shows(&String::from_utf8_lossy(&bytes)) || bytes == raw;
+        if holds || file.to_string_lossy().contains("canary-erase") {
+            seen.push(file.display().to_string());
+        }
+    }
+    for role in ["gateway", "submitter", "poller", "downloader"] {
+        seen.extend(fleet.role(role).log().lines().filter(|l| shows(l)).map(str::to_owned));
+    }
+    seen
+}
+
+fn asked_for(words: &str) -> Value {
+    let body = text(&format!("canary-erase {words}")).and(item("image_url", &png(), "first_frame"));
+    let body = body.with("end_user", "canary-erase-user").with("custom_id", words);
+    body.with("metadata", json!({"note": "canary-erase-note"})).into()
+}
+
+#[test]
+fn what_is_erased_is_nowhere_and_its_bill_stays() {
+    let fleet = Fleet::start(Options::with_gateway().config(STRICT));
+    let mut failure = json!({"kind": "failed", "match": {"text": "broken"}});
+    failure["code"] = json!("OutputVideoSensitiveContentDetected");
+    failure["message"] = json!("canary-erase: your prompt is not allowed");
+    fleet.faults(&json!({"task": [failure]}));
+    let stored = id(&fleet.post_job(asked_for("stored")).body);
+    let failed = id(&fleet.post_job(asked_for("broken")).body);
+    fleet.wait(&failed, "failed");
+    let before = fleet.wait(&stored, "succeeded");
+    let billed = fleet.ledger().billed_to(&before);
+    fleet.faults(&json!({
+        "create": [{"kind": "accept_then_drop", "times": 1}],
+        "callback": [{"kind": "lose"}],
+        "list": [{"kind": "lag", "ms": 3_600_000}],
+    }));
+    let parked = id(&fleet.post_job(asked_for("parked")).body);
+    let doubt = fleet.wait(&parked, "parked");
+    assert!(!sightings(&fleet).is_empty(), "there is something to erase");
+
+    // One job by its address, the others by their customer.
+    let path = format!("/v1/jobs/{stored}");
+    assert_eq!(send(&fleet, Method::DELETE, &path, BOB, None).status, 404, "nobody else's");
+    let receipt = send(&fleet, Method::DELETE, &path, ALICE, None);
+    assert_eq!((receipt.status, &receipt.body["progress"]), (200, &json!("done")), "{receipt:?}");
+    assert!(receipt.body["removed"]["objects"].as_u64() >= Some(4), "{}", receipt.body);
+    assert_eq!(receipt.body["removed"]["media"], 0, "others still need the picture");
+    let wish = json!({"end_user": "canary-erase-user", "reason": "the customer asked"});
+    let asked = send(&fleet, Method::POST, "/v1/erasures", ALICE, Some(wish));
+    assert!(matches!(asked.status, 200 | 202), "{asked:?}");
+    let path = format!("/v1/erasures/{}", asked.body["id"].as_str().unwrap());
+    let receipt = fleet.until("the receipt", || {
+        let told = fleet.get(&path, ALICE);
+        (told.body["progress"] == "done").then_some(told.body)
+    });
+    assert_eq!((&receipt["removed"]["jobs"], &receipt["removed"]["media"]), (&json!(2), &json!(1)));
+    assert_eq!(fleet.get(&path, BOB).status, 404);
+    assert_eq!(sightings(&fleet), Vec::<String>::new());
+
+    a_bill_is_left(&fleet, &before, &billed[0]);
+    let marks = |record: &Record| {
+        let open = record.life.state.open_attempt().unwrap();
+        (open.id.clone(), open.nonce_s, open.facts.clone())
+    };
+    assert_eq!(marks(&fleet.record(&parked)), marks(&doubt), "its task may still turn up");
+    assert!(fleet.run(fleet.store().recount()).unwrap().drifts.is_empty());
+}
+
+/// The bill and the tombstone of an erased job.
+fn a_bill_is_left(fleet: &Fleet, before: &Record, billed: &Billed) {
+    let after = fleet.record(&before.id);
+    let State::Finished { end: job::End::Stored { output }, task: Some(task), .. } =
+        &after.life.state
+    else {
+        panic!("{:?}", after.life.state)
+    };
+    assert_eq!((output.tokens, task.id.as_str()), (Some(billed.tokens), billed.task.as_str()));
+    assert_eq!(after.spec.request.mode(), before.spec.request.mode());
+    let again = fleet.post_job(asked_for("stored"));
+    assert_eq!((again.status, id(&again.body)), (200, before.id.clone()), "{}", again.body);
+    assert!(again.body["erased"]["at"].is_string() && again.body["output"].is_null());
+}
+
+#[test]
+fn a_late_task_of_an_erased_job_is_billed_and_not_fetched() {
+    let fleet = Fleet::start(Options::with_gateway().config(STRICT));
+    fleet.faults(&json!({
+        "create": [{"kind": "accept_then_drop", "times": 1}],
+        "callback": [{"kind": "lose"}],
+        "list": [{"kind": "lag", "ms": 3_600_000}],
+    }));
+    let job = id(&fleet.post_job(asked_for("late")).body);
+    let record = fleet.wait(&job, "parked");
+    let task = fleet.ledger().tasks_of(&record).remove(0);
+    let erased = send(&fleet, Method::DELETE, &format!("/v1/jobs/{job}"), ALICE, None);
+    assert_eq!(erased.status, 200, "{}", erased.body);
+    fleet.faults(&json!({}));
+    let path = fleet.ledger().callback_path(&record).expect("an address was given");
+    let told = json!({"id": task, "status": "succeeded", "model": "dreamina-seedance-2-0-260128"});
+    assert_eq!(fleet.call_back(&path, &told).status, 200);
+    let record = fleet.wait(&job, "succeeded");
+    let billed = fleet.ledger().billed_to(&record);
+    let State::Finished { end: job::End::Stored { output }, .. } = &record.life.state else {
+        panic!("{:?}", record.life.state)
+    };
+    assert_eq!((output.tokens, output.is_here()), (Some(billed[0].tokens), false));
+    assert_eq!(fleet.ledger().creates_of(&record), 1);
+    assert_eq!(sightings(&fleet), Vec::<String>::new());
+    assert!(files(&fleet.path("bucket")).iter().all(|file| file.starts_with("intents")));
+}
+
+#[test]
+fn a_job_that_has_not_ended_is_cancelled_first() {
+    let options = Options { roles: vec!["gateway"], ..Options::default() };
+    let fleet = Fleet::start(options);
+    let job = id(&fleet.post_job(asked_for("queued")).body);
+    let path = format!("/v1/jobs/{job}");
+    let refused = send(&fleet, Method::DELETE, &path, ALICE, None);
+    assert_eq!((refused.status, &refused.body["code"]), (409, &json!("not-ended")));
+    let gone = send(&fleet, Method::DELETE, &format!("{path}?cancel=true"), ALICE, None);
+    assert_eq!((gone.status, &gone.body["removed"]["jobs"]), (200, &json!(1)), "{}", gone.body);
+    assert_eq!(fleet.record(&job).life.state.word().as_str(), "cancelled");
+    assert!(!dump(&fleet).contains("canary-erase"));
+    assert_eq!(files(&fleet.path("bucket")), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_task_bought_elsewhere_is_watched_and_fetched_and_never_bought() {
+    let fleet = Fleet::start(Options::with_gateway());
+    let bought = id(&fleet.post_job(text("bought here")).body);
+    let record = fleet.wait(&bought, "succeeded");
+    let owned = record.life.state.task().unwrap().id.clone();
+    let adopt = |task: &str| {
+        let body = json!({"task_id": task, "custom_id": "from elsewhere"});
+        send(&fleet, Method::POST, "/v1/jobs:adopt", ALICE, Some(body))
+    };
+    let refused = adopt(owned.as_str());
+    assert_eq!((refused.status, &refused.body["code"]), (409, &json!("task-owned")));
+    // Somebody else's purchase: made at the provider, unknown here.
+    let create = json!({"model": "dreamina-seedance-2-0-260128",
+        "content": [{"type": "text", "text": "made elsewhere"}]});
+    let url = format!("http://{}/api/v3/contents/generations/tasks", fleet.api_address());
+    let client = reqwest::Client::new();
+    let made: Value = fleet.run(async {
+        let request = client.post(url).bearer_auth("canary-provider-key-81c7").json(&create);
+        request.send().await.unwrap().json().await.unwrap()
+    });
+    let task = made["id"].as_str().unwrap_or_else(|| panic!("{made}"));
+    let taken = adopt(task);
+    assert_eq!(taken.status, 202, "{}", taken.body);
+    let job = id(&taken.body);
+    let record = fleet.wait(&job, "succeeded");
+    assert_eq!(record.spec.source, Source::Adopted);
+    assert_eq!(record.life.attempts_begun, 0);
+    assert!(fleet.verified_manifest(&record).output().is_some());
+    let shown = fleet.get(&format!("/v1/jobs/{job}"), ALICE).body;
+    assert_eq!((&shown["model"], &shown["provider"]["task_id"]), (&create["model"], &json!(task)));
+    let again = adopt(task);
+    assert_eq!((again.status, id(&again.body)), (200, job));
+    let exported = fleet.cli(&["export", "--output", "json"]);
+    assert_eq!(exported.code, 0, "{exported:?}");
+    let faulty = send(&fleet, Method::POST, "/v1/jobs:adopt", ALICE, Some(json!({"tsk": 1})));
+    assert_eq!(faulty.status, 422, "{}", faulty.body);
+}
+
+// covers: M21
+#[test]
+fn a_held_job_is_decided_by_another_key_than_the_one_that_made_it() {
+    let own = "[review]\nrequire = \"always\"\nfour_eyes = true\n[gateway.keys.bob]\n\
+        tenant = \"default\"\nscopes = [\"review\", \"jobs:read\"]\n";
+    let fleet = Fleet::start(Options::with_gateway().config(STRICT).config(own));
+    let body = text("people").with("people", true).with("consent_ref", "folder 7, sheet 3");
+    let held = id(&fleet.post_job(body).body);
+    let other = id(&fleet.post_job(text("refused")).body);
+    let decide = |job: &JobId, verb: &str, key: &str| {
+        let body = json!({"reason": "looked at it"});
+        send(&fleet, Method::POST, &format!("/v1/jobs/{job}:{verb}"), key, Some(body))
+    };
+    let shown = fleet.get(&format!("/v1/jobs/{held}"), ALICE).body;
+    assert_eq!(
+        (&shown["state"], &shown["consent_ref"]),
+        (&json!("held"), &json!("folder 7, sheet 3"))
+    );
+    let own = decide(&held, "approve", ALICE);
+    assert_eq!((own.status, &own.body["code"]), (409, &json!("four-eyes")));
+    assert_eq!(decide(&held, "approve", BOB).status, 200);
+    let rejected = decide(&other, "reject", BOB);
+    assert_eq!((rejected.status, &rejected.body["state"]), (200, &json!("rejected")));
+    assert_eq!(decide(&other, "approve", BOB).status, 409);
+    fleet.wait(&held, "succeeded");
+    let lines = fleet.run(fleet.store().decisions(None, 10)).unwrap();
+    let told = |verb: &str, job: &JobId| {
+        lines
+            .iter()
+            .any(|l| l.verb == verb && l.job == *job && l.by == "bob" && l.reason == "looked at it")
+    };
+    assert!(told("review approve", &held) && told("review reject", &other), "{lines:#?}");
+}
+
+#[test]
+fn what_was_kept_for_long_enough_goes_by_itself() {
+    let fleet = Fleet::start(Options::with_gateway());
+    let job = id(&fleet.post_job(asked_for("old")).body);
+    let record = fleet.wait(&job, "succeeded");
+    let loaded = settings::Sources::default().set("retention.days", "1").load().unwrap();
+    let retention = erasure::Settings::from_loaded(&loaded).unwrap();
+    assert_eq!(fleet.run(fleet.eraser().retain(&retention)).unwrap(), 0, "it is not old yet");
+    // Two days pass for the index by which what is old is found.
+    let kept = fleet.store().keys().ix_kept(&record.spec.tenant);
+    let past = (record.life.updated_at - std::time::Duration::from_secs(2 * 86_400)).unix_ms();
+    fleet.redis().command(&["ZADD", &kept, &past.to_string(), job.as_str()]).unwrap();
+    assert_eq!(fleet.run(fleet.eraser().retain(&retention)).unwrap(), 1);
+    assert_eq!(sightings(&fleet), Vec::<String>::new());
+    let receipts = dump(&fleet);
+    assert!(receipts.contains("\"kind\":\"retention\""), "a receipt tells it");
 }

@@ -127,7 +127,12 @@ impl Judge {
 
     /// A paid video must have a place to go, so the place is tried before anything is stored. Only
     /// the tenant and the prefix can be wrong with it.
-    fn place_fault(&self, tenant: &str, prefix: Option<&str>, now: Timestamp) -> Option<Fault> {
+    pub(crate) fn place_fault(
+        &self,
+        tenant: &str,
+        prefix: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Fault> {
         let job_id = job_id(now);
         let created_at_ms = now.unix_ms();
         let place = Place { tenant, job_id: job_id.as_str(), created_at_ms, prefix };
@@ -162,6 +167,7 @@ impl Judge {
             retry_of: None,
             people: envelope.people,
             consent_ref: envelope.consent_ref,
+            made_by: intake.made_by,
             source: intake.source,
             fingerprint: checked.fingerprint,
             estimate_tokens: checked.estimate_tokens,

@@ -1,5 +1,6 @@
 //! From judged documents to jobs: media into the bucket, then records into the store, in batches.
 
+use crate::adopt::Sites;
 use crate::check::{Judge, Sound};
 use crate::codes;
 use crate::hook::secret_fault;
@@ -24,6 +25,8 @@ pub struct Door {
     pub(crate) judge: Arc<Judge>,
     pub(crate) store: Store,
     buckets: Buckets,
+    /// Where tasks of this pool are read, and with which accounts.
+    pub(crate) sites: Arc<Sites>,
 }
 
 /// A request that may be stored, its media already in the bucket.
@@ -62,7 +65,8 @@ impl Door {
             settings,
             prices: PriceTable::builtin(),
         };
-        Self { judge: Arc::new(judge), store, buckets }
+        let sites = Arc::new(Sites::of(pool));
+        Self { judge: Arc::new(judge), store, buckets, sites }
     }
 
     /// Says what would become of a request at `now`, and stores nothing. It works without Redis and
@@ -313,6 +317,8 @@ pub(crate) fn count(source: Source, tenant: &str, answer: &Result<Admitted, Refu
         Source::Api => "api",
         Source::Import => "batch",
         Source::Cli => "cli",
+        // Nothing is taken in for a task that exists.
+        Source::Adopted => "adopted",
     };
     match answer {
         Ok(Admitted { how: How::Created, .. }) => {

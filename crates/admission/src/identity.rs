@@ -22,7 +22,7 @@ pub(crate) fn idempotency(
         (None, Source::Import) => {
             format!("custom:{}:{}", intake.batch.as_ref()?, envelope.custom_id.as_ref()?)
         }
-        (None, Source::Api | Source::Cli) => return None,
+        (None, Source::Api | Source::Cli | Source::Adopted) => return None,
     };
     Some(Idempotency { key, body_sha256: meaning_sha256(envelope, fingerprint) })
 }

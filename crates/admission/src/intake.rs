@@ -24,6 +24,8 @@ pub struct Intake {
     pub idempotency_key: Option<String>,
     /// W3C trace context of the request that brought it.
     pub traceparent: Option<String>,
+    /// The key or person that sends it, for the rule of four eyes.
+    pub made_by: Option<String>,
     /// In place of the document's `take`: the importer counts equal rows with it.
     pub take_override: Option<u32>,
 }
@@ -39,6 +41,7 @@ impl Intake {
             batch: None,
             idempotency_key: None,
             traceparent: None,
+            made_by: None,
             take_override: None,
         }
     }

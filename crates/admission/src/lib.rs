@@ -10,6 +10,7 @@
 //! know HTTP, files or terminals, nor the provider's wire beyond what `seedance` says.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod check;
 mod codes;
 mod door;
@@ -24,6 +25,7 @@ mod retry;
 mod rows;
 mod settings;
 
+pub use adopt::{AdoptRefusal, AdoptWish, TakenOver};
 pub use check::Checked;
 pub use codes::CODES;
 pub use door::Door;

@@ -33,6 +33,11 @@ impl<'a> Reader<'a> {
         below(self.at, key)
     }
 
+    /// What has not been taken yet.
+    pub(crate) fn rest(&self) -> &Map<String, Value> {
+        self.object
+    }
+
     pub(crate) fn fault(&mut self, fault: Fault) {
         self.faults.push(fault);
     }

@@ -24,6 +24,11 @@ impl Door {
     }
 
     async fn retry_takes(&self, old: &Record, source: Source) -> Result<Admitted, Refusal> {
+        if old.life.erased.is_some() || old.spec.source == Source::Adopted {
+            let (what, fix) =
+                ("nobody here knows what it was asked for", "send the request itself");
+            return Err(Refusal::Faults(vec![Fault::new("", codes::MISSING_FIELD, what, fix)]));
+        }
         let pulse = self.store.pulse().await.map_err(unavailable)?;
         if let Some(paused) = self.paused(pulse) {
             return Err(paused);

@@ -26,6 +26,8 @@ pub struct Settings {
 pub struct ReviewSettings {
     /// Holds wherever a tenant does not say otherwise.
     pub require: Review,
+    /// Whoever made a job does not approve it.
+    pub four_eyes: bool,
 }
 
 /// What the door reads of section `tenants.<tenant>`; unknown keys were refused when it was loaded.
@@ -121,6 +123,12 @@ impl Settings {
     pub fn review_of(&self, tenant: &str) -> Review {
         let own = self.tenants.get(tenant).and_then(|tenant| tenant.review);
         own.unwrap_or(self.review.require)
+    }
+
+    /// Whether a person named `by` may approve what `made_by` has made.
+    #[must_use]
+    pub fn may_approve(&self, by: &str, made_by: Option<&str>) -> bool {
+        !self.review.four_eyes || made_by != Some(by)
     }
 
     /// The pool a tenant is bound to, if the configuration binds it.

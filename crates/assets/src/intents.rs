@@ -14,7 +14,7 @@ use crate::{Assets, Error, Health, Settings};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::stream::{self, BoxStream, StreamExt};
-use job::{Intent, SCHEMA_VERSION, Spec, Timestamp};
+use job::{Erased, Intent, JobId, SCHEMA_VERSION, Spec, Timestamp};
 use object_store::path::Path as ObjectPath;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -203,6 +203,45 @@ impl Intents {
             }
         };
         stream::once(walk).flatten().boxed()
+    }
+
+    /// Writes the intents of an erased job anew without what was asked for. Number, attempt and marks
+    /// stay: a Redis that is lost later must still not buy again. Tells how many were written.
+    ///
+    /// Safe to repeat: an intent without content is left alone.
+    ///
+    /// # Errors
+    ///
+    /// [`IntentError`]; some may be written.
+    pub async fn forget(
+        &self,
+        spec: &Spec,
+        job: &JobId,
+        erased: &Erased,
+    ) -> Result<u64, IntentError> {
+        let folder = folder(spec)?;
+        let Some(last) = self.in_time(self.timeout, self.last_number(&folder)).await? else {
+            return Ok(0);
+        };
+        let mut written = 0;
+        for number in 1..=last {
+            let path = path(&folder, number);
+            let Some(intent) = self.in_time(self.timeout, self.read(&path)).await? else {
+                continue;
+            };
+            if intent.job != *job || intent.erased.is_some() {
+                continue;
+            }
+            let mut bare = intent;
+            bare.spec = bare.spec.without_content();
+            bare.attempt.body_sha256.clear();
+            bare.erased = Some(erased.clone());
+            let body = body(&path, &bare)?;
+            let put = async { self.bucket.put(&path, JSON, body).await.map_err(unanswered) };
+            self.in_time(self.timeout, put).await?;
+            written += 1;
+        }
+        Ok(written)
     }
 
     /// The folders with more than one intent, and their last number. Few, so they fit into memory

@@ -179,6 +179,13 @@ impl Layout {
 }
 
 impl Folder {
+    /// The folder in which a manifest of ours lies; `None` for a path that is no manifest's.
+    #[must_use]
+    pub fn of_manifest(path: &str) -> Option<Self> {
+        let folder = path.strip_suffix("/manifest.json")?;
+        folder.contains('/').then(|| Self(folder.to_owned()))
+    }
+
     /// The folder as a path relative to the bucket, without a trailing slash.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -20,6 +20,7 @@
 mod adopt;
 mod buckets;
 mod check;
+mod erase;
 mod error;
 mod fetch;
 mod hash;
@@ -38,6 +39,7 @@ mod writer;
 pub use adopt::Adopted;
 pub use buckets::{Buckets, ByTenant, url_key};
 pub use check::Health;
+pub use erase::{Swept, TakenMedium};
 pub use error::Error;
 pub use fetch::{Answer, Ask, BodyEnd, Fetch, Plan};
 pub use hash::{Sha256Hex, sha256_hex};

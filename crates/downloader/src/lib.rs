@@ -19,7 +19,9 @@ pub use filing::{
     expected_duration_s, facts, file_payload, filed_without_video, findings, folder, manifest,
 };
 
+use assets::{Buckets, FenceSettings, Intents};
 use egress::{FetchTimeouts, GuardedClient, Rules, Trust, Url};
+use erasure::Eraser;
 use limiter::Limiter;
 use provider::Client;
 use serde::Deserialize;
@@ -74,11 +76,26 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         };
         crews.push(Crew::new(pool, step, crew));
     }
+    tokio::spawn(erasure::keep(
+        erasers(&fleet, &buckets)?,
+        erasure::Settings::from_loaded(fleet.loaded())?,
+    ));
     let watch = tokio::spawn(watch_deadlines(fleet.pools().to_vec()));
     let worked = fleet.work(crews).await;
     watch.abort();
     worked?;
     Ok(())
+}
+
+/// Whoever brings files also takes them away: wishes that nobody else works off, and what is old.
+fn erasers(fleet: &Fleet, buckets: &Buckets) -> anyhow::Result<Vec<Eraser>> {
+    let store: assets::Settings = fleet.section("store")?;
+    let intents = Intents::open(&fleet.section::<FenceSettings>("fence")?, &store)?;
+    let eraser = |pool: &Pool| {
+        let policy = (*pool.policy).clone();
+        Eraser::new(pool.store.clone(), buckets.clone(), intents.clone(), policy)
+    };
+    Ok(fleet.pools().iter().map(eraser).collect())
 }
 
 /// Keeps the alarm true that tells how long the tightest output can still wait, whoever brings it.

@@ -4,11 +4,13 @@
 //! a verb (`/v1/jobs/{id}:cancel`). Describe what is special: codes 400, 401, 403, 404, 408, 413, 415, 422, 429, 500
 //! and 503 are added to every operation that can answer them. `cargo xtask docs` prints `docs/openapi.json`.
 
+mod adopt;
 mod batches;
 mod body;
 mod build;
 mod bulk;
 mod document;
+mod erase;
 mod estimate;
 mod job;
 mod jobs;
@@ -19,6 +21,7 @@ mod output;
 mod query;
 mod request;
 mod retry;
+mod review;
 mod totals;
 mod upload;
 
@@ -74,6 +77,12 @@ fn api() -> Api {
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::rotate))
         .routes(routes!(keys::revoke))
+        .routes(routes!(erase::delete))
+        .routes(routes!(adopt::adopt))
+        .routes(routes!(review::approve))
+        .routes(routes!(review::reject))
+        .routes(routes!(erase::create))
+        .routes(routes!(erase::show))
 }
 
 /// The routes, and the document as it is served.

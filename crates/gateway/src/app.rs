@@ -11,12 +11,13 @@ use crate::stream::Seats;
 use crate::watch::Watch;
 use access::Mode;
 use admission::Door;
-use assets::{Assets, Buckets};
+use assets::{Assets, Buckets, FenceSettings, Intents};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::from_fn;
 use axum::routing::post;
+use erasure::Eraser;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub(crate) struct PoolDoor {
     pub(crate) door: Door,
     /// Tells who waits here what becomes of the pool's jobs.
     pub(crate) watch: Watch,
+    pub(crate) eraser: Eraser,
 }
 
 /// Sections `limits` and `provider`.
@@ -65,7 +67,8 @@ pub(crate) struct App {
     pub(crate) drain: worker::Drain,
     /// What reads of the provider are made with, for a person who decides a doubt.
     pub(crate) desk: DeskSettings,
-    admission: admission::Settings,
+    /// The rules of the door, and who may approve what.
+    pub(crate) admission: admission::Settings,
     caps: TenantCaps,
     simulated: BTreeMap<String, bool>,
 }
@@ -78,13 +81,19 @@ impl App {
         document: String,
     ) -> anyhow::Result<Self> {
         let buckets = worker::buckets(fleet.loaded())?;
+        let fence: FenceSettings = fleet.section("fence")?;
+        let intents = Intents::open(&fence, &fleet.section("store")?)?;
         let admission = admission::Settings::from_loaded(fleet.loaded())?;
         let mut pools = BTreeMap::new();
         for pool in fleet.pools() {
             let store = pool.store.clone();
             let door = Door::new(store, buckets.clone(), &pool.settings, admission.clone());
             let watch = Watch::start(&pool.store, fleet.drain());
-            pools.insert(pool.name.clone(), PoolDoor { pool: pool.clone(), door, watch });
+            let policy = (*pool.policy).clone();
+            let store = pool.store.clone();
+            let eraser = Eraser::new(store, buckets.clone(), intents.clone(), policy);
+            let opened = PoolDoor { pool: pool.clone(), door, watch, eraser };
+            pools.insert(pool.name.clone(), opened);
         }
         // Every process has at least one pool: it would not have started without.
         let first = fleet.pools().first();

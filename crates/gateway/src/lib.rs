@@ -47,6 +47,9 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     let keys = read_keys(&settings)?;
     let (routes, document) = api::routes();
     let app = Arc::new(App::build(&fleet, &settings, keys, document)?);
+    let erasers = app.pools.values().map(|door| door.eraser.clone()).collect();
+    let retention = erasure::Settings::from_loaded(fleet.loaded())?;
+    tokio::spawn(erasure::keep(erasers, retention));
     let listener = TcpListener::bind(&settings.listen).await.map_err(|error| {
         anyhow::anyhow!("gateway.listen: cannot listen on {}: {error}", settings.listen)
     })?;

@@ -1,6 +1,6 @@
 //! A job as callers see it. Links of the provider and payloads never leave the fleet.
 
-use job::{End, Record, State, StateWord};
+use job::{End, Record, Source, State, StateWord};
 use seedance::{Cost, Day, PriceTable, Route};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -47,6 +47,14 @@ pub(crate) struct JobView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_paid_again: Option<bool>,
+    /// Where the consent of the people shown is written down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    consent_ref: Option<&'a str>,
+    /// Its content is gone: see the erasure's receipt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    erased: Option<ErasedView<'a>>,
     links: Links,
 }
 
@@ -70,6 +78,10 @@ impl Estimate {
 
     /// At the prices of the day the job came.
     fn of(record: &Record) -> Option<Self> {
+        // What an adopted task was asked for is not known, and prices go by that.
+        if record.spec.source == Source::Adopted {
+            return None;
+        }
         let (request, tokens) = (&record.spec.request, record.spec.estimate_tokens);
         let on = |route: &Route| request.model.wire_id(*route) == request.model_id;
         let route = Route::ALL.into_iter().find(on)?;
@@ -77,6 +89,17 @@ impl Estimate {
         let cost = PriceTable::builtin().cost(route, request, tokens, day).ok()?;
         Some(Self::new(tokens, &cost))
     }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Erased)]
+struct ErasedView<'a> {
+    /// Since when.
+    at: String,
+    /// The erasure that took it; its receipt tells what was removed.
+    erasure: &'a str,
+    /// Billed for an output that is gone.
+    tokens: Option<u64>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -165,7 +188,9 @@ impl<'a> JobView<'a> {
     pub(crate) fn of(record: &'a Record, public_url: &str) -> Self {
         let (spec, life) = (&record.spec, &record.life);
         let this = job_path(public_url, record.id.as_str());
-        let retry = Retry::of(&life.state);
+        // What was erased, or asked for elsewhere, nobody here can ask for again.
+        let known = life.erased.is_none() && spec.source != Source::Adopted;
+        let retry = Retry::of(&life.state).filter(|_| known);
         Self {
             id: record.id.as_str(),
             object: "job",
@@ -175,7 +200,7 @@ impl<'a> JobView<'a> {
             batch: spec.batch.as_deref(),
             custom_id: spec.custom_id.as_deref(),
             metadata: &spec.metadata,
-            model: &spec.request.model_id,
+            model: model(record),
             estimate: Estimate::of(record),
             attempts: life.attempts_begun,
             provider: provider(&life.state),
@@ -196,9 +221,34 @@ impl<'a> JobView<'a> {
             retry_of: spec.retry_of.as_ref().map(job::JobId::as_str),
             next: retry.map(|_| format!("POST {this}:retry")),
             next_paid_again: retry.map(|retry| retry.paid_again),
+            consent_ref: spec.consent_ref.as_deref(),
+            erased: erased(record),
             links: Links { cancel: format!("{this}:cancel"), this },
         }
     }
+}
+
+/// Of an adopted task, what the provider tells.
+fn model(record: &Record) -> &str {
+    let told = record.life.told.as_ref().and_then(|told| told.model_id.as_deref());
+    told.unwrap_or(&record.spec.request.model_id)
+}
+
+fn erased(record: &Record) -> Option<ErasedView<'_>> {
+    let erased = record.life.erased.as_ref()?;
+    let tokens = match &record.life.state {
+        State::Finished { end: End::Stored { output }, .. } => output.tokens,
+        State::Finished { .. }
+        | State::Held { .. }
+        | State::Queued { .. }
+        | State::Submitting { .. }
+        | State::InDoubt { .. }
+        | State::Parked { .. }
+        | State::Generating { .. }
+        | State::Overdue { .. }
+        | State::Downloading { .. } => None,
+    };
+    Some(ErasedView { at: erased.at.rfc3339(), erasure: erased.erasure.as_str(), tokens })
 }
 
 fn provider(state: &State) -> Option<ProviderView<'_>> {
@@ -224,6 +274,9 @@ fn provider(state: &State) -> Option<ProviderView<'_>> {
 
 fn output(state: &State) -> Option<OutputView<'_>> {
     let State::Finished { end: End::Stored { output }, .. } = state else { return None };
+    if !output.is_here() {
+        return None;
+    }
     Some(OutputView {
         video: &output.video,
         video_sha256: &output.video_sha256,

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 #[cfg(test)]
-pub(crate) use samples::open_attempt;
-#[cfg(test)]
 pub(crate) use samples::record;
+#[cfg(test)]
+pub(crate) use samples::{adopted, erased_by, open_attempt};
 pub(crate) use samples::{events, instants, policy, records};
 
 /// Edges of the machine: from, to, and the events that lead there. Found by asking `transition`

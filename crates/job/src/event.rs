@@ -1,7 +1,7 @@
 //! What workers, callbacks and people can learn about a job.
 
 use crate::attempt::OpenAttempt;
-use crate::{AttemptId, TaskId, Timestamp};
+use crate::{AttemptId, ErasureId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// One thing learned. Every report about an attempt or a task names it, so that a late report
@@ -183,6 +183,13 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// What was asked and made must go: from here on nothing of it is written down again.
+    EraseAsked {
+        /// Who.
+        by: By,
+        /// By which wish.
+        erasure: ErasureId,
+    },
     /// A ticket reminded of a step that the job has left: nothing to do, the ticket goes.
     StepLeft,
     /// The step's code panicked or could not do its work; the ticket comes back later.
@@ -227,6 +234,7 @@ impl Event {
             Self::CancelTooLate { .. } => "cancel_too_late",
             Self::ResendOrdered { .. } => "resend_ordered",
             Self::GaveUp { .. } => "gave_up",
+            Self::EraseAsked { .. } => "erase_asked",
             Self::StepLeft => "step_left",
             Self::StepBroke { .. } => "step_broke",
         }
@@ -414,6 +422,27 @@ pub struct StoredOutput {
     /// Tokens the provider bills.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u64>,
+}
+
+impl StoredOutput {
+    /// Of an output that is gone, or was never fetched: what was billed for it, and no place.
+    #[must_use]
+    pub fn gone(video_bytes: u64, tokens: Option<u64>) -> Self {
+        Self {
+            manifest: String::new(),
+            video: String::new(),
+            video_sha256: String::new(),
+            video_bytes,
+            last_frame: None,
+            tokens,
+        }
+    }
+
+    /// Whether it lies in the bucket.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        !self.manifest.is_empty()
+    }
 }
 
 /// A read that did not answer the question.

@@ -91,6 +91,20 @@ text_id!(
         && t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 );
 
+text_id!(
+    /// One wish to erase, and its receipt: `era_` and a ULID.
+    ErasureId, "erasure id", "`era_` followed by 26 upper-case Crockford characters",
+    |t| t.strip_prefix("era_").is_some_and(is_ulid)
+);
+
+impl ErasureId {
+    /// Wraps a fresh ULID.
+    #[must_use]
+    pub fn from_ulid(ulid: ulid::Ulid) -> Self {
+        Self(format!("era_{ulid}"))
+    }
+}
+
 impl JobId {
     /// Wraps a fresh ULID.
     #[must_use]

@@ -6,9 +6,10 @@
 //! with its attempt can be brought back.
 
 use crate::attempt::OpenAttempt;
+use crate::erase::Erased;
 use crate::event::DoubtCause;
 use crate::mutant::{self, Mutant};
-use crate::record::{Life, Record, SCHEMA_VERSION, Spec};
+use crate::record::{CancelAsk, Life, Record, SCHEMA_VERSION, Spec};
 use crate::state::{Looks, State};
 use crate::{AttemptId, JobId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ pub struct Intent {
     pub spec: Spec,
     /// The attempt that is about to be sent.
     pub attempt: OpenAttempt,
+    /// What was asked has been erased: `spec` is without content, and must never be sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<Erased>,
 }
 
 impl Intent {
@@ -41,6 +45,7 @@ impl Intent {
             created_at: record.created_at,
             spec: record.spec.clone(),
             attempt: attempt.clone(),
+            erased: record.life.erased.clone(),
         }
     }
 
@@ -78,6 +83,10 @@ impl Intent {
         };
         let mut life = Life::begin(state, now);
         life.attempts_begun = self.attempt.number;
+        life.erased.clone_from(&self.erased);
+        // Nothing is left to send: once it is settled what was bought, the job ends.
+        let stop = |erased: &Erased| CancelAsk { by: erased.by.clone(), at: erased.at };
+        life.cancel = self.erased.as_ref().map(stop);
         Record {
             schema: self.schema.min(SCHEMA_VERSION),
             id: self.job.clone(),

@@ -9,9 +9,11 @@
 //! Must not know: Redis, HTTP, the bucket, tokio.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod attempt;
 mod charge;
 mod effect;
+mod erase;
 mod event;
 mod fingerprint;
 mod ids;
@@ -29,14 +31,16 @@ pub mod retry;
 pub mod settle;
 mod transition;
 
+pub use adopt::{Adoption, TASK_UNKNOWN, Told};
 pub use attempt::{Attempt, AttemptOutcome, Facts, OpenAttempt, Slot, TaskRef};
 pub use effect::{Alarm, Contradiction, Effect, Note, Ticket, Verdict};
+pub use erase::{ERASED, Erased};
 pub use event::{
     By, DoubtCause, Event, FoundVia, Links, Look, Refusal, ResendLeave, StoredOutput, TaskReport,
     Trouble,
 };
 pub use fingerprint::{FINGERPRINT_VERSION, Fingerprint};
-pub use ids::{AttemptId, IdError, JobId, TaskId, Timestamp};
+pub use ids::{AttemptId, ErasureId, IdError, JobId, TaskId, Timestamp};
 pub use intent::Intent;
 pub use policy::{DownloadPolicy, Policy, PollPolicy, SettlePolicy, SubmitPolicy};
 pub use pools::{AccountSettings, ClassLimits, DoubtPolicy, LimitSettings, PoolSettings};

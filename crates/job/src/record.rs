@@ -1,6 +1,8 @@
 //! The durable record: what was asked (`Spec`, never changed) and what became of it (`Life`).
 
+use crate::adopt::Told;
 use crate::attempt::{Attempt, AttemptOutcome, OpenAttempt};
+use crate::erase::Erased;
 use crate::event::By;
 use crate::mutant::{self, Mutant};
 use crate::state::State;
@@ -76,6 +78,9 @@ pub struct Spec {
     /// Where their consent is written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent_ref: Option<String>,
+    /// The key or person by whose hand it came, where the door knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
     /// The door it came through.
     pub source: Source,
     /// Identity of the request.
@@ -136,11 +141,13 @@ pub enum Source {
     Import,
     /// `seedfleet submit`.
     Cli,
+    /// None: the task was bought elsewhere, and only it is known. See [`crate::Adoption`].
+    Adopted,
 }
 
 impl Source {
     /// Every door.
-    pub const ALL: [Self; 3] = [Self::Api, Self::Import, Self::Cli];
+    pub const ALL: [Self; 4] = [Self::Api, Self::Import, Self::Cli, Self::Adopted];
 
     /// The word in filters and output.
     #[must_use]
@@ -149,6 +156,7 @@ impl Source {
             Self::Api => "api",
             Self::Import => "import",
             Self::Cli => "cli",
+            Self::Adopted => "adopted",
         }
     }
 }
@@ -178,6 +186,12 @@ pub struct Life {
     /// The provider's last terminal payload, until it is filed in the bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
+    /// What was asked and made is gone, or on its way out: nothing of it is written down again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<Erased>,
+    /// What the provider told about a task whose request nobody here knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
 }
 
 /// A wish to stop.
@@ -218,6 +232,8 @@ impl Life {
             strays: Vec::new(),
             cancel: None,
             payload: None,
+            erased: None,
+            told: None,
         }
     }
 

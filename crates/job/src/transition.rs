@@ -1,12 +1,14 @@
 //! The life of a job, as one pure function.
 //!
 //! The files below it follow a job's way: `submit` (begin, answers, doubt), `lookup` (settle),
-//! `watch` (poll), `fetch` (download) and `people` (operators, callers). `tests` tries every state
+//! `watch` (poll), `fetch` (download) `people` (operators, callers) and
+//! `erase` (what must go). `tests` tries every state
 //! against every event and holds four promises: at most one task per job may bill; a job that still
 //! has somewhere to go has a ticket; a finished job never moves, save on proof of a paid task; and
 //! hearing an event twice leaves what hearing it once leaves.
 
 mod draft;
+mod erase;
 mod fetch;
 #[cfg(test)]
 mod histories;
@@ -81,6 +83,7 @@ pub fn transition(
         Event::CancelTooLate { task } => Ok(people::cancel_too_late(draft, task)),
         Event::ResendOrdered { by, reason } => Ok(people::resend_ordered(draft, by, reason)),
         Event::GaveUp { by, reason } => Ok(people::gave_up(draft, by, reason)),
+        Event::EraseAsked { by, erasure } => Ok(erase::asked(draft, by, erasure)),
         Event::StepLeft => Ok(draft::ignore("the job has left this step")),
         Event::StepBroke { step, reason } => Ok(people::step_broke(draft, *step, reason)),
     }

@@ -8,12 +8,12 @@ use crate::context::Context;
 use crate::leave::Leave;
 use crate::report::report;
 use job::settle::{self, Match, Sighting};
-use job::{Event, FoundVia, Look, OpenAttempt, Record, State, TaskId, Timestamp};
+use job::{Event, FoundVia, JobId, Look, OpenAttempt, Record, Source, State, TaskId, Timestamp};
 use provider::{Retrieved, Site};
 use reconcile::scan::Scan;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Held, Queue, Stored};
+use store::{Held, Queue, StoreError, Stored};
 use worker::{Outcome, Step, Turn, fault};
 
 /// Pause when Redis did not answer in the middle of a look-up.
@@ -111,6 +111,21 @@ impl SettleStep {
         Outcome::Report(Event::StepLeft)
     }
 
+    /// Who bought each task. One that was taken over from elsewhere may be this attempt's all the same:
+    /// whoever named it could not know. It counts as nobody's here, so that nothing is proven absent
+    /// because of it; the commit then tells of the owner.
+    async fn buyers(&self, tasks: &[TaskId]) -> Result<Vec<Option<JobId>>, StoreError> {
+        let mut owners = self.context.store.owners(tasks).await?;
+        let ids: Vec<JobId> = owners.iter().flatten().cloned().collect();
+        for stored in self.context.store.load_many(&ids).await?.into_iter().flatten().flatten() {
+            if stored.record.spec.source == Source::Adopted {
+                let taken_over = Some(stored.record.id);
+                owners.iter_mut().filter(|owner| **owner == taken_over).for_each(|o| *o = None);
+            }
+        }
+        Ok(owners)
+    }
+
     /// A task that another job has taken in is not adopted, whatever a callback says: the commit
     /// would be refused at every turn, and the list never be asked.
     async fn is_free(&self, hint: &TaskId, turn: &Turn) -> bool {
@@ -161,7 +176,7 @@ impl SettleStep {
             .map(|s| s.id.clone())
             .collect();
         // Usually nobody, sometimes one; the nonce is unique among the account's open attempts.
-        let owners = match self.context.store.owners(&fitting).await {
+        let owners = match self.buyers(&fitting).await {
             Ok(owners) => owners,
             Err(error) => return Outcome::hand_back(STORE_PAUSE, error.to_string()),
         };

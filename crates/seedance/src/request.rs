@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Capabilities, ContentItem, DurationChoice, FrameSize, ImageRole, Mode, ModelKey, Ratio,
-    Resolution, SlotClass,
+    Capabilities, ContentItem, DurationChoice, FrameSize, ImageRole, MediaSource, Mode, ModelKey,
+    Ratio, Resolution, SlotClass,
 };
 
 /// What the caller wants made, after [`validate`](crate::validate()) filled in the defaults.
@@ -82,6 +82,20 @@ impl Request {
             DurationChoice::Seconds(seconds) => seconds,
             DurationChoice::ModelChooses => self.capabilities().duration_max_s,
         }
+    }
+
+    /// The same without words and addresses: the kinds of media and their roles stay, since prices and
+    /// modes follow from them. No provider takes it for a request.
+    #[must_use]
+    pub fn without_content(&self) -> Self {
+        let gone = || MediaSource::Asset("erased".to_owned());
+        let content = self.content.iter().map(|item| match item {
+            ContentItem::Text { .. } => ContentItem::Text { text: String::new() },
+            ContentItem::Image { role, .. } => ContentItem::Image { source: gone(), role: *role },
+            ContentItem::Video { .. } => ContentItem::Video { source: gone() },
+            ContentItem::Audio { .. } => ContentItem::Audio { source: gone() },
+        });
+        Self { content: content.collect(), seed: None, ..self.clone() }
     }
 
     /// The prompt, if there is one.

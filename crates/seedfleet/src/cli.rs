@@ -1,12 +1,14 @@
 //! The command line as types.
 
 mod doubt;
+mod erase;
 mod hooks;
 mod keys;
 mod reconcile;
 mod totals;
 
 pub(crate) use doubt::{AuditArgs, Bulk, Decision, DoubtVerb};
+pub(crate) use erase::{AdoptArgs, EraseVerb, Erasing};
 pub(crate) use hooks::{EventsVerb, TailArgs, WebhooksVerb};
 pub(crate) use keys::{CreateArgs, KeysVerb, TenantsVerb};
 pub(crate) use reconcile::{FreezeArgs, ReconcileArgs, ThawArgs};
@@ -78,6 +80,9 @@ pub(crate) enum Verb {
     /// Jobs that wait for a person before anything is paid.
     #[command(subcommand)]
     Review(ReviewVerb),
+    /// Take out what jobs were asked for and what came of them; a bill without content stays.
+    #[command(subcommand)]
+    Erase(EraseVerb),
     /// Our records against the provider's list and the second fence; exit 3 when a person should look.
     Reconcile(ReconcileArgs),
     /// Begin no new create in this pool until it is thawed; all else goes on.
@@ -268,6 +273,8 @@ pub(crate) enum JobsVerb {
         #[arg(long, default_value = "30m", value_parser = duration)]
         timeout: Duration,
     },
+    /// Take over a task that was bought elsewhere: watch it and fetch its video, buy nothing.
+    Adopt(AdoptArgs),
     /// Stop jobs. What runs at the provider is stopped only while it still waits there.
     Cancel {
         #[arg(value_parser = job_id)]

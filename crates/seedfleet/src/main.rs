@@ -53,6 +53,7 @@ async fn run(global: &cli::Global, verb: Verb) -> Outcome {
         Verb::Limits(verb) => verbs::totals::limits(global, verb).await,
         Verb::Doubt(verb) => verbs::doubt::run(global, verb).await,
         Verb::Review(verb) => verbs::review::run(global, verb).await,
+        Verb::Erase(verb) => verbs::erase::run(global, verb).await,
         Verb::Reconcile(args) => verbs::reconcile::run(global, &args).await,
         Verb::Freeze(args) => verbs::freeze::freeze(global, &args).await,
         Verb::Thaw(args) => verbs::freeze::thaw(global, &args).await,

@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::exit::{Exit, Failure};
 use admission::Door;
-use assets::Buckets;
+use assets::{Buckets, FenceSettings, Intents};
 use job::{By, Policy, PoolSettings};
 use settings::{Loaded, Sources};
 use std::collections::BTreeMap;
@@ -144,6 +144,16 @@ impl Session {
     /// Section `store`, or that of a tenant.
     pub(crate) fn buckets(&self) -> Result<Buckets, Failure> {
         Ok(worker::buckets(&self.loaded)?)
+    }
+
+    /// The second fence, where it is on.
+    ///
+    /// # Errors
+    ///
+    /// Section `fence` or `store`.
+    pub(crate) fn intents(&self) -> Result<Option<Intents>, Failure> {
+        let fence: FenceSettings = self.loaded.section("fence")?;
+        Ok(Intents::open(&fence, &self.loaded.section("store")?)?)
     }
 
     /// The door for new jobs.

@@ -152,4 +152,9 @@ pub(crate) const PATTERNS: &[Pattern] = &[
         meaning: "Which of the tenant's jobs wait for a person, in place of `review.require`.",
         allowed: "off, marked, any_image_or_video or always.",
     },
+    Pattern {
+        key: "tenants.<tenant>.retention_days",
+        meaning: "Days for which the tenant's content is kept after a job's end, in place of `retention.days`.",
+        allowed: "count, 0 to 36500; 0 keeps for ever.",
+    },
 ];

@@ -61,6 +61,23 @@ pub enum Admitted {
     },
 }
 
+/// What became of a wish to take a task over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Adopted {
+    /// It has a job now.
+    New,
+    /// It had been taken over before.
+    Before {
+        /// By which job.
+        id: JobId,
+    },
+    /// It is the task of a job that bought it: nothing was written.
+    Owned {
+        /// Of which.
+        by: JobId,
+    },
+}
+
 /// How an equal request was recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Match {
@@ -181,6 +198,39 @@ impl Store {
             }
         }
         Ok(back)
+    }
+
+    /// Takes a task over that was bought elsewhere: its record is born running, with its ticket.
+    ///
+    /// Safe to repeat with the same record.
+    ///
+    /// # Errors
+    ///
+    /// As every call; it may have been taken over.
+    pub async fn adopt(&self, record: &Record) -> Result<Adopted, StoreError> {
+        let floor = self.inner.told.floor();
+        let ticket = Ticket::Due(job::Step::Poll, record.created_at);
+        let (what, at) = ("adopted: bought elsewhere", record.created_at);
+        // Nothing is spent on it here.
+        let (idempotency, capped) = (None, false);
+        let call = self.birth_call(&Birth { record, idempotency, ticket, what, at, capped })?;
+        let reply = self.connection().call(call).await?;
+        if let Value::Array(parts) = &reply
+            && parts.first().and_then(commit::word).as_deref() == Some("owned")
+        {
+            let by = parts.get(2).and_then(commit::word).unwrap_or_default();
+            let by = JobId::parse(&by).map_err(|_| StoreError::reply("create", &reply))?;
+            return Ok(Adopted::Owned { by });
+        }
+        match self.read(record, reply, floor)? {
+            Admitted::Created => Ok(Adopted::New),
+            Admitted::Existing { id, .. } | Admitted::KeyReused { id } => {
+                Ok(Adopted::Before { id })
+            }
+            full @ (Admitted::Full { .. } | Admitted::Spent { .. }) => {
+                Err(StoreError::Bug(format!("a birth without a cap answered {full:?}")))
+            }
+        }
     }
 
     /// The job of a request, if there is one.

@@ -10,8 +10,8 @@ use crate::keys::{AUDIT_LINES_MAX, DECISION_LINES_MAX, Keys, TIMELINE_LINES_MAX}
 use crate::queue::{Lane, Queue};
 use crate::spent::{SPENT_KEPT, day_text};
 use job::{
-    Alarm, AttemptId, Filing, JobId, Life, Note, Record, Slot, State, StateWord, TaskId, Ticket,
-    Timestamp,
+    Alarm, AttemptId, Filing, JobId, Life, Note, Record, Slot, Spec, State, StateWord, TaskId,
+    Ticket, Timestamp,
 };
 use serde::Serialize;
 use std::collections::HashMap;
@@ -51,6 +51,8 @@ pub(crate) struct Standing {
     pub(crate) tasks: Vec<TaskId>,
     /// What download tickets are claimed by.
     pub(crate) deadline: Option<Timestamp>,
+    /// When the job ended, while its content is here.
+    pub(crate) kept: Option<Timestamp>,
 }
 
 /// An open attempt's marks.
@@ -77,6 +79,7 @@ impl Standing {
             }),
             tasks: life.tasks().cloned().collect(),
             deadline: deadline(state),
+            kept: kept(life),
         }
     }
 }
@@ -96,6 +99,29 @@ fn deadline(state: &State) -> Option<Timestamp> {
         | State::Generating { .. }
         | State::Overdue { .. } => None,
     }
+}
+
+/// Since when the content of an ended job is kept.
+fn kept(life: &Life) -> Option<Timestamp> {
+    match &life.state {
+        State::Finished { at, .. } if life.erased.is_none() => Some(*at),
+        State::Finished { .. }
+        | State::Held { .. }
+        | State::Queued { .. }
+        | State::Submitting { .. }
+        | State::InDoubt { .. }
+        | State::Parked { .. }
+        | State::Generating { .. }
+        | State::Overdue { .. }
+        | State::Downloading { .. } => None,
+    }
+}
+
+/// The indexes by which a request's content is found again, as long as it is there.
+pub(crate) fn content_indexes(keys: &Keys, spec: &Spec) -> Vec<String> {
+    let user = spec.end_user.as_ref().map(|user| keys.ix_user(&spec.tenant, user));
+    let media = spec.inline_media().into_iter().map(|hash| keys.ix_media(&spec.tenant, hash));
+    media.chain(user).collect()
 }
 
 /// The queue whose ticket moves the job on, if one does.
@@ -228,6 +254,7 @@ impl<'a> Moves<'a> {
                 self.push("ZADD", key, &["NX", &created, batch]);
             }
         }
+        content_indexes(keys, spec).into_iter().for_each(|index| self.index(index));
         if let Some(custom) = &spec.custom_id {
             let member = Keys::custom_member(custom, &self.record.id);
             self.push("ZADD", keys.ix_custom(), &["0", &member]);
@@ -273,6 +300,9 @@ impl<'a> Moves<'a> {
                 None => self.unindex(key),
             }
         }
+        if before.kept != after.kept {
+            self.kept(after.kept);
+        }
         for task in fresh_tasks(before, after) {
             self.push("HSET", self.keys.tasks(), &[task.as_str(), self.record.id.as_str()]);
         }
@@ -287,6 +317,20 @@ impl<'a> Moves<'a> {
         let more = i128::from(after) - i128::from(before);
         let key = self.keys.usage(&self.record.spec.tenant);
         self.push("HINCRBY", key, &[&format!("{day}|micros"), &more.to_string()]);
+    }
+
+    fn kept(&mut self, since: Option<Timestamp>) {
+        let (keys, tenant) = (self.keys, &self.record.spec.tenant);
+        let Some(since) = since else { return self.unindex(keys.ix_kept(tenant)) };
+        let since = since.unix_ms().to_string();
+        self.push("ZADD", keys.ix_kept(tenant), &[&since, self.record.id.as_str()]);
+        self.push("ZADD", keys.kept(), &["0", tenant]);
+    }
+
+    /// The request's content is gone.
+    pub(crate) fn forgotten(&mut self) {
+        let indexes = content_indexes(self.keys, &self.record.spec);
+        indexes.into_iter().for_each(|index| self.unindex(index));
     }
 
     fn word(&mut self, word: Option<StateWord>, step: i32) {

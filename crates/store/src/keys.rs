@@ -8,10 +8,12 @@ mod family;
 mod fleet;
 mod hooks;
 mod page;
+mod privacy;
 
 pub(crate) use family::Family;
 pub use fleet::{FLEET, FleetKeys};
 pub use page::{documented, markdown};
+pub use privacy::user_hash;
 
 use crate::failures::Scope;
 use crate::queue::{Lane, Queue};

@@ -244,6 +244,7 @@ const fn speaks_of_an_attempt(event: &Event) -> bool {
         | Event::CancelTooLate { .. }
         | Event::ResendOrdered { .. }
         | Event::GaveUp { .. }
+        | Event::EraseAsked { .. }
         | Event::StepLeft
         | Event::StepBroke { .. } => false,
     }

@@ -61,3 +61,4 @@ script!(ALLOT, "allot", "days");
 script!(MINT, "mint");
 script!(REVOKE, "revoke");
 script!(RATE, "rate");
+script!(FORGET, "forget", "ticket");

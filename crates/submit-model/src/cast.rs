@@ -41,6 +41,7 @@ pub(crate) fn accepted(number: usize) -> Record {
         retry_of: None,
         people: false,
         consent_ref: None,
+        made_by: None,
         source: Source::Api,
         fingerprint: Fingerprint::of(Route::Byteplus, &request, None, 1),
         estimate_tokens: 108_900,

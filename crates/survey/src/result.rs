@@ -2,7 +2,7 @@
 
 use assets::{Buckets, Manifest};
 use futures::future::join_all;
-use job::{End, Record, State};
+use job::{End, Record, Source, State};
 use seedance::{Cost, Currency, Day, PriceTable, Route};
 use serde_json::{Map, Value, json};
 
@@ -77,7 +77,8 @@ impl Results {
             | State::Overdue { .. }
             | State::Downloading { .. } => None,
         };
-        let manifest: Option<Manifest> = match output {
+        let here = output.filter(|output| output.is_here());
+        let manifest: Option<Manifest> = match here {
             Some(output) => assets.read_manifest_at(&output.manifest).await.ok().flatten(),
             None => None,
         };
@@ -86,7 +87,10 @@ impl Results {
         let facts = manifest.as_ref().map(|manifest| &manifest.facts);
         let stored_at = manifest.as_ref().map(|m| job::Timestamp::from_unix_ms(m.stored_at_ms));
         let task = state.task();
-        let model = task.map_or(record.spec.request.model_id.as_str(), |task| &task.facts.model_id);
+        let frozen =
+            task.map_or(record.spec.request.model_id.as_str(), |task| &task.facts.model_id);
+        let told = record.life.told.as_ref().and_then(|told| told.model_id.as_deref());
+        let model = told.unwrap_or(frozen);
         let address = |path: &String| assets.address(path);
         let mut cells = Map::new();
         let mut put = |key: &str, value: Value| {
@@ -95,9 +99,9 @@ impl Results {
         put("custom_id", json!(record.spec.custom_id));
         put("job_id", json!(record.id));
         put("state", json!(state.word().as_str()));
-        put("video", json!(output.map(|output| address(&output.video))));
-        put("last_frame", json!(output.and_then(|o| o.last_frame.as_ref()).map(address)));
-        put("sha256", json!(output.map(|output| &output.video_sha256)));
+        put("video", json!(here.map(|output| address(&output.video))));
+        put("last_frame", json!(here.and_then(|o| o.last_frame.as_ref()).map(address)));
+        put("sha256", json!(here.map(|output| &output.video_sha256)));
         put("bytes", json!(output.map(|output| output.video_bytes)));
         put("model", json!(model));
         put("seed", json!(facts.and_then(|facts| facts.seed)));
@@ -110,15 +114,22 @@ impl Results {
         if let Some(cost) = cost.filter(|cost| cost.currency != Currency::Usd) {
             put("cost", json!(cost.to_string()));
         }
+        if let Some(erased) = &record.life.erased {
+            put("erased_at", json!(erased.at.rfc3339()));
+        }
         if self.simulated {
             put("simulated", json!(true));
         }
-        ResultRow { cells, whole: output.is_none() || manifest.is_some() }
+        ResultRow { cells, whole: here.is_none() || manifest.is_some() }
     }
 }
 
 /// What the tokens cost on the day the job came; none where no price is known.
 fn cost(route: Route, record: &Record, tokens: u64) -> Option<Cost> {
+    // What an adopted task was asked for is not known, and prices go by that.
+    if record.spec.source == Source::Adopted {
+        return None;
+    }
     let day = Day::from_unix_s(record.created_at.unix_ms().div_euclid(1_000));
     PriceTable::builtin().cost(route, &record.spec.request, tokens, day).ok()
 }

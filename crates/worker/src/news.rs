@@ -66,6 +66,7 @@ impl Heard {
             | Event::CancelTooLate { .. }
             | Event::ResendOrdered { .. }
             | Event::GaveUp { .. }
+            | Event::EraseAsked { .. }
             | Event::StepLeft
             | Event::StepBroke { .. } => nothing,
         }

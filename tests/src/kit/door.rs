@@ -2,7 +2,8 @@
 
 use super::Fleet;
 use admission::{Admitted, Door, Intake, Refusal};
-use assets::{Assets, Buckets, Manifest};
+use assets::{Assets, Buckets, FenceSettings, Intents, Manifest};
+use erasure::Eraser;
 use job::{By, Event, JobId, Policy, PoolSettings, Record, Source};
 use serde_json::Value;
 use settings::Sources;
@@ -17,6 +18,7 @@ pub(super) struct Inside {
     runtime: Runtime,
     store: Store,
     buckets: Buckets,
+    eraser: Eraser,
     door: Door,
     policy: Policy,
 }
@@ -34,7 +36,11 @@ impl Inside {
         let settings = admission::Settings::from_loaded(&loaded).expect("review and tenants");
         let door = Door::new(store.clone(), buckets.clone(), pool, settings);
         let policy = worker::policy(&loaded, pool).expect("a policy");
-        Self { runtime, store, buckets, door, policy }
+        let fence: FenceSettings = loaded.section("fence").expect("fence");
+        let intents = Intents::open(&fence, &loaded.section("store").expect("store"));
+        let intents = intents.expect("a fence");
+        let eraser = Eraser::new(store.clone(), buckets.clone(), intents, policy.clone());
+        Self { runtime, store, buckets, eraser, door, policy }
     }
 
     /// None as well while Redis is away: a test that kills it goes on looking.
@@ -66,6 +72,12 @@ impl Fleet {
     #[must_use]
     pub fn assets(&self) -> &Assets {
         self.assets_of("default")
+    }
+
+    /// What erases here, without being a process.
+    #[must_use]
+    pub fn eraser(&self) -> &Eraser {
+        &self.inside.eraser
     }
 
     /// The bucket of a tenant.

@@ -10,7 +10,10 @@ use std::collections::BTreeMap;
 use store::Writer;
 
 fn gate(require: Review) -> Settings {
-    Settings { review: ReviewSettings { require }, ..Settings::default() }
+    Settings {
+        review: ReviewSettings { require, ..ReviewSettings::default() },
+        ..Settings::default()
+    }
 }
 
 fn policy() -> Policy {

@@ -135,6 +135,9 @@ impl Job<'_> {
         let State::Finished { end: End::Stored { output }, .. } = &self.record.life.state else {
             return html! {};
         };
+        if !output.is_here() {
+            return html! { p { "What was made was erased; what it cost stays." } };
+        }
         let base = format!("{PREFIX}/jobs/{}", self.record.id);
         let poster = output.last_frame.as_ref().map(|_| format!("{base}/poster"));
         html! {

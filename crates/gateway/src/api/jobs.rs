@@ -40,6 +40,7 @@ pub(super) struct CreateAsked {
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[allow(dead_code, reason = "describes the two forms of one answer")]
+#[allow(clippy::large_enum_variant, reason = "never built")]
 enum JobOrEstimate<'a> {
     Job(Box<JobView<'a>>),
     Weighed(Weighed),
@@ -80,6 +81,7 @@ pub(super) async fn create(
     let door = app.pool_of(&caller)?;
     let mut intake = Intake::new(body, Source::Api);
     intake.tenant.clone_from(&caller.tenant);
+    intake.made_by = Some(caller.name.clone());
     intake.idempotency_key = text(&headers, "idempotency-key", KEY_BYTES_MAX)?;
     // A trace context that is not one is not worth refusing a job for.
     intake.traceparent = text(&headers, "traceparent", TRACEPARENT_BYTES_MAX).unwrap_or(None);

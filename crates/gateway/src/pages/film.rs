@@ -29,6 +29,9 @@ pub(super) async fn video(
     let JobState::Finished { end: End::Stored { output }, .. } = &stored.record.life.state else {
         return Err(Trouble::missing());
     };
+    if !output.is_here() {
+        return Err(Trouble::missing());
+    }
     let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let assets = app.bucket(&stored.record.spec.tenant);
     send(assets, &output.video, "video/mp4", output.video_bytes, range).await

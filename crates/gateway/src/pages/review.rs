@@ -63,6 +63,11 @@ pub(super) async fn decide(
         let fault = "A reason is needed, for approving as well as for rejecting.";
         return Ok(again(written(&app, viewer, None, Some(fault)).await?));
     };
+    let made_by = stored.record.spec.made_by.as_deref();
+    if form.get("verb") == "approve" && !app.admission.may_approve(&viewer.name, made_by) {
+        let fault = "You made this job: somebody else must approve it.";
+        return Ok(again(written(&app, viewer, None, Some(fault)).await?));
+    }
     let by = By::named(&viewer.name);
     let (event, verb, notice) = match form.get("verb") {
         "approve" => (Event::Approved { by: by.clone() }, "review approve", Notice::Approved),

@@ -8,8 +8,8 @@ use crate::event::{
 use crate::record::{Life, Priority, Record, SCHEMA_VERSION, Source, Spec};
 use crate::state::{Cause, End, Filing, HeldWhy, Looks, ParkWhy, State, Step};
 use crate::{
-    AttemptId, DoubtPolicy, DownloadPolicy, Facts, Fingerprint, JobId, OpenAttempt, Policy,
-    PollPolicy, SettlePolicy, SubmitPolicy, TaskId, TaskRef, Timestamp,
+    Adoption, AttemptId, DoubtPolicy, DownloadPolicy, ErasureId, Facts, Fingerprint, JobId,
+    OpenAttempt, Policy, PollPolicy, SettlePolicy, SubmitPolicy, TaskId, TaskRef, Timestamp,
 };
 use seedance::{Class, Route};
 use std::collections::BTreeMap;
@@ -167,6 +167,7 @@ pub(crate) fn record(state: State) -> Record {
         retry_of: None,
         people: false,
         consent_ref: None,
+        made_by: None,
         source: Source::Api,
         fingerprint,
         estimate_tokens: 108_900,
@@ -258,7 +259,50 @@ pub(crate) fn records() -> Vec<Record> {
             record.life.close(open_attempt('A'), outcome, BIRTH + s(190));
         }
     }
+    records.push(adopted());
+    records.extend(erased_records());
     records
+}
+
+/// The wish that every sample is erased by.
+pub(crate) fn erased_by() -> Event {
+    let erasure = ErasureId::parse("era_01ARZ3NDEKTSV4RRFFQ69G5FAV").expect("a well-formed id");
+    Event::EraseAsked { by: By::named("operator"), erasure }
+}
+
+/// Jobs whose content is gone while a task of theirs may still turn up, or has.
+fn erased_records() -> Vec<Record> {
+    let whole: Vec<Record> = waiting_states().into_iter().map(record).chain([adopted()]).collect();
+    let policy = policy(DoubtPolicy::Balanced);
+    let erased = whole.into_iter().filter_map(|job| {
+        match crate::transition(&job, &erased_by(), instants()[0], &policy) {
+            Ok(crate::Verdict::Write { life, .. }) => Some(Record { life: *life, ..job }),
+            Ok(crate::Verdict::Ignore { .. }) | Err(_) => None,
+        }
+    });
+    erased.collect()
+}
+
+/// A task that was bought elsewhere.
+pub(crate) fn adopted() -> Record {
+    let TaskRef { id: task, attempt, facts, .. } = task_ref();
+    let adoption = Adoption {
+        tenant: "default".into(),
+        pool: "main".into(),
+        task,
+        facts,
+        request: request().without_content(),
+        made_by: None,
+        custom_id: None,
+        metadata: BTreeMap::new(),
+        output_prefix: None,
+    };
+    let adoption = Adoption {
+        request: seedance::Request { content: Vec::new(), ..adoption.request },
+        ..adoption
+    };
+    let id = JobId::parse("job_01ARZ3NDEKTSV4RRFFQ69G5FAW").expect("a well-formed id");
+    adoption.record(id, attempt, BIRTH, s(48 * 3600))
 }
 
 /// A refused create and a troubled read of every class.
@@ -331,6 +375,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::CancelTooLate { task: task() },
         Event::ResendOrdered { by: by(), reason: "seen in the console: none".into() },
         Event::GaveUp { by: by(), reason: "old".into() },
+        erased_by(),
     ];
     for via in [FoundVia::Callback, FoundVia::List, FoundVia::Operator] {
         events.push(Event::TaskFound { attempt: attempt(), task: task(), via, said: None });

@@ -1,8 +1,10 @@
 //! The next life in the making.
 
-use crate::record::Life;
+use crate::adopt::Told;
+use crate::record::{Life, Source};
 use crate::state::{End, Filing, State, Step};
 use crate::{Alarm, Effect, Note, Policy, Record, TaskRef, Ticket, Timestamp, Verdict, retry};
+use seedance::Task;
 use std::time::Duration;
 
 /// Characters of somebody else's words that a note keeps.
@@ -59,7 +61,10 @@ impl<'a> Draft<'a> {
         self.write(ticket, note)
     }
 
-    fn write(self, ticket: Ticket, note: Option<Note>) -> Verdict {
+    fn write(mut self, ticket: Ticket, note: Option<Note>) -> Verdict {
+        if self.life.erased.is_some() {
+            self.life.forget_content();
+        }
         Verdict::Write { life: Box::new(self.life), ticket, effects: self.effects, note }
     }
 
@@ -71,6 +76,9 @@ impl<'a> Draft<'a> {
         payload: Option<String>,
         what: impl AsRef<str>,
     ) -> Verdict {
+        self.learn(payload.as_deref());
+        // What was erased is not filed either.
+        let payload = payload.filter(|_| self.life.erased.is_none());
         let filing = if payload.is_some() { Filing::Pending } else { Filing::Nothing };
         let ticket = match filing {
             Filing::Pending => Ticket::Due(Step::Download, self.now),
@@ -84,10 +92,21 @@ impl<'a> Draft<'a> {
 
     /// Back to the queue after an attempt that bought nothing, unless somebody asked to stop.
     pub(super) fn requeue(self, tries: u32, due: Timestamp, what: impl AsRef<str>) -> Verdict {
-        if let Some(ask) = self.job.life.cancel.clone() {
-            return self.finish(End::Cancelled { by: ask.by }, None, None, "cancelled, unpaid");
+        let erased = self.job.life.erased.as_ref().map(|erased| erased.by.clone());
+        let asked = self.job.life.cancel.as_ref().map(|ask| ask.by.clone());
+        if let Some(by) = asked.or(erased) {
+            return self.finish(End::Cancelled { by }, None, None, "cancelled, unpaid");
         }
         self.go(State::Queued { tries }, Ticket::Due(Step::Submit, due), what)
+    }
+
+    /// Of an adopted task nothing else is known than what the provider tells.
+    pub(super) fn learn(&mut self, payload: Option<&str>) {
+        if self.job.spec.source == Source::Adopted
+            && let Some(task) = payload.and_then(|text| Task::parse(text.as_bytes()).ok())
+        {
+            self.life.told = Some(Told::of(&task));
+        }
     }
 
     /// `now` plus a pause, spread so that jobs do not march in step.

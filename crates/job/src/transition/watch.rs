@@ -2,10 +2,11 @@
 
 use super::draft::{Draft, ignore};
 use crate::attempt::TaskRef;
-use crate::event::{By, Links, TaskReport, Trouble};
+use crate::event::{By, Links, StoredOutput, TaskReport, Trouble};
 use crate::retry::{self, AfterTrouble};
 use crate::state::{End, State, Step};
-use crate::{Alarm, Contradiction, TaskId, Ticket, Verdict};
+use crate::{Alarm, Contradiction, TaskId, Ticket, Verdict, adopt};
+use seedance::Task;
 
 /// Reads in a row that must agree before an oddity becomes an end: a success without a link, or a
 /// task the provider no longer knows.
@@ -115,6 +116,19 @@ fn past_our_limit(draft: Draft<'_>, task: &TaskRef) -> Verdict {
 }
 
 fn fetch(mut draft: Draft<'_>, task: &TaskRef, links: &Links, payload: &str) -> Verdict {
+    draft.learn(Some(payload));
+    if draft.job.life.erased.is_some() {
+        // Paid for, and not wanted any more: the bill is written down and the video left to expire.
+        let told = Task::parse(payload.as_bytes()).ok();
+        let tokens = told.and_then(|told| told.completion_tokens.or(told.total_tokens));
+        let end = End::Stored { output: StoredOutput::gone(0, tokens) };
+        return draft.finish(
+            end,
+            Some(task.clone()),
+            None,
+            "succeeded after the erasure: not fetched",
+        );
+    }
     let since = draft.now;
     draft.life.payload = Some(payload.to_owned());
     draft.life.cancel = None;
@@ -197,6 +211,16 @@ pub(super) fn missing(mut draft: Draft<'_>, id: &TaskId) -> Verdict {
         State::Generating { task, odd, .. } if task.id == *id => {
             let young = draft.now < task.known_at + draft.policy.poll.not_found_grace;
             let odd = odd.saturating_add(1);
+            if !young && odd >= ODD_READS_MAX && adopt::was_never_seen(draft.job) {
+                let task = Some(task.clone());
+                let end = End::Failed { cause: adopt::unknown_task() };
+                return draft.finish(
+                    end,
+                    task,
+                    None,
+                    "the provider does not know the adopted task",
+                );
+            }
             if !young && odd >= ODD_READS_MAX {
                 let task = Some(task.clone());
                 let what = "the provider no longer knows the task";

@@ -1,11 +1,13 @@
 //! `jobs`: look, wait, cancel.
 
 use super::rows::{self, JOB_COLUMNS, Walk};
-use crate::cli::{Global, JobsVerb, Which};
+use crate::cli::{AdoptArgs, Global, JobsVerb, Which};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Format, Progress, Row, Rows, note};
 use crate::session::{Session, operator};
+use crate::verbs::submit::refused;
 use crate::verbs::tally::{Tally, Told};
+use admission::{AdoptRefusal, AdoptWish};
 use job::filter::Filter;
 use job::{Event, JobId, Record, State, StateWord};
 use serde_json::json;
@@ -27,8 +29,39 @@ pub(crate) async fn run(global: &Global, verb: JobsVerb) -> Outcome {
         JobsVerb::Wait { ids, batch, timeout } => {
             wait(global, &session, ids, batch.as_deref(), timeout).await
         }
+        JobsVerb::Adopt(args) => adopt(global, &session, args).await,
         JobsVerb::Cancel { ids, which, yes } => cancel(global, &session, ids, &which, yes).await,
     }
+}
+
+/// Takes over a task that was bought elsewhere.
+async fn adopt(global: &Global, session: &Session, args: AdoptArgs) -> Outcome {
+    let AdoptArgs { task, account, model, resolution, custom_id, tenant } = args;
+    let fields = [
+        ("task_id", Some(task.as_str().to_owned())),
+        ("account", account),
+        ("model", model),
+        ("resolution", resolution),
+        ("custom_id", custom_id),
+    ];
+    let named = fields.into_iter().filter_map(|(key, value)| Some((key, json!(value?))));
+    let body = named.map(|(key, value)| (key.to_owned(), value)).collect();
+    let made_by = Some(operator(None).as_str().to_owned());
+    let wish = AdoptWish { body: serde_json::Value::Object(body), tenant, made_by };
+    let watch = session.policy.poll.deadline;
+    let taken = session.door()?.adopt(wish, watch).await.map_err(|refusal| match refusal {
+        AdoptRefusal::Refused(refusal) => refused(&refusal),
+        AdoptRefusal::Owned { by } => {
+            Failure::new(Exit::Conflict, format!("the task belongs to {by}"))
+                .hint(format!("`seedfleet jobs show {by}`"))
+        }
+    })?;
+    let mut row = Row::new();
+    row.insert("job".into(), json!(taken.id));
+    row.insert("task".into(), json!(task));
+    row.insert("new".into(), json!(taken.new));
+    output::object(global.output, row)?;
+    Ok(Exit::Done)
 }
 
 /// Shows the jobs of a filter.
@@ -125,11 +158,22 @@ fn detail(session: &Session, record: &Record) -> Result<Row, Failure> {
     if let State::Finished { end: job::End::Stored { output }, .. } = &life.state {
         let buckets = session.buckets()?;
         let assets = buckets.of(&spec.tenant);
-        row.insert("video".into(), json!(assets.address(&output.video)));
-        row.insert("manifest".into(), json!(assets.address(&output.manifest)));
-        row.insert("sha256".into(), json!(output.video_sha256));
+        if output.is_here() {
+            row.insert("video".into(), json!(assets.address(&output.video)));
+            row.insert("manifest".into(), json!(assets.address(&output.manifest)));
+            row.insert("sha256".into(), json!(output.video_sha256));
+        }
         row.insert("bytes".into(), json!(output.video_bytes));
         row.insert("tokens".into(), json!(output.tokens));
+    }
+    if let Some(erased) = &life.erased {
+        row.insert("erased_at".into(), json!(erased.at.rfc3339()));
+        row.insert("erasure".into(), json!(erased.erasure));
+    }
+    row.insert("consent_ref".into(), json!(spec.consent_ref));
+    row.insert("made_by".into(), json!(spec.made_by));
+    if let Some(told) = &life.told {
+        row.insert("told".into(), json!(told));
     }
     if let Some(cancel) = &life.cancel {
         row.insert("cancel_asked_by".into(), json!(cancel.by));

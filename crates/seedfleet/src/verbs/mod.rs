@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod docs;
 pub(crate) mod doctor;
 pub(crate) mod doubt;
+pub(crate) mod erase;
 pub(crate) mod events;
 pub(crate) mod export;
 pub(crate) mod freeze;

@@ -1,12 +1,13 @@
 //! `review`: jobs that wait for a person before anything is paid.
 
 use crate::cli::{Global, ReviewVerb};
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::session::{Session, operator};
 use crate::verbs::jobs;
 use crate::verbs::tally::{Tally, Told};
 use job::filter::Filter;
 use job::{Event, JobId, StateWord};
+use serde_json::json;
 use store::{Decided, Stored};
 
 /// Runs the verb.
@@ -41,10 +42,18 @@ async fn decide(
         Event::Approved { by } => (by, ""),
         other => return Err(Failure::usage(format!("{} is no decision", other.name()))),
     };
-    let evidence = serde_json::Value::Null;
-    let decided = Decided { by, verb, reason, evidence: &evidence };
+    let rules = admission::Settings::from_loaded(&session.loaded)?;
     let mut tally = Tally::new(global.output);
     for id in ids {
+        let spec = jobs::find(session, id).await?.record.spec;
+        let approves = matches!(event, Event::Approved { .. });
+        if approves && !rules.may_approve(by.as_str(), spec.made_by.as_deref()) {
+            let what = format!("{id} was made by {}, who may not approve it", by.as_str());
+            return Err(Failure::new(Exit::Conflict, what)
+                .hint("review.four_eyes is on: somebody else must look"));
+        }
+        let evidence = json!({"people": spec.people, "consent_ref": spec.consent_ref});
+        let decided = Decided { by, verb, reason, evidence: &evidence };
         let told =
             session.store.decide(id, event, &session.policy, &decided, &|_: &Stored| true).await?;
         tally.add(id, &Told::of(id, &told, "done")?)?;

@@ -3,7 +3,7 @@
 use crate::cli::{Global, SubmitArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Row, note};
-use crate::session::Session;
+use crate::session::{Session, operator};
 use crate::verbs::{import::money, jobs};
 use admission::{Admitted, How, Intake, Refusal};
 use base64::Engine as _;
@@ -28,6 +28,7 @@ pub(crate) async fn run(global: &Global, args: Box<SubmitArgs>) -> Outcome {
     let intake = Intake {
         tenant: args.tenant.clone(),
         idempotency_key: args.idempotency_key.clone(),
+        made_by: Some(operator(None).as_str().to_owned()),
         ..Intake::new(body, Source::Cli)
     };
     let admitted = session.door()?.admit(intake).await.map_err(|refusal| refused(&refusal))?;
@@ -63,7 +64,7 @@ fn told(admitted: &Admitted, simulated: bool) -> Row {
 }
 
 /// Every fault at once, each with its cure.
-fn refused(refusal: &Refusal) -> Failure {
+pub(super) fn refused(refusal: &Refusal) -> Failure {
     match refusal {
         Refusal::Faults(faults) => {
             let n = faults.len();

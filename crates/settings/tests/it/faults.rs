@@ -128,6 +128,8 @@ fn missing_files_are_refused_by_name() {
 struct Review {
     #[serde(rename = "require")]
     _require: Require,
+    #[serde(rename = "four_eyes")]
+    _four_eyes: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -29,8 +29,10 @@ pub(super) fn indexes(keys: &Keys, record: &Record) -> Vec<Entry> {
     indexes.extend(spec.batch.as_ref().map(|batch| keys.ix_batch(batch)));
     indexes.extend(standing.code.as_ref().map(|code| keys.ix_code(code)));
     let created = record.created_at.unix_ms();
+    indexes.extend(facts::content_indexes(keys, spec));
     let deadline = standing.deadline.map(|at| (keys.ix_deadline(), at.unix_ms()));
-    let scored = indexes.into_iter().map(|index| (index, created)).chain(deadline);
+    let kept = standing.kept.map(|at| (keys.ix_kept(&spec.tenant), at.unix_ms()));
+    let scored = indexes.into_iter().map(|index| (index, created)).chain(deadline).chain(kept);
     let of_id = scored.map(|(index, score)| Entry { index, member: id.clone(), score });
     let custom = spec.custom_id.as_ref().map(|custom| {
         let member = Keys::custom_member(custom, &record.id);

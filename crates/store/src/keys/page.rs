@@ -236,6 +236,42 @@ const TABLE: &[Row] = &[
         bound: "jobs with a custom id",
     },
     Row {
+        key: "ix:user:<tenant>:<hash>",
+        kind: "zset",
+        holds: "job id by creation time, per customer of a caller (SHA-256 of tenant and `end_user`); jobs whose content is here",
+        bound: "jobs of the customer",
+    },
+    Row {
+        key: "ix:media:<tenant>:<sha256>",
+        kind: "zset",
+        holds: "job id by creation time, per inline medium; the last one out takes the medium along",
+        bound: "jobs with the medium",
+    },
+    Row {
+        key: "ix:kept:<tenant>",
+        kind: "zset",
+        holds: "ended job id by the instant (Unix ms) at which it ended, while its content is here",
+        bound: "ended jobs",
+    },
+    Row {
+        key: "kept",
+        kind: "zset",
+        holds: "tenants with ended jobs; scores are 0",
+        bound: "tenants",
+    },
+    Row {
+        key: "erasure:<erasure id>",
+        kind: "string",
+        holds: "a wish to erase and, once it is fulfilled, its receipt (JSON without content)",
+        bound: "erasures ever asked for",
+    },
+    Row {
+        key: "erasures",
+        kind: "zset",
+        holds: "erasures that are not fulfilled, by the instant (Unix ms) of their next turn",
+        bound: "open erasures",
+    },
+    Row {
         key: "ix:deadline",
         kind: "zset",
         holds: "job id by the instant (Unix ms) at which its output link dies; a payload without a video has 7 days",

@@ -160,6 +160,7 @@ impl House {
                     retry_of: None,
                     people: false,
                     consent_ref: None,
+                    made_by: None,
                     source: Source::Cli,
                     fingerprint,
                     estimate_tokens: 100_000,

@@ -1,0 +1,23 @@
+//! What must go: what a job was asked for, for whom, and what came of it.
+//!
+//! An erasure is a wish that is written down first and then worked off, job by job, by whoever has its
+//! lock; a process that dies leaves it to the next. For each job the machine marks the content as gone, so
+//! that no worker writes any of it again; then the objects go, the intents are written anew without
+//! content, and last of all the request: it is what leads to the rest, so a crash before it repeats
+//! everything and a crash behind it has nothing to repeat. What was removed is counted in the receipt.
+//!
+//! What stays is a bill and the marks of tasks that may still turn up: see `docs/privacy.md`.
+//!
+//! Must not know: HTTP, the provider, Redis keys, how a bucket stores bytes.
+#![forbid(unsafe_code)]
+
+mod eraser;
+mod keeper;
+mod one;
+mod receipt;
+mod settings;
+
+pub use eraser::{EraseError, Eraser, Wish};
+pub use keeper::keep;
+pub use receipt::{Counts, Erasure, Progress, Subject};
+pub use settings::{RetentionSettings, Settings};
