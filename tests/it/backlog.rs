@@ -67,6 +67,7 @@ fn new_job(request: &Request, take: u32, now: job::Timestamp) -> NewJob {
         people: false,
         consent_ref: None,
         made_by: None,
+        erased: false,
         source: Source::Import,
         fingerprint: Fingerprint::of(Route::Byteplus, request, None, take),
         estimate_tokens: seedance::estimate_tokens(request),

@@ -2,12 +2,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use e2e::kit::{ALICE, BOB, Billed, Fleet, Options, Reply, item, text};
-use job::{JobId, Record, Source, State};
+use e2e::kit::{ALICE, BOB, Billed, Fleet, Options, Receiver, Reply, item, text};
+use job::{By, Event, JobId, Record, Source, State};
 use reqwest::Method;
 use sandbox::TempDir;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use store::Endpoint;
 
 /// As much of a PNG as it takes to know its size.
 fn png() -> String {
@@ -111,29 +112,50 @@ fn sightings(fleet: &Fleet) -> Vec<String> {
             seen.push(file.display().to_string());
         }
     }
-    for role in ["gateway", "submitter", "poller", "downloader"] {
-        seen.extend(fleet.role(role).log().lines().filter(|l| shows(l)).map(str::to_owned));
-    }
+    seen.extend(fleet.logs().lines().filter(|line| shows(line)).map(str::to_owned));
     seen
 }
 
 fn asked_for(words: &str) -> Value {
     let body = text(&format!("canary-erase {words}")).and(item("image_url", &png(), "first_frame"));
     let body = body.with("end_user", "canary-erase-user").with("custom_id", words);
-    body.with("metadata", json!({"note": "canary-erase-note"})).into()
+    let body = body.with("metadata", json!({"note": "canary-erase-note"}));
+    let body = body.with("people", true).with("consent_ref", "canary-erase-consent");
+    body.with("output", json!({"prefix": "canary-erase-folder/"})).into()
+}
+
+/// The same with an address of its own to be told at.
+fn heard_at(words: &str, url: &str, secret_ref: &str) -> Value {
+    let mut body = asked_for(words);
+    body["webhook"] = json!({"url": url, "secret_ref": secret_ref});
+    body
 }
 
 #[test]
 fn what_is_erased_is_nowhere_and_its_bill_stays() {
-    let fleet = Fleet::start(Options::with_gateway().config(STRICT));
+    let receiver = Receiver::start();
+    let origins = format!("[webhooks]\nallow_origins = [\"{}\"]\n", receiver.origin());
+    let mut options = Options::with_gateway().config(STRICT).config(&origins);
+    options.roles.push("notifier");
+    let fleet = Fleet::start(options);
+    let endpoint = json!({"url": receiver.url("/all"), "types": ["job.*"]});
+    let made = send(&fleet, Method::POST, "/v1/webhook-endpoints", ALICE, Some(endpoint));
+    let signer = made.body["id"].as_str().unwrap_or_else(|| panic!("{}", made.body));
+    let own = receiver.url("/canary-erase-hook");
     let mut failure = json!({"kind": "failed", "match": {"text": "broken"}});
     failure["code"] = json!("OutputVideoSensitiveContentDetected");
     failure["message"] = json!("canary-erase: your prompt is not allowed");
     fleet.faults(&json!({"task": [failure]}));
-    let stored = id(&fleet.post_job(asked_for("stored")).body);
-    let failed = id(&fleet.post_job(asked_for("broken")).body);
+    let stored = id(&fleet.post_job(heard_at("stored", &own, signer)).body);
+    let failed = id(&fleet.post_job(heard_at("broken", &own, signer)).body);
     fleet.wait(&failed, "failed");
     let before = fleet.wait(&stored, "succeeded");
+    let outbox = Endpoint::own_id("default", &own, Some(signer));
+    let outbox = fleet.store().keys().outbox(&outbox);
+    fleet.until("both ends are told", || {
+        let told = receiver.at("/canary-erase-hook").len() >= 2;
+        (told && fleet.redis().command(&["LLEN", &outbox]).ok()? == "0").then_some(())
+    });
     let billed = fleet.ledger().billed_to(&before);
     fleet.faults(&json!({
         "create": [{"kind": "accept_then_drop", "times": 1}],
@@ -262,11 +284,15 @@ fn a_task_bought_elsewhere_is_watched_and_fetched_and_never_bought() {
     let shown = fleet.get(&format!("/v1/jobs/{job}"), ALICE).body;
     assert_eq!((&shown["model"], &shown["provider"]["task_id"]), (&create["model"], &json!(task)));
     let again = adopt(task);
-    assert_eq!((again.status, id(&again.body)), (200, job));
+    assert_eq!((again.status, id(&again.body)), (200, job.clone()));
     let exported = fleet.cli(&["export", "--output", "json"]);
     assert_eq!(exported.code, 0, "{exported:?}");
     let faulty = send(&fleet, Method::POST, "/v1/jobs:adopt", ALICE, Some(json!({"tsk": 1})));
     assert_eq!(faulty.status, 422, "{}", faulty.body);
+    // It has no prompt here, and still something to erase.
+    let gone = send(&fleet, Method::DELETE, &format!("/v1/jobs/{job}"), ALICE, None);
+    assert_eq!((gone.status, &gone.body["removed"]["jobs"]), (200, &json!(1)), "{}", gone.body);
+    assert!(gone.body["removed"]["objects"].as_u64() >= Some(3), "{}", gone.body);
 }
 
 // covers: M21
@@ -306,17 +332,93 @@ fn a_held_job_is_decided_by_another_key_than_the_one_that_made_it() {
 #[test]
 fn what_was_kept_for_long_enough_goes_by_itself() {
     let fleet = Fleet::start(Options::with_gateway());
-    let job = id(&fleet.post_job(asked_for("old")).body);
-    let record = fleet.wait(&job, "succeeded");
+    let jobs = ["old", "half gone"].map(|words| id(&fleet.post_job(asked_for(words)).body));
+    let records = fleet.wait_stored(&jobs);
     let loaded = settings::Sources::default().set("retention.days", "1").load().unwrap();
     let retention = erasure::Settings::from_loaded(&loaded).unwrap();
     assert_eq!(fleet.run(fleet.eraser().retain(&retention)).unwrap(), 0, "it is not old yet");
     // Two days pass for the index by which what is old is found.
-    let kept = fleet.store().keys().ix_kept(&record.spec.tenant);
-    let past = (record.life.updated_at - std::time::Duration::from_secs(2 * 86_400)).unix_ms();
-    fleet.redis().command(&["ZADD", &kept, &past.to_string(), job.as_str()]).unwrap();
-    assert_eq!(fleet.run(fleet.eraser().retain(&retention)).unwrap(), 1);
+    for record in &records {
+        let kept = fleet.store().keys().ix_kept(&record.spec.tenant);
+        let past = (record.life.updated_at - std::time::Duration::from_secs(2 * 86_400)).unix_ms();
+        fleet.redis().command(&["ZADD", &kept, &past.to_string(), record.id.as_str()]).unwrap();
+    }
+    // A process died between the mark and the rest: the job must still be found.
+    let asked = Event::EraseAsked { by: By::named("retention"), erasure: erasure::Eraser::draw() };
+    fleet.report(&jobs[1], &asked);
+    assert_eq!(fleet.run(fleet.eraser().retain(&retention)).unwrap(), 2);
     assert_eq!(sightings(&fleet), Vec::<String>::new());
     let receipts = dump(&fleet);
     assert!(receipts.contains("\"kind\":\"retention\""), "a receipt tells it");
+    assert!(fleet.run(fleet.store().recount()).unwrap().drifts.is_empty());
+}
+
+#[test]
+fn a_killed_gateway_leaves_its_erasure_to_the_other_one() {
+    const JOBS: usize = 900;
+    let fleet = Fleet::start(Options { roles: vec!["gateway"], ..Options::default() });
+    let other = sandbox::ports::free();
+    let bodies = (0..JOBS).map(|n| {
+        let body = text(&format!("canary-erase {n}")).with("end_user", "canary-erase-user");
+        body.into()
+    });
+    fleet.admit_many(bodies);
+    let wish = json!({"end_user": "canary-erase-user", "cancel": true, "reason": "they left"});
+    let request = fleet.ask(fleet.gateway_port(), Method::POST, "/v1/erasures", ALICE).json(&wish);
+    let keys = fleet.store().keys();
+    let (id, removed) = std::thread::scope(|scope| {
+        // Its answer never comes.
+        let asked = scope.spawn(|| fleet.run(request.send()).map(|answer| answer.status()));
+        let open = fleet.until("the wish", || {
+            let open = fleet.redis().command(&["ZRANGE", &keys.erasures(), "0", "0"]).ok()?;
+            (!open.is_empty()).then_some(open)
+        });
+        let id = job::ErasureId::parse(&open).unwrap();
+        let removed = || -> Option<usize> {
+            fleet.redis().command(&["HGET", &keys.erased(&id), "jobs"]).ok()?.parse().ok()
+        };
+        fleet.until("the middle of it", || removed().filter(|n| *n > 20));
+        fleet.kill9("gateway");
+        let removed = removed().unwrap();
+        drop(asked.join());
+        (id, removed)
+    });
+    assert!(removed < JOBS, "it was killed in the middle");
+    assert!(dump(&fleet).contains("canary-erase"), "there is something left to do");
+    fleet.start_gateway_as("other", other);
+    let receipt = fleet.until("the receipt", || {
+        let path = format!("/v1/erasures/{id}");
+        let told = fleet.send(fleet.ask(other, Method::GET, &path, ALICE));
+        (told.body["progress"] == "done").then_some(told.body)
+    });
+    assert_eq!(receipt["removed"]["jobs"], JOBS, "each is counted once: {receipt}");
+    assert_eq!((&receipt["jobs_before"], &receipt["jobs_waiting"]), (&json!(0), &json!(0)));
+    assert_eq!(receipt["interruptions"], 1, "it says that it broke off: {receipt}");
+    assert_eq!(sightings(&fleet), Vec::<String>::new());
+    assert!(fleet.run(fleet.store().recount()).unwrap().drifts.is_empty());
+}
+
+#[test]
+fn a_tenant_goes_whole_with_its_refused_rows_and_what_comes_later_stays() {
+    let fleet =
+        Fleet::start(Options { roles: vec!["gateway"], ..Options::default() }.config(STRICT));
+    let upload = |key: &str| {
+        let rows = "{\"canary-erase-key\":1}\n{\"content\":[{\"type\":\"text\",\"text\":\"canary-erase row\"}],\
+            \"model\":\"seedance-2.0\"}\n";
+        let request = fleet.ask(fleet.gateway_port(), Method::POST, "/v1/batches?batch=b", key);
+        let taken = fleet.send(request.header("content-type", "application/jsonl").body(rows));
+        assert_eq!((&taken.body["created"], &taken.body["rejected"]), (&json!(1), &json!(1)));
+    };
+    upload(ALICE);
+    let wish = json!({"tenant": "default", "cancel": true, "reason": "the contract ended"});
+    let gone = send(&fleet, Method::POST, "/v1/erasures", ALICE, Some(wish.clone()));
+    assert_eq!((gone.status, &gone.body["removed"]["jobs"]), (200, &json!(1)), "{}", gone.body);
+    assert_eq!(gone.body["removed"]["rejects"], 1);
+    assert_eq!(sightings(&fleet), Vec::<String>::new());
+    let later = id(&fleet.post_job(text("later")).body);
+    let path = format!("/v1/erasures/{}", gone.body["id"].as_str().unwrap());
+    assert_eq!(fleet.get(&path, ALICE).body["progress"], "done");
+    assert!(fleet.record(&later).life.erased.is_none());
+    let refused = send(&fleet, Method::POST, "/v1/erasures", BOB, Some(wish));
+    assert_eq!(refused.status, 403, "{}", refused.body);
 }

@@ -168,6 +168,7 @@ impl Judge {
             people: envelope.people,
             consent_ref: envelope.consent_ref,
             made_by: intake.made_by,
+            erased: false,
             source: intake.source,
             fingerprint: checked.fingerprint,
             estimate_tokens: checked.estimate_tokens,

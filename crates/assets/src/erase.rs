@@ -20,17 +20,17 @@ pub struct Swept {
 }
 
 impl Assets {
-    /// Takes everything in a job's folder away, the manifest first: readers trust manifests only.
+    /// Takes everything in a job's folder away, the manifest first: readers trust manifests only. Adds what
+    /// is gone to `swept`, also where it fails.
     ///
     /// Safe to repeat.
     ///
     /// # Errors
     ///
     /// [`Error::Denied`] or [`Error::Unavailable`]; some may be gone.
-    pub async fn sweep(&self, folder: &Folder) -> Result<Swept, Error> {
-        let mut swept = Swept::default();
+    pub async fn sweep(&self, folder: &Folder, swept: &mut Swept) -> Result<(), Error> {
         let manifest = folder.manifest_path();
-        self.take_away(&manifest, &mut swept).await?;
+        self.take_away(&manifest, swept).await?;
         let prefix = object_path(folder.as_str())?;
         for _ in 0..ROUNDS_MAX {
             let listed = self.inner.bucket.list(Some(&prefix)).take(OBJECTS_MAX);
@@ -40,10 +40,10 @@ impl Assets {
                 .await
                 .map_err(|e| Error::from_store(folder.as_str(), e))?;
             if paths.is_empty() {
-                return Ok(swept);
+                return Ok(());
             }
             for path in paths {
-                self.take_away(&path, &mut swept).await?;
+                self.take_away(&path, swept).await?;
             }
         }
         let why = "it fills as fast as it is emptied".to_owned();

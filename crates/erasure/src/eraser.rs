@@ -1,22 +1,25 @@
-//! Wishes: written down, worked off in pages, looked at.
+//! Wishes: written down, worked off in turns, looked at.
 
 use crate::Settings;
-use crate::one::One;
-use crate::receipt::{Counts, Erasure, Progress, Subject};
+use crate::receipt::{Erasure, Progress, Removed, Subject};
 use assets::{Buckets, IntentError, Intents};
-use futures::{StreamExt, stream};
 use job::{By, ErasureId, JobId, Policy, Timestamp};
 use std::time::Duration;
 use store::{Member, ReportError, Store, StoreError};
+use tokio::time::{Instant, interval_at};
 
-/// Jobs erased at once.
-const AT_ONCE: usize = 8;
-/// How long the lock of an erasure outlives a process that died; a living one renews it page by page.
-const LOCK_TTL: Duration = Duration::from_secs(120);
+/// How long the lock of an erasure outlives a process that died.
+const LOCK_TTL: Duration = Duration::from_secs(15);
+/// Between two renewals of it by a living one.
+const LOCK_RENEW: Duration = Duration::from_secs(5);
+/// Pages of one turn: then other wishes have theirs.
+const PAGES_MAX: usize = 4;
 /// Pause before the first new look at jobs that are waited for; it doubles.
 const WAIT_FIRST: Duration = Duration::from_secs(2);
 /// The longest such pause.
 const WAIT_MAX: Duration = Duration::from_secs(300);
+/// Pause after a turn that broke off.
+const BROKEN_OFF: Duration = Duration::from_secs(10);
 
 /// Why an erasure did not go on. It is written down and tried again.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +83,8 @@ impl Eraser {
         ErasureId::from_ulid(ulid::Ulid::generate())
     }
 
-    /// Writes a wish down. From here on it is fulfilled, whatever becomes of this process.
+    /// Writes a wish down. From here on it is fulfilled, whatever becomes of this process. It is about the
+    /// jobs that are there now: what comes later has not been meant.
     ///
     /// # Errors
     ///
@@ -99,7 +103,11 @@ impl Eraser {
             progress: Progress::Working,
             done_at: None,
             waits_for: None,
-            counts: Counts::default(),
+            jobs_before: 0,
+            jobs_waiting: 0,
+            interruptions: 0,
+            removed: Removed::default(),
+            under_way: false,
             after: None,
             passes: 0,
         };
@@ -121,13 +129,14 @@ impl Eraser {
     ///
     /// [`EraseError`].
     pub async fn look(&self, id: &ErasureId) -> Result<Option<Erasure>, EraseError> {
-        let Some(text) = self.store.erasure(id).await? else { return Ok(None) };
-        serde_json::from_str(&text)
-            .map(Some)
-            .map_err(|error| EraseError::Unreadable { id: id.clone(), why: error.to_string() })
+        let Some((text, counted)) = self.store.erasure(id).await? else { return Ok(None) };
+        let erasure: Erasure = serde_json::from_str(&text)
+            .map_err(|error| EraseError::Unreadable { id: id.clone(), why: error.to_string() })?;
+        Ok(Some(Erasure { removed: Removed::read(&counted), ..erasure }))
     }
 
-    /// Works a wish off as far as it goes now, unless another process does; tells how it stands.
+    /// Works a wish off for one turn, unless another process does; tells how it stands then. A long one
+    /// takes several turns: its next is due at once.
     ///
     /// Safe to repeat at any point.
     ///
@@ -138,47 +147,72 @@ impl Eraser {
         if !self.store.lock_erasure(id, LOCK_TTL).await? {
             return self.look(id).await;
         }
-        let worked = self.work_locked(id).await;
-        self.store.unlock(id.as_str()).await?;
-        worked
+        let turn = self.locked(id, self.turn(id)).await;
+        if let Err(error) = self.store.unlock(id.as_str()).await {
+            tracing::warn!(erasure = %id, %error, "the lock of an erasure was not let go; it lapses");
+        }
+        turn.transpose()?;
+        self.look(id).await
     }
 
-    async fn work_locked(&self, id: &ErasureId) -> Result<Option<Erasure>, EraseError> {
+    /// Keeps the lock while a turn lasts; none: it was lost, and somebody else goes on.
+    async fn locked<T>(&self, id: &ErasureId, turn: impl Future<Output = T>) -> Option<T> {
+        let mut turn = std::pin::pin!(turn);
+        let mut every = interval_at(Instant::now() + LOCK_RENEW, LOCK_RENEW);
+        loop {
+            tokio::select! {
+                told = &mut turn => return Some(told),
+                _ = every.tick() => match self.store.lock_erasure(id, LOCK_TTL).await {
+                    Ok(true) => {}
+                    Ok(false) => return None,
+                    Err(error) => {
+                        // The turn's own calls fail as well, or the next renewal is in time.
+                        tracing::debug!(erasure = %id, %error, "the lock was not renewed");
+                    }
+                },
+            }
+        }
+    }
+
+    async fn turn(&self, id: &ErasureId) -> Result<(), EraseError> {
         let Some(mut erasure) = self.look(id).await? else {
-            self.store.drop_erasure(id).await?;
-            return Ok(None);
+            return Ok(self.store.drop_erasure(id).await?);
         };
         if erasure.progress == Progress::Done {
-            self.store.drop_erasure(id).await?;
-            return Ok(Some(erasure));
+            return Ok(self.store.drop_erasure(id).await?);
         }
+        if erasure.under_way {
+            erasure.interruptions += 1;
+        }
+        erasure.under_way = true;
         if erasure.after.is_none() {
             // A new pass looks at everybody again who was waited for.
-            erasure.counts.waiting = 0;
+            erasure.jobs_waiting = 0;
             erasure.waits_for = None;
         }
-        loop {
+        self.save(&erasure, Some(self.store.now().await?)).await?;
+        if erasure.subject == Subject::Tenant {
+            let rejects = self.store.drop_rejects(&erasure.tenant).await?;
+            self.count(id, Removed { rejects, ..Removed::default() }).await?;
+        }
+        for _ in 0..PAGES_MAX {
             let page = self.page(&erasure).await?;
-            let Some(last) = page.last().cloned() else { break };
+            let Some(last) = page.last().cloned() else { return self.end_pass(erasure).await };
             self.erase_page(&page, &mut erasure).await;
-            let single = matches!(erasure.subject, Subject::Job { .. });
-            if single {
-                break;
+            if matches!(erasure.subject, Subject::Job { .. }) {
+                return self.end_pass(erasure).await;
             }
             erasure.after = Some((last.at, last.id));
             self.save(&erasure, Some(self.store.now().await?)).await?;
-            if !self.store.lock_erasure(id, LOCK_TTL).await? {
-                return Ok(Some(erasure));
-            }
         }
-        self.end_pass(&mut erasure).await?;
-        Ok(Some(erasure))
+        erasure.under_way = false;
+        self.save(&erasure, Some(self.store.now().await?)).await
     }
 
-    async fn end_pass(&self, erasure: &mut Erasure) -> Result<(), EraseError> {
+    async fn end_pass(&self, mut erasure: Erasure) -> Result<(), EraseError> {
         let now = self.store.now().await?;
-        erasure.after = None;
-        let due = if erasure.counts.waiting > 0 {
+        (erasure.after, erasure.under_way) = (None, false);
+        let due = if erasure.jobs_waiting > 0 {
             let pause = WAIT_FIRST.saturating_mul(1 << erasure.passes.min(10)).min(WAIT_MAX);
             erasure.passes = erasure.passes.saturating_add(1);
             erasure.progress = Progress::Waiting;
@@ -188,7 +222,7 @@ impl Eraser {
             erasure.done_at = Some(now);
             None
         };
-        self.save(erasure, due).await
+        self.save(&erasure, due).await
     }
 
     /// The next jobs of a wish.
@@ -199,41 +233,15 @@ impl Eraser {
             Subject::Job { job } => {
                 return Ok(vec![Member { id: job.clone(), at: Timestamp::default() }]);
             }
-            Subject::EndUser { hash } => (keys.ix_user_of(tenant, hash), None),
-            Subject::Tenant => (keys.ix_tenant(tenant), None),
-            Subject::Retention { ended_before } => (keys.ix_kept(tenant), Some(*ended_before)),
+            Subject::EndUser { hash } => (keys.ix_user_of(tenant, hash), erasure.asked_at),
+            Subject::Tenant => (keys.ix_tenant(tenant), erasure.asked_at),
+            Subject::Retention { ended_before } => (keys.ix_kept(tenant), *ended_before),
         };
-        Ok(self.store.members(&index, after.as_ref(), until).await?)
+        Ok(self.store.members(&index, after.as_ref(), Some(until)).await?)
     }
 
-    /// What fails for one job is told, waited for, and costs the others nothing.
-    async fn erase_page(&self, page: &[Member], erasure: &mut Erasure) {
-        let wish = erasure.clone();
-        let mut ones = Vec::with_capacity(page.len());
-        for member in page {
-            let (eraser, wish, id) = (self.clone(), wish.clone(), member.id.clone());
-            ones.push(async move {
-                let told = eraser.erase_one(&id, &wish).await;
-                (id, told)
-            });
-        }
-        let mut told = stream::iter(ones).buffer_unordered(AT_ONCE);
-        while let Some((id, told)) = told.next().await {
-            let waits_for = match told {
-                Ok(One::Gone(gone)) => {
-                    erasure.counts.add(&gone);
-                    continue;
-                }
-                Ok(One::NoJob) => continue,
-                Ok(One::Waits(why)) => why,
-                Err(error) => {
-                    tracing::warn!(job.id = %id, erasure = %erasure.id, %error, "a job cannot be erased yet");
-                    "Redis or the bucket did not answer".to_owned()
-                }
-            };
-            erasure.counts.waiting += 1;
-            erasure.waits_for = Some(format!("{id}: {waits_for}"));
-        }
+    pub(crate) async fn count(&self, id: &ErasureId, removed: Removed) -> Result<(), EraseError> {
+        Ok(self.store.count_erased(id, &removed.named()).await?)
     }
 
     async fn save(&self, erasure: &Erasure, due: Option<Timestamp>) -> Result<(), EraseError> {
@@ -244,7 +252,8 @@ impl Eraser {
         Ok(self.store.save_erasure(&erasure.id, &text, due).await?)
     }
 
-    /// Erases what has been kept for long enough, tenant by tenant; tells how many jobs.
+    /// Erases what has been kept for long enough, tenant by tenant; tells how many jobs went in these turns.
+    /// A tenant has one such erasure at a time.
     ///
     /// # Errors
     ///
@@ -255,37 +264,54 @@ impl Eraser {
             let tenants = self.store.kept_tenants(after.as_deref()).await?;
             let Some(last) = tenants.last().cloned() else { return Ok(jobs) };
             for tenant in tenants {
-                let Some(kept_for) = settings.kept_for(&tenant) else { continue };
-                let ended_before = self.store.now().await? - kept_for;
-                let index = self.store.keys().ix_kept(&tenant);
-                if self.store.members(&index, None, Some(ended_before)).await?.is_empty() {
-                    continue;
+                if let Some(kept_for) = settings.kept_for(&tenant) {
+                    jobs += self.retain_one(tenant, kept_for).await?;
                 }
-                let wish = Wish {
-                    tenant,
-                    subject: Subject::Retention { ended_before },
-                    by: By::named("retention"),
-                    reason: format!("kept for {} days", kept_for.as_secs() / 86_400),
-                    cancel: false,
-                };
-                let asked = self.ask(Self::draw(), wish).await?;
-                let worked = self.work(&asked.id).await?;
-                jobs += worked.map_or(0, |worked| worked.counts.jobs);
             }
             after = Some(last);
         }
     }
 
-    /// Works off every wish whose turn has come; tells how many.
+    async fn retain_one(&self, tenant: String, kept_for: Duration) -> Result<u64, EraseError> {
+        let ended_before = self.store.now().await? - kept_for;
+        let index = self.store.keys().ix_kept(&tenant);
+        if self.store.members(&index, None, Some(ended_before)).await?.is_empty() {
+            return Ok(0);
+        }
+        if let Some(before) = self.store.aged(&tenant).await?
+            && let Some(before) = self.look(&before).await?
+            && before.progress != Progress::Done
+        {
+            return Ok(0);
+        }
+        let id = Self::draw();
+        self.store.note_aged(&tenant, &id).await?;
+        let wish = Wish {
+            tenant,
+            subject: Subject::Retention { ended_before },
+            by: By::named("retention"),
+            reason: format!("kept for {} days", kept_for.as_secs() / 86_400),
+            cancel: false,
+        };
+        let asked = self.ask(id, wish).await?;
+        Ok(self.work(&asked.id).await?.map_or(0, |worked| worked.removed.jobs))
+    }
+
+    /// Gives every wish whose turn has come one; tells how many. One that breaks off keeps no other from
+    /// its turn: it has its next one a little later.
     ///
     /// # Errors
     ///
-    /// [`EraseError`]; the rest waits for the next turn.
+    /// [`EraseError`]: Redis is away.
     pub async fn work_due(&self) -> Result<usize, EraseError> {
         const DUE_MAX: usize = 32;
         let due: Vec<ErasureId> = self.store.due_erasures(DUE_MAX).await?;
         for id in &due {
-            self.work(id).await?;
+            if let Err(error) = self.work(id).await {
+                tracing::warn!(erasure = %id, %error, "an erasure broke off; it goes on later");
+                let later = self.store.now().await? + BROKEN_OFF;
+                self.store.put_erasure_off(id, later).await?;
+            }
         }
         Ok(due.len())
     }

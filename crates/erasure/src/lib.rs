@@ -4,7 +4,8 @@
 //! lock; a process that dies leaves it to the next. For each job the machine marks the content as gone, so
 //! that no worker writes any of it again; then the objects go, the intents are written anew without
 //! content, and last of all the request: it is what leads to the rest, so a crash before it repeats
-//! everything and a crash behind it has nothing to repeat. What was removed is counted in the receipt.
+//! everything and a crash behind it has nothing to repeat. What is removed is counted as it goes, outside
+//! the process, so that the receipt of an erasure that was interrupted is as honest as any other.
 //!
 //! What stays is a bill and the marks of tasks that may still turn up: see `docs/privacy.md`.
 //!
@@ -19,5 +20,5 @@ mod settings;
 
 pub use eraser::{EraseError, Eraser, Wish};
 pub use keeper::keep;
-pub use receipt::{Counts, Erasure, Progress, Subject};
+pub use receipt::{Erasure, Progress, Removed, Subject};
 pub use settings::{RetentionSettings, Settings};

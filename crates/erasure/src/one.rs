@@ -1,11 +1,12 @@
 //! One job: mark, sweep, forget, in this order.
 
 use crate::eraser::{EraseError, Eraser};
-use crate::receipt::{Counts, Erasure, Subject};
-use assets::{Folder, Place};
-use job::{Event, JobId, Record, StateWord};
+use crate::receipt::{Erasure, Removed, Subject};
+use assets::{Folder, Place, Swept};
+use futures::{StreamExt, stream};
+use job::{End, ErasureId, Event, Filing, JobId, Record, State, StateWord};
 use serde_json::json;
-use store::{Decided, Forgotten, Reported, Stored, Writer};
+use store::{Decided, Forgotten, Member, Reported, Stored, Writer};
 
 /// Told of a job that has not ended, by an erasure that stops none.
 const NOT_ENDED: &str = "it has not ended";
@@ -15,10 +16,15 @@ fn as_it_is(_: &Stored) -> bool {
     true
 }
 
+/// Jobs erased at once.
+const AT_ONCE: usize = 8;
+
 /// What became of one job.
-pub(crate) enum One {
-    /// Its content is gone, now or before.
-    Gone(Counts),
+enum One {
+    /// Its content is gone.
+    Gone,
+    /// It was gone before this erasure came to it.
+    GoneBefore,
     /// Not yet.
     Waits(String),
     /// No such job of this tenant.
@@ -26,36 +32,76 @@ pub(crate) enum One {
 }
 
 impl Eraser {
-    pub(crate) async fn erase_one(&self, id: &JobId, wish: &Erasure) -> Result<One, EraseError> {
+    /// What fails for one job is told, waited for, and costs the others nothing.
+    pub(crate) async fn erase_page(&self, page: &[Member], erasure: &mut Erasure) {
+        let wish = erasure.clone();
+        let mut ones = Vec::with_capacity(page.len());
+        for member in page {
+            let (eraser, wish, id) = (self.clone(), wish.clone(), member.id.clone());
+            ones.push(async move {
+                let told = eraser.erase_one(&id, &wish).await;
+                (id, told)
+            });
+        }
+        let mut told = stream::iter(ones).buffer_unordered(AT_ONCE);
+        while let Some((id, told)) = told.next().await {
+            let waits_for = match told {
+                Ok(One::Gone | One::NoJob) => continue,
+                Ok(One::GoneBefore) => {
+                    // Later passes see again what the first one has counted.
+                    erasure.jobs_before += u64::from(erasure.passes == 0);
+                    continue;
+                }
+                Ok(One::Waits(why)) => why,
+                Err(error) => {
+                    tracing::warn!(job.id = %id, erasure = %erasure.id, %error, "a job cannot be erased yet");
+                    "Redis or the bucket did not answer".to_owned()
+                }
+            };
+            erasure.jobs_waiting += 1;
+            erasure.waits_for = Some(format!("{id}: {waits_for}"));
+        }
+    }
+
+    async fn erase_one(&self, id: &JobId, wish: &Erasure) -> Result<One, EraseError> {
         let Some(stored) = self.store.load(id).await? else { return Ok(One::NoJob) };
-        if stored.record.spec.tenant != wish.tenant {
+        let record = &stored.record;
+        if record.spec.tenant != wish.tenant {
             return Ok(One::NoJob);
         }
-        // Where its files are is known best before the mark takes the paths away.
-        let folders = self.folders(&stored.record)?;
-        if stored.record.life.erased.is_none()
-            && let Some(waits) = self.mark(&stored, wish).await?
-        {
-            return Ok(waits);
+        let whole = record.life.erased.is_none();
+        if whole {
+            // The mark takes the path away: what lies where only the record knows goes before it.
+            if let Some(folder) = self.elsewhere(record)? {
+                self.sweep(record, &folder, &wish.id).await?;
+            }
+            if let Some(waits) = self.mark(&stored, wish).await? {
+                return Ok(waits);
+            }
         }
         let Some(stored) = self.store.load(id).await? else { return Ok(One::NoJob) };
         let record = &stored.record;
         let Some(erased) = &record.life.erased else { return Ok(One::Waits(NOT_ENDED.to_owned())) };
-        if record.spec == record.spec.without_content() {
-            let gone = self.sweep(record, &folders).await?;
-            return Ok(One::Gone(Counts { before: 1, ..gone }));
+        let before = record.spec.erased;
+        if before && !matches!(wish.subject, Subject::Job { .. }) {
+            return Ok(if erased.erasure == wish.id { One::Gone } else { One::GoneBefore });
         }
-        let mut gone = self.sweep(record, &folders).await?;
+        self.sweep(record, &self.folder(record)?, &wish.id).await?;
+        if before {
+            return Ok(if erased.erasure == wish.id { One::Gone } else { One::GoneBefore });
+        }
         if let Some(intents) = &self.intents {
-            gone.intents = intents.forget(&record.spec, id, erased).await?;
+            let intents = intents.forget(&record.spec, id, erased).await?;
+            self.count(&wish.id, Removed { intents, ..Removed::default() }).await?;
         }
-        self.take_media(record, &mut gone).await?;
-        match self.store.forget(id).await? {
-            Forgotten::Done { lines } => gone.lines = lines,
-            Forgotten::Before => {}
-            Forgotten::NoJob => return Ok(One::NoJob),
+        self.take_media(record, &wish.id).await?;
+        if let Some(hook) = &record.spec.webhook {
+            self.store.leave_hook(&record.spec.tenant, hook).await?;
         }
-        Ok(One::Gone(Counts { jobs: 1, ..gone }))
+        match self.store.forget(id, &wish.id).await? {
+            Forgotten::Done | Forgotten::Before => Ok(One::Gone),
+            Forgotten::NoJob => Ok(One::NoJob),
+        }
     }
 
     /// Asks the machine; what it answers where it is not yet willing.
@@ -93,8 +139,8 @@ impl Eraser {
         })
     }
 
-    /// The job's folder by today's layout, and the one its manifest was written to.
-    fn folders(&self, record: &Record) -> Result<Vec<Folder>, EraseError> {
+    /// The job's folder by today's layout.
+    fn folder(&self, record: &Record) -> Result<Folder, EraseError> {
         let place = Place {
             tenant: &record.spec.tenant,
             job_id: record.id.as_str(),
@@ -102,26 +148,39 @@ impl Eraser {
             prefix: record.spec.output_prefix.as_deref(),
         };
         let layout = self.buckets.of(&record.spec.tenant).layout();
-        let mut folders = vec![layout.folder(&place).map_err(assets::Error::from)?];
-        if let job::State::Finished { end: job::End::Stored { output }, .. } = &record.life.state {
-            let there = Folder::of_manifest(&output.manifest);
-            folders.extend(there.filter(|folder| !folders.contains(folder)));
-        }
-        Ok(folders)
+        Ok(layout.folder(&place).map_err(assets::Error::from)?)
     }
 
-    async fn sweep(&self, record: &Record, folders: &[Folder]) -> Result<Counts, EraseError> {
-        let mut gone = Counts::default();
-        for folder in folders {
-            let swept = self.buckets.of(&record.spec.tenant).sweep(folder).await?;
-            gone.objects += swept.objects;
-            gone.bytes += swept.bytes;
-        }
-        Ok(gone)
+    /// The folder of an output that was stored under another layout than today's.
+    fn elsewhere(&self, record: &Record) -> Result<Option<Folder>, EraseError> {
+        let State::Finished { end: End::Stored { output }, filing, .. } = &record.life.state else {
+            return Ok(None);
+        };
+        let there = match filing {
+            // Its payload is still on the way there: the job is waited for.
+            Filing::Pending => None,
+            Filing::Filed | Filing::Nothing => Folder::of_manifest(&output.manifest),
+        };
+        let today = self.folder(record)?;
+        Ok(there.filter(|there| *there != today))
+    }
+
+    /// What is gone is counted even where the rest does not go.
+    async fn sweep(
+        &self,
+        record: &Record,
+        folder: &Folder,
+        id: &ErasureId,
+    ) -> Result<(), EraseError> {
+        let mut swept = Swept::default();
+        let told = self.buckets.of(&record.spec.tenant).sweep(folder, &mut swept).await;
+        let Swept { objects, bytes } = swept;
+        self.count(id, Removed { objects, bytes, ..Removed::default() }).await?;
+        Ok(told?)
     }
 
     /// Inline media are shared between requests by their hash: only the last one takes them along.
-    async fn take_media(&self, record: &Record, gone: &mut Counts) -> Result<(), EraseError> {
+    async fn take_media(&self, record: &Record, id: &ErasureId) -> Result<(), EraseError> {
         let tenant = &record.spec.tenant;
         for sha256 in record.spec.inline_media() {
             let bucket = self.buckets.of(tenant);
@@ -134,8 +193,8 @@ impl Eraser {
                 bucket.give_back(taken).await?;
                 continue;
             }
-            gone.media += 1;
-            gone.bytes += taken.length_bytes();
+            let bytes = taken.length_bytes();
+            self.count(id, Removed { media: 1, bytes, ..Removed::default() }).await?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use job::{By, ErasureId, JobId, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Whose content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,16 +39,12 @@ pub enum Progress {
     Done,
 }
 
-/// What was removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Counts {
-    /// Jobs whose content is gone.
+/// What an erasure removed. It is counted in Redis as it goes, so that a process that dies takes no more
+/// than its last objects out of the count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Removed {
+    /// Jobs whose content is gone; exact, whatever happened on the way.
     pub jobs: u64,
-    /// Jobs that had none left before.
-    pub before: u64,
-    /// Jobs that are waited for.
-    pub waiting: u64,
     /// Objects: videos, last frames, payloads, manifests.
     pub objects: u64,
     /// Their bytes, inline media included.
@@ -56,20 +53,48 @@ pub struct Counts {
     pub media: u64,
     /// Intents of the second fence that were written anew without content.
     pub intents: u64,
-    /// Lines of timelines that have lost their words.
+    /// Lines of timelines that have lost their words; exact.
     pub lines: u64,
+    /// Refused rows of uploads.
+    pub rejects: u64,
 }
 
-impl Counts {
-    pub(crate) fn add(&mut self, more: &Self) {
+impl Removed {
+    /// Each number by the name that it is counted under.
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, u64); 7] {
+        [
+            ("jobs", self.jobs),
+            ("objects", self.objects),
+            ("bytes", self.bytes),
+            ("media", self.media),
+            ("intents", self.intents),
+            ("lines", self.lines),
+            ("rejects", self.rejects),
+        ]
+    }
+
+    pub(crate) fn read(counted: &BTreeMap<String, u64>) -> Self {
+        let of = |name: &str| counted.get(name).copied().unwrap_or(0);
+        Self {
+            jobs: of("jobs"),
+            objects: of("objects"),
+            bytes: of("bytes"),
+            media: of("media"),
+            intents: of("intents"),
+            lines: of("lines"),
+            rejects: of("rejects"),
+        }
+    }
+
+    fn add(&mut self, more: &Self) {
         self.jobs += more.jobs;
-        self.before += more.before;
-        self.waiting += more.waiting;
         self.objects += more.objects;
         self.bytes += more.bytes;
         self.media += more.media;
         self.intents += more.intents;
         self.lines += more.lines;
+        self.rejects += more.rejects;
     }
 }
 
@@ -77,7 +102,10 @@ impl Erasure {
     /// The same wish in two pools, told as one: done when both are.
     #[must_use]
     pub fn with(mut self, other: &Self) -> Self {
-        self.counts.add(&other.counts);
+        self.removed.add(&other.removed);
+        self.jobs_before += other.jobs_before;
+        self.jobs_waiting += other.jobs_waiting;
+        self.interruptions += other.interruptions;
         self.done_at = self.done_at.zip(other.done_at).map(|(one, two)| one.max(two));
         self.progress = self.progress.min(other.progress);
         self.waits_for = self.waits_for.or_else(|| other.waits_for.clone());
@@ -110,8 +138,20 @@ pub struct Erasure {
     /// What the last job that is waited for is waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
-    /// What was removed.
-    pub counts: Counts,
+    /// Jobs that had no content left when they were looked at first.
+    pub jobs_before: u64,
+    /// Jobs that are waited for.
+    pub jobs_waiting: u64,
+    /// Turns that broke off: a process died, or Redis went away. Objects, media and intents that went at
+    /// that very moment may be missing in the numbers.
+    #[serde(default)]
+    pub interruptions: u32,
+    /// What was removed so far.
+    #[serde(skip)]
+    pub removed: Removed,
+    /// A turn has begun and has not come to its end.
+    #[serde(default)]
+    pub(crate) under_way: bool,
     /// The last job looked at in this pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) after: Option<(Timestamp, JobId)>,

@@ -118,6 +118,7 @@ impl Adoption {
             people: false,
             consent_ref: None,
             made_by: self.made_by,
+            erased: false,
             source: Source::Adopted,
             fingerprint,
             estimate_tokens: 0,

@@ -38,6 +38,7 @@ impl Spec {
             traceparent: None,
             output_prefix: None,
             consent_ref: None,
+            erased: true,
             request: self.request.without_content(),
             ..self.clone()
         }

@@ -81,6 +81,9 @@ pub struct Spec {
     /// The key or person by whose hand it came, where the door knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_by: Option<String>,
+    /// What was asked has been taken out: only the bill and the identity are left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub erased: bool,
     /// The door it came through.
     pub source: Source,
     /// Identity of the request.

@@ -164,7 +164,7 @@ impl Sharer {
             let spec = stored.record.spec;
             let Some(hook) = spec.webhook else { continue };
             let endpoint = Endpoint {
-                id: own_id(&spec.tenant, &hook.url, hook.secret_ref.as_deref().unwrap_or_default()),
+                id: Endpoint::own_id(&spec.tenant, &hook.url, hook.secret_ref.as_deref()),
                 tenant: spec.tenant,
                 url: hook.url,
                 types: vec!["job.*".to_owned()],
@@ -249,11 +249,6 @@ impl Plan {
         self.outs[at].events.push(event);
         self.entries += 1;
     }
-}
-
-/// The endpoint behind an address that a job names: the same for all of a tenant's jobs that name it.
-fn own_id(tenant: &str, url: &str, secret_ref: &str) -> String {
-    format!("whj_{}", short(&[tenant, url, secret_ref]))
 }
 
 fn short(parts: &[&str]) -> String {

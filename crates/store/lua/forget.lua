@@ -4,12 +4,14 @@
                  nobody has committed since: between plain commands a crash leaves a request without
                  content that an index still offers, or a line that was written in between is lost.
   Caller         Store::forget (src/erasure.rs), after the machine has marked the job as erased and its
-                 objects are gone. Nothing else ever writes a request again.
+                 objects are gone. Nothing else ever writes a request again. The job is counted in the same
+                 instant, so that no crash counts it twice or not at all.
   Decides        Nothing: what is left of request and lines comes from Rust.
 
   KEYS  1 job       hash  the record
         2 timeline  list
-        3…          named by index in ARGV 1
+        3 erased    hash  what the erasure has removed so far
+        4…          named by index in ARGV 1
 
   ARGV  1 facts  JSON: rev (revision the caller saw), by (token), lines (the timeline, newest first), moves
         2 spec   JSON, never read here
@@ -28,4 +30,6 @@ redis.call('HSET', KEYS[1], 'spec', ARGV[2], 'rev', tonumber(rev) + 1, 'by', f.b
 redis.call('DEL', KEYS[2])
 for _, line in ipairs(f.lines) do redis.call('RPUSH', KEYS[2], line) end
 apply(f.moves)
+redis.call('HINCRBY', KEYS[3], 'jobs', 1)
+redis.call('HINCRBY', KEYS[3], 'lines', #f.lines)
 return {'forgotten', tonumber(rev) + 1}

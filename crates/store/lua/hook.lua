@@ -2,7 +2,7 @@
 
   Why a script   Two people may change an endpoint at once; and from the instant one exists, the place in the
                  stream is kept for it.
-  Caller         Store::put_endpoint, enable_endpoint and drop_endpoint (src/hooks/endpoint.rs).
+  Caller         Store::put_endpoint, enable_endpoint, drop_endpoint and rest_endpoint (src/hooks/endpoint.rs).
   Decides        Nothing.
 
   KEYS  1 hook     hash    the endpoint: config (JSON), rev, off, tries, next, why
@@ -14,8 +14,9 @@
         7 due      zset    8 lease zset    9 holder hash    10 wake list    11 pending zset
         12 changes string  counts changes of endpoints
 
-  ARGV  1 facts  JSON: verb ("put", "on", "off", "drop"), id, rev (the revision the caller read; 0: it is new), at,
-                 max (endpoints of one tenant), kept_ms (how long the outbox of one that is off stays)
+  ARGV  1 facts  JSON: verb ("put", "on", "off", "drop"; "rest": drop where nothing waits to be told), id, rev (the
+                 revision the caller read; 0: it is new), at, max (endpoints of one tenant), kept_ms (how long the
+                 outbox of one that is off stays)
         2 config JSON, never read here
 
   Reply {"ok", revision} | {"stale", revision} | {"full"} | {"gone"}
@@ -36,6 +37,8 @@ if f.verb == 'put' then
   redis.call('HSET', KEYS[1], 'config', ARGV[2], 'rev', rev + 1)
 elseif rev == 0 then
   return {'gone'}
+elseif f.verb == 'rest' and redis.call('LLEN', KEYS[5]) > 0 then
+  return {'stale', rev}
 elseif f.verb == 'on' then
   redis.call('HDEL', KEYS[1], 'off', 'tries', 'next', 'why')
   redis.call('HSET', KEYS[1], 'rev', rev + 1)

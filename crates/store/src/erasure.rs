@@ -1,16 +1,14 @@
-//! What must go: a request's content, and the wishes to erase with their receipts.
+//! What must go: a request's content, and the ways that lead to it.
 //!
 //! The state of a job changes through the machine alone; what follows here rewrites what the machine
 //! never reads: the request, written once at admission, and the words of the timeline.
 
 use crate::connection::Call;
 use crate::facts::{KeyTable, Move, Moves};
-use crate::keys::AUDIT_LINES_MAX;
-use crate::{Store, StoreError, Stored, commit, script};
-use job::{ERASED, ErasureId, JobId, Timestamp};
+use crate::{Endpoint, Store, StoreError, Stored, commit, script};
+use job::{ERASED, ErasureId, JobId, Timestamp, Webhook};
 use redis::Value;
 use serde::Serialize;
-use std::time::Duration;
 
 /// Looks at one job before its rivals are a fault and not traffic.
 const ROUNDS_MAX: usize = 16;
@@ -20,11 +18,8 @@ pub const MEMBERS_MAX: usize = 500;
 /// What became of a request's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forgotten {
-    /// It is gone; so many lines of the timeline have lost their words.
-    Done {
-        /// Lines.
-        lines: u64,
-    },
+    /// It is gone, and counted.
+    Done,
     /// It was gone before.
     Before,
     /// No such job.
@@ -61,30 +56,31 @@ struct Line<'a> {
 
 impl Store {
     /// Writes the request of an erased job anew without its content, with its timeline, and takes it out
-    /// of the indexes that lead to the content. Its objects must be gone: from here on nobody knows them.
+    /// of the indexes that lead to the content; `erasure` counts it. Its objects must be gone: from here on
+    /// nobody knows them.
     ///
-    /// Safe to repeat.
+    /// Safe to repeat: it is counted once.
     ///
     /// # Errors
     ///
     /// As every call. [`StoreError::Bug`] for a job that is not marked as erased.
-    pub async fn forget(&self, id: &JobId) -> Result<Forgotten, StoreError> {
+    pub async fn forget(&self, id: &JobId, erasure: &ErasureId) -> Result<Forgotten, StoreError> {
         let token = ulid::Ulid::generate().to_string();
         for _ in 0..ROUNDS_MAX {
             let Some(stored) = self.load(id).await? else { return Ok(Forgotten::NoJob) };
             if stored.record.life.erased.is_none() {
                 return Err(StoreError::Bug(format!("{id} is not marked as erased")));
             }
-            if stored.record.spec == stored.record.spec.without_content() {
+            if stored.record.spec.erased {
                 return Ok(Forgotten::Before);
             }
-            let (call, lines) = self.forget_call(&stored, &token).await?;
+            let call = self.forget_call(&stored, &token, erasure).await?;
             let reply = self.connection().call(call).await?;
             let Value::Array(parts) = &reply else {
                 return Err(StoreError::reply("forget", &reply));
             };
             match parts.first().and_then(commit::word).as_deref() {
-                Some("forgotten") => return Ok(Forgotten::Done { lines }),
+                Some("forgotten") => return Ok(Forgotten::Done),
                 Some("gone") => return Ok(Forgotten::NoJob),
                 Some("stale") => {}
                 Some(_) | None => return Err(StoreError::reply("forget", &reply)),
@@ -93,7 +89,12 @@ impl Store {
         Err(StoreError::Refused { cause: format!("{id} never stood still") })
     }
 
-    async fn forget_call(&self, stored: &Stored, token: &str) -> Result<(Call, u64), StoreError> {
+    async fn forget_call(
+        &self,
+        stored: &Stored,
+        token: &str,
+        erasure: &ErasureId,
+    ) -> Result<Call, StoreError> {
         let (keys, record) = (self.keys(), &stored.record);
         let mut bare = record.clone();
         bare.spec = record.spec.without_content();
@@ -110,17 +111,17 @@ impl Store {
             })
             .collect::<Result<_, _>>()
             .map_err(|error| StoreError::Bug(format!("a line that is no JSON: {error}")))?;
-        let count = lines.len() as u64;
         let mut table = KeyTable::default();
         table.at(keys.job(&record.id));
         table.at(keys.timeline(&record.id));
+        table.at(keys.erased(erasure));
         let mut moves = Moves::new(keys, &mut table, record);
         moves.forgotten();
         let moves = moves.into_list();
         let rev = stored.revision.to_string();
         let facts = serde_json::to_string(&Facts { rev, by: token, lines, moves })
             .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
-        Ok((Call::new(&script::FORGET, table.into_keys(), vec![facts, spec]), count))
+        Ok(Call::new(&script::FORGET, table.into_keys(), vec![facts, spec]))
     }
 
     /// Strikes a job off the list of those that need an inline medium, and tells whether any is left. Of
@@ -193,96 +194,43 @@ impl Store {
         self.connection().ask(&command).await
     }
 
-    /// Writes an erasure down and when its next turn is; `None`: it is fulfilled.
+    /// Forgets the address that a job brought with it, as soon as nothing waits to be told there; what does
+    /// wait takes it along within a week. A later job that names the address brings it anew.
     ///
     /// # Errors
     ///
     /// As every call; safe to repeat.
-    pub async fn save_erasure(
-        &self,
-        id: &ErasureId,
-        text: &str,
-        due: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
-        let (key, open) = (self.keys().erasure(id), self.keys().erasures());
-        let mut pipe = redis::Pipeline::new();
-        // The turn before the wish, and the receipt before its end: a crash in between leaves a turn too
-        // many, which costs a look, and never a promise that nobody comes to.
-        if let Some(at) = due {
-            pipe.cmd("ZADD").arg(&open).arg(at.unix_ms()).arg(id.as_str());
+    pub async fn leave_hook(&self, tenant: &str, hook: &Webhook) -> Result<(), StoreError> {
+        let id = Endpoint::own_id(tenant, &hook.url, hook.secret_ref.as_deref());
+        self.rest_endpoint(&id, tenant).await.map(drop)
+    }
+
+    /// Forgets the refused rows of all of a tenant's batches; tells how many.
+    ///
+    /// # Errors
+    ///
+    /// As every call; safe to repeat, and what was forgotten by then is not told again.
+    pub async fn drop_rejects(&self, tenant: &str) -> Result<u64, StoreError> {
+        let (keys, index) = (self.keys(), self.keys().rejects_of(tenant));
+        let mut rows = 0;
+        loop {
+            let mut command = redis::cmd("ZRANGE");
+            command.arg(&index).arg(0).arg(MEMBERS_MAX - 1);
+            let batches: Vec<String> = self.connection().ask(&command).await?;
+            if batches.is_empty() {
+                return Ok(rows);
+            }
+            let mut pipe = redis::Pipeline::new();
+            for batch in &batches {
+                pipe.cmd("HLEN").arg(keys.rejects(tenant, batch));
+            }
+            for batch in &batches {
+                pipe.cmd("UNLINK").arg(keys.rejects(tenant, batch));
+            }
+            pipe.cmd("ZREM").arg(&index).arg(&batches);
+            let answers = self.connection().pipe(&mut pipe).await?;
+            let lengths = answers.iter().take(batches.len()).filter_map(commit::integer);
+            rows += lengths.filter_map(|n| u64::try_from(n).ok()).sum::<u64>();
         }
-        pipe.cmd("SET").arg(&key).arg(text);
-        if due.is_none() {
-            pipe.cmd("ZREM").arg(&open).arg(id.as_str());
-        }
-        self.connection().pipe(&mut pipe).await.map(drop)
-    }
-
-    /// Takes a turn away that no wish belongs to.
-    ///
-    /// # Errors
-    ///
-    /// As every call; safe to repeat.
-    pub async fn drop_erasure(&self, id: &ErasureId) -> Result<(), StoreError> {
-        let mut command = redis::cmd("ZREM");
-        command.arg(self.keys().erasures()).arg(id.as_str());
-        let _: i64 = self.connection().ask(&command).await?;
-        Ok(())
-    }
-
-    /// An erasure as it was written down.
-    ///
-    /// # Errors
-    ///
-    /// As every call.
-    pub async fn erasure(&self, id: &ErasureId) -> Result<Option<String>, StoreError> {
-        self.connection().ask(redis::cmd("GET").arg(self.keys().erasure(id))).await
-    }
-
-    /// Erasures whose turn has come, longest waiting first; at most `n`.
-    ///
-    /// # Errors
-    ///
-    /// As every call.
-    pub async fn due_erasures(&self, n: usize) -> Result<Vec<ErasureId>, StoreError> {
-        let key = self.keys().erasures();
-        let now = self.now().await?;
-        let mut command = redis::cmd("ZRANGE");
-        command.arg(&key).arg("-inf").arg(now.unix_ms()).arg("BYSCORE");
-        let ids: Vec<String> = self.connection().ask(command.arg("LIMIT").arg(0).arg(n)).await?;
-        let read = |id: &String| ErasureId::parse(id).map_err(|e| StoreError::corrupt(&key, e));
-        ids.iter().map(read).collect()
-    }
-
-    /// One line of the audit about the pool as a whole.
-    ///
-    /// # Errors
-    ///
-    /// As every call; a repeat leaves a second line.
-    pub async fn note_pool(&self, what: &str, by: &str, reason: &str) -> Result<(), StoreError> {
-        #[derive(Serialize)]
-        struct Line<'a> {
-            at: Timestamp,
-            alarm: &'a str,
-            by: &'a str,
-            reason: &'a str,
-        }
-        let line = Line { at: self.now().await?, alarm: what, by, reason };
-        let text = serde_json::to_string(&line)
-            .map_err(|error| StoreError::Bug(format!("a line that is no JSON: {error}")))?;
-        let key = self.keys().audit();
-        let mut pipe = redis::Pipeline::new();
-        pipe.cmd("LPUSH").arg(&key).arg(text);
-        pipe.cmd("LTRIM").arg(&key).arg(0).arg(AUDIT_LINES_MAX - 1);
-        self.connection().pipe(&mut pipe).await.map(drop)
-    }
-
-    /// Takes the next turn of an erasure for `ttl`; `true` while this process has it.
-    ///
-    /// # Errors
-    ///
-    /// As every call.
-    pub async fn lock_erasure(&self, id: &ErasureId, ttl: Duration) -> Result<bool, StoreError> {
-        self.lock(id.as_str(), ttl).await
     }
 }

@@ -51,7 +51,7 @@ pub(crate) struct Standing {
     pub(crate) tasks: Vec<TaskId>,
     /// What download tickets are claimed by.
     pub(crate) deadline: Option<Timestamp>,
-    /// When the job ended, while its content is here.
+    /// When the job ended: from then on its content is kept.
     pub(crate) kept: Option<Timestamp>,
 }
 
@@ -79,7 +79,7 @@ impl Standing {
             }),
             tasks: life.tasks().cloned().collect(),
             deadline: deadline(state),
-            kept: kept(life),
+            kept: kept(state),
         }
     }
 }
@@ -102,11 +102,10 @@ fn deadline(state: &State) -> Option<Timestamp> {
 }
 
 /// Since when the content of an ended job is kept.
-fn kept(life: &Life) -> Option<Timestamp> {
-    match &life.state {
-        State::Finished { at, .. } if life.erased.is_none() => Some(*at),
-        State::Finished { .. }
-        | State::Held { .. }
+fn kept(state: &State) -> Option<Timestamp> {
+    match state {
+        State::Finished { at, .. } => Some(*at),
+        State::Held { .. }
         | State::Queued { .. }
         | State::Submitting { .. }
         | State::InDoubt { .. }
@@ -319,8 +318,12 @@ impl<'a> Moves<'a> {
         self.push("HINCRBY", key, &[&format!("{day}|micros"), &more.to_string()]);
     }
 
+    /// The mark of an erasure leaves the index alone: until the content is really gone, it leads to it.
     fn kept(&mut self, since: Option<Timestamp>) {
         let (keys, tenant) = (self.keys, &self.record.spec.tenant);
+        if self.record.spec.erased {
+            return;
+        }
         let Some(since) = since else { return self.unindex(keys.ix_kept(tenant)) };
         let since = since.unix_ms().to_string();
         self.push("ZADD", keys.ix_kept(tenant), &[&since, self.record.id.as_str()]);
@@ -329,8 +332,9 @@ impl<'a> Moves<'a> {
 
     /// The request's content is gone.
     pub(crate) fn forgotten(&mut self) {
-        let indexes = content_indexes(self.keys, &self.record.spec);
-        indexes.into_iter().for_each(|index| self.unindex(index));
+        let (keys, spec) = (self.keys, &self.record.spec);
+        let indexes = content_indexes(keys, spec).into_iter().chain([keys.ix_kept(&spec.tenant)]);
+        indexes.for_each(|index| self.unindex(index));
     }
 
     fn word(&mut self, word: Option<StateWord>, step: i32) {

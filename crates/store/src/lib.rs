@@ -51,6 +51,7 @@ mod settings;
 mod spent;
 mod stored;
 mod usage;
+mod wishes;
 
 pub use admit::{ADMIT_MAX, Admitted, Adopted, Idempotency, Match, NewJob};
 pub use batches::{BATCHES_MAX, Batch, Paused};

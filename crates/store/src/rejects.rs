@@ -42,6 +42,10 @@ impl Store {
             pipe.cmd("HSET").arg(&key).arg(row).arg(told);
         }
         pipe.cmd("EXPIRE").arg(&key).arg(KEPT_S);
+        let (index, now) = (self.keys().rejects_of(tenant), self.now().await?.unix_ms());
+        let lapsed = now - 1_000 * i64::try_from(KEPT_S).unwrap_or(0);
+        pipe.cmd("ZADD").arg(&index).arg(now).arg(batch);
+        pipe.cmd("ZREMRANGEBYSCORE").arg(&index).arg("-inf").arg(lapsed);
         self.connection().pipe(&mut pipe).await?;
         Ok(())
     }

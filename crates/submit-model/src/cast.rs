@@ -42,6 +42,7 @@ pub(crate) fn accepted(number: usize) -> Record {
         people: false,
         consent_ref: None,
         made_by: None,
+        erased: false,
         source: Source::Api,
         fingerprint: Fingerprint::of(Route::Byteplus, &request, None, 1),
         estimate_tokens: 108_900,

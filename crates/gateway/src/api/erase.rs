@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use erasure::{Counts, Eraser, Erasure, Progress, Subject, Wish};
+use erasure::{Eraser, Erasure, Progress, Removed, Subject, Wish};
 use job::{By, ErasureId, StateWord};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -73,18 +73,22 @@ pub(super) struct ErasureView {
     reason: String,
     /// One of the things it waits for.
     waits_for: Option<String>,
-    removed: Removed,
+    /// Jobs that are waited for.
+    jobs_waiting: u64,
+    /// Jobs that had no content left before.
+    jobs_before: u64,
+    /// How often the work on it broke off and was taken up again: objects, media and intents that went at that very
+    /// moment may be missing in the numbers. That of jobs is exact.
+    interruptions: u32,
+    removed: RemovedView,
 }
 
 /// What was removed so far.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Removed {
+#[schema(as = Removed)]
+pub(super) struct RemovedView {
     /// Jobs whose content is gone.
     jobs: u64,
-    /// Jobs that had none left before.
-    jobs_before: u64,
-    /// Jobs that are waited for.
-    jobs_waiting: u64,
     /// Videos, last frames, payloads, manifests.
     objects: u64,
     /// Their bytes, inline media included.
@@ -95,6 +99,8 @@ pub(super) struct Removed {
     intents: u64,
     /// Lines of timelines without words from here on.
     timeline_lines: u64,
+    /// Refused rows of uploads, where a whole tenant is erased.
+    rejects: u64,
 }
 
 /// Erase a job's content.
@@ -148,7 +154,7 @@ pub(super) async fn delete(
     };
     let eraser = &door.eraser;
     let asked = eraser.ask(Eraser::draw(), wish).await.map_err(away)?;
-    answer(&worked(eraser, asked).await)
+    answer(&worked(eraser, asked).await?)
 }
 
 /// Erase the content of many jobs.
@@ -196,7 +202,7 @@ pub(super) async fn create(
     let mut all: Option<Erasure> = None;
     for door in app.pools_for(&caller) {
         let asked = door.eraser.ask(id.clone(), wish.clone()).await.map_err(away)?;
-        let worked = worked(&door.eraser, asked).await;
+        let worked = worked(&door.eraser, asked).await?;
         all = Some(match all {
             Some(sum) => sum.with(&worked),
             None => worked,
@@ -227,16 +233,22 @@ pub(super) async fn show(
     Ok(Json(to_json(&view(&found))?).into_response())
 }
 
-/// Works a wish off for as long as a caller waits; whatever is left, or fails, is the keeper's.
-async fn worked(eraser: &Eraser, asked: Erasure) -> Erasure {
-    match tokio::time::timeout(WAIT_MAX, eraser.work(&asked.id)).await {
-        Ok(Ok(Some(worked))) => worked,
-        Ok(Ok(None)) | Err(_) => asked,
-        Ok(Err(error)) => {
+/// Works a wish off for as long as a caller waits. The turn goes on without it, and whatever is left behind that, or
+/// fails, is the keeper's.
+async fn worked(eraser: &Eraser, asked: Erasure) -> Result<Erasure, Problem> {
+    let (worker, id) = (eraser.clone(), asked.id.clone());
+    let turn = tokio::spawn(async move { worker.work(&id).await });
+    match tokio::time::timeout(WAIT_MAX, turn).await {
+        Ok(Ok(Ok(Some(worked)))) => return Ok(worked),
+        Ok(Ok(Ok(None))) | Err(_) => {}
+        Ok(Ok(Err(error))) => {
             tracing::warn!(erasure = %asked.id, %error, "an erasure goes on later");
-            asked
+        }
+        Ok(Err(error)) => {
+            tracing::error!(erasure = %asked.id, %error, "a turn of an erasure panicked; it goes on later");
         }
     }
+    Ok(eraser.look(&asked.id).await.map_err(away)?.unwrap_or(asked))
 }
 
 async fn look(app: &App, caller: &Caller, id: &ErasureId) -> Result<Option<Erasure>, Problem> {
@@ -269,7 +281,7 @@ fn view(erasure: &Erasure) -> ErasureView {
         Subject::Tenant => ("tenant", None),
         Subject::Retention { .. } => ("retention", None),
     };
-    let Counts { jobs, before, waiting, objects, bytes, media, intents, lines } = erasure.counts;
+    let Removed { jobs, objects, bytes, media, intents, lines, rejects } = erasure.removed;
     ErasureView {
         id: erasure.id.to_string(),
         object: "erasure",
@@ -285,15 +297,17 @@ fn view(erasure: &Erasure) -> ErasureView {
         by: erasure.by.as_str().to_owned(),
         reason: erasure.reason.clone(),
         waits_for: erasure.waits_for.clone(),
-        removed: Removed {
+        jobs_waiting: erasure.jobs_waiting,
+        jobs_before: erasure.jobs_before,
+        interruptions: erasure.interruptions,
+        removed: RemovedView {
             jobs,
-            jobs_before: before,
-            jobs_waiting: waiting,
             objects,
             bytes,
             media,
             intents,
             timeline_lines: lines,
+            rejects,
         },
     }
 }

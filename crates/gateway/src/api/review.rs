@@ -104,7 +104,7 @@ async fn decide(
             (Event::ReviewRejected { by: by.clone(), reason: reason.clone() }, "review reject")
         }
     };
-    let evidence = json!({"people": spec.people, "consent_ref": spec.consent_ref});
+    let evidence = json!({"people": spec.people, "consent_stated": spec.consent_ref.is_some()});
     let decided = Decided { by: &by, verb, reason: &reason, evidence: &evidence };
     let (store, policy) = (&door.pool.store, &door.pool.policy);
     let told = store.decide(&before.record.id, &event, policy, &decided, &|_: &Stored| true).await;

@@ -94,12 +94,12 @@ pub(super) async fn decide(
     }
 }
 
-/// What the person saw, for the audit: without the prompt, which an erasure must find in one place only.
+/// What the person saw, for the audit: without prompt and consent, which an erasure must find in one place only.
 fn shown(stored: &Stored) -> Value {
     let spec = &stored.record.spec;
     json!({
         "fingerprint": spec.fingerprint,
         "people": spec.people,
-        "consent_ref": spec.consent_ref,
+        "consent_stated": spec.consent_ref.is_some(),
     })
 }

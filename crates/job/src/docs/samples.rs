@@ -168,6 +168,7 @@ pub(crate) fn record(state: State) -> Record {
         people: false,
         consent_ref: None,
         made_by: None,
+        erased: false,
         source: Source::Api,
         fingerprint,
         estimate_tokens: 108_900,

@@ -75,7 +75,14 @@ async fn erase(
     let by = operator(how.by.as_deref());
     let wish = Wish { tenant, subject, by, reason, cancel: how.cancel };
     let asked = eraser.ask(Eraser::draw(), wish).await?;
-    let worked = eraser.work(&asked.id).await?.unwrap_or(asked);
+    let mut worked = eraser.work(&asked.id).await?.unwrap_or(asked);
+    // A long one takes several turns; what waits for jobs to end is the fleet's.
+    while worked.progress == Progress::Working
+        && let Some(next) = eraser.work(&worked.id).await?
+        && next != worked
+    {
+        worked = next;
+    }
     tell(global, &worked)
 }
 
@@ -83,14 +90,15 @@ fn tell(global: &Global, erasure: &Erasure) -> Outcome {
     let mut row = Row::new();
     let value = serde_json::to_value(erasure)
         .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-    for key in ["id", "tenant", "progress", "by", "reason", "waits_for"] {
+    let told = ["id", "tenant", "progress", "by", "reason", "waits_for"];
+    for key in told.into_iter().chain(["jobs_waiting", "jobs_before", "interruptions"]) {
         row.insert(key.into(), value[key].clone());
     }
     row.insert("subject".into(), value["subject"]["kind"].clone());
     row.insert("asked_at".into(), json!(erasure.asked_at.rfc3339()));
     row.insert("done_at".into(), json!(erasure.done_at.map(job::Timestamp::rfc3339)));
-    for (key, n) in value["counts"].as_object().into_iter().flatten() {
-        row.insert(key.clone(), n.clone());
+    for (name, n) in erasure.removed.named() {
+        row.insert(name.into(), json!(n));
     }
     output::object(global.output, row)?;
     Ok(match erasure.progress {

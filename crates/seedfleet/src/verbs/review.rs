@@ -52,7 +52,7 @@ async fn decide(
             return Err(Failure::new(Exit::Conflict, what)
                 .hint("review.four_eyes is on: somebody else must look"));
         }
-        let evidence = json!({"people": spec.people, "consent_ref": spec.consent_ref});
+        let evidence = json!({"people": spec.people, "consent_stated": spec.consent_ref.is_some()});
         let decided = Decided { by, verb, reason, evidence: &evidence };
         let told =
             session.store.decide(id, event, &session.policy, &decided, &|_: &Stored| true).await?;

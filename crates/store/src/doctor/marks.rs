@@ -31,7 +31,8 @@ pub(super) fn indexes(keys: &Keys, record: &Record) -> Vec<Entry> {
     let created = record.created_at.unix_ms();
     indexes.extend(facts::content_indexes(keys, spec));
     let deadline = standing.deadline.map(|at| (keys.ix_deadline(), at.unix_ms()));
-    let kept = standing.kept.map(|at| (keys.ix_kept(&spec.tenant), at.unix_ms()));
+    let kept = standing.kept.filter(|_| !spec.erased);
+    let kept = kept.map(|at| (keys.ix_kept(&spec.tenant), at.unix_ms()));
     let scored = indexes.into_iter().map(|index| (index, created)).chain(deadline).chain(kept);
     let of_id = scored.map(|(index, score)| Entry { index, member: id.clone(), score });
     let custom = spec.custom_id.as_ref().map(|custom| {

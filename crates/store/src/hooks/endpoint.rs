@@ -71,6 +71,20 @@ impl Store {
         self.change("off", id, tenant, 0, String::new()).await
     }
 
+    /// Removes an endpoint if nothing waits to be told there, with its log; [`EndpointPut::Stale`]: something
+    /// does, and it stays.
+    ///
+    /// # Errors
+    ///
+    /// As every call; safe to repeat.
+    pub(crate) async fn rest_endpoint(
+        &self,
+        id: &str,
+        tenant: &str,
+    ) -> Result<EndpointPut, StoreError> {
+        self.change("rest", id, tenant, 0, String::new()).await
+    }
+
     /// Removes an endpoint, with what it has still to be told and its log.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ pub use share::{Outgoing, SHARE_MAX, Shared, Sharing};
 
 use job::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// Entries of one outbox; an endpoint that lets more pile up is switched off.
@@ -72,6 +73,19 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// The endpoint behind an address that a job brought with it: the same for all of a tenant's jobs that
+    /// name it.
+    #[must_use]
+    pub fn own_id(tenant: &str, url: &str, secret_ref: Option<&str>) -> String {
+        let mut hash = Sha256::new();
+        for part in [tenant, url, secret_ref.unwrap_or_default()] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
+        let hex: String = hash.finalize().iter().take(13).map(|b| format!("{b:02x}")).collect();
+        format!("whj_{hex}")
+    }
+
     /// Whether it wants to hear of events of this type.
     #[must_use]
     pub fn takes(&self, kind: &str) -> bool {

@@ -262,8 +262,20 @@ const TABLE: &[Row] = &[
     Row {
         key: "erasure:<erasure id>",
         kind: "string",
-        holds: "a wish to erase and, once it is fulfilled, its receipt (JSON without content)",
-        bound: "erasures ever asked for",
+        holds: "a wish to erase and, once it is fulfilled, its receipt (JSON without content); expires 400 days after its end",
+        bound: "erasures of 400 days",
+    },
+    Row {
+        key: "erased:<erasure id>",
+        kind: "hash",
+        holds: "what an erasure has removed so far: `jobs`, `objects`, `bytes`, `media`, `intents`, `lines`, `rejects`; expires with it",
+        bound: "7",
+    },
+    Row {
+        key: "aged",
+        kind: "hash",
+        holds: "tenant to its last erasure by age: the next one begins when that is done",
+        bound: "tenants",
     },
     Row {
         key: "erasures",
@@ -301,6 +313,12 @@ const TABLE: &[Row] = &[
         kind: "hash",
         holds: "every tenant that ever had a job, to the creation time of its first (Unix ms)",
         bound: "tenants",
+    },
+    Row {
+        key: "rejects:<tenant>",
+        kind: "zset",
+        holds: "batches with refused rows by the instant (Unix ms) of the last one; those older than 30 days go with the next one",
+        bound: "uploads of 30 days",
     },
     Row {
         key: "rejects:<tenant>:<batch>",

@@ -43,6 +43,24 @@ impl Keys {
         self.key(format_args!("erasure:{id}"))
     }
 
+    /// What an erasure has removed so far.
+    #[must_use]
+    pub fn erased(&self, id: &ErasureId) -> String {
+        self.key(format_args!("erased:{id}"))
+    }
+
+    /// Each tenant's last erasure by age.
+    #[must_use]
+    pub fn aged(&self) -> String {
+        self.key(format_args!("aged"))
+    }
+
+    /// Batches of a tenant with refused rows.
+    #[must_use]
+    pub fn rejects_of(&self, tenant: &str) -> String {
+        self.key(format_args!("rejects:{}", part(tenant)))
+    }
+
     /// Wishes that are not fulfilled yet.
     #[must_use]
     pub fn erasures(&self) -> String {

@@ -211,6 +211,7 @@ pub fn record_of(tenant: &str, priority: Priority, batch: Option<&str>) -> Recor
         people: false,
         consent_ref: None,
         made_by: None,
+        erased: false,
         source: Source::Api,
         fingerprint: Fingerprint::of(Route::Byteplus, &request, None, 1),
         estimate_tokens: 100_000,

@@ -161,6 +161,7 @@ impl House {
                     people: false,
                     consent_ref: None,
                     made_by: None,
+                    erased: false,
                     source: Source::Cli,
                     fingerprint,
                     estimate_tokens: 100_000,
