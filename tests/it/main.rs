@@ -8,6 +8,7 @@
 mod api;
 mod api_form;
 mod backlog;
+mod batches;
 mod bucket_s3;
 mod callbacks;
 mod clocks;

@@ -12,18 +12,28 @@ impl Door {
     /// second time, the same new job answers.
     ///
     /// The request was judged when it came, so only price, review and memory are asked again. A
-    /// `useful_until` that has passed is left out.
+    /// `useful_until` that has passed is left out. `by`: the key or person that asks.
     ///
     /// # Errors
     ///
     /// [`Refusal`], sorted by what to do next.
-    pub async fn retry(&self, old: &Record, source: Source) -> Result<Admitted, Refusal> {
-        let answer = self.retry_takes(old, source).await;
+    pub async fn retry(
+        &self,
+        old: &Record,
+        source: Source,
+        by: Option<&str>,
+    ) -> Result<Admitted, Refusal> {
+        let answer = self.retry_takes(old, source, by).await;
         count(source, &old.spec.tenant, &answer);
         answer
     }
 
-    async fn retry_takes(&self, old: &Record, source: Source) -> Result<Admitted, Refusal> {
+    async fn retry_takes(
+        &self,
+        old: &Record,
+        source: Source,
+        by: Option<&str>,
+    ) -> Result<Admitted, Refusal> {
         if old.life.erased.is_some() || old.spec.source == Source::Adopted {
             let (what, fix) =
                 ("nobody here knows what it was asked for", "send the request itself");
@@ -34,7 +44,8 @@ impl Door {
             return Err(paused);
         }
         for take in old.spec.take.saturating_add(1)..=TAKE_MAX {
-            let ready = self.next_take(old, source, take, pulse.now)?;
+            let mut ready = self.next_take(old, source, take, pulse.now)?;
+            ready.job.record.spec.made_by = by.map(str::to_owned);
             let mut answers = self.store_all(vec![Ok(ready)]).await;
             let admitted = answers.pop().unwrap_or_else(|| Err(unavailable("no answer")))?;
             if admitted.how == How::Created || self.is_retry_of(&admitted, old).await? {

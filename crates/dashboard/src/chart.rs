@@ -191,6 +191,12 @@ pub(crate) fn filtered(filter: &str) -> String {
     format!("{PREFIX}/jobs?where={}", encoded(filter))
 }
 
+/// Where a tenant's batch is shown.
+pub(crate) fn batch(tenant: &str, name: &str) -> String {
+    let path = encoded(name).replace('+', "%20");
+    format!("{PREFIX}/batches/{path}?tenant={}", encoded(tenant))
+}
+
 /// Percent-encoded for a query.
 pub(crate) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -27,7 +27,7 @@ mod upload;
 
 pub(crate) use build::{find_verb, outer_path};
 pub(crate) use job::find;
-pub(crate) use query::{Asked, decoded};
+pub(crate) use query::{Asked, PageAsked, decoded};
 
 use crate::app::App;
 use crate::{hooks, stream};

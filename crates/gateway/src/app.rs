@@ -6,7 +6,7 @@ use crate::guard::guard;
 use crate::keys::Keys;
 use crate::pages::{self, Flow, Visits};
 use crate::problem::Problem;
-use crate::settings::GatewaySettings;
+use crate::settings::{GatewaySettings, Scope};
 use crate::stream::Seats;
 use crate::watch::Watch;
 use access::Mode;
@@ -145,6 +145,12 @@ impl App {
     /// The pool that carries what a caller makes.
     pub(crate) fn pool_of(&self, caller: &Caller) -> Result<&PoolDoor, Problem> {
         self.pool_for(caller.own_tenant()?, caller.mode)
+    }
+
+    /// The pool that carries what a caller makes, for one that may do this.
+    pub(crate) fn enter(&self, caller: &Caller, needs: Scope) -> Result<&PoolDoor, Problem> {
+        caller.needs(needs)?;
+        self.pool_of(caller)
     }
 
     /// The pool of a tenant's keys of one mode.

@@ -3,7 +3,7 @@
 mod checks;
 mod forms;
 
-use crate::api::Asked;
+use crate::api::{Asked, PageAsked};
 use crate::app::{App, PoolDoor};
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -15,24 +15,19 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use checks::{check_description, default_types, invalid, read, secret, types};
 use forms::{
-    DeliveriesAsked, DeliveryList, DeliveryView, EndpointList, EndpointPatch, EndpointView,
-    NewEndpoint, ReplayAsked, Rotation,
+    DeliveryList, DeliveryView, EndpointList, EndpointPatch, EndpointView, NewEndpoint,
+    ReplayAsked, Rotation,
 };
 use job::Timestamp;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{
-    ENDPOINTS_MAX, Endpoint, EndpointPut, EndpointState, HookEvent, HookSecret, Mark, StoreError,
-};
+use store::{ENDPOINTS_MAX, Endpoint, EndpointPut, EndpointState, HookEvent, HookSecret, Mark};
 
 /// How long the old secret signs beside the new one, unless a rotation says otherwise.
 const OVERLAP: Duration = Duration::from_secs(24 * 3_600);
 /// The longest it may.
 const OVERLAP_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
-/// Deliveries of one page.
-const PAGE_MAX: usize = 200;
-const PAGE: usize = 50;
 /// Changes that may come between our look and our write before we give up.
 const RACES_MAX: u32 = 4;
 
@@ -52,12 +47,12 @@ pub(crate) async fn create(
     caller: Caller,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsWrite)?);
+    let door = app.enter(&caller, Scope::JobsWrite)?;
     let asked: NewEndpoint = read(&body)?;
     check_url(&app, &asked.url)?;
     check_description(&asked.description)?;
     let secret = secret(asked.secret)?;
-    let now = door.pool.store.now().await.map_err(away)?;
+    let now = door.pool.store.now().await?;
     let endpoint = Endpoint {
         id: format!("whe_{}", ulid::Ulid::generate()),
         tenant: caller.tenant.clone(),
@@ -69,7 +64,7 @@ pub(crate) async fn create(
         created_by: caller.name.clone(),
         created_at: now,
     };
-    match door.pool.store.put_endpoint(&endpoint, 0).await.map_err(away)? {
+    match door.pool.store.put_endpoint(&endpoint, 0).await? {
         EndpointPut::Done(_) | EndpointPut::Stale => {}
         EndpointPut::Full | EndpointPut::Gone => {
             let title = format!("a tenant has {ENDPOINTS_MAX} webhook endpoints at most");
@@ -79,7 +74,7 @@ pub(crate) async fn create(
     }
     let path =
         format!("{}/v1/webhook-endpoints/{}", app.public_url.trim_end_matches('/'), endpoint.id);
-    let mut view = shown(door, caller, &endpoint.id).await?;
+    let mut view = shown(door, &caller, &endpoint.id).await?;
     view.secret = Some(secret);
     let mut response = (StatusCode::CREATED, Json(view)).into_response();
     if let Ok(location) = HeaderValue::from_str(&path) {
@@ -97,9 +92,9 @@ pub(crate) async fn create(
     responses((status = 200, description = "All of them, oldest first.", body = EndpointList)),
 )]
 pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {
-    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsRead)?);
-    let states = door.pool.store.endpoints(&caller.tenant).await.map_err(away)?;
-    let now = door.pool.store.now().await.map_err(away)?;
+    let door = app.enter(&caller, Scope::JobsRead)?;
+    let states = door.pool.store.endpoints(&caller.tenant).await?;
+    let now = door.pool.store.now().await?;
     let data: Vec<EndpointView> = states.iter().map(|state| EndpointView::of(state, now)).collect();
     Ok(Json(EndpointList { object: "list", data }).into_response())
 }
@@ -118,8 +113,8 @@ pub(crate) async fn show(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsRead)?);
-    Ok(Json(shown(door, caller, &id).await?).into_response())
+    let door = app.enter(&caller, Scope::JobsRead)?;
+    Ok(Json(shown(door, &caller, &id).await?).into_response())
 }
 
 /// Change a webhook endpoint.
@@ -138,14 +133,14 @@ pub(crate) async fn change(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsWrite)?);
+    let door = app.enter(&caller, Scope::JobsWrite)?;
     let asked: EndpointPatch = read(&body)?;
     if let Some(url) = &asked.url {
         check_url(&app, url)?;
     }
     check_description(asked.description.as_deref().unwrap_or_default())?;
     let types = types(asked.types)?;
-    edit(door, caller, &id, |endpoint| {
+    edit(door, &caller, &id, |endpoint| {
         endpoint.url = asked.url.clone().unwrap_or_else(|| endpoint.url.clone());
         endpoint.types = types.clone().unwrap_or_else(|| endpoint.types.clone());
         if let Some(description) = &asked.description {
@@ -155,11 +150,11 @@ pub(crate) async fn change(
     .await?;
     let store = &door.pool.store;
     match asked.disabled {
-        Some(true) => drop(store.disable_endpoint(&id, &caller.tenant).await.map_err(away)?),
-        Some(false) => drop(store.enable_endpoint(&id, &caller.tenant).await.map_err(away)?),
+        Some(true) => drop(store.disable_endpoint(&id, &caller.tenant).await?),
+        Some(false) => drop(store.enable_endpoint(&id, &caller.tenant).await?),
         None => {}
     }
-    Ok(Json(shown(door, caller, &id).await?).into_response())
+    Ok(Json(shown(door, &caller, &id).await?).into_response())
 }
 
 /// Remove a webhook endpoint, with what it has still to be told.
@@ -176,9 +171,9 @@ pub(crate) async fn remove(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsWrite)?);
-    find(door, caller, &id).await?;
-    door.pool.store.drop_endpoint(&id, &caller.tenant).await.map_err(away)?;
+    let door = app.enter(&caller, Scope::JobsWrite)?;
+    find(door, &caller, &id).await?;
+    door.pool.store.drop_endpoint(&id, &caller.tenant).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -200,7 +195,7 @@ pub(crate) async fn rotate(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsWrite)?);
+    let door = app.enter(&caller, Scope::JobsWrite)?;
     let asked: Rotation = if body.is_empty() { Rotation::default() } else { read(&body)? };
     let overlap = asked.overlap_s.map_or(OVERLAP, Duration::from_secs);
     if overlap > OVERLAP_MAX {
@@ -208,8 +203,8 @@ pub(crate) async fn rotate(
         return Err(invalid("overlap_s", format!("0 to {most} seconds are allowed")));
     }
     let secret = secret(asked.secret)?;
-    let until = door.pool.store.now().await.map_err(away)? + overlap;
-    edit(door, caller, &id, |endpoint| {
+    let until = door.pool.store.now().await? + overlap;
+    edit(door, &caller, &id, |endpoint| {
         // Two sign at most: the newest of the old ones, and the new one.
         endpoint.secrets.truncate(1);
         for old in &mut endpoint.secrets {
@@ -218,7 +213,7 @@ pub(crate) async fn rotate(
         endpoint.secrets.insert(0, HookSecret { text: secret.clone(), until: None });
     })
     .await?;
-    let mut view = shown(door, caller, &id).await?;
+    let mut view = shown(door, &caller, &id).await?;
     view.secret = Some(secret);
     Ok(Json(view).into_response())
 }
@@ -237,9 +232,9 @@ pub(crate) async fn test(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsWrite)?);
-    find(door, caller, &id).await?;
-    let at = door.pool.store.now().await.map_err(away)?;
+    let door = app.enter(&caller, Scope::JobsWrite)?;
+    find(door, &caller, &id).await?;
+    let at = door.pool.store.now().await?;
     let event = HookEvent::test(&id, at);
     let told =
         json!({"object": "webhook_test", "event": event.id, "deliveries": deliveries_path(&id)});
@@ -261,10 +256,10 @@ pub(crate) async fn enable(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsWrite)?);
-    find(door, caller, &id).await?;
-    door.pool.store.enable_endpoint(&id, &caller.tenant).await.map_err(away)?;
-    Ok(Json(shown(door, caller, &id).await?).into_response())
+    let door = app.enter(&caller, Scope::JobsWrite)?;
+    find(door, &caller, &id).await?;
+    door.pool.store.enable_endpoint(&id, &caller.tenant).await?;
+    Ok(Json(shown(door, &caller, &id).await?).into_response())
 }
 
 /// Tell a webhook endpoint again what happened.
@@ -285,20 +280,20 @@ pub(crate) async fn replay(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsWrite)?);
+    let door = app.enter(&caller, Scope::JobsWrite)?;
     let asked: ReplayAsked = read(&body)?;
     let instant =
         |name: &str, text: &str| Timestamp::parse_rfc3339(text).map_err(|why| invalid(name, why));
-    let state = find(door, caller, &id).await?;
+    let state = find(door, &caller, &id).await?;
     let since = instant("since", &asked.since)?;
     let until = match &asked.until {
         Some(until) => instant("until", until)?,
-        None => door.pool.store.now().await.map_err(away)?,
+        None => door.pool.store.now().await?,
     };
     let chosen = types(asked.types)?.unwrap_or_else(|| state.endpoint.types.clone());
     let chooser = Endpoint { types: chosen, ..state.endpoint.clone() };
     let done = door.pool.store.replay(&state.endpoint, (since, until), |kind| chooser.takes(kind));
-    let done = done.await.map_err(away)?;
+    let done = done.await?;
     let told = json!({
         "object": "webhook_replay",
         "events": done.events,
@@ -316,29 +311,19 @@ pub(crate) async fn replay(
     path = "/v1/webhook-endpoints/{id}/deliveries",
     operation_id = "list_webhook_deliveries",
     tag = "webhooks",
-    params(("id" = String, Path, description = "The endpoint."), DeliveriesAsked),
+    params(("id" = String, Path, description = "The endpoint."), PageAsked),
     responses((status = 200, description = "One page.", body = DeliveryList)),
 )]
 pub(crate) async fn deliveries(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    Asked(asked): Asked<DeliveriesAsked>,
+    Asked(page): Asked<PageAsked>,
 ) -> Result<Response, Problem> {
-    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsRead)?);
-    find(door, caller, &id).await?;
-    let limit = asked.limit.unwrap_or(PAGE);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(invalid("limit", format!("1 to {PAGE_MAX} are allowed")));
-    }
-    let before = match asked.cursor.as_deref().map(str::parse::<Mark>) {
-        None => None,
-        Some(Ok(mark)) => Some(mark),
-        Some(Err(_)) => {
-            return Err(invalid("cursor", "use the `next_cursor` of a page".to_owned()));
-        }
-    };
-    let lines = door.pool.store.deliveries(&id, before, limit).await.map_err(away)?;
+    let door = app.enter(&caller, Scope::JobsRead)?;
+    find(door, &caller, &id).await?;
+    let (limit, before) = (page.limit()?, page.place::<Mark>()?);
+    let lines = door.pool.store.deliveries(&id, before, limit).await?;
     let full = lines.len() == limit;
     let next = lines.last().and_then(|line| delivery_parts(&line.id)).filter(|_| full);
     let next = next.map(|(_, mark)| mark.to_string());
@@ -360,24 +345,19 @@ pub(crate) async fn deliver_again(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let (caller, door) = (&caller, enter(&app, &caller, Scope::JobsWrite)?);
+    let door = app.enter(&caller, Scope::JobsWrite)?;
     let no_such = || Problem::new(StatusCode::NOT_FOUND, "not-found", "there is no such delivery");
     let (endpoint, mark) = delivery_parts(&id).ok_or_else(no_such)?;
-    find(door, caller, endpoint).await.map_err(|_| no_such())?;
-    let line = door.pool.store.delivery(endpoint, mark).await.map_err(away)?.ok_or_else(no_such)?;
+    find(door, &caller, endpoint).await.map_err(|_| no_such())?;
+    let line = door.pool.store.delivery(endpoint, mark).await?.ok_or_else(no_such)?;
     let told = json!({"object": "webhook_replay", "events": 1, "event": line.event.id,
                       "deliveries": deliveries_path(endpoint)});
     tell(door, endpoint, HookEvent { replayed: true, ..line.event }).await?;
     Ok((StatusCode::ACCEPTED, Json(told)).into_response())
 }
 
-fn enter<'a>(app: &'a App, caller: &Caller, needs: Scope) -> Result<&'a PoolDoor, Problem> {
-    caller.needs(needs)?;
-    app.pool_of(caller)
-}
-
 async fn find(door: &PoolDoor, caller: &Caller, id: &str) -> Result<EndpointState, Problem> {
-    let found = door.pool.store.endpoint(id, &caller.tenant).await.map_err(away)?;
+    let found = door.pool.store.endpoint(id, &caller.tenant).await?;
     found.ok_or_else(|| {
         Problem::new(StatusCode::NOT_FOUND, "not-found", "there is no such webhook endpoint")
     })
@@ -385,7 +365,7 @@ async fn find(door: &PoolDoor, caller: &Caller, id: &str) -> Result<EndpointStat
 
 async fn shown(door: &PoolDoor, caller: &Caller, id: &str) -> Result<EndpointView, Problem> {
     let state = find(door, caller, id).await?;
-    let now = door.pool.store.now().await.map_err(away)?;
+    let now = door.pool.store.now().await?;
     Ok(EndpointView::of(&state, now))
 }
 
@@ -399,7 +379,7 @@ async fn edit(
     for _ in 0..RACES_MAX {
         let EndpointState { mut endpoint, revision, .. } = find(door, caller, id).await?;
         change(&mut endpoint);
-        match door.pool.store.put_endpoint(&endpoint, revision).await.map_err(away)? {
+        match door.pool.store.put_endpoint(&endpoint, revision).await? {
             EndpointPut::Done(_) => return Ok(()),
             EndpointPut::Stale | EndpointPut::Full | EndpointPut::Gone => {}
         }
@@ -409,7 +389,7 @@ async fn edit(
 }
 
 async fn tell(door: &PoolDoor, id: &str, event: HookEvent) -> Result<(), Problem> {
-    if door.pool.store.tell_endpoint(id, event).await.map_err(away)? {
+    if door.pool.store.tell_endpoint(id, event).await? {
         return Ok(());
     }
     let title = "this endpoint is disabled, or its outbox is full";
@@ -429,10 +409,6 @@ fn deliveries_path(id: &str) -> String {
 
 fn check_url(app: &App, url: &str) -> Result<(), Problem> {
     app.webhook_rules.check(url).map_err(|refused| invalid("url", refused.to_string()))
-}
-
-fn away(error: StoreError) -> Problem {
-    Problem::unavailable(&error)
 }
 
 #[cfg(test)]

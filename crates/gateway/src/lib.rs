@@ -55,8 +55,9 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     })?;
     tracing::info!(listen = %listener.local_addr()?, "the gateway listens");
     fleet.health().set_ready();
-    for pool in fleet.pools() {
-        tokio::spawn(operations::serve(pool.clone(), fleet.drain().clone()));
+    for door in app.pools.values() {
+        let (pool, jobs) = (door.pool.clone(), door.door.clone());
+        tokio::spawn(operations::serve(pool, jobs, fleet.drain().clone()));
     }
     let router = app::router(app, routes, &settings);
     let drain = fleet.drain().clone();

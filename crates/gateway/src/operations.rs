@@ -3,12 +3,14 @@
 //! The place an operation has come to is written down after each page, so a page may be looked at twice: what
 //! it does to a job is no news the second time, and the commit that does it also counts it.
 
+use admission::{Door, How, Refusal};
 use futures::future::join_all;
 use job::filter::Filter;
-use job::{By, Event};
+use job::{Again, By, Event, JobId, Source};
 use std::time::Duration;
 use store::{
-    ListQuery, Operation, OperationVerb, Order, Progress, ReportError, Reported, StoreError,
+    ListQuery, NewOperation, Operation, OperationVerb, Order, Progress, ReportError, Reported,
+    StoreError, Stored,
 };
 use worker::{Drain, Pool};
 
@@ -24,7 +26,7 @@ const AT_ONCE: usize = 16;
 const LOCK: &str = "operations";
 
 /// Serves one pool until the process is to end.
-pub(crate) async fn serve(pool: Pool, drain: Drain) {
+pub(crate) async fn serve(pool: Pool, door: Door, drain: Drain) {
     loop {
         tokio::select! {
             () = drain.wait() => return,
@@ -32,7 +34,7 @@ pub(crate) async fn serve(pool: Pool, drain: Drain) {
         }
         let turn = tokio::select! {
             () = drain.wait() => return,
-            turn = turn(&pool) => turn,
+            turn = turn(&pool, &door) => turn,
         };
         if let Err(error) = turn {
             tracing::warn!(pool = pool.name, %error, "operations wait");
@@ -41,7 +43,7 @@ pub(crate) async fn serve(pool: Pool, drain: Drain) {
 }
 
 /// Goes on until nothing is left to do, or another gateway does it.
-async fn turn(pool: &Pool) -> Result<(), StoreError> {
+async fn turn(pool: &Pool, door: &Door) -> Result<(), StoreError> {
     let store = &pool.store;
     while let Some(operation) = store.next_operation().await? {
         if !store.lock(LOCK, LEASE).await? {
@@ -52,16 +54,25 @@ async fn turn(pool: &Pool) -> Result<(), StoreError> {
             store.close_operation(id, at, operation.failed.as_deref()).await?;
             continue;
         }
-        match page(pool, &operation).await {
-            Ok((progress, ended)) => {
-                store.note_operation(id, &progress).await?;
+        let mut progress = operation.progress.clone();
+        let turned = page(pool, door, &operation, &mut progress).await;
+        if matches!(turned, Ok(_) | Err(Stopped::ForGood(_))) {
+            let makes = operation.asked.verb == OperationVerb::Retry;
+            store.note_operation(id, &progress, makes.then_some(progress.changed)).await?;
+        }
+        match turned {
+            Ok(ended) => {
                 if ended {
                     store.close_operation(id, store.now().await?, None).await?;
                     tracing::info!(operation = %id, "an operation is done");
                 }
             }
             Err(Stopped::Store(error)) => return Err(error),
-            Err(Stopped::Unreadable(why)) => {
+            Err(Stopped::Away(why)) => {
+                tracing::warn!(operation = %id, why, "an operation waits");
+                return Ok(());
+            }
+            Err(Stopped::ForGood(why)) => {
                 tracing::error!(operation = %id, why, "an operation cannot be carried out");
                 store.close_operation(id, store.now().await?, Some(&why)).await?;
             }
@@ -74,8 +85,10 @@ async fn turn(pool: &Pool) -> Result<(), StoreError> {
 enum Stopped {
     /// It will be done later.
     Store(StoreError),
-    /// It never can be.
-    Unreadable(String),
+    /// The same, since the bucket or Redis did not take a new job.
+    Away(String),
+    /// It never can be, or a person has to look first.
+    ForGood(String),
 }
 
 impl From<StoreError> for Stopped {
@@ -84,46 +97,116 @@ impl From<StoreError> for Stopped {
     }
 }
 
-async fn page(pool: &Pool, operation: &Operation) -> Result<(Progress, bool), Stopped> {
-    let (asked, mut progress) = (&operation.asked, operation.progress.clone());
+/// One page; whether it was the last.
+async fn page(
+    pool: &Pool,
+    door: &Door,
+    operation: &Operation,
+    progress: &mut Progress,
+) -> Result<bool, Stopped> {
+    let asked = &operation.asked;
     let filter =
-        Filter::parse(&asked.filter).map_err(|error| Stopped::Unreadable(error.to_string()))?;
+        Filter::parse(&asked.filter).map_err(|error| Stopped::ForGood(error.to_string()))?;
     // Those that would be submitted next come first.
     let query = ListQuery { order: Order::Oldest, limit: PAGE, ..ListQuery::of(filter) };
     let query = query
         .behind(progress.cursor.as_deref())
-        .map_err(|error| Stopped::Unreadable(error.to_string()))?;
+        .map_err(|error| Stopped::ForGood(error.to_string()))?;
     let page = pool.store.list(&query).await?;
-    let event = event(operation);
-    let ids: Vec<_> = page.items.into_iter().map(|stored| stored.record.id).collect();
-    for ids in ids.chunks(AT_ONCE) {
-        let report = |id| pool.store.report_while_open(id, &event, &pool.policy, &asked.id);
-        for told in join_all(ids.iter().map(report)).await {
-            match told {
-                Ok(Reported::Written { .. }) => {}
-                Ok(
-                    Reported::Ignored { .. }
-                    | Reported::Gone
-                    | Reported::Fenced
-                    | Reported::Owned { .. },
-                )
-                | Err(ReportError::Contradiction(_)) => progress.left += 1,
-                Err(ReportError::Store(error)) => return Err(error.into()),
-            }
+    for found in page.items.chunks(AT_ONCE) {
+        match event(asked) {
+            Some(event) => tell(pool, found, &event, asked, progress).await?,
+            None => make_again(pool, door, found, asked, progress).await?,
         }
     }
     let ended = page.next.is_none();
     if let Some(next) = page.next {
         progress.cursor = Some(next.to_string());
     }
-    Ok((progress, ended))
+    Ok(ended)
 }
 
-fn event(operation: &Operation) -> Event {
-    let by = By::named(&operation.asked.by);
-    match operation.asked.verb {
-        OperationVerb::Cancel => Event::CancelAsked { by },
-        OperationVerb::Pause => Event::PauseAsked { by, reason: operation.asked.reason.clone() },
-        OperationVerb::Resume => Event::ResumeAsked { by },
+/// What the machine of each job is told; none for a verb that makes new jobs.
+fn event(asked: &NewOperation) -> Option<Event> {
+    let by = By::named(&asked.by);
+    match asked.verb {
+        OperationVerb::Cancel => Some(Event::CancelAsked { by }),
+        OperationVerb::Pause => Some(Event::PauseAsked { by, reason: asked.reason.clone() }),
+        OperationVerb::Resume => Some(Event::ResumeAsked { by }),
+        OperationVerb::Retry => None,
     }
+}
+
+/// The commits count what they change.
+async fn tell(
+    pool: &Pool,
+    found: &[Stored],
+    event: &Event,
+    asked: &NewOperation,
+    progress: &mut Progress,
+) -> Result<(), Stopped> {
+    let report = |stored: &Stored| {
+        let id = stored.record.id.clone();
+        async move { pool.store.report_while_open(&id, event, &pool.policy, &asked.id).await }
+    };
+    for told in join_all(found.iter().map(report)).await {
+        match told {
+            Ok(Reported::Written { .. }) => {}
+            Ok(
+                Reported::Ignored { .. }
+                | Reported::Gone
+                | Reported::Fenced
+                | Reported::Owned { .. },
+            )
+            | Err(ReportError::Contradiction(_)) => progress.left += 1,
+            Err(ReportError::Store(error)) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Makes a new job of each old one's request. A page that is done twice finds the jobs of the first time, and
+/// counts them once.
+async fn make_again(
+    pool: &Pool,
+    door: &Door,
+    found: &[Stored],
+    asked: &NewOperation,
+    progress: &mut Progress,
+) -> Result<(), Stopped> {
+    let again = |stored: &Stored| {
+        let record = stored.record.clone();
+        async move {
+            match Again::of(&record) {
+                Some(_) => Some(door.retry(&record, Source::Api, Some(&asked.by)).await),
+                None => None,
+            }
+        }
+    };
+    for told in join_all(found.iter().map(again)).await {
+        match told {
+            None => progress.left += 1,
+            Some(Ok(admitted)) => {
+                let new = admitted.how == How::Created || is_of(pool, &admitted.id, asked).await?;
+                let count = if new { &mut progress.changed } else { &mut progress.left };
+                *count += 1;
+            }
+            Some(Err(Refusal::Unavailable { cause })) => return Err(Stopped::Away(cause)),
+            // Whatever is full is not waited for: other operations wait behind this one.
+            Some(Err(refusal)) if refusal.is_retryable() => {
+                let why = format!("{refusal}; ask for the rest when there is room");
+                return Err(Stopped::ForGood(why));
+            }
+            Some(Err(_)) => progress.left += 1,
+        }
+    }
+    Ok(())
+}
+
+/// Whether a job that was there already was made by an earlier turn of this operation.
+async fn is_of(pool: &Pool, id: &JobId, asked: &NewOperation) -> Result<bool, Stopped> {
+    let Some(stored) = pool.store.load(id).await? else { return Ok(false) };
+    let record = stored.record;
+    let by = record.spec.made_by.as_deref() == Some(asked.by.as_str());
+    Ok(by && record.created_at >= asked.created_at)
 }

@@ -9,6 +9,7 @@ use job::Timestamp;
 use seedance::Fault;
 use serde::Serialize;
 use std::time::Duration;
+use store::StoreError;
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa::{ToResponse, ToSchema};
 
@@ -245,6 +246,13 @@ fn detail(fault: &Fault) -> Detail {
         message: fault.message.clone(),
         allowed: fault.allowed.clone(),
         fix: fault.fix.clone(),
+    }
+}
+
+/// Redis does not answer, or not as it should: the same request may succeed later.
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::unavailable(&error)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A job as callers see it. Links of the provider and payloads never leave the fleet.
 
-use job::{End, Record, Source, State, StateWord};
+use job::{Again, End, Record, Source, State};
 use seedance::{Cost, Day, PriceTable, Route};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -138,42 +138,6 @@ struct Links {
     cancel: String,
 }
 
-/// Whether and at what price an ended job may be made again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Retry {
-    /// The task before may have been paid.
-    pub(crate) paid_again: bool,
-}
-
-impl Retry {
-    /// `None` for jobs that go on, that succeeded, or that a person ended.
-    pub(crate) fn of(state: &State) -> Option<Self> {
-        let State::Finished { end, .. } = state else { return None };
-        match end {
-            // The provider bills successes only, and what was refused or cancelled bought nothing.
-            End::Failed { .. } | End::Expired { .. } | End::Cancelled { .. } => {
-                Some(Self { paid_again: false })
-            }
-            End::OutputLost { .. } | End::TimedOut => Some(Self { paid_again: true }),
-            End::Stored { .. } | End::Rejected { .. } | End::NotUseful | End::GivenUp { .. } => {
-                None
-            }
-        }
-    }
-
-    /// Whether a job that stands so may be made again.
-    pub(crate) fn is_open(word: StateWord) -> bool {
-        let open = [
-            StateWord::Failed,
-            StateWord::Expired,
-            StateWord::Cancelled,
-            StateWord::OutputLost,
-            StateWord::TimedOut,
-        ];
-        open.contains(&word)
-    }
-}
-
 /// An amount as a decimal number.
 pub(crate) fn money(micros: u64) -> String {
     format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
@@ -188,9 +152,7 @@ impl<'a> JobView<'a> {
     pub(crate) fn of(record: &'a Record, public_url: &str) -> Self {
         let (spec, life) = (&record.spec, &record.life);
         let this = job_path(public_url, record.id.as_str());
-        // What was erased, or asked for elsewhere, nobody here can ask for again.
-        let known = life.erased.is_none() && spec.source != Source::Adopted;
-        let retry = Retry::of(&life.state).filter(|_| known);
+        let again = Again::of(record);
         Self {
             id: record.id.as_str(),
             object: "job",
@@ -219,8 +181,8 @@ impl<'a> JobView<'a> {
             },
             cancel_requested: life.cancel.is_some(),
             retry_of: spec.retry_of.as_ref().map(job::JobId::as_str),
-            next: retry.map(|_| format!("POST {this}:retry")),
-            next_paid_again: retry.map(|retry| retry.paid_again),
+            next: again.map(|_| format!("POST {this}:retry")),
+            next_paid_again: again.map(|again| again.paid_again),
             consent_ref: spec.consent_ref.as_deref(),
             erased: erased(record),
             links: Links { cancel: format!("{this}:cancel"), this },

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+mod again;
 mod attempt;
 mod charge;
 mod effect;
@@ -32,6 +33,7 @@ pub mod settle;
 mod transition;
 
 pub use adopt::{Adoption, TASK_UNKNOWN, Told};
+pub use again::Again;
 pub use attempt::{Attempt, AttemptOutcome, Facts, OpenAttempt, Slot, TaskRef};
 pub use effect::{Alarm, Contradiction, Effect, Note, Ticket, Verdict};
 pub use erase::{ERASED, Erased};

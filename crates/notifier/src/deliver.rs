@@ -358,7 +358,7 @@ impl Turn {
             .filter(|other| other.id != endpoint.id && other.takes(&event.kind))
             .map(|other| Outgoing { id: other.id, events: vec![event.clone()], fresh: None })
             .collect();
-        let sharing = Sharing { place: None, outs, batches: Vec::new() };
+        let sharing = Sharing { outs, ..Sharing::default() };
         if let Err(error) = self.store.share_out(&sharing).await {
             tracing::warn!(endpoint = endpoint.id, %error, "its tenant's other endpoints were not told");
         }

@@ -1,13 +1,13 @@
 //! From the pool's stream into the outboxes. One notifier does it at a time; two that both believe so do no
 //! harm, since a group is shared out by whoever finds the place where it was read.
 
-use job::{JobId, StateWord};
+use job::{JobId, StateWord, Timestamp};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use store::{
-    Change, ChangeReader, Endpoint, EndpointState, HookEvent, Mark, Outgoing, SHARE_MAX, Shared,
-    Sharing, Store, StoreError,
+    BatchEnd, Change, ChangeReader, Endpoint, EndpointState, HookEvent, Mark, Outgoing, SHARE_MAX,
+    Shared, Sharing, Store, StoreError, Uploaded,
 };
 use worker::{Drain, fault};
 
@@ -44,8 +44,20 @@ pub(crate) async fn run(store: Store, drain: Drain) {
             () = tokio::time::sleep(pause) => {}
         }
     }
-    // The next one need not wait for it to lapse; if this fails it does.
-    let _ = sharer.store.unlock(LOCK).await;
+    // The next one need not wait for it to lapse.
+    let pool = sharer.store.pool();
+    match tokio::time::timeout(PAUSE, sharer.store.unlock(LOCK)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(pool, %error, "the lock of the sharer was not let go; it lapses within {LOCK_TTL:?}");
+        }
+        Err(_) => {
+            tracing::warn!(
+                pool,
+                "Redis did not take the lock of the sharer back; it lapses within {LOCK_TTL:?}"
+            );
+        }
+    }
 }
 
 struct Sharer {
@@ -79,11 +91,12 @@ impl Sharer {
             .min()
             .map_or(0.0, |at| now.since(at).as_secs_f64());
         telemetry::metrics().webhook_oldest_pending.set(waits, [&pool]);
-        if group.is_empty() {
+        let uploads = self.store.due_uploads().await?;
+        if group.is_empty() && uploads.is_empty() {
             return Ok(Duration::ZERO);
         }
         fault::point(fault::NOTIFY_READ).await;
-        let sharing = self.plan(was, &group).await?;
+        let sharing = self.plan(was, &group, uploads, now).await?;
         match self.store.share_out(&sharing).await? {
             Shared::Done(full) => {
                 for endpoint in full {
@@ -111,7 +124,13 @@ impl Sharer {
         reader.read(SHARE_MAX).await
     }
 
-    async fn plan(&mut self, was: Mark, group: &[Change]) -> Result<Sharing, StoreError> {
+    async fn plan(
+        &mut self,
+        was: Mark,
+        group: &[Change],
+        looked: Vec<Uploaded>,
+        now: Timestamp,
+    ) -> Result<Sharing, StoreError> {
         // After the group was read: an endpoint that is older than one of its events is known by now.
         let changes = self.store.endpoint_changes().await?;
         if changes != self.known.changes {
@@ -134,13 +153,17 @@ impl Sharer {
                 plan.entries += 1;
             }
             if let Some(batch) = change.batch.as_ref().filter(|_| change.to.is_finished()) {
-                plan.batches.insert(batch.clone(), change.tenant.clone());
+                plan.batches.insert((change.tenant.clone(), batch.clone()));
             }
             is = change.mark;
         }
+        // The last job of an upload may have ended before the upload did.
+        plan.batches.extend(looked.iter().map(|up| (up.tenant.clone(), up.batch.clone())));
         self.own_hooks(&mut plan).await?;
-        let batches = self.ended_batches(&mut plan, is).await?;
-        Ok(Sharing { place: Some((was, is)), outs: plan.outs, batches })
+        let at = if group.is_empty() { now } else { is.at() };
+        let batches = self.ended_batches(&mut plan, at).await?;
+        let place = (!group.is_empty()).then_some((was, is));
+        Ok(Sharing { place, outs: plan.outs, batches, looked })
     }
 
     async fn endpoints(&mut self, tenant: &str) -> Result<&[Endpoint], StoreError> {
@@ -179,14 +202,15 @@ impl Sharer {
         Ok(())
     }
 
-    /// Batches without an open job: told once for each number of jobs they had when it was so.
+    /// Batches without an open job: told once for each number of jobs they had when it was so. Whether rows
+    /// are still on their way is judged in the instant in which it is told.
     async fn ended_batches(
         &mut self,
         plan: &mut Plan,
-        is: Mark,
-    ) -> Result<Vec<(String, u64, HookEvent, Vec<usize>)>, StoreError> {
+        at: Timestamp,
+    ) -> Result<Vec<BatchEnd>, StoreError> {
         let mut ended = Vec::new();
-        for (batch, tenant) in std::mem::take(&mut plan.batches) {
+        for (tenant, batch) in std::mem::take(&mut plan.batches) {
             let takers: Vec<String> = self
                 .endpoints(&tenant)
                 .await?
@@ -197,7 +221,7 @@ impl Sharer {
             if takers.is_empty() {
                 continue;
             }
-            let counts = self.store.batch_counts(&batch).await?;
+            let counts = self.store.batch_counts(&tenant, &batch).await?;
             let jobs: u64 = counts.values().sum();
             let open = |(word, _): &(&StateWord, &u64)| !word.is_finished();
             if jobs == 0 || counts.iter().any(|count| open(&count)) {
@@ -206,7 +230,7 @@ impl Sharer {
             let event = HookEvent {
                 id: format!("evt_{}_{jobs}", short(&[&tenant, &batch])),
                 kind: "batch.completed".to_owned(),
-                at: is.at(),
+                at,
                 job: None,
                 batch: Some(batch.clone()),
                 from: None,
@@ -215,8 +239,8 @@ impl Sharer {
                 seq: jobs,
                 replayed: false,
             };
-            let to = takers.iter().map(|id| plan.place(id, None)).collect();
-            ended.push((batch, jobs, event, to));
+            let outs = takers.iter().map(|id| plan.place(id, None)).collect();
+            ended.push(BatchEnd { tenant, batch, jobs, event, outs });
         }
         Ok(ended)
     }
@@ -230,8 +254,8 @@ struct Plan {
     entries: usize,
     /// Ends of jobs that name an address themselves.
     own: Vec<(JobId, HookEvent)>,
-    /// Batches of which a job has ended, with their tenant.
-    batches: BTreeMap<String, String>,
+    /// Batches of which a job, or an upload, has ended: tenant and name.
+    batches: BTreeSet<(String, String)>,
 }
 
 impl Plan {

@@ -3,6 +3,7 @@
 mod doubt;
 mod erase;
 mod hooks;
+mod import;
 mod keys;
 mod reconcile;
 mod totals;
@@ -10,12 +11,15 @@ mod totals;
 pub(crate) use doubt::{AuditArgs, Bulk, Decision, DoubtVerb};
 pub(crate) use erase::{AdoptArgs, EraseVerb, Erasing};
 pub(crate) use hooks::{EventsVerb, TailArgs, WebhooksVerb};
+pub(crate) use import::{Duplicates, ImportArgs};
 pub(crate) use keys::{CreateArgs, KeysVerb, TenantsVerb};
 pub(crate) use reconcile::{FreezeArgs, ReconcileArgs, ThawArgs};
-pub(crate) use totals::{BatchArgs, BatchVerb, FailedArgs, FailedVerb, LimitsVerb, UsageArgs};
+pub(crate) use totals::{
+    BatchArgs, BatchNamed, BatchVerb, FailedArgs, FailedVerb, LimitsVerb, UsageArgs,
+};
 
 use crate::output::Format;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use jiff::SignedDuration;
 use job::filter::Filter;
 use job::{JobId, StateWord, TaskId};
@@ -169,35 +173,6 @@ pub(crate) struct SubmitArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ImportArgs {
-    /// JSONL file, or `-` for standard input.
-    pub(crate) file: PathBuf,
-    /// Name of the batch; the file's name if not given.
-    #[arg(long)]
-    pub(crate) batch: Option<String>,
-    /// Whose jobs.
-    #[arg(long, default_value = "default")]
-    pub(crate) tenant: String,
-    /// What to do with rows that ask for the same and have no custom_id.
-    #[arg(long, value_enum, default_value = "skip")]
-    pub(crate) duplicates: Duplicates,
-    /// Judge all rows and enqueue none.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Where refused rows are told; `<FILE>.rejects.jsonl` if not given.
-    #[arg(long)]
-    pub(crate) rejects: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Duplicates {
-    /// They are one job.
-    Skip,
-    /// Each is a wanted repeat and a job of its own.
-    Keep,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) which: Which,
@@ -269,12 +244,25 @@ pub(crate) enum JobsVerb {
         /// Every job of this batch.
         #[arg(long)]
         batch: Option<String>,
+        /// Whose batch, where several tenants have one of this name.
+        #[arg(long, requires = "batch")]
+        tenant: Option<String>,
         /// Longest wait, such as 90s or 10m.
         #[arg(long, default_value = "30m", value_parser = duration)]
         timeout: Duration,
     },
     /// Take over a task that was bought elsewhere: watch it and fetch its video, buy nothing.
     Adopt(AdoptArgs),
+    /// Make ended jobs again, each as a new job that is bought. Those that ended failed, expired, cancelled,
+    /// output_lost or timed_out can; without --yes it is only told how many, and what they cost.
+    Retry {
+        #[arg(value_parser = job_id)]
+        ids: Vec<JobId>,
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        decision: Decision,
+    },
     /// Stop jobs. What runs at the provider is stopped only while it still waits there.
     Cancel {
         #[arg(value_parser = job_id)]

@@ -15,13 +15,16 @@
             max, kept_ms    entries of one outbox; how long a full one is kept
             outs  one per endpoint: {hook, box, id, at (ms of its first entry), list (entries),
                   fresh (configuration of an endpoint that a job brought with it)}
-            once  {key, field, value, out, entry}: told only if the field has another value so far
+            once  {key, field, value, outs, entry, busy}: told only if the field has another value so far, and if
+                  no upload in `busy` has a lease
+            uploads, looked   key of the batches to look after, and those that were: {member, due, busy}; one that
+                  is busy is due again when its lease ends, the others go unless they came anew
 
   Reply {"shared", ids of endpoints that were switched off because their outbox is full}
         {"moved", place}   somebody else shared this group out: nothing written
 
   Safe to repeat: with a place, the second call finds it moved.
-  Cost: O(entries + endpoints × log n); at most 200 events and 1,000 entries. ]]
+  Cost: O(entries + endpoints × log n); at most 200 events, 1,000 entries and 64 batches. ]]
 
 local f = cjson.decode(ARGV[1])
 local now = math.floor(now_us() / 1000)
@@ -32,9 +35,21 @@ if f.read then
 end
 
 for _, o in ipairs(f.once) do
-  if redis.call('HGET', KEYS[o.key], o.field) ~= o.value then
+  local busy = redis.call('ZCOUNT', KEYS[o.busy], '(' .. now, '+inf') > 0
+  if not busy and redis.call('HGET', KEYS[o.key], o.field) ~= o.value then
     redis.call('HSET', KEYS[o.key], o.field, o.value)
     for _, out in ipairs(o.outs) do table.insert(f.outs[out].list, o.entry) end
+  end
+end
+
+for _, l in ipairs(f.looked) do
+  if tonumber(redis.call('ZSCORE', KEYS[f.uploads], l.member) or -1) == l.due then
+    local last = redis.call('ZRANGE', KEYS[l.busy], 0, 0, 'REV', 'WITHSCORES')[2]
+    if last and tonumber(last) > now then
+      redis.call('ZADD', KEYS[f.uploads], last, l.member)
+    else
+      redis.call('ZREM', KEYS[f.uploads], l.member)
+    end
   end
 end
 

@@ -1,5 +1,6 @@
 //! Batches: what is known of each beside its jobs, and whether it is paused.
 
+use crate::keys::Keys;
 use crate::operations::{Opened, OperationVerb, OperationWish};
 use crate::spent::Spent;
 use crate::{Store, StoreError};
@@ -10,6 +11,8 @@ use std::collections::BTreeMap;
 
 /// Batches on one page.
 pub const BATCHES_MAX: usize = 200;
+/// Tenants told of those with a batch of one name.
+pub const OWNERS_MAX: usize = 64;
 
 /// Why a batch submits nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +42,8 @@ pub struct Batch {
     pub ended: Option<(Timestamp, Timestamp)>,
     /// None of its queued jobs is submitted.
     pub paused: Option<Paused>,
+    /// More rows are on their way.
+    pub uploading: bool,
 }
 
 impl Batch {
@@ -58,7 +63,8 @@ impl Batch {
     #[must_use]
     pub fn word(&self) -> &'static str {
         let succeeded = self.counts.get(&StateWord::Succeeded).copied().unwrap_or(0);
-        match (self.finished() == self.jobs(), self.paused.is_some()) {
+        let over = self.finished() == self.jobs() && !self.uploading;
+        match (over, self.paused.is_some()) {
             (true, _) if succeeded == self.jobs() => "completed",
             (true, _) => "completed_with_failures",
             (false, true) => "paused",
@@ -68,13 +74,24 @@ impl Batch {
 }
 
 impl Store {
-    /// One batch; none where no job ever named it.
+    /// A tenant's batch; none where no job of it ever named it.
     ///
     /// # Errors
     ///
     /// As every call.
-    pub async fn batch(&self, name: &str) -> Result<Option<Batch>, StoreError> {
-        Ok(self.batches_named(&[name.to_owned()]).await?.pop())
+    pub async fn batch(&self, tenant: &str, name: &str) -> Result<Option<Batch>, StoreError> {
+        Ok(self.batches_named(&[(tenant.to_owned(), name.to_owned())]).await?.pop())
+    }
+
+    /// Tenants with a batch of this name, in the order of their first job in it; at most [`OWNERS_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn batch_owners(&self, name: &str) -> Result<Vec<String>, StoreError> {
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(self.keys().batch_owners(name)).arg(0).arg(OWNERS_MAX - 1);
+        self.connection().ask(&command).await
     }
 
     /// Batches, newest first: a tenant's, or all. `skip` of them are passed over.
@@ -92,20 +109,30 @@ impl Store {
         let key = self.keys().batches(tenant);
         let mut command = redis::cmd("ZRANGE");
         command.arg(&key).arg(skip).arg(skip + limit - 1).arg("REV");
-        let names: Vec<String> = self.connection().ask(&command).await?;
-        self.batches_named(&names).await
+        let members: Vec<String> = self.connection().ask(&command).await?;
+        let named = members.into_iter().map(|member| match tenant {
+            Some(tenant) => Ok((tenant.to_owned(), member)),
+            None => {
+                let strange = || StoreError::corrupt(&key, &member);
+                Keys::batch_of_member(&member).ok_or_else(strange)
+            }
+        });
+        self.batches_named(&named.collect::<Result<Vec<_>, _>>()?).await
     }
 
-    async fn batches_named(&self, names: &[String]) -> Result<Vec<Batch>, StoreError> {
+    async fn batches_named(&self, named: &[(String, String)]) -> Result<Vec<Batch>, StoreError> {
         let mut pipe = Pipeline::new();
-        for name in names {
-            pipe.cmd("HGETALL").arg(self.keys().batch(name));
-            pipe.cmd("HGETALL").arg(self.keys().batch_counts(name));
+        for (tenant, name) in named {
+            pipe.cmd("HGETALL").arg(self.keys().batch(tenant, name));
+            pipe.cmd("HGETALL").arg(self.keys().batch_counts(tenant, name));
+            let uploads = self.keys().uploads_to(tenant, name);
+            pipe.cmd("ZRANGE").arg(uploads).arg(0).arg(0).arg("REV").arg("WITHSCORES");
         }
+        let now = self.now().await?;
         let mut answers = self.connection().pipe(&mut pipe).await?.into_iter();
-        let mut batches = Vec::with_capacity(names.len());
-        for name in names {
-            let key = self.keys().batch(name);
+        let mut batches = Vec::with_capacity(named.len());
+        for (tenant, name) in named {
+            let key = self.keys().batch(tenant, name);
             let corrupt = |error: &dyn std::fmt::Display| StoreError::corrupt(&key, error);
             let nil = || redis::Value::Nil;
             let fields: BTreeMap<String, String> =
@@ -114,35 +141,49 @@ impl Store {
             let counts: BTreeMap<String, i64> =
                 redis::from_redis_value(answers.next().unwrap_or_else(nil))
                     .map_err(|error| corrupt(&error))?;
+            let uploads: Vec<(String, i64)> =
+                redis::from_redis_value(answers.next().unwrap_or_else(nil))
+                    .map_err(|error| corrupt(&error))?;
             if !fields.is_empty() {
-                batches.push(read(name, &fields, &counts));
+                let uploading = uploads.iter().any(|(_, until)| *until > now.unix_ms());
+                batches.push(Batch { uploading, ..read(tenant, name, &fields, &counts) });
             }
         }
         Ok(batches)
     }
 
-    /// Pauses, resumes or cancels a batch: first the mark that submitters heed, so that none of its queued
+    /// Pauses, resumes or cancels a tenant's batch: first the mark that submitters heed, so that none of its queued
     /// jobs is submitted from now on, or that they may go again; then the operation that moves what waits.
     ///
     /// # Errors
     ///
     /// As every call; safe to repeat, as one operation more that finds nothing to do.
-    pub async fn turn_batch(&self, name: &str, wish: OperationWish) -> Result<Opened, StoreError> {
+    pub async fn turn_batch(
+        &self,
+        tenant: &str,
+        name: &str,
+        wish: OperationWish,
+    ) -> Result<Opened, StoreError> {
         match wish.verb {
             OperationVerb::Pause => {
                 let (by, reason) = (By::named(&wish.by), wish.reason.clone());
                 let paused = Paused { by, at: self.now().await?, reason };
-                self.mark_paused(name, Some(&paused)).await?;
+                self.mark_paused(tenant, name, Some(&paused)).await?;
             }
-            OperationVerb::Resume => self.mark_paused(name, None).await?,
-            OperationVerb::Cancel => {}
+            OperationVerb::Resume => self.mark_paused(tenant, name, None).await?,
+            OperationVerb::Cancel | OperationVerb::Retry => {}
         }
-        let filter = wish.filter.clone().batch(name);
+        let filter = wish.filter.clone().batch(name).tenant(tenant);
         self.open_operation(OperationWish { filter, ..wish }).await
     }
 
-    async fn mark_paused(&self, name: &str, paused: Option<&Paused>) -> Result<(), StoreError> {
-        let key = self.keys().batch(name);
+    async fn mark_paused(
+        &self,
+        tenant: &str,
+        name: &str,
+        paused: Option<&Paused>,
+    ) -> Result<(), StoreError> {
+        let key = self.keys().batch(tenant, name);
         let _: i64 = match paused {
             Some(paused) => {
                 let text = serde_json::to_string(paused).map_err(|error| {
@@ -157,7 +198,12 @@ impl Store {
     }
 }
 
-fn read(name: &str, fields: &BTreeMap<String, String>, counts: &BTreeMap<String, i64>) -> Batch {
+fn read(
+    tenant: &str,
+    name: &str,
+    fields: &BTreeMap<String, String>,
+    counts: &BTreeMap<String, i64>,
+) -> Batch {
     let at = |field: &str| {
         let ms = fields.get(field).and_then(|ms| ms.parse().ok());
         ms.map(Timestamp::from_unix_ms)
@@ -173,12 +219,13 @@ fn read(name: &str, fields: &BTreeMap<String, String>, counts: &BTreeMap<String,
     };
     Batch {
         name: name.to_owned(),
-        tenant: fields.get("tenant").cloned().unwrap_or_default(),
+        tenant: tenant.to_owned(),
         created_at: at("created_at").unwrap_or_default(),
         counts: counts.iter().filter_map(count).collect(),
         spent,
         ended: at("first_end").zip(at("last_end")),
         paused: fields.get("paused").and_then(|text| serde_json::from_str(text).ok()),
+        uploading: false,
     }
 }
 
@@ -191,19 +238,22 @@ mod tests {
         let fields = |paused: bool| {
             let text = r#"{"by":"ann","at":1,"reason":"look"}"#;
             let paused = paused.then(|| ("paused".to_owned(), text.to_owned()));
-            let fields = [("created_at", "5"), ("tenant", "a"), ("tokens", "7")];
+            let fields = [("created_at", "5"), ("tokens", "7")];
             let fields = fields.map(|(key, value)| (key.to_owned(), value.to_owned()));
             fields.into_iter().chain(paused).collect::<BTreeMap<_, _>>()
         };
         let word = |counts: &[(&str, i64)], paused| {
             let counts = counts.iter().map(|(word, n)| ((*word).to_owned(), *n)).collect();
-            read("b", &fields(paused), &counts).word()
+            read("a", "b", &fields(paused), &counts).word()
         };
         assert_eq!(word(&[("queued", 1), ("succeeded", 1)], false), "running");
         assert_eq!(word(&[("held", 1), ("succeeded", 1)], true), "paused");
         assert_eq!(word(&[("queued", 0), ("succeeded", 2)], false), "completed");
         assert_eq!(word(&[("failed", 1), ("succeeded", 2)], true), "completed_with_failures");
-        let batch = read("b", &fields(true), &BTreeMap::new());
+        let whole = BTreeMap::from([("succeeded".to_owned(), 2)]);
+        let batch = Batch { uploading: true, ..read("a", "b", &fields(false), &whole) };
+        assert_eq!(batch.word(), "running", "more rows are on their way");
+        let batch = read("a", "b", &fields(true), &BTreeMap::new());
         assert_eq!((batch.spent.tokens, batch.paused.map(|p| p.reason)), (7, Some("look".into())));
     }
 }

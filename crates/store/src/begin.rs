@@ -156,11 +156,13 @@ impl Store {
         before: &Stored,
         policy: &Policy,
     ) -> Result<(), StoreError> {
-        let Some(name) = &before.record.spec.batch else { return Ok(()) };
-        let paused = self.batch(name).await?.and_then(|batch| batch.paused);
+        let spec = &before.record.spec;
+        let Some(name) = &spec.batch else { return Ok(()) };
+        let paused = self.batch(&spec.tenant, name).await?.and_then(|batch| batch.paused);
         let Some(Paused { by, reason, .. }) = paused else { return Ok(()) };
         let (event, writer) = (Event::PauseAsked { by, reason }, Writer::Worker(&held.claim));
-        let only = Only { key: self.keys().batch(name), field: "paused", counts: None };
+        let key = self.keys().batch(&spec.tenant, name);
+        let only = Only { key, field: "paused", counts: None };
         match self.report_as(&held.claim.id, writer, &event, policy, None, Some(&only)).await {
             Ok(_) => Ok(()),
             Err(ReportError::Store(error)) => Err(error),

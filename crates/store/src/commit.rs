@@ -391,7 +391,8 @@ impl Store {
             days: table.at(keys.days()),
             hint: request.before.hint.as_ref().map_or("", TaskId::as_str),
             cap: self.flight_cap(&record.spec.tenant, table),
-            batch: record.spec.batch.as_ref().map(|batch| table.at(keys.batch(batch))),
+            batch: (record.spec.batch.as_ref())
+                .map(|batch| table.at(keys.batch(&record.spec.tenant, batch))),
         }))
     }
 

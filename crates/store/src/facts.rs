@@ -246,12 +246,12 @@ impl<'a> Moves<'a> {
         let created = self.record.created_at.unix_ms().to_string();
         self.push("HSETNX", keys.tenants(), &[&spec.tenant, &created]);
         if let Some(batch) = &spec.batch {
-            self.index(keys.ix_batch(batch));
-            self.push("HSETNX", keys.batch(batch), &["created_at", &created]);
-            self.push("HSETNX", keys.batch(batch), &["tenant", &spec.tenant]);
-            for key in [keys.batches(None), keys.batches(Some(&spec.tenant))] {
-                self.push("ZADD", key, &["NX", &created, batch]);
-            }
+            let (tenant, member) = (&spec.tenant, Keys::batch_member(&spec.tenant, batch));
+            self.index(keys.ix_batch(tenant, batch));
+            self.push("HSETNX", keys.batch(tenant, batch), &["created_at", &created]);
+            self.push("ZADD", keys.batches(None), &["NX", &created, &member]);
+            self.push("ZADD", keys.batches(Some(tenant)), &["NX", &created, batch]);
+            self.push("ZADD", keys.batch_owners(batch), &["NX", &created, tenant]);
         }
         content_indexes(keys, spec).into_iter().for_each(|index| self.index(index));
         if let Some(custom) = &spec.custom_id {
@@ -349,7 +349,8 @@ impl<'a> Moves<'a> {
         let tenant = keys.tenant_counts(&self.record.spec.tenant);
         self.push("HINCRBY", tenant, &[word.as_str(), &step]);
         if let Some(batch) = &self.record.spec.batch {
-            self.push("HINCRBY", keys.batch_counts(batch), &[word.as_str(), &step]);
+            let counts = keys.batch_counts(&self.record.spec.tenant, batch);
+            self.push("HINCRBY", counts, &[word.as_str(), &step]);
         }
     }
 
@@ -358,8 +359,9 @@ impl<'a> Moves<'a> {
         let Some(code) = &standing.code else { return };
         let (keys, record) = (self.keys, self.record);
         let of = |what: &str| format!("{code}|{what}");
-        let batch = record.spec.batch.as_deref().map(Scope::Batch);
-        for scope in [Scope::Pool, Scope::Tenant(&record.spec.tenant)].into_iter().chain(batch) {
+        let tenant = record.spec.tenant.as_str();
+        let batch = record.spec.batch.as_deref().map(|batch| Scope::Batch(tenant, batch));
+        for scope in [Scope::Pool, Scope::Tenant(tenant)].into_iter().chain(batch) {
             self.push("HINCRBY", keys.failures(scope), &[code, step]);
             if let (Some(end), "1") = (&standing.end, step) {
                 let (at, last) = (end.at.unix_ms().to_string(), keys.failures_last(scope));
@@ -385,12 +387,13 @@ impl<'a> Moves<'a> {
         let kept_ms = SPENT_KEPT.as_millis().to_string();
         self.push("PEXPIRE", day, &[&kept_ms]);
         let Some(batch) = &spec.batch else { return };
+        let batch = keys.batch(&spec.tenant, batch);
         for (what, n) in &sums {
-            self.push("HINCRBY", keys.batch(batch), &[what, &(n * step).to_string()]);
+            self.push("HINCRBY", batch.clone(), &[what, &(n * step).to_string()]);
         }
         let at = end.at.unix_ms().to_string();
-        self.push("HSETNX", keys.batch(batch), &["first_end", &at]);
-        self.push("HSET", keys.batch(batch), &["last_end", &at]);
+        self.push("HSETNX", batch.clone(), &["first_end", &at]);
+        self.push("HSET", batch, &["last_end", &at]);
     }
 
     fn slot(&mut self, slot: Option<&Slot>, step: &str) {

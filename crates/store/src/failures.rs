@@ -15,8 +15,8 @@ pub enum Scope<'a> {
     Pool,
     /// A tenant's.
     Tenant(&'a str),
-    /// A batch's.
-    Batch(&'a str),
+    /// Those of a tenant's batch: tenant, name.
+    Batch(&'a str, &'a str),
 }
 
 /// Jobs that failed with one code.

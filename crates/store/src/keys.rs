@@ -197,10 +197,10 @@ impl Keys {
         self.key(format_args!("ix:tenant:{}", part(tenant)))
     }
 
-    /// The jobs of a batch.
+    /// The jobs of a tenant's batch.
     #[must_use]
-    pub fn ix_batch(&self, batch: &str) -> String {
-        self.key(format_args!("ix:batch:{}", part(batch)))
+    pub fn ix_batch(&self, tenant: &str, batch: &str) -> String {
+        self.key(format_args!("ix:batch:{}:{}", part(tenant), part(batch)))
     }
 
     /// The failed jobs of a code.
@@ -252,10 +252,10 @@ impl Keys {
         self.key(format_args!("counts"))
     }
 
-    /// Jobs of a batch per state.
+    /// Jobs of a tenant's batch per state.
     #[must_use]
-    pub fn batch_counts(&self, batch: &str) -> String {
-        self.key(format_args!("counts:batch:{}", part(batch)))
+    pub fn batch_counts(&self, tenant: &str, batch: &str) -> String {
+        self.key(format_args!("counts:batch:{}:{}", part(tenant), part(batch)))
     }
 
     /// Jobs of a tenant per state.
@@ -282,7 +282,9 @@ impl Keys {
         match scope {
             Scope::Pool => self.key(format_args!("failures")),
             Scope::Tenant(tenant) => self.key(format_args!("failures:tenant:{}", part(tenant))),
-            Scope::Batch(batch) => self.key(format_args!("failures:batch:{}", part(batch))),
+            Scope::Batch(tenant, batch) => {
+                self.key(format_args!("failures:batch:{}:{}", part(tenant), part(batch)))
+            }
         }
     }
 
@@ -294,7 +296,9 @@ impl Keys {
             Scope::Tenant(tenant) => {
                 self.key(format_args!("failures:last:tenant:{}", part(tenant)))
             }
-            Scope::Batch(batch) => self.key(format_args!("failures:last:batch:{}", part(batch))),
+            Scope::Batch(tenant, batch) => {
+                self.key(format_args!("failures:last:batch:{}:{}", part(tenant), part(batch)))
+            }
         }
     }
 
@@ -304,7 +308,7 @@ impl Keys {
         self.key(format_args!("spent:{}", part(day)))
     }
 
-    /// Batches, a tenant's or all.
+    /// Batches, a tenant's by name or all by [`Keys::batch_member`].
     #[must_use]
     pub fn batches(&self, tenant: Option<&str>) -> String {
         match tenant {
@@ -331,10 +335,42 @@ impl Keys {
         self.key(format_args!("ops:open"))
     }
 
-    /// What is known of a batch.
+    /// What is known of a tenant's batch. Names are the tenant's own: two may have one of the same name, and
+    /// neither sees the other's.
     #[must_use]
-    pub fn batch(&self, batch: &str) -> String {
-        self.key(format_args!("batch:{}", part(batch)))
+    pub fn batch(&self, tenant: &str, batch: &str) -> String {
+        self.key(format_args!("batch:{}:{}", part(tenant), part(batch)))
+    }
+
+    /// A batch among those of all tenants.
+    #[must_use]
+    pub fn batch_member(tenant: &str, batch: &str) -> String {
+        format!("{}:{}", part(tenant), part(batch))
+    }
+
+    /// Tenant and name of such a member.
+    #[must_use]
+    pub fn batch_of_member(member: &str) -> Option<(String, String)> {
+        let (tenant, batch) = member.split_once(':')?;
+        Some((whole(tenant)?, whole(batch)?))
+    }
+
+    /// Uploads to a batch that are under way.
+    #[must_use]
+    pub fn uploads_to(&self, tenant: &str, batch: &str) -> String {
+        self.key(format_args!("uploads:{}:{}", part(tenant), part(batch)))
+    }
+
+    /// Batches whose uploads are looked after.
+    #[must_use]
+    pub fn uploads(&self) -> String {
+        self.key(format_args!("uploads"))
+    }
+
+    /// Tenants with a batch of this name.
+    #[must_use]
+    pub fn batch_owners(&self, batch: &str) -> String {
+        self.key(format_args!("owners:{}", part(batch)))
     }
 
     /// Refused rows of a tenant's batch.
@@ -391,6 +427,22 @@ fn part(text: &str) -> String {
     out
 }
 
+/// What [`part`] was made of; none for what it never makes.
+fn whole(part: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            plain => plain,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -402,6 +454,12 @@ mod tests {
         assert_ne!(keys.idempotency("a:b", "c"), keys.idempotency("a", "b:c"));
         assert_ne!(keys.idempotency("a%3Ab", "c"), keys.idempotency("a:b", "c"));
         assert_eq!(Keys::new("p}x", "q{").job_tag(), "{p%7Dx:q%7B}");
+        for (tenant, batch) in [("a", "b"), ("a:b", "c%"), ("ü ", "%3A"), ("", "\n")] {
+            let member = Keys::batch_member(tenant, batch);
+            assert_eq!(Keys::batch_of_member(&member), Some((tenant.into(), batch.into())));
+        }
+        assert_eq!(Keys::batch_of_member("a"), None);
+        assert_eq!(Keys::batch_of_member("a:%4"), None);
     }
 
     #[test]
@@ -416,7 +474,8 @@ mod tests {
         assert_eq!(of(&keys.wake(Queue::Submit(SlotClass::V20))), Some("wake:<queue>"));
         assert_eq!(of(&keys.due(Queue::Poll)), Some("due:<step>"));
         assert_eq!(of(&keys.counts()), Some("counts"));
-        assert_eq!(of("{p:main}:counts:batch:b"), Some("counts:batch:<batch>"));
+        let batch = Some("counts:batch:<tenant>:<batch>");
+        assert_eq!(of(&keys.batch_counts("t:1", "b")), batch);
         assert_eq!(of("{p:other}:counts"), None);
         assert_eq!(of("{p:main}:nobody"), None);
     }

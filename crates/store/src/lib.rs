@@ -50,11 +50,12 @@ mod self_check;
 mod settings;
 mod spent;
 mod stored;
+mod uploads;
 mod usage;
 mod wishes;
 
 pub use admit::{ADMIT_MAX, Admitted, Adopted, Idempotency, Match, NewJob};
-pub use batches::{BATCHES_MAX, Batch, Paused};
+pub use batches::{BATCHES_MAX, Batch, OWNERS_MAX, Paused};
 pub use begin::{BeginGuard, Begun, Pace};
 pub use caps::{Caps, IN_FLIGHT, OwnCaps, TenantCaps, WAITING};
 pub use claim::{CLAIM_MAX, Room};
@@ -73,9 +74,9 @@ pub use freeze::{Freeze, FreezeKind, Watch};
 pub use grant::Grant;
 pub use hint::HintOutcome;
 pub use hooks::{
-    Bell, DELIVERY_LINES_MAX, Delivered, DeliveryEnd, DeliveryLine, DeliveryReport, ENDPOINTS_MAX,
-    Endpoint, EndpointPut, EndpointState, HookClaim, HookEvent, HookSecret, HookWork, OUTBOX_MAX,
-    Off, Outgoing, Replayed, SHARE_MAX, Shared, Sharing,
+    BatchEnd, Bell, DELIVERY_LINES_MAX, Delivered, DeliveryEnd, DeliveryLine, DeliveryReport,
+    ENDPOINTS_MAX, Endpoint, EndpointPut, EndpointState, HookClaim, HookEvent, HookSecret,
+    HookWork, OUTBOX_MAX, Off, Outgoing, Replayed, SHARE_MAX, Shared, Sharing,
 };
 pub use lease::{RENEW_MAX, Released};
 pub use list::{Cursor, CursorError, LIST_MAX, LOOKS_MAX, ListQuery, Order, Page};
@@ -92,6 +93,7 @@ pub use self_check::{Finding, Severity};
 pub use settings::{Settings, redact};
 pub use spent::{SPENT_DAYS_MAX, Spent, SpentRow};
 pub use stored::{LOAD_MAX, Stored};
+pub use uploads::{UPLOAD_LEASE, UPLOADS_MAX, Upload, Uploaded};
 pub use usage::{DayUsage, Media};
 
 use connection::Connection;

@@ -8,7 +8,7 @@
 use crate::keys::AUDIT_LINES_MAX;
 use crate::{Store, StoreError};
 use job::filter::Filter;
-use job::{StateWord, Timestamp};
+use job::{Again, StateWord, Timestamp};
 use redis::Pipeline;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,11 +29,13 @@ pub enum OperationVerb {
     Pause,
     /// A paused job goes on.
     Resume,
+    /// The request of an ended job becomes a new job, as `:retry` of one job does.
+    Retry,
 }
 
 impl OperationVerb {
     /// Every verb.
-    pub const ALL: [Self; 3] = [Self::Cancel, Self::Pause, Self::Resume];
+    pub const ALL: [Self; 4] = [Self::Cancel, Self::Pause, Self::Resume, Self::Retry];
 
     /// The word in requests and output.
     #[must_use]
@@ -42,6 +44,7 @@ impl OperationVerb {
             Self::Cancel => "cancel",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Retry => "retry",
         }
     }
 
@@ -54,6 +57,7 @@ impl OperationVerb {
             }
             Self::Pause => filter.state(StateWord::Queued),
             Self::Resume => filter.state(StateWord::Held),
+            Self::Retry => filter.states(Again::WORDS),
         }
     }
 }
@@ -260,15 +264,24 @@ impl Store {
         Ok(self.operations_named(&ids).await?.pop())
     }
 
-    /// Writes down how far an operation has come; what it changed is counted already.
+    /// Writes down how far an operation has come. What it changed is counted already by the commits that did
+    /// it, save that of a verb which makes new jobs: `made` is then their number so far.
     ///
     /// # Errors
     ///
     /// As every call; safe to repeat.
-    pub async fn note_operation(&self, id: &str, progress: &Progress) -> Result<(), StoreError> {
+    pub async fn note_operation(
+        &self,
+        id: &str,
+        progress: &Progress,
+        made: Option<u64>,
+    ) -> Result<(), StoreError> {
         let mut command = redis::cmd("HSET");
         command.arg(self.keys().operation(id));
         command.arg("left").arg(progress.left);
+        if let Some(made) = made {
+            command.arg("changed").arg(made);
+        }
         command.arg("cursor").arg(progress.cursor.as_deref().unwrap_or_default());
         let _: i64 = self.connection().ask(&command).await?;
         Ok(())

@@ -86,13 +86,17 @@ impl Store {
         self.word_counts(self.keys().counts()).await
     }
 
-    /// Jobs of a batch per state; empty for a batch that does not exist.
+    /// Jobs of a tenant's batch per state; empty for a batch that does not exist.
     ///
     /// # Errors
     ///
     /// As every call.
-    pub async fn batch_counts(&self, batch: &str) -> Result<BTreeMap<StateWord, u64>, StoreError> {
-        self.word_counts(self.keys().batch_counts(batch)).await
+    pub async fn batch_counts(
+        &self,
+        tenant: &str,
+        batch: &str,
+    ) -> Result<BTreeMap<StateWord, u64>, StoreError> {
+        self.word_counts(self.keys().batch_counts(tenant, batch)).await
     }
 
     /// When the oldest job in this state was accepted.

@@ -76,14 +76,10 @@ impl Store {
     ///
     /// As every call.
     pub async fn has_batch(&self, tenant: &str, batch: &str) -> Result<bool, StoreError> {
-        let (keys, mut pipe) = (self.keys(), Pipeline::new());
-        pipe.cmd("EXISTS").arg(keys.rejects(tenant, batch));
-        pipe.cmd("HGET").arg(keys.batch(batch)).arg("tenant");
-        let answers = self.connection().pipe(&mut pipe).await?;
-        let bug = || StoreError::Bug("EXISTS and HGET answer two values".to_owned());
-        let [rejects, owner] = <[redis::Value; 2]>::try_from(answers).map_err(|_| bug())?;
-        let rejects: bool = redis::from_redis_value(rejects).map_err(|_| bug())?;
-        let owner: Option<String> = redis::from_redis_value(owner).map_err(|_| bug())?;
-        Ok(rejects || owner.is_some_and(|owner| owner == tenant))
+        let keys = self.keys();
+        let mut command = redis::cmd("EXISTS");
+        command.arg(keys.rejects(tenant, batch)).arg(keys.batch(tenant, batch));
+        let known: u64 = self.connection().ask(&command).await?;
+        Ok(known > 0)
     }
 }

@@ -80,6 +80,17 @@ impl Store {
         Ok(days)
     }
 
+    /// What a tenant used of its day so far, and when the next one begins.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn usage_today(&self, tenant: &str) -> Result<(DayUsage, Timestamp), StoreError> {
+        let today = facts::day_of(self.now().await?);
+        let used = self.usage_days(tenant).await?.remove(&today).unwrap_or_default();
+        Ok((used, facts::day_end(today)))
+    }
+
     /// Takes `bytes` of what a tenant with a cap may bring inline today.
     ///
     /// # Errors

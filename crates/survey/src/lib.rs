@@ -10,6 +10,7 @@ mod batch;
 mod failures;
 mod limits;
 mod operation;
+mod quota;
 mod result;
 mod usage;
 
@@ -17,5 +18,6 @@ pub use batch::{BatchView, PauseView};
 pub use failures::{FailureView, failures};
 pub use limits::{AccountView, ClassView, LimitsView, limits};
 pub use operation::{OperationJobs, OperationView};
+pub use quota::{QuotaView, SpendView, UseView};
 pub use result::{RESULT_COLUMNS, ResultRow, Results, csv_line};
 pub use usage::{Group, UsageTotal, usage};

@@ -1,5 +1,6 @@
 //! Limits and their use, and the one of them that holds the fleet up.
 
+use crate::quota::{QuotaView, quota};
 use job::{PoolSettings, Slot, StateWord};
 use seedance::SlotClass;
 use serde::Serialize;
@@ -19,6 +20,9 @@ pub struct LimitsView {
     pub counts: BTreeMap<&'static str, u64>,
     /// The accounts.
     pub accounts: Vec<AccountView>,
+    /// The caps of the tenant that asks, and its use of them; for operators, none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub yours: Option<QuotaView>,
 }
 
 /// One account.
@@ -67,9 +71,13 @@ pub async fn limits(
 ) -> Result<LimitsView, StoreError> {
     let (slots, stops, depths, watch) =
         tokio::try_join!(store.slots(), store.stops(), store.depths(), store.watch())?;
-    let counts = match tenant {
-        Some(tenant) => store.tenant_counts(tenant).await?,
-        None => store.counts().await?,
+    let (counts, yours) = match tenant {
+        Some(tenant) => {
+            let counts = store.tenant_counts(tenant).await?;
+            let yours = quota(store, settings.route, tenant, &counts).await?;
+            (counts, Some(yours))
+        }
+        None => (store.counts().await?, None),
     };
     let now = store.now().await?;
     let account = |(name, account): (&String, &job::AccountSettings)| {
@@ -100,6 +108,7 @@ pub async fn limits(
         limited_by: sentence(&scene),
         counts: scene.counts.iter().map(|(word, n)| (word.as_str(), *n)).collect(),
         accounts: scene.accounts,
+        yours,
     })
 }
 

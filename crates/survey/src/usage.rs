@@ -108,7 +108,11 @@ async fn of_batches(
                 succeeded: batch.counts.get(&StateWord::Succeeded).copied().unwrap_or(0),
                 tokens: batch.spent.tokens,
                 cost: cost(&batch.spent),
-                group: batch.name,
+                // Names are the tenants' own.
+                group: match tenant {
+                    Some(_) => batch.name,
+                    None => format!("{}/{}", batch.tenant, batch.name),
+                },
             },
         ));
         if last || older {

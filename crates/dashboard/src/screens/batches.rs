@@ -11,12 +11,12 @@ use std::time::Duration;
 /// One batch in the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
+    /// Whose.
+    pub tenant: String,
     /// Its name.
     pub name: String,
     /// Its jobs by state.
     pub counts: Vec<(StateWord, u64)>,
-    /// When it was last added to, where that is known.
-    pub newest: Option<Timestamp>,
 }
 
 /// The list.
@@ -39,6 +39,8 @@ pub struct Batch<'a> {
     pub viewer: &'a Viewer,
     /// What was just done.
     pub notice: Option<Notice>,
+    /// Whose.
+    pub tenant: &'a str,
     /// Its name.
     pub name: &'a str,
     /// Its jobs by state.
@@ -72,7 +74,7 @@ impl Batches<'_> {
                 table class="rows" {
                     caption class="hidden" { "Batches, newest first" }
                     thead { tr { th scope="col" { "Batch" } th scope="col" class="span" { "Jobs by state" } th scope="col" class="num" { "Over" } th scope="col" class="num w" { "Jobs" } th scope="col" class="num w" { "Stored" } } }
-                    tbody { @for row in self.rows { (line(row)) } }
+                    tbody { @for row in self.rows { (line(row, self.viewer.tenant.is_none())) } }
                 }
                 @if self.more { p class="dim" { "There are more; the newest are shown." } }
             }
@@ -83,11 +85,15 @@ impl Batches<'_> {
     }
 }
 
-fn line(row: &Row) -> Markup {
+/// Whoever sees every tenant's is told whose each one is: names are the tenants' own.
+fn line(row: &Row, of_all: bool) -> Markup {
     let whole = all(&row.counts);
     html! {
         tr {
-            td { a href={ (PREFIX) "/batches/" (chart::encoded(&row.name)) } { (row.name) } }
+            td {
+                a href=(chart::batch(&row.tenant, &row.name)) { (row.name) }
+                @if of_all { " " span class="dim" { (row.tenant) } }
+            }
             td class="span" { (chart::bar(&row.counts, whole)) }
             td class="num" { (share(sum(&row.counts, StateWord::is_finished), whole)) }
             td class="num w" { (grouped(whole)) }
@@ -102,7 +108,10 @@ impl Batch<'_> {
     pub fn page(&self) -> String {
         let whole = all(&self.counts);
         let over = sum(&self.counts, StateWord::is_finished);
-        let filter = format!("batch={}", quoted(self.name));
+        let mut filter = format!("batch={}", quoted(self.name));
+        if self.viewer.tenant.is_none() {
+            filter = format!("tenant={} {filter}", quoted(self.tenant));
+        }
         let main = html! {
             p class="lede" {
                 b { (share(over, whole)) } " over: " (grouped(over)) " of " (counted(whole, "job", "jobs"))

@@ -159,7 +159,7 @@ impl Job<'_> {
                 @if let Some(prompt) = request.prompt() { dt { "Prompt" } dd class="prompt" { (prompt) } }
                 dt { "Model" } dd { (request.model.word()) " · " (request.resolution) " · " (request.ratio) " · " (chart_duration(request)) }
                 dt { "Tenant" } dd { (spec.tenant) }
-                @if let Some(batch) = &spec.batch { dt { "Batch" } dd { a href={ (PREFIX) "/batches/" (chart::encoded(batch)) } { (batch) } } }
+                @if let Some(batch) = &spec.batch { dt { "Batch" } dd { a href=(chart::batch(&spec.tenant, batch)) { (batch) } } }
                 @if let Some(id) = &spec.custom_id { dt { "Custom id" } dd class="mono" { (id) } }
                 dt { "Accepted" } dd { (clock(record.created_at, self.now)) " (" (ago(record.created_at, self.now)) ")" }
                 dt { "Last change" } dd { (ago(record.life.updated_at, self.now)) }

@@ -183,7 +183,7 @@ pub(crate) fn rows(items: &[Record], now: Timestamp, tenants: bool) -> Markup {
                         @if tenants { td class="w" { (spec.tenant) } }
                         td class="w" {
                             @if let Some(batch) = &spec.batch {
-                                a href={ (PREFIX) "/batches/" (chart::encoded(batch)) } { (cut(batch, 24)) }
+                                a href=(chart::batch(&spec.tenant, batch)) { (cut(batch, 24)) }
                             }
                         }
                         td class="num" { (ago(record.created_at, now)) }

@@ -123,7 +123,7 @@ fn words_from_outside_stay_words_on_every_screen() {
             message: HOSTILE.into(),
         }],
     };
-    let row = batches::Row { name: HOSTILE.into(), counts: vec![], newest: None };
+    let row = batches::Row { tenant: HOSTILE.into(), name: HOSTILE.into(), counts: vec![] };
     let pages = [
         of_job(&queued(), &ann),
         of_job(&stored(), &ann),

@@ -60,8 +60,7 @@ pub(super) async fn adopt(
     caller: Caller,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::JobsWrite)?;
-    let door = app.pool_of(&caller)?;
+    let door = app.enter(&caller, Scope::JobsWrite)?;
     let body: Value =
         serde_json::from_slice(&body).map_err(|error| Problem::malformed(error.to_string()))?;
     let tenant = caller.tenant.clone();

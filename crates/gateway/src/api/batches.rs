@@ -2,7 +2,7 @@
 
 use super::job::to_json;
 use super::operations::{new_id, told};
-use super::query::Asked;
+use super::query::{Asked, PageAsked};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -26,18 +26,6 @@ const RESULTS_AT_ONCE: usize = 100;
 /// What a caller who gives no reason is taken to mean.
 const NO_REASON: &str = "asked for by the API";
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct BatchesAsked {
-    /// Batches on the page.
-    #[serde(default)]
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    limit: Option<usize>,
-    /// `next` of the page before.
-    #[serde(default)]
-    cursor: Option<String>,
-}
-
 /// List batches.
 ///
 /// The caller's, newest first.
@@ -46,34 +34,18 @@ pub(super) struct BatchesAsked {
     path = "/v1/batches",
     operation_id = "list_batches",
     tag = "batches",
-    params(BatchesAsked),
+    params(PageAsked),
     responses((status = 200, description = "One page: `items` and `next`.", body = serde_json::Value))
 )]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Asked(asked): Asked<BatchesAsked>,
+    Asked(page): Asked<PageAsked>,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::JobsRead)?;
-    let store = &app.pool_of(&caller)?.pool.store;
-    let limit = asked.limit.unwrap_or(50);
-    let skip = match asked.cursor.as_deref() {
-        None => 0,
-        Some(text) => {
-            text.parse::<u32>().ok().and_then(|n| usize::try_from(n).ok()).ok_or_else(|| {
-                let title = "this is no cursor; take `next` of the page before as it stands";
-                Problem::new(StatusCode::BAD_REQUEST, "bad-cursor", title)
-            })?
-        }
-    };
-    if !(1..=store::BATCHES_MAX).contains(&limit) {
-        let title = format!("limit must be 1 to {}", store::BATCHES_MAX);
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-query", title));
-    }
-    let found = store
-        .batches(Some(&caller.tenant), skip, limit)
-        .await
-        .map_err(|error| Problem::unavailable(&error))?;
+    let store = &app.enter(&caller, Scope::JobsRead)?.pool.store;
+    let limit = page.limit()?;
+    let skip = usize::try_from(page.place::<u32>()?.unwrap_or(0)).unwrap_or(usize::MAX);
+    let found = store.batches(Some(&caller.tenant), skip, limit).await?;
     let next = (found.len() == limit).then(|| (skip + limit).to_string());
     let items: Vec<BatchView> = found.iter().map(BatchView::from).collect();
     Ok(Json(json!({"object": "list", "items": to_json(&items)?, "next": next})).into_response())
@@ -81,7 +53,8 @@ pub(super) async fn list(
 
 /// Look at a batch.
 ///
-/// `state` is `running`, `paused`, `completed` or `completed_with_failures`.
+/// `state` is `running`, `paused`, `completed` or `completed_with_failures`; while rows of it are being uploaded it is not
+/// completed, however many of its jobs have ended.
 #[utoipa::path(
     get,
     path = "/v1/batches/{id}",
@@ -95,8 +68,7 @@ pub(super) async fn show(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::JobsRead)?;
-    let store = &app.pool_of(&caller)?.pool.store;
+    let store = &app.enter(&caller, Scope::JobsRead)?.pool.store;
     let batch = find(store, &caller.tenant, &id).await?;
     Ok(Json(to_json(&BatchView::from(&batch))?).into_response())
 }
@@ -140,8 +112,7 @@ pub(super) async fn results(
     Path(id): Path<String>,
     Asked(asked): Asked<ResultsAsked>,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::JobsRead)?;
-    let door = app.pool_of(&caller)?;
+    let door = app.enter(&caller, Scope::JobsRead)?;
     let store = door.pool.store.clone();
     find(&store, &caller.tenant, &id).await?;
     let settings = &door.pool.settings;
@@ -261,8 +232,7 @@ async fn act(
     body: &Bytes,
     verb: OperationVerb,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::JobsWrite)?;
-    let store = &app.pool_of(caller)?.pool.store;
+    let store = &app.enter(caller, Scope::JobsWrite)?.pool.store;
     find(store, &caller.tenant, id).await?;
     let why: Why = if body.is_empty() {
         Why::default()
@@ -279,7 +249,7 @@ async fn act(
         by: caller.name.clone(),
         reason,
     };
-    let opened = store.turn_batch(id, wish).await.map_err(|error| Problem::unavailable(&error))?;
+    let opened = store.turn_batch(&caller.tenant, id, wish).await?;
     let (_, operation) = told(opened)?;
     let batch = find(store, &caller.tenant, id).await?;
     let body = json!({
@@ -291,8 +261,6 @@ async fn act(
 
 /// The caller's own batch; anybody else's is as good as none.
 pub(super) async fn find(store: &Store, tenant: &str, id: &str) -> Result<Batch, Problem> {
-    let found = store.batch(id).await.map_err(|error| Problem::unavailable(&error))?;
-    found
-        .filter(|batch| batch.tenant == tenant)
-        .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "not-found", "there is no such batch"))
+    let no_such = || Problem::new(StatusCode::NOT_FOUND, "not-found", "there is no such batch");
+    store.batch(tenant, id).await?.ok_or_else(no_such)
 }

@@ -5,12 +5,12 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::{Document, Problem};
 use crate::settings::Scope;
-use crate::view::{Estimate, Retry, job_path};
+use crate::view::{Estimate, job_path};
 use admission::{Admitted, How, Intake, Refusal};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use job::Source;
+use job::{Again, Source};
 use seedance::{Fault, unknown_key};
 use serde::Serialize;
 use serde_json::Value;
@@ -99,12 +99,11 @@ pub(super) async fn create(
     caller: Caller,
     Sent(body): Sent,
 ) -> Result<Json<BulkView>, Problem> {
-    caller.needs(Scope::JobsWrite)?;
-    let door = app.pool_of(&caller)?;
+    let door = app.enter(&caller, Scope::JobsWrite)?;
     let items = items(body)?;
     let (mut intakes, mut early) = (Vec::with_capacity(items.len()), Vec::new());
     for (index, body) in items.into_iter().enumerate() {
-        match intake(body, &caller.tenant) {
+        match intake(body, &caller) {
             Ok(intake) => intakes.push((index, intake)),
             Err(fault) => early.push((index, Err(Refusal::Faults(vec![fault])))),
         }
@@ -151,7 +150,7 @@ fn items(body: Value) -> Result<Vec<Value>, Problem> {
     }
 }
 
-fn intake(mut body: Value, tenant: &str) -> Result<Intake, Fault> {
+fn intake(mut body: Value, caller: &Caller) -> Result<Intake, Fault> {
     let key = match body.as_object_mut().and_then(|object| object.shift_remove("idempotency_key")) {
         None | Some(Value::Null) => None,
         Some(Value::String(key)) => Some(key),
@@ -161,7 +160,8 @@ fn intake(mut body: Value, tenant: &str) -> Result<Intake, Fault> {
         }
     };
     let mut intake = Intake::new(body, Source::Api);
-    tenant.clone_into(&mut intake.tenant);
+    intake.tenant.clone_from(&caller.tenant);
+    intake.made_by = Some(caller.name.clone());
     intake.idempotency_key = key;
     Ok(intake)
 }
@@ -199,7 +199,7 @@ fn item(app: &App, index: usize, answer: Result<Admitted, Refusal>) -> ItemView 
         estimate: Some(Estimate::new(admitted.estimate_tokens, &admitted.cost)),
         next: admitted
             .state
-            .filter(|word| Retry::is_open(*word))
+            .filter(|word| Again::WORDS.contains(word))
             .map(|_| format!("POST {link}:retry")),
         link: Some(link),
         problem: None,

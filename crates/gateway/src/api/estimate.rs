@@ -53,8 +53,7 @@ pub(super) async fn estimate(
     caller: Caller,
     Sent(body): Sent,
 ) -> Result<Json<Weighed>, Problem> {
-    caller.needs(Scope::JobsRead)?;
-    let door = app.pool_of(&caller)?;
+    let door = app.enter(&caller, Scope::JobsRead)?;
     let mut intake = Intake::new(body, Source::Api);
     intake.tenant.clone_from(&caller.tenant);
     weigh(door, intake).await.map(Json)

@@ -77,8 +77,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     Sent(body): Sent,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::JobsWrite)?;
-    let door = app.pool_of(&caller)?;
+    let door = app.enter(&caller, Scope::JobsWrite)?;
     let mut intake = Intake::new(body, Source::Api);
     intake.tenant.clone_from(&caller.tenant);
     intake.made_by = Some(caller.name.clone());

@@ -1,7 +1,7 @@
 //! `GET /v1/jobs`: the caller's jobs, filtered, page by page.
 
 use super::job::to_json;
-use super::query::Asked;
+use super::query::{Asked, PageAsked, bad_cursor};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -17,23 +17,12 @@ use std::sync::Arc;
 use store::{ListQuery, Order};
 use utoipa::{IntoParams, ToSchema};
 
-/// Jobs on one page at most.
-const LIMIT_MAX: usize = 200;
-const LIMIT: usize = 50;
-
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListAsked {
     /// Which jobs, such as `state=failed,expired age>1h`; docs/filters.md has the grammar.
     #[serde(default, rename = "where")]
     which: Option<String>,
-    /// Jobs on the page. A page can be shorter, and even empty, and still have a `next` one.
-    #[serde(default)]
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    limit: Option<usize>,
-    /// `next` of the page before.
-    #[serde(default)]
-    cursor: Option<String>,
     /// Which end comes first.
     #[serde(default)]
     #[param(inline)]
@@ -63,38 +52,32 @@ struct JobPage<'a> {
 
 /// List jobs.
 ///
-/// Only the caller's own. A cursor belongs to the filter and the order it came with.
+/// Only the caller's own. A page can be shorter than `limit`, and even empty, and still have a `next` one. A cursor
+/// belongs to the filter and the order it came with.
 #[utoipa::path(
     get,
     path = "/v1/jobs",
     operation_id = "list_jobs",
     tag = "jobs",
-    params(ListAsked),
+    params(ListAsked, PageAsked),
     responses((status = 200, description = "One page.", body = JobPage))
 )]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
     Asked(asked): Asked<ListAsked>,
+    Asked(page): Asked<PageAsked>,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::JobsRead)?;
-    let door = app.pool_of(&caller)?;
-    let limit = asked.limit.unwrap_or(LIMIT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        let title = format!("limit must be 1 to {LIMIT_MAX}");
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-query", title));
-    }
+    let door = app.enter(&caller, Scope::JobsRead)?;
     let order = match asked.order {
         Ends::Newest => Order::Newest,
         Ends::Oldest => Order::Oldest,
     };
     let filter = filter(asked.which.as_deref(), &caller.tenant)?;
-    let query = ListQuery { limit, order, ..ListQuery::of(filter) };
-    let query = query.behind(asked.cursor.as_deref()).map_err(|error| {
-        Problem::new(StatusCode::BAD_REQUEST, "bad-cursor", "the cursor cannot be used")
-            .detail(error.to_string())
-    })?;
-    let page = door.pool.store.list(&query).await.map_err(|error| Problem::unavailable(&error))?;
+    let query = ListQuery { limit: page.limit()?, order, ..ListQuery::of(filter) };
+    let query =
+        query.behind(page.cursor()).map_err(|error| bad_cursor().detail(error.to_string()))?;
+    let page = door.pool.store.list(&query).await?;
     let items =
         page.items.iter().map(|stored| JobView::of(&stored.record, &app.public_url)).collect();
     let next = page.next.map(|cursor| cursor.to_string());

@@ -2,21 +2,25 @@
 
 use super::job::to_json;
 use super::list;
-use super::query::Asked;
-use crate::app::App;
+use super::query::{self, Asked};
+use crate::app::{App, PoolDoor};
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::settings::Scope;
+use crate::view::money;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use job::Again;
 use job::filter::{FILTER_BYTES_MAX, Filter};
+use seedance::Route;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::{ListQuery, Opened, Operation, OperationVerb, OperationWish, Store};
+use store::{ListQuery, Opened, Operation, OperationVerb, OperationWish, Stored};
 use survey::OperationView;
 use utoipa::{IntoParams, ToSchema};
 
@@ -42,6 +46,9 @@ pub(super) struct Wish {
     /// Tell how many jobs it would touch and what it would cost; nothing is done.
     #[serde(default)]
     dry_run: bool,
+    /// Must be `true` for `retry`, unless it is a dry run: each new job buys a new task.
+    #[serde(default)]
+    accept_charge: bool,
     /// Why; needed unless it is a dry run. Kept in the audit and in the timeline of every job it touches.
     #[serde(default)]
     #[schema(max_length = 500)]
@@ -58,6 +65,8 @@ enum Verb {
     Pause,
     /// A paused job goes on.
     Resume,
+    /// The request of a job that ended failed, expired, cancelled, output_lost or timed_out becomes a new job.
+    Retry,
 }
 
 impl From<Verb> for OperationVerb {
@@ -66,13 +75,15 @@ impl From<Verb> for OperationVerb {
             Verb::Cancel => Self::Cancel,
             Verb::Pause => Self::Pause,
             Verb::Resume => Self::Resume,
+            Verb::Retry => Self::Retry,
         }
     }
 }
 
 /// Begin an operation.
 ///
-/// With `dry_run` it only counts. A real one is written down with its reason and carried out in the background; jobs
+/// With `dry_run` it only counts; for `retry` it also tells what the new jobs would cost, and how many of the old ones may
+/// have been paid already (`paid_again`) or were not (`unpaid_before`). A real one is written down with its reason and carried out in the background; jobs
 /// taken in after it began are left alone. The same `Idempotency-Key` names the same operation.
 #[utoipa::path(
     post,
@@ -94,8 +105,8 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::JobsWrite)?;
-    let store = &app.pool_of(&caller)?.pool.store;
+    let door = app.enter(&caller, Scope::JobsWrite)?;
+    let store = &door.pool.store;
     let wish: Wish =
         serde_json::from_slice(&body).map_err(|error| Problem::malformed(error.to_string()))?;
     if wish.which.trim().is_empty() {
@@ -108,12 +119,13 @@ pub(super) async fn create(
         return Err(refused("where", "it is too long"));
     }
     if wish.dry_run {
-        let (matched, whole) = count(store, verb, filter).await?;
-        let body = json!({
-            "object": "operation", "dry_run": true, "verb": verb.word(), "matched": matched,
-            "matched_is_exact": whole, "cost": {},
-        });
-        return Ok(Json(body).into_response());
+        let counted = count(door, verb, filter).await?;
+        return Ok(Json(counted.told(verb)).into_response());
+    }
+    if verb == OperationVerb::Retry && !wish.accept_charge {
+        let why =
+            "each new job buys a new task: ask with dry_run what they cost, then set it to true";
+        return Err(refused("accept_charge", why));
     }
     let reason = wish.reason.as_deref().map(str::trim).unwrap_or_default();
     if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
@@ -137,7 +149,7 @@ pub(super) async fn create(
         by: caller.name.clone(),
         reason: reason.to_owned(),
     };
-    let opened = store.open_operation(wish).await.map_err(|error| Problem::unavailable(&error))?;
+    let opened = store.open_operation(wish).await?;
     let (status, operation) = told(opened)?;
     Ok((status, Json(to_json(&OperationView::from(&operation))?)).into_response())
 }
@@ -170,23 +182,62 @@ pub(super) fn told(opened: Opened) -> Result<(StatusCode, Operation), Problem> {
     }
 }
 
-/// Jobs that a verb would touch, and whether all of them were counted.
-async fn count(
-    store: &Store,
-    verb: OperationVerb,
-    filter: Filter,
-) -> Result<(usize, bool), Problem> {
-    let mut query = ListQuery::of(verb.changeable(filter));
-    let mut matched = 0;
-    for _ in 0..COUNT_PAGES_MAX {
-        let page = store.list(&query).await.map_err(|error| Problem::unavailable(&error))?;
-        matched += page.items.len();
-        match page.next {
-            Some(next) => query.cursor = Some(next),
-            None => return Ok((matched, true)),
+/// Jobs that a verb would touch.
+#[derive(Default)]
+struct Counted {
+    matched: u64,
+    /// All of them were counted.
+    whole: bool,
+    /// Of those to be made again: the task before may have been paid, or was not.
+    paid_again: u64,
+    unpaid_before: u64,
+    /// What the new jobs would cost, in millionths by currency.
+    micros: BTreeMap<String, u64>,
+}
+
+impl Counted {
+    fn add(&mut self, stored: &Stored, route: Route) {
+        self.matched += 1;
+        let Some(again) = Again::of(&stored.record) else { return };
+        let count = if again.paid_again { &mut self.paid_again } else { &mut self.unpaid_before };
+        *count += 1;
+        if let Some(cost) = reconcile::doubt::cost(route, stored) {
+            *self.micros.entry(cost.currency.to_string()).or_default() += cost.micros;
         }
     }
-    Ok((matched, false))
+
+    fn told(&self, verb: OperationVerb) -> Value {
+        let mut told = json!({
+            "object": "operation", "dry_run": true, "verb": verb.word(), "matched": self.matched,
+            "matched_is_exact": self.whole, "cost": {},
+        });
+        if verb == OperationVerb::Retry {
+            told["paid_again"] = json!(self.paid_again);
+            told["unpaid_before"] = json!(self.unpaid_before);
+            told["cost"] = self
+                .micros
+                .iter()
+                .map(|(currency, n)| (currency.clone(), json!(money(*n))))
+                .collect();
+        }
+        told
+    }
+}
+
+async fn count(door: &PoolDoor, verb: OperationVerb, filter: Filter) -> Result<Counted, Problem> {
+    let mut query = ListQuery::of(verb.changeable(filter));
+    let mut counted = Counted::default();
+    for _ in 0..COUNT_PAGES_MAX {
+        let page = door.pool.store.list(&query).await?;
+        for stored in &page.items {
+            counted.add(stored, door.pool.settings.route);
+        }
+        match page.next {
+            Some(next) => query.cursor = Some(next),
+            None => return Ok(Counted { whole: true, ..counted }),
+        }
+    }
+    Ok(counted)
 }
 
 /// Look at an operation.
@@ -205,9 +256,8 @@ pub(super) async fn show(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::JobsRead)?;
-    let store = &app.pool_of(&caller)?.pool.store;
-    let found = store.operation(&id).await.map_err(|error| Problem::unavailable(&error))?;
+    let store = &app.enter(&caller, Scope::JobsRead)?.pool.store;
+    let found = store.operation(&id).await?;
     let own = found.filter(|found| found.asked.tenant.as_ref() == Some(&caller.tenant));
     let own = own.ok_or_else(|| {
         Problem::new(StatusCode::NOT_FOUND, "not-found", "there is no such operation")
@@ -240,14 +290,9 @@ pub(super) async fn list_all(
     caller: Caller,
     Asked(asked): Asked<OperationsAsked>,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::JobsRead)?;
-    let store = &app.pool_of(&caller)?.pool.store;
-    let limit = asked.limit.unwrap_or(50);
-    if !(1..=LIST_MAX).contains(&limit) {
-        let title = format!("limit must be 1 to {LIST_MAX}");
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-query", title));
-    }
-    let all = store.operations(LIST_MAX).await.map_err(|error| Problem::unavailable(&error))?;
+    let store = &app.enter(&caller, Scope::JobsRead)?.pool.store;
+    let limit = query::limit(asked.limit)?;
+    let all = store.operations(LIST_MAX).await?;
     let own = all.iter().filter(|found| found.asked.tenant.as_ref() == Some(&caller.tenant));
     let items: Vec<OperationView> = own.take(limit).map(OperationView::from).collect();
     Ok(Json(json!({"object": "list", "items": to_json(&items)?, "next": null})).into_response())

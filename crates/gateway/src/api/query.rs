@@ -7,9 +7,12 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use seedance::nearest;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::Arc;
+use utoipa::IntoParams;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 
@@ -140,6 +143,59 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     }
 }
 
+/// Members of a list on one page, unless somebody asks for another number.
+const LIMIT: usize = 50;
+/// The most.
+const LIMIT_MAX: usize = 200;
+
+/// Which page of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageAsked {
+    /// Members on the page.
+    #[serde(default)]
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<usize>,
+    /// What the page before says comes next.
+    #[serde(default)]
+    cursor: Option<String>,
+}
+
+impl PageAsked {
+    /// Members on the page.
+    pub(crate) fn limit(&self) -> Result<usize, Problem> {
+        limit(self.limit)
+    }
+
+    /// The cursor as it came.
+    pub(crate) fn cursor(&self) -> Option<&str> {
+        self.cursor.as_deref()
+    }
+
+    /// The place the cursor names.
+    pub(crate) fn place<T: FromStr>(&self) -> Result<Option<T>, Problem> {
+        let read = |text: &str| text.parse().map_err(|_| bad_cursor());
+        self.cursor().map(read).transpose()
+    }
+}
+
+/// Members on a page, of those who ask for so many.
+pub(crate) fn limit(asked: Option<usize>) -> Result<usize, Problem> {
+    let limit = asked.unwrap_or(LIMIT);
+    if (1..=LIMIT_MAX).contains(&limit) {
+        return Ok(limit);
+    }
+    let title = format!("limit must be 1 to {LIMIT_MAX}");
+    Err(Problem::new(StatusCode::BAD_REQUEST, "bad-query", title))
+}
+
+/// A cursor that no page of this list gave away.
+pub(crate) fn bad_cursor() -> Problem {
+    let title = "the cursor cannot be used";
+    Problem::new(StatusCode::BAD_REQUEST, "bad-cursor", title)
+        .detail("take what the page before says comes next, as it stands")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +214,20 @@ mod tests {
         }
         let problem = check("dryrun=1", &known()).unwrap_err();
         assert!(format!("{problem:?}").contains("dry_run"), "{problem:?}");
+    }
+
+    #[test]
+    fn a_page_is_of_a_size_and_begins_somewhere() {
+        let page =
+            |limit, cursor: Option<&str>| PageAsked { limit, cursor: cursor.map(str::to_owned) };
+        assert_eq!(page(None, None).limit().unwrap(), 50);
+        assert_eq!(page(Some(200), None).limit().unwrap(), 200);
+        for limit in [0, 201] {
+            assert_eq!(page(Some(limit), None).limit().unwrap_err().status(), 400);
+        }
+        assert_eq!(page(None, Some("7")).place::<u32>().unwrap(), Some(7));
+        assert_eq!(page(None, None).place::<u32>().unwrap(), None);
+        assert_eq!(page(None, Some("-7")).place::<u32>().unwrap_err().status(), 400);
     }
 
     #[test]

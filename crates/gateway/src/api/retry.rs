@@ -6,13 +6,13 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::settings::Scope;
-use crate::view::{JobView, Retry, job_path};
+use crate::view::{JobView, job_path};
 use admission::How;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use job::Source;
+use job::{Again, Source};
 use seedance::{Fault, unknown_key};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -57,17 +57,20 @@ pub(super) async fn retry(
     if !faults.is_empty() {
         return Err(Problem::faults(&faults));
     }
-    let Some(retry) = Retry::of(&old.record.life.state) else {
+    let Some(again) = Again::of(&old.record) else {
         let word = old.record.life.state.word().as_str();
         let title = format!("a job that is {word} cannot be retried");
-        let allowed = "jobs that ended failed, expired, cancelled, output_lost or timed_out can";
+        let allowed = match Again::WORDS.iter().any(|open| open.as_str() == word) {
+            true => "nobody here knows what this one was asked for: send the request itself",
+            false => "jobs that ended failed, expired, cancelled, output_lost or timed_out can",
+        };
         return Err(Problem::new(StatusCode::CONFLICT, "not-retryable", title).detail(allowed));
     };
-    let admitted = door.door.retry(&old.record, Source::Api).await;
+    let admitted = door.door.retry(&old.record, Source::Api, Some(&caller.name)).await;
     let admitted = admitted.map_err(|refusal| Problem::refused(&refusal))?;
     let stored = load(door, &admitted.id).await?.ok_or_else(Problem::not_found)?;
     let mut view = to_json(&JobView::of(&stored.record, &app.public_url))?;
-    view["paid_again"] = Value::Bool(retry.paid_again);
+    view["paid_again"] = Value::Bool(again.paid_again);
     view["deduplicated"] = Value::Bool(admitted.how != How::Created);
     let created = admitted.how == How::Created;
     let status = if created { StatusCode::ACCEPTED } else { StatusCode::OK };

@@ -46,17 +46,15 @@ pub(super) async fn failures(
     caller: Caller,
     Asked(asked): Asked<FailuresAsked>,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::JobsRead)?;
-    let store = &app.pool_of(&caller)?.pool.store;
+    let store = &app.enter(&caller, Scope::JobsRead)?.pool.store;
     let scope = match &asked.batch {
         Some(name) => {
             super::batches::find(store, &caller.tenant, name).await?;
-            store::Scope::Batch(name)
+            store::Scope::Batch(&caller.tenant, name)
         }
         None => store::Scope::Tenant(&caller.tenant),
     };
-    let items =
-        survey::failures(store, scope).await.map_err(|error| Problem::unavailable(&error))?;
+    let items = survey::failures(store, scope).await?;
     Ok(Json(json!({"object": "list", "items": to_json(&items)?, "next": null})).into_response())
 }
 
@@ -106,8 +104,7 @@ pub(super) async fn usage(
     caller: Caller,
     Asked(asked): Asked<UsageAsked>,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::JobsRead)?;
-    let store = &app.pool_of(&caller)?.pool.store;
+    let store = &app.enter(&caller, Scope::JobsRead)?.pool.store;
     let instant = |name: &str, text: &str| {
         Timestamp::parse_instant(text).map_err(|error| {
             let title = format!("{name} is no instant");
@@ -116,7 +113,7 @@ pub(super) async fn usage(
     };
     let to = match &asked.to {
         Some(text) => instant("to", text)?,
-        None => store.now().await.map_err(|error| Problem::unavailable(&error))?,
+        None => store.now().await?,
     };
     let from = match &asked.from {
         Some(text) => instant("from", text)?,
@@ -132,9 +129,7 @@ pub(super) async fn usage(
         GroupBy::Batch => Group::Batch,
         GroupBy::Model => Group::Model,
     };
-    let items = survey::usage(store, from, to, group, Some(&caller.tenant))
-        .await
-        .map_err(|error| Problem::unavailable(&error))?;
+    let items = survey::usage(store, from, to, group, Some(&caller.tenant)).await?;
     let body = json!({
         "object": "list", "from": from.rfc3339(), "to": to.rfc3339(), "group_by": group.word(),
         "items": to_json(&items)?, "next": null,
@@ -145,7 +140,7 @@ pub(super) async fn usage(
 /// Limits.
 ///
 /// The provider's limits of the pool that carries the caller's jobs, what of them is in use, and in one sentence what
-/// holds jobs up now. `counts` are the caller's own jobs by state.
+/// holds jobs up now. `counts` are the caller's own jobs by state, `yours` the caps of its tenant and what it uses of them.
 #[utoipa::path(
     get,
     path = "/v1/limits",
@@ -157,10 +152,7 @@ pub(super) async fn limits(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::JobsRead)?;
-    let pool = &app.pool_of(&caller)?.pool;
-    let view = survey::limits(&pool.store, &pool.settings, Some(&caller.tenant))
-        .await
-        .map_err(|error| Problem::unavailable(&error))?;
+    let pool = &app.enter(&caller, Scope::JobsRead)?.pool;
+    let view = survey::limits(&pool.store, &pool.settings, Some(&caller.tenant)).await?;
     Ok(Json(to_json(&view)?).into_response())
 }

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use store::ADMIT_MAX;
+use store::{ADMIT_MAX, UPLOAD_LEASE};
 use ulid::Ulid;
 use utoipa::{IntoParams, ToSchema};
 
@@ -152,8 +152,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::JobsWrite)?;
-    let door = app.pool_of(&caller)?;
+    let door = app.enter(&caller, Scope::JobsWrite)?;
     let form = match media_type(&headers)?.as_deref() {
         Some("application/jsonl" | "application/x-ndjson" | "application/ndjson") => {
             RowForm::JsonLines
@@ -168,12 +167,18 @@ pub(super) async fn create(
     let mut upload = Upload {
         door,
         tenant: caller.tenant.clone(),
+        made_by: caller.name.clone(),
+        open: door.pool.store.begin_upload(&caller.tenant, &batch).await?,
         asked,
         takes: HashMap::new(),
         taken: Taken { id: batch, object: "batch", links, ..Taken::default() },
     };
     let mut reader = RowReader::new(form, app.row_bytes_max);
-    upload.read(&mut reader, body).await?;
+    let read = upload.read(&mut reader, body).await;
+    if let Err(error) = door.pool.store.end_upload(&upload.open).await {
+        tracing::warn!(batch = upload.taken.id, %error, "the end of an upload is not noted; it lapses within {UPLOAD_LEASE:?}");
+    }
+    read?;
     let mut taken = upload.taken;
     if taken.created > 0 {
         taken.cost = Some(json!({"cost": money(taken.micros), "currency": taken.currency}));
@@ -201,11 +206,9 @@ pub(super) async fn rejects(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::JobsRead)?;
-    let door = app.pool_of(&caller)?;
+    let door = app.enter(&caller, Scope::JobsRead)?;
     let (store, tenant) = (door.pool.store.clone(), caller.tenant.clone());
-    let known = store.has_batch(&tenant, &id).await;
-    if !known.map_err(|error| Problem::unavailable(&error))? {
+    if !store.has_batch(&tenant, &id).await? {
         let title = "there is no such batch";
         return Err(Problem::new(StatusCode::NOT_FOUND, "not-found", title));
     }
@@ -240,6 +243,10 @@ fn name(asked: Option<&str>) -> Result<String, Problem> {
 struct Upload<'a> {
     door: &'a PoolDoor,
     tenant: String,
+    /// The key's name.
+    made_by: String,
+    /// While it is, the batch is not told as completed.
+    open: store::Upload,
     asked: BatchAsked,
     /// How often a request came, by the start of its fingerprint.
     takes: HashMap<u128, u32>,
@@ -252,6 +259,7 @@ impl Upload<'_> {
         let mut rows = Vec::new();
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(|error| self.broken(&error))?;
+            self.door.pool.store.keep_upload(&mut self.open).await?;
             if let Err(fault) = reader.feed(&piece, &mut rows) {
                 return self.ended_by(fault, rows).await;
             }
@@ -347,6 +355,7 @@ impl Upload<'_> {
         Intake {
             tenant: self.tenant.clone(),
             batch: Some(self.taken.id.clone()),
+            made_by: Some(self.made_by.clone()),
             ..Intake::new(body, Source::Import)
         }
     }
@@ -356,7 +365,7 @@ impl Upload<'_> {
         &mut self,
         rows: Vec<(Told, Intake)>,
     ) -> Result<Vec<(Told, Intake)>, Problem> {
-        let now = self.door.pool.store.now().await.map_err(|error| Problem::unavailable(&error))?;
+        let now = self.door.pool.store.now().await?;
         let door = self.door.door.clone();
         // Judging may decode inline media: no work for a thread that serves others.
         let judged = tokio::task::spawn_blocking(move || {

@@ -3,7 +3,7 @@
 use job::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::{DeliveryLine, EndpointState, HookSecret};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 /// What a new endpoint is asked for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -51,17 +51,6 @@ pub(crate) struct ReplayAsked {
     pub(super) until: Option<String>,
     /// Types; those of the endpoint if none are named.
     pub(super) types: Option<Vec<String>>,
-}
-
-/// Which page of deliveries.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct DeliveriesAsked {
-    /// The `next_cursor` of the page before.
-    pub(super) cursor: Option<String>,
-    /// Deliveries of one page.
-    #[param(minimum = 1, maximum = 200)]
-    pub(super) limit: Option<usize>,
 }
 
 /// An endpoint as its owner sees it.

@@ -9,11 +9,10 @@ use axum::extract::{Path, Query, State};
 use dashboard::Viewer;
 use dashboard::screens::batches::{Batch, Batches, Row};
 use job::{End, State as JobState, StateWord};
-use std::collections::{BTreeMap, BTreeSet};
+use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Jobs among which the newest batches are looked for.
-const LOOKED_AT: usize = 500;
 /// Batches on the page.
 const ROWS: usize = 50;
 /// Pictures on a batch's page.
@@ -25,33 +24,63 @@ pub(super) async fn list(State(app): State<Arc<App>>, visitor: Visitor) -> Shown
     let viewer = &visitor.viewer;
     let doors = sight::pools(&app, viewer)?;
     let now = sight::now(&doors).await?;
-    let all = Search::read("", viewer).map_err(|_| Trouble::missing())?;
-    let found = all.newest(&doors, LOOKED_AT).await?;
-    let (mut rows, mut known) = (Vec::new(), BTreeSet::new());
-    for stored in &found.items {
-        let Some(name) = stored.record.spec.batch.clone() else { continue };
-        if rows.len() < ROWS && known.insert(name.clone()) {
-            let counts = counts(&doors, viewer, &name).await?;
-            rows.push(Row { name, counts, newest: Some(stored.record.created_at) });
-        }
+    let mut rows = Vec::new();
+    let mut more = false;
+    for door in &doors {
+        let found = door.pool.store.batches(viewer.tenant.as_deref(), 0, ROWS + 1).await?;
+        more |= found.len() > ROWS;
+        rows.extend(found.into_iter().take(ROWS));
     }
-    let more = found.next.is_some();
+    rows.sort_by_key(|batch| std::cmp::Reverse(batch.created_at));
+    more |= rows.len() > ROWS;
+    rows.truncate(ROWS);
+    let row = |batch: store::Batch| Row {
+        tenant: batch.tenant,
+        name: batch.name,
+        counts: batch.counts.into_iter().collect(),
+    };
+    let rows: Vec<Row> = rows.into_iter().map(row).collect();
     Ok(page(Batches { viewer, now, rows: &rows, more }.page()))
 }
 
 async fn counts(
     doors: &[&PoolDoor],
-    viewer: &Viewer,
+    tenant: &str,
     name: &str,
 ) -> Result<Vec<(StateWord, u64)>, Trouble> {
     let mut sums: BTreeMap<StateWord, u64> = BTreeMap::new();
     for door in doors {
-        for (word, n) in door.pool.store.batch_counts(name).await? {
+        for (word, n) in door.pool.store.batch_counts(tenant, name).await? {
             *sums.entry(word).or_insert(0) += n;
         }
     }
-    let _ = viewer;
     Ok(StateWord::ALL.into_iter().filter_map(|word| Some((word, *sums.get(&word)?))).collect())
+}
+
+/// Whose batch is meant; those of one name are their tenants' own.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Whose {
+    #[serde(default)]
+    tenant: Option<String>,
+}
+
+/// The tenant of a batch, as far as the person may see it: their own, the one they name, or else the first
+/// that has one of this name.
+async fn owner(
+    doors: &[&PoolDoor],
+    viewer: &Viewer,
+    named: Option<String>,
+    name: &str,
+) -> Result<String, Trouble> {
+    if let Some(tenant) = viewer.tenant.clone().or(named) {
+        return Ok(tenant);
+    }
+    for door in doors {
+        if let Some(owner) = door.pool.store.batch_owners(name).await?.into_iter().next() {
+            return Ok(owner);
+        }
+    }
+    Err(Trouble::missing())
 }
 
 pub(super) async fn show(
@@ -59,10 +88,12 @@ pub(super) async fn show(
     visitor: Visitor,
     Path(name): Path<String>,
     Query(said): Query<jobs::Said>,
+    Query(whose): Query<Whose>,
 ) -> Shown {
     let viewer = &visitor.viewer;
     let doors = sight::pools(&app, viewer)?;
-    let search = Search::of_batch(&name, viewer);
+    let tenant = owner(&doors, viewer, whose.tenant, &name).await?;
+    let search = Search::of_batch(&tenant, &name, viewer);
     // A batch is there for whoever owns a job of it.
     if search.newest(&doors, 1).await?.items.is_empty() {
         return Err(Trouble::missing());
@@ -86,8 +117,9 @@ pub(super) async fn show(
     let batch = Batch {
         viewer,
         notice: said.notice(),
+        tenant: &tenant,
         name: &name,
-        counts: counts(&doors, viewer, &name).await?,
+        counts: counts(&doors, &tenant, &name).await?,
         left: None,
         spent: None,
         failures,

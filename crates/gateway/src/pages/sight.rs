@@ -71,8 +71,8 @@ impl Search {
         Self::of(Filter::all().state(word), viewer)
     }
 
-    pub(super) fn of_batch(batch: &str, viewer: &Viewer) -> Self {
-        Self::of(Filter::all().batch(batch), viewer)
+    pub(super) fn of_batch(tenant: &str, batch: &str, viewer: &Viewer) -> Self {
+        Self::of(Filter::all().tenant(tenant).batch(batch), viewer)
     }
 
     pub(super) fn with_state(self, word: StateWord) -> Self {

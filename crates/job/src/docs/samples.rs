@@ -391,8 +391,7 @@ pub(crate) fn events() -> Vec<Event> {
         });
     }
     events.extend(answers_of_every_class());
-    for step in Step::ALL {
-        events.push(Event::StepBroke { step, reason: "panic".into() });
-    }
+    let broke = |step| Event::StepBroke { step, reason: "panic".into() };
+    events.extend(Step::ALL.into_iter().map(broke));
     events
 }

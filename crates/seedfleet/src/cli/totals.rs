@@ -25,7 +25,7 @@ pub(crate) enum FailedVerb {
 #[derive(Debug, Args)]
 pub(crate) struct FailedArgs {
     /// Batch.
-    #[arg(long, conflicts_with = "tenant")]
+    #[arg(long)]
     pub(crate) batch: Option<String>,
     /// Tenant.
     #[arg(long)]
@@ -84,7 +84,7 @@ pub(crate) enum BatchVerb {
         limit: u16,
     },
     /// Jobs by state, cost, and whether it is paused.
-    Show { batch: String },
+    Show(BatchNamed),
     /// Submit none of its queued jobs until it is resumed.
     Pause(BatchArgs),
     /// Let its paused jobs go on.
@@ -93,10 +93,21 @@ pub(crate) enum BatchVerb {
     Cancel(BatchArgs),
 }
 
+/// A batch.
+#[derive(Debug, Args)]
+pub(crate) struct BatchNamed {
+    /// Its name.
+    pub(crate) batch: String,
+    /// Whose it is, where several tenants have one of this name.
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+}
+
 /// A batch, and who wants something of it.
 #[derive(Debug, Args)]
 pub(crate) struct BatchArgs {
-    pub(crate) batch: String,
+    #[command(flatten)]
+    pub(crate) named: BatchNamed,
     #[command(flatten)]
     pub(crate) decision: Decision,
 }

@@ -1,12 +1,12 @@
 //! `batch`: look at batches, pause, resume and cancel them.
 
 use super::totals::{money, row};
-use crate::cli::{BatchArgs, BatchVerb, Global};
+use crate::cli::{BatchArgs, BatchNamed, BatchVerb, Global};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Format, Rows, note};
 use crate::session::{Session, operator};
-use job::StateWord;
 use job::filter::Filter;
+use job::{Again, StateWord};
 use serde_json::json;
 use store::{Batch, Opened, OperationVerb, OperationWish};
 use survey::{BatchView, OperationView};
@@ -26,8 +26,8 @@ pub(crate) async fn run(global: &Global, verb: BatchVerb) -> Outcome {
             rows.end()?;
             Ok(Exit::Done)
         }
-        BatchVerb::Show { batch } => {
-            let found = find(&session, &batch).await?;
+        BatchVerb::Show(BatchNamed { batch, tenant }) => {
+            let found = find(&session, &batch, tenant.as_deref()).await?;
             output::object(global.output, line(global, &found)?)?;
             Ok(Exit::Done)
         }
@@ -47,9 +47,28 @@ fn line(global: &Global, batch: &Batch) -> Result<output::Row, Failure> {
     Ok(row)
 }
 
-async fn find(session: &Session, name: &str) -> Result<Batch, Failure> {
-    session.store.batch(name).await?.ok_or_else(|| {
-        let what = format!("there is no batch {name} in pool {}", session.store.pool());
+/// The batch that is meant: names are the tenants' own, so one that several have needs its tenant.
+pub(crate) async fn find(
+    session: &Session,
+    name: &str,
+    tenant: Option<&str>,
+) -> Result<Batch, Failure> {
+    let store = &session.store;
+    let owners = match tenant {
+        Some(tenant) => vec![tenant.to_owned()],
+        None => store.batch_owners(name).await?,
+    };
+    let found = match owners.as_slice() {
+        [] => None,
+        [owner] => store.batch(owner, name).await?,
+        several => {
+            let what = format!("several tenants have a batch {name}: {}", several.join(", "));
+            return Err(Failure::usage(what).hint("say whose with --tenant"));
+        }
+    };
+    found.ok_or_else(|| {
+        let of = tenant.map(|tenant| format!(" of tenant {tenant}")).unwrap_or_default();
+        let what = format!("there is no batch {name}{of} in pool {}", store.pool());
         Failure::new(Exit::NotFound, what).hint("`seedfleet batch list` shows those there are")
     })
 }
@@ -61,11 +80,13 @@ fn touched(batch: &Batch, verb: OperationVerb) -> u64 {
         OperationVerb::Pause => of(StateWord::Queued),
         OperationVerb::Resume => of(StateWord::Held),
         OperationVerb::Cancel => batch.jobs() - batch.finished(),
+        OperationVerb::Retry => Again::WORDS.into_iter().map(of).sum(),
     }
 }
 
 async fn turn(global: &Global, session: &Session, verb: OperationVerb, args: BatchArgs) -> Outcome {
-    let batch = find(session, &args.batch).await?;
+    let BatchNamed { batch, tenant } = &args.named;
+    let batch = find(session, batch, tenant.as_deref()).await?;
     let jobs = touched(&batch, verb);
     if !args.decision.yes {
         let what =
@@ -80,7 +101,7 @@ async fn turn(global: &Global, session: &Session, verb: OperationVerb, args: Bat
         by: operator(args.decision.by.as_deref()).as_str().to_owned(),
         reason: args.decision.reason()?.to_owned(),
     };
-    let operation = match session.store.turn_batch(&batch.name, wish).await? {
+    let operation = match session.store.turn_batch(&batch.tenant, &batch.name, wish).await? {
         Opened::New(operation) | Opened::Known(operation) => operation,
         Opened::Other(_) | Opened::Full => {
             return Err(Failure::new(Exit::Outage, "too many operations wait already")

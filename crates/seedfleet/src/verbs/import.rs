@@ -1,20 +1,20 @@
-//! `import`: a file of requests becomes a batch of jobs.
+//! `import`: a file of requests becomes a batch of jobs, by the row reader of `POST /v1/batches`.
 //!
 //! Good rows go through, bad ones are told in a rejects file. A row is known by batch and `custom_id`,
 //! else by its fingerprint, never by its line number: the same file again adds nothing, so an import
 //! that was interrupted is resumed by repeating it. Memory is bounded by a few batches of rows.
 
-mod lines;
 mod rejects;
+mod rows;
 
 use crate::cli::{Duplicates, Global, ImportArgs};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{self, Progress, Row};
-use crate::session::Session;
-use admission::{Admitted, Door, How, Intake, Refusal};
+use crate::output::{self, Progress, note};
+use crate::session::{Session, operator};
+use admission::{Admitted, Door, How, Intake, Refusal, Row};
 use job::{Source, StateWord};
-use lines::{Batch, Line};
 use rejects::{Reject, Rejects};
+use rows::Batch;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -72,7 +72,7 @@ enum Stop {
 ///
 /// It is not there or cannot be read.
 pub(crate) fn open(path: &Path) -> Result<Receiver<Result<Batch, String>>, Failure> {
-    Ok(lines::open(path)?.batches)
+    Ok(rows::open(path, rows::form_of(path))?.batches)
 }
 
 /// Runs the verb.
@@ -86,7 +86,8 @@ pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
         dry_run: args.dry_run,
         rejects: args.rejects.unwrap_or_else(|| rejects_path(&args.file)),
     };
-    let source = lines::open(&args.file)?;
+    let form = args.format.map_or_else(|| rows::form_of(&args.file), Into::into);
+    let source = rows::open(&args.file, form)?;
     let session = Session::open_for(global, Some(&order.tenant)).await?;
     let door = session.door()?;
     let mut progress = Progress::begin(source.bytes, global.quiet);
@@ -109,10 +110,15 @@ pub(crate) async fn take_in(
     order: &Order,
     progress: &mut Progress,
 ) -> Result<Tally, Failure> {
+    let open = match order.dry_run {
+        true => None,
+        false => Some(store.begin_upload(&order.tenant, &order.batch).await?),
+    };
     let mut importer = Importer {
         door,
         store,
         order,
+        open,
         rejects: Rejects::at(&order.rejects)?,
         takes: HashMap::new(),
         tally: Tally::default(),
@@ -142,6 +148,12 @@ pub(crate) async fn take_in(
             }
         }
     }
+    if let Some(open) = &importer.open
+        && let Err(error) = store.end_upload(open).await
+    {
+        let lapses = store::UPLOAD_LEASE.as_secs();
+        note(&format!("the end of the import is not noted: {error}; it is after {lapses} s"));
+    }
     importer.rejects.end()?;
     Ok(importer.tally)
 }
@@ -150,6 +162,8 @@ struct Importer<'a> {
     door: &'a Door,
     store: &'a Store,
     order: &'a Order,
+    /// While it is, the batch is not told as completed.
+    open: Option<store::Upload>,
     rejects: Rejects,
     /// How often a request came, by the first 64 bits of its fingerprint; with `--duplicates keep`.
     takes: HashMap<u64, u32>,
@@ -158,13 +172,16 @@ struct Importer<'a> {
 
 impl Importer<'_> {
     async fn batch(&mut self, batch: Batch) -> Result<(), Failure> {
-        self.tally.rows += batch.lines.len() as u64;
-        let mut rows: Vec<(u64, Intake)> = Vec::with_capacity(batch.lines.len());
-        for Line { number, body } in batch.lines {
+        self.tally.rows += batch.rows.len() as u64;
+        let mut rows: Vec<(u64, Intake)> = Vec::with_capacity(batch.rows.len());
+        for Row { number, body, .. } in batch.rows {
             self.tally.last_line = number;
             match body {
                 Ok(body) => rows.push((number, self.intake(body))),
-                Err(reject) => self.reject(number, None, vec![reject])?,
+                Err(fault) => {
+                    let refusal = Refusal::Faults(vec![fault]);
+                    self.refused(number, &Value::Null, &refusal)?;
+                }
             }
         }
         if self.order.duplicates == Duplicates::Keep {
@@ -180,6 +197,7 @@ impl Importer<'_> {
         Intake {
             tenant: self.order.tenant.clone(),
             batch: Some(self.order.batch.clone()),
+            made_by: Some(operator(None).as_str().to_owned()),
             ..Intake::new(body, Source::Import)
         }
     }
@@ -217,6 +235,9 @@ impl Importer<'_> {
     }
 
     async fn enqueue(&mut self, mut rows: Vec<(u64, Intake)>) -> Result<(), Failure> {
+        if let Some(open) = &mut self.open {
+            self.store.keep_upload(open).await?;
+        }
         let mut pauses = PAUSES.iter();
         loop {
             let intakes = rows.iter().map(|(_, intake)| intake.clone()).collect();
@@ -280,11 +301,11 @@ impl Importer<'_> {
     }
 }
 
-fn summary(tally: &Tally, order: &Order, simulated: bool) -> Row {
+fn summary(tally: &Tally, order: &Order, simulated: bool) -> output::Row {
     let cost = tally.currency.map(|currency| money(currency, tally.cost_micros));
     let codes: Vec<String> = tally.codes.iter().map(|(code, n)| format!("{code} {n}")).collect();
     let rejected = tally.rejected > 0;
-    let mut row = Row::new();
+    let mut row = output::Row::new();
     row.insert("batch".into(), json!(order.batch));
     row.insert("rows".into(), json!(tally.rows));
     row.insert(if order.dry_run { "valid" } else { "created" }.into(), json!(tally.created));
@@ -338,13 +359,15 @@ fn batch_name(stem: &str) -> String {
     if name.is_empty() { "batch".to_owned() } else { name }
 }
 
-/// `prompts.jsonl` tells its rejects in `prompts.rejects.jsonl` beside it.
+/// `prompts.jsonl` tells its rejects in `prompts.rejects.jsonl` beside it, and so does `prompts.csv`.
 fn rejects_path(file: &Path) -> PathBuf {
     if file.as_os_str() == "-" {
         return PathBuf::from("stdin.rejects.jsonl");
     }
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    file.with_file_name(format!("{}.rejects.jsonl", name.strip_suffix(".jsonl").unwrap_or(&name)))
+    let ends = [".jsonl", ".json", ".csv"];
+    let stem = ends.into_iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    file.with_file_name(format!("{stem}.rejects.jsonl"))
 }
 
 #[cfg(test)]
@@ -360,6 +383,7 @@ mod tests {
     #[test]
     fn rejects_lie_beside_their_file() {
         assert_eq!(rejects_path(Path::new("a/p.jsonl")), PathBuf::from("a/p.rejects.jsonl"));
+        assert_eq!(rejects_path(Path::new("p.csv")), PathBuf::from("p.rejects.jsonl"));
         assert_eq!(rejects_path(Path::new("a/p")), PathBuf::from("a/p.rejects.jsonl"));
         assert_eq!(rejects_path(Path::new("-")), PathBuf::from("stdin.rejects.jsonl"));
     }

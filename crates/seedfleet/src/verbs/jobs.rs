@@ -1,10 +1,13 @@
-//! `jobs`: look, wait, cancel.
+//! `jobs`: look, wait, cancel, retry.
+
+mod again;
 
 use super::rows::{self, JOB_COLUMNS, Walk};
 use crate::cli::{AdoptArgs, Global, JobsVerb, Which};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Format, Progress, Row, Rows, note};
 use crate::session::{Session, operator};
+use crate::verbs::batch;
 use crate::verbs::submit::refused;
 use crate::verbs::tally::{Tally, Told};
 use admission::{AdoptRefusal, AdoptWish};
@@ -13,7 +16,7 @@ use job::{Event, JobId, Record, State, StateWord};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use store::{Reported, Stored, Writer};
+use store::{Batch, Reported, Stored, Writer};
 
 /// Between two looks of a wait.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -26,10 +29,17 @@ pub(crate) async fn run(global: &Global, verb: JobsVerb) -> Outcome {
             list(global, &session, which.filter(), limit, cursor.as_deref()).await
         }
         JobsVerb::Show { id } => show(global, &session, &id).await,
-        JobsVerb::Wait { ids, batch, timeout } => {
-            wait(global, &session, ids, batch.as_deref(), timeout).await
+        JobsVerb::Wait { ids, batch: None, tenant: _, timeout } => {
+            wait_for(global, &session, &ids, timeout).await
+        }
+        JobsVerb::Wait { ids: _, batch: Some(name), tenant, timeout } => {
+            let batch = batch::find(&session, &name, tenant.as_deref()).await?;
+            wait_for_batch(global, &session, batch, timeout).await
         }
         JobsVerb::Adopt(args) => adopt(global, &session, args).await,
+        JobsVerb::Retry { ids, which, decision } => {
+            again::run(global, &session, ids, &which, &decision).await
+        }
         JobsVerb::Cancel { ids, which, yes } => cancel(global, &session, ids, &which, yes).await,
     }
 }
@@ -190,19 +200,6 @@ fn shortened(prompt: &str) -> String {
     short
 }
 
-async fn wait(
-    global: &Global,
-    session: &Session,
-    ids: Vec<JobId>,
-    batch: Option<&str>,
-    timeout: Duration,
-) -> Outcome {
-    match batch {
-        Some(batch) => wait_for_batch(global, session, batch, timeout).await,
-        None => wait_for(global, session, &ids, timeout).await,
-    }
-}
-
 /// Waits for a few jobs and shows how each ended.
 pub(crate) async fn wait_for(
     global: &Global,
@@ -246,25 +243,23 @@ pub(crate) async fn wait_for(
 async fn wait_for_batch(
     global: &Global,
     session: &Session,
-    batch: &str,
+    batch: Batch,
     timeout: Duration,
 ) -> Outcome {
     let deadline = Instant::now() + timeout;
     let mut progress: Option<Progress> = None;
     loop {
-        let counts = session.store.batch_counts(batch).await?;
-        let all: u64 = counts.values().sum();
-        if all == 0 {
-            return Err(Failure::new(Exit::NotFound, format!("there is no batch {batch}")));
-        }
+        let looked = batch::find(session, &batch.name, Some(&batch.tenant)).await?;
+        let (all, counts) = (looked.jobs(), looked.counts);
         let progress_now = progress.get_or_insert_with(|| Progress::begin(Some(all), global.quiet));
         progress_now.at(ended(&counts), &in_words(&counts));
-        if ended(&counts) == all {
+        // While rows are still coming, more jobs will.
+        if ended(&counts) == all && !looked.uploading {
             if let Some(progress) = progress {
                 progress.end();
             }
             let mut row = Row::new();
-            row.insert("batch".into(), json!(batch));
+            row.insert("batch".into(), json!(batch.name));
             for (word, n) in &counts {
                 row.insert(word.as_str().into(), json!(n));
             }
@@ -312,6 +307,17 @@ fn verdict(ends: impl Iterator<Item = (StateWord, u64)>) -> Exit {
     }
 }
 
+/// The filter that chooses jobs; none where they are named. One of both it must be.
+fn chosen(ids: &[JobId], which: &Which) -> Result<Option<Filter>, Failure> {
+    let filter = which.filter();
+    if ids.is_empty() == filter.is_all() {
+        return Err(Failure::usage(
+            "name jobs, or choose them with --where, --batch, --state, --tenant or --code",
+        ));
+    }
+    Ok(ids.is_empty().then_some(filter))
+}
+
 async fn cancel(
     global: &Global,
     session: &Session,
@@ -319,14 +325,7 @@ async fn cancel(
     which: &Which,
     yes: bool,
 ) -> Outcome {
-    let (named, filter) = (!ids.is_empty(), which.filter());
-    let filtered = !filter.is_all();
-    if named == filtered {
-        return Err(Failure::usage(
-            "name jobs, or choose them with --where, --batch, --state, --tenant or --code",
-        ));
-    }
-    if filtered {
+    if let Some(filter) = chosen(&ids, which)? {
         let mut walk = Walk::new(&session.store, filter, 0);
         while let Some(page) = walk.next().await? {
             let open = page.into_iter().filter(|s| !s.record.life.state.word().is_finished());

@@ -4,7 +4,7 @@ use crate::cli::{FailedArgs, FailedVerb, Global, LimitsVerb, UsageArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Format, Row, Rows};
 use crate::session::Session;
-use crate::verbs::jobs;
+use crate::verbs::{batch, jobs};
 use job::filter::Filter;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -49,8 +49,12 @@ pub(crate) async fn failed(global: &Global, verb: FailedVerb) -> Outcome {
 }
 
 async fn failures(global: &Global, session: &Session, whose: &FailedArgs) -> Outcome {
-    let scope = match (&whose.batch, &whose.tenant) {
-        (Some(batch), _) => Scope::Batch(batch),
+    let batch = match &whose.batch {
+        Some(name) => Some(batch::find(session, name, whose.tenant.as_deref()).await?),
+        None => None,
+    };
+    let scope = match (&batch, &whose.tenant) {
+        (Some(batch), _) => Scope::Batch(&batch.tenant, &batch.name),
         (None, Some(tenant)) => Scope::Tenant(tenant),
         (None, None) => Scope::Pool,
     };

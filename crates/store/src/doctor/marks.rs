@@ -26,7 +26,7 @@ pub(super) fn indexes(keys: &Keys, record: &Record) -> Vec<Entry> {
         keys.ix_tenant(&spec.tenant),
         keys.ix_tenant_state(&spec.tenant, word),
     ];
-    indexes.extend(spec.batch.as_ref().map(|batch| keys.ix_batch(batch)));
+    indexes.extend(spec.batch.as_ref().map(|batch| keys.ix_batch(&spec.tenant, batch)));
     indexes.extend(standing.code.as_ref().map(|code| keys.ix_code(code)));
     let created = record.created_at.unix_ms();
     indexes.extend(facts::content_indexes(keys, spec));

@@ -14,7 +14,7 @@ pub use deliver::{
 };
 pub use endpoint::{ENDPOINTS_MAX, EndpointPut};
 pub use replay::Replayed;
-pub use share::{Outgoing, SHARE_MAX, Shared, Sharing};
+pub use share::{BatchEnd, Outgoing, SHARE_MAX, Shared, Sharing};
 
 use job::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -80,7 +80,7 @@ impl Store {
 
     async fn tell(&self, id: &str, events: Vec<HookEvent>) -> Result<Shared, StoreError> {
         let outs = vec![Outgoing { id: id.to_owned(), events, fresh: None }];
-        self.share_out(&Sharing { place: None, outs, batches: Vec::new() }).await
+        self.share_out(&Sharing { outs, ..Sharing::default() }).await
     }
 }
 

@@ -4,8 +4,9 @@ use super::endpoint::text;
 use super::{Endpoint, HookEvent, OUTBOX_KEPT, OUTBOX_MAX};
 use crate::connection::Call;
 use crate::facts::KeyTable;
+use crate::keys::Keys;
 use crate::lease::millis;
-use crate::{Mark, Queue, Store, StoreError, commit, script};
+use crate::{Mark, Queue, Store, StoreError, Uploaded, commit, script};
 use redis::Value;
 use serde::Serialize;
 
@@ -30,8 +31,25 @@ pub struct Sharing {
     pub place: Option<(Mark, Mark)>,
     /// To whom; each endpoint once.
     pub outs: Vec<Outgoing>,
-    /// Told once for each number of jobs: a batch, that number, the event, and the `outs` it goes to.
-    pub batches: Vec<(String, u64, HookEvent, Vec<usize>)>,
+    /// Told once for each number of jobs, and not while more rows are on their way.
+    pub batches: Vec<BatchEnd>,
+    /// Batches whose uploads were looked after.
+    pub looked: Vec<Uploaded>,
+}
+
+/// A batch without an open job.
+#[derive(Debug, Clone)]
+pub struct BatchEnd {
+    /// Whose.
+    pub tenant: String,
+    /// Its name.
+    pub batch: String,
+    /// How many jobs it has.
+    pub jobs: u64,
+    /// What is told.
+    pub event: HookEvent,
+    /// Which of the `outs` it goes to.
+    pub outs: Vec<usize>,
 }
 
 /// What became of it.
@@ -59,6 +77,15 @@ struct Facts {
     kept_ms: u64,
     outs: Vec<Out>,
     once: Vec<Once>,
+    uploads: usize,
+    looked: Vec<Looked>,
+}
+
+#[derive(Serialize)]
+struct Looked {
+    member: String,
+    due: i64,
+    busy: usize,
 }
 
 #[derive(Serialize)]
@@ -80,6 +107,7 @@ struct Once {
     value: String,
     entry: String,
     outs: Vec<usize>,
+    busy: usize,
 }
 
 impl Store {
@@ -118,7 +146,7 @@ impl Store {
         let mut outs = Vec::with_capacity(sharing.outs.len());
         for out in &sharing.outs {
             let list = out.events.iter().map(text).collect::<Result<_, _>>()?;
-            let batch = sharing.batches.first().map(|(_, _, event, _)| event);
+            let batch = sharing.batches.first().map(|end| &end.event);
             let first = out.events.first().or(batch);
             outs.push(Out {
                 hook: table.at(keys.hook(&out.id)),
@@ -130,16 +158,23 @@ impl Store {
             });
         }
         let mut once = Vec::with_capacity(sharing.batches.len());
-        for (batch, jobs, event, to) in &sharing.batches {
+        for BatchEnd { tenant, batch, jobs, event, outs } in &sharing.batches {
             once.push(Once {
-                key: table.at(keys.batch(batch)),
+                key: table.at(keys.batch(tenant, batch)),
                 field: "told",
                 value: jobs.to_string(),
                 entry: text(event)?,
                 // Lua counts from one.
-                outs: to.iter().map(|at| at + 1).collect(),
+                outs: outs.iter().map(|at| at + 1).collect(),
+                busy: table.at(keys.uploads_to(tenant, batch)),
             });
         }
+        let looked = sharing.looked.iter().map(|Uploaded { tenant, batch, due }| Looked {
+            member: Keys::batch_member(tenant, batch),
+            due: due.unix_ms(),
+            busy: table.at(keys.uploads_to(tenant, batch)),
+        });
+        let looked = looked.collect();
         let place = sharing.place;
         let facts = Facts {
             read: place.map(|_| table.at(keys.hooks_read())),
@@ -153,6 +188,8 @@ impl Store {
             kept_ms: millis(OUTBOX_KEPT),
             outs,
             once,
+            uploads: table.at(keys.uploads()),
+            looked,
         };
         Ok(Call::new(&script::SHARE, table.into_keys(), vec![text(&facts)?]))
     }

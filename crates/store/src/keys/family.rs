@@ -56,8 +56,8 @@ impl Keys {
         if let Some(tenant) = self.tenant_of_index(index) {
             return Some(self.tenant_counts("") + tenant);
         }
-        let batch = index.strip_prefix(self.ix_batch("").as_str())?;
-        Some(self.batch_counts("") + batch)
+        let batch = index.strip_prefix(self.key(format_args!("ix:batch:")).as_str())?;
+        Some(self.key(format_args!("counts:batch:{batch}")))
     }
 
     /// The days of the tenant whose index this is.
@@ -95,13 +95,14 @@ mod tests {
         let keys = Keys::new("p*", "main");
         let id = JobId::from_ulid(ulid::Ulid::from_parts(1, 2));
         assert_eq!(keys.family(&keys.job(&id)), Some(Family::Job(id)));
-        assert_eq!(keys.family(&keys.ix_batch("a:b")), Some(Family::Index));
+        assert_eq!(keys.family(&keys.ix_batch("t", "a:b")), Some(Family::Index));
         assert_eq!(keys.family(&keys.ix_all()), Some(Family::Index));
         assert_eq!(keys.family(&keys.ix_custom()), Some(Family::Custom));
         assert_eq!(keys.family(&keys.nonces("a")), Some(Family::Nonces));
         assert_eq!(keys.family(&keys.due(crate::Queue::Poll)), Some(Family::Due));
         assert_eq!(keys.family(&Keys::new("p*", "other").lsn()), None);
-        assert_eq!(keys.counts_of_index(&keys.ix_batch("a:b")), Some(keys.batch_counts("a:b")));
+        let counts = keys.batch_counts("t:1", "a:b");
+        assert_eq!(keys.counts_of_index(&keys.ix_batch("t:1", "a:b")), Some(counts));
         assert_eq!(keys.counts_of_index(&keys.ix_tenant("a:b")), Some(keys.tenant_counts("a:b")));
         assert_eq!(keys.usage_of_index(&keys.ix_tenant("a:b")), Some(keys.usage("a:b")));
         assert_eq!(keys.counts_of_index(&keys.ix_all()), None);

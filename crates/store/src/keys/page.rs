@@ -212,7 +212,7 @@ const TABLE: &[Row] = &[
         bound: "jobs",
     },
     Row {
-        key: "ix:batch:<batch>",
+        key: "ix:batch:<tenant>:<batch>",
         kind: "zset",
         holds: "job id by creation time",
         bound: "jobs of the batch",
@@ -291,7 +291,7 @@ const TABLE: &[Row] = &[
     },
     Row { key: "counts", kind: "hash", holds: "state word to jobs", bound: "17" },
     Row {
-        key: "counts:batch:<batch>",
+        key: "counts:batch:<tenant>:<batch>",
         kind: "hash",
         holds: "state word to jobs of the batch",
         bound: "17",
@@ -327,22 +327,40 @@ const TABLE: &[Row] = &[
         bound: "10,000",
     },
     Row {
-        key: "batch:<batch>",
+        key: "batch:<tenant>:<batch>",
         kind: "hash",
-        holds: "`created_at` (Unix ms) and `tenant` of the batch's first job; `tokens`, `micros.<currency>` of its finished jobs; `first_end`, `last_end` (Unix ms); `paused` (JSON): by whom, when, why; `told`: the number of jobs at whose end webhooks were told",
+        holds: "`created_at` (Unix ms) of the batch's first job; `tokens`, `micros.<currency>` of its finished jobs; `first_end`, `last_end` (Unix ms); `paused` (JSON): by whom, when, why; `told`: the number of jobs at whose end webhooks were told",
         bound: "one per batch",
     },
     Row {
         key: "batches",
         kind: "zset",
-        holds: "batch by the creation time of its first job",
+        holds: "`<tenant>:<batch>`, each part escaped as in keys, by the creation time of its first job",
         bound: "batches",
     },
     Row {
         key: "batches:<tenant>",
         kind: "zset",
-        holds: "the same for one tenant",
+        holds: "a tenant's batch, by the creation time of its first job",
         bound: "batches of the tenant",
+    },
+    Row {
+        key: "owners:<batch>",
+        kind: "zset",
+        holds: "tenants with a batch of this name, by the creation time of its first job",
+        bound: "tenants",
+    },
+    Row {
+        key: "uploads:<tenant>:<batch>",
+        kind: "zset",
+        holds: "uploads to the batch that are under way, by the instant (Unix ms) at which they are given up unless they are renewed; expires with the last one",
+        bound: "uploads at a time",
+    },
+    Row {
+        key: "uploads",
+        kind: "zset",
+        holds: "`<tenant>:<batch>` that is uploaded to, or was until just now, by the instant (Unix ms) at which the notifier looks whether it is completed",
+        bound: "batches",
     },
     Row { key: "failures", kind: "hash", holds: "error code to failed jobs", bound: "codes" },
     Row {
@@ -358,7 +376,7 @@ const TABLE: &[Row] = &[
         bound: "codes",
     },
     Row {
-        key: "failures:batch:<batch>",
+        key: "failures:batch:<tenant>:<batch>",
         kind: "hash",
         holds: "error code to failed jobs of the batch",
         bound: "codes",
@@ -370,7 +388,7 @@ const TABLE: &[Row] = &[
         bound: "codes × 4",
     },
     Row {
-        key: "failures:last:batch:<batch>",
+        key: "failures:last:batch:<tenant>:<batch>",
         kind: "hash",
         holds: "as `failures:last`",
         bound: "codes × 4",

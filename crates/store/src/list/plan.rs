@@ -36,7 +36,11 @@ impl Store {
         if filter.possible_states().is_empty() {
             return Ok(Plan::Nothing);
         }
-        let mut choices = choices(self.keys(), filter);
+        let batches = self.batches_of(filter).await?;
+        if batches.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(Plan::Nothing);
+        }
+        let mut choices = choices(self.keys(), filter, batches);
         let now = self.now().await?;
         let (first, last) = filter.created_within(now);
         if choices.len() > 1 {
@@ -46,6 +50,34 @@ impl Store {
         }
         let keys = choices.into_iter().next().unwrap_or_default();
         Ok(Plan::Indexes { keys, first, last })
+    }
+
+    /// The batches a filter names, each with its tenant: that of the filter, or whoever has one of this name.
+    /// None where it names none, or where too many have one for their indexes to be read side by side.
+    async fn batches_of(&self, filter: &Filter) -> Result<Option<Vec<Batch>>, StoreError> {
+        let Some(names) = filter.one_of(Field::Batch) else { return Ok(None) };
+        if names.len() > SIDE_BY_SIDE_MAX {
+            return Ok(None);
+        }
+        if let Some(tenants) = filter.one_of(Field::Tenant) {
+            let of = |name: &String| {
+                let name = name.clone();
+                tenants.iter().map(move |tenant: &String| (tenant.clone(), name.clone()))
+            };
+            return Ok(Some(names.iter().flat_map(of).collect()));
+        }
+        let mut pipe = Pipeline::new();
+        for name in names {
+            let owners = self.keys().batch_owners(name);
+            pipe.cmd("ZRANGE").arg(owners).arg(0).arg(SIDE_BY_SIDE_MAX);
+        }
+        let mut all = Vec::new();
+        for (name, answer) in names.iter().zip(self.connection().pipe(&mut pipe).await?) {
+            let owners: Vec<String> = redis::from_redis_value(answer)
+                .map_err(|error| StoreError::corrupt(self.keys().batch_owners(name), error))?;
+            all.extend(owners.into_iter().map(|owner| (owner, name.clone())));
+        }
+        Ok((all.len() <= SIDE_BY_SIDE_MAX).then_some(all))
     }
 
     /// Entries of each choice between the instants.
@@ -140,8 +172,11 @@ impl Store {
     }
 }
 
-/// Every set of indexes that holds all answers.
-fn choices(keys: &Keys, filter: &Filter) -> Vec<Vec<String>> {
+/// A batch: tenant and name.
+type Batch = (String, String);
+
+/// Every set of indexes that holds all answers. `batches` are those that the filter names.
+fn choices(keys: &Keys, filter: &Filter, batches: Option<Vec<Batch>>) -> Vec<Vec<String>> {
     let states = filter.possible_states();
     let some = states.len() < StateWord::ALL.len();
     let tenants = filter.one_of(Field::Tenant);
@@ -149,8 +184,8 @@ fn choices(keys: &Keys, filter: &Filter) -> Vec<Vec<String>> {
         values.iter().map(|value| key(value)).collect::<Vec<_>>()
     };
     let mut choices = Vec::new();
-    if let Some(batches) = filter.one_of(Field::Batch) {
-        choices.push(listed(batches, &|batch| keys.ix_batch(batch)));
+    if let Some(batches) = batches {
+        choices.push(batches.iter().map(|(tenant, name)| keys.ix_batch(tenant, name)).collect());
     }
     if let Some(codes) = filter.one_of(Field::Code) {
         choices.push(listed(codes, &|code| keys.ix_code(code)));
@@ -207,8 +242,8 @@ mod tests {
         Place { at: Timestamp::from_unix_ms(ms), id }
     }
 
-    fn keys_of(text: &str) -> Vec<Vec<String>> {
-        choices(&Keys::new("p", "main"), &Filter::parse(text).expect("a filter"))
+    fn keys_of(text: &str, batches: Option<Vec<Batch>>) -> Vec<Vec<String>> {
+        choices(&Keys::new("p", "main"), &Filter::parse(text).expect("a filter"), batches)
     }
 
     #[test]
@@ -225,14 +260,15 @@ mod tests {
     fn every_condition_with_an_index_offers_it() {
         let keys = Keys::new("p", "main");
         let failed = StateWord::Failed;
-        assert_eq!(keys_of(""), [[keys.ix_all()]]);
-        assert_eq!(keys_of("model=x age>1h"), [[keys.ix_all()]]);
-        let both = keys_of("state=failed tenant=t");
+        assert_eq!(keys_of("", None), [[keys.ix_all()]]);
+        assert_eq!(keys_of("model=x age>1h", None), [[keys.ix_all()]]);
+        let both = keys_of("state=failed tenant=t", None);
         assert_eq!(both, [[keys.ix_tenant_state("t", failed)], [keys.ix_state(failed)]]);
-        assert_eq!(keys_of("tenant=t batch=b"), [[keys.ix_batch("b")], [keys.ix_tenant("t")]]);
-        assert_eq!(keys_of("code=x")[0], [keys.ix_code("x")]);
+        let both = keys_of("tenant=t batch=b", Some(vec![("t".into(), "b".into())]));
+        assert_eq!(both, [[keys.ix_batch("t", "b")], [keys.ix_tenant("t")]]);
+        assert_eq!(keys_of("code=x", None)[0], [keys.ix_code("x")]);
         // Eighty indexes side by side are too many; those of the states alone are not.
-        let states = keys_of("state!=queued tenant=a,b,c,d,e");
+        let states = keys_of("state!=queued tenant=a,b,c,d,e", None);
         assert_eq!((states.len(), states[0].len()), (1, StateWord::ALL.len() - 1));
     }
 }

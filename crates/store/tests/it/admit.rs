@@ -110,7 +110,7 @@ async fn a_held_job_has_no_ticket_until_it_is_approved() {
     let approved = job::Event::Approved { by: job::By::named("reviewer") };
     ground.report(&record.id, store::Writer::Outside, &approved).await;
     assert_eq!(ground.claim(SUBMIT, 1).await[0].claim.id, record.id);
-    let counts = ground.store.batch_counts("b:1").await.expect("answers");
+    let counts = ground.store.batch_counts("t", "b:1").await.expect("answers");
     assert_eq!(counts.into_iter().collect::<Vec<_>>(), [(StateWord::Queued, 1)]);
     let words: Vec<_> = ground
         .store

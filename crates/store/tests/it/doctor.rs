@@ -101,7 +101,7 @@ async fn wrong_sums_indexes_and_marks_are_found_and_mended() {
     ward.heals("forgotten slots", DriftKind::Slot).await;
     ward.redis(&["HINCRBY", &keys.counts(), "running", "-1"]);
     ward.heals("a wrong counter", DriftKind::Counter).await;
-    ward.redis(&["HINCRBY", &keys.batch_counts("b:1"), "queued", "5"]);
+    ward.redis(&["HINCRBY", &keys.batch_counts("default", "b:1"), "queued", "5"]);
     ward.heals("a wrong counter of a batch", DriftKind::Counter).await;
     ward.redis(&["ZREM", &keys.ix_all(), id]);
     ward.heals("a job no list shows", DriftKind::Index).await;
@@ -109,7 +109,7 @@ async fn wrong_sums_indexes_and_marks_are_found_and_mended() {
     ward.heals("a state's list without its job", DriftKind::Index).await;
     ward.redis(&["ZADD", &keys.ix_state(job::StateWord::Failed), "1", id]);
     ward.heals("a job in another state's list", DriftKind::Index).await;
-    ward.redis(&["ZADD", &keys.ix_batch("b:2"), "1", id]);
+    ward.redis(&["ZADD", &keys.ix_batch("default", "b:2"), "1", id]);
     ward.heals("a job in another batch's list", DriftKind::Index).await;
     ward.redis(&["ZADD", &keys.ix_all(), "1", &record().id.to_string()]);
     ward.heals("a list with a job that is not", DriftKind::Index).await;

@@ -333,8 +333,10 @@ impl Day<'_> {
             }
         }
         assert_eq!(store.counts().await.expect("answers"), model.words(None));
-        let batch = store.batch_counts("batch").await.expect("answers");
-        assert_eq!(batch, model.words(Some("batch")));
+        for tenant in ["ann", "bob"] {
+            let batch = store.batch_counts(tenant, "batch").await.expect("answers");
+            assert_eq!(batch, model.words(Some((tenant, "batch"))), "{tenant}");
+        }
         assert_eq!(store.slots().await.expect("answers"), model.slots());
         for depth in store.depths().await.expect("answers") {
             model.check_depth(&depth);

@@ -19,3 +19,4 @@ mod safety;
 mod sessions;
 mod speed;
 mod totals;
+mod uploads;

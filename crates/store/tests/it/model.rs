@@ -202,10 +202,13 @@ impl Model {
         }
     }
 
-    pub fn words(&self, batch: Option<&str>) -> BTreeMap<StateWord, u64> {
+    /// Jobs by state; of one tenant's batch, where it is named.
+    pub fn words(&self, batch: Option<(&str, &str)>) -> BTreeMap<StateWord, u64> {
         let mut words = BTreeMap::new();
         for row in self.rows.values() {
-            if batch.is_none() || row.record.spec.batch.as_deref() == batch {
+            let spec = &row.record.spec;
+            let named = spec.batch.as_deref().map(|name| (spec.tenant.as_str(), name));
+            if batch.is_none() || named == batch {
                 *words.entry(row.record.life.state.word()).or_default() += 1;
             }
         }

@@ -4,7 +4,9 @@ use crate::ground::{self, Ground, SUBMIT, record_of, stored, succeeded, task};
 use job::filter::Filter;
 use job::{By, Event, HeldWhy, Priority, State, StateWord, TaskReport, Ticket, Timestamp};
 use seedance::Class;
-use store::{Begun, NewOperation, Opened, OperationVerb, OperationWish, Progress, Scope, Writer};
+use store::{
+    Begun, ListQuery, NewOperation, Opened, OperationVerb, OperationWish, Progress, Scope, Writer,
+};
 
 fn failed(id: &str, code: &str) -> Event {
     let cause = job::Cause {
@@ -52,8 +54,8 @@ async fn failures_usage_and_batches_add_up() {
     assert_eq!(groups[0].class.as_deref(), Some("output"));
     assert!(groups[0].first <= groups[0].last && groups[0].sample.is_some());
     assert_eq!(store.failures(Scope::Tenant("b")).await.expect("answers").len(), 1);
-    assert_eq!(store.failures(Scope::Batch("x")).await.expect("answers").len(), 2);
-    assert_eq!(store.failures(Scope::Batch("y")).await.expect("answers"), []);
+    assert_eq!(store.failures(Scope::Batch("a", "x")).await.expect("answers").len(), 2);
+    assert_eq!(store.failures(Scope::Batch("a", "y")).await.expect("answers"), []);
 
     let now = store.now().await.expect("answers");
     let usage = store.spent(now, now, Some("a")).await.expect("answers");
@@ -64,7 +66,7 @@ async fn failures_usage_and_batches_add_up() {
     assert!(usage[0].spent.micros["usd"] > 0);
     assert_eq!(store.spent(now, now, None).await.expect("answers").len(), 2);
 
-    let batch = store.batch("x").await.expect("answers").expect("jobs named it");
+    let batch = store.batch("a", "x").await.expect("answers").expect("jobs named it");
     assert_eq!((batch.word(), batch.jobs(), batch.finished()), ("completed_with_failures", 3, 3));
     assert_eq!(batch.spent, usage[0].spent);
     assert_eq!((batch.tenant.as_str(), batch.ended.is_some()), ("a", true));
@@ -77,12 +79,53 @@ async fn failures_usage_and_batches_add_up() {
 }
 
 #[tokio::test]
+async fn batches_of_one_name_are_their_tenants_own() {
+    let ground = Ground::new().await;
+    let store = &ground.store;
+    for (n, tenant) in ["a:1", "b", "b"].into_iter().enumerate() {
+        let name = format!("cgt-{n}");
+        let record = record_of(tenant, Priority::Normal, Some("x"));
+        let (record, _) = ground.generating(record, &name).await;
+        ground.report(&record.id, Writer::Outside, &failed(&name, "No")).await;
+    }
+    let jobs = async |tenant: &str| {
+        let batch = store.batch(tenant, "x").await.expect("answers");
+        batch.map(|batch| (batch.tenant.clone(), batch.jobs(), batch.finished()))
+    };
+    assert_eq!(jobs("a:1").await, Some(("a:1".to_owned(), 1, 1)));
+    assert_eq!(jobs("b").await, Some(("b".to_owned(), 2, 2)));
+    assert_eq!(jobs("c").await, None);
+    assert_eq!(store.batch_owners("x").await.expect("answers"), ["a:1", "b"]);
+    assert_eq!(store.batches(None, 0, 10).await.expect("answers").len(), 2);
+    for (tenant, n) in [("a:1", 1), ("b", 2)] {
+        let groups = store.failures(Scope::Batch(tenant, "x")).await.expect("answers");
+        assert_eq!(groups[0].jobs, n, "{tenant}");
+        let filter = Filter::all().batch("x").tenant(tenant);
+        let page = store.list(&ListQuery::of(filter)).await.expect("answers");
+        assert_eq!(page.items.len() as u64, n, "{tenant}");
+    }
+    // Whoever sees every tenant finds the jobs of all batches of the name.
+    let of = async |filter: Filter| {
+        store.list(&ListQuery::of(filter)).await.expect("answers").items.len()
+    };
+    assert_eq!(of(Filter::all().batch("x")).await, 3);
+    assert_eq!(of(Filter::all().batch("y")).await, 0);
+    store.turn_batch("b", "x", wish(OperationVerb::Pause, "op_1")).await.expect("answers");
+    let paused = async |tenant: &str| {
+        let batch = store.batch(tenant, "x").await.expect("answers").expect("there");
+        batch.paused.is_some()
+    };
+    assert!(paused("b").await && !paused("a:1").await);
+    ground.sound().await;
+}
+
+#[tokio::test]
 async fn a_job_of_a_paused_batch_leaves_the_queue_when_its_turn_comes() {
     let ground = Ground::new().await;
     let job = ground.admit(record_of("a", Priority::Normal, Some("x"))).await;
     let held = ground.claim(SUBMIT, 1).await.remove(0);
-    ground.store.turn_batch("x", wish(OperationVerb::Pause, "op_1")).await.expect("answers");
-    let batch = ground.store.batch("x").await.expect("answers").expect("there");
+    ground.store.turn_batch("a", "x", wish(OperationVerb::Pause, "op_1")).await.expect("answers");
+    let batch = ground.store.batch("a", "x").await.expect("answers").expect("there");
     assert_eq!(
         (batch.word(), batch.paused.map(|p| p.reason)),
         ("paused", Some("look first".into()))
@@ -95,7 +138,7 @@ async fn a_job_of_a_paused_batch_leaves_the_queue_when_its_turn_comes() {
     assert_eq!(ground.claim_once(SUBMIT, 5, ground::LEASE).await.items, []);
     ground.sound().await;
 
-    ground.store.turn_batch("x", wish(OperationVerb::Resume, "op_2")).await.expect("answers");
+    ground.store.turn_batch("a", "x", wish(OperationVerb::Resume, "op_2")).await.expect("answers");
     let resumed = Event::ResumeAsked { by: By::named("ann") };
     ground.report(&job.id, Writer::Outside, &resumed).await;
     let held = ground.claim(SUBMIT, 1).await.remove(0);
@@ -131,7 +174,7 @@ async fn an_operation_is_one_by_its_id_and_writes_only_while_it_is_open() {
     for _ in 0..2 {
         report(&second.id).await;
     }
-    store.note_operation("op_1", &progress).await.expect("answers");
+    store.note_operation("op_1", &progress, None).await.expect("answers");
     let standing = store.operation("op_1").await.expect("answers").expect("there");
     assert_eq!(standing.progress, progress);
     store.close_operation("op_1", now, None).await.expect("answers");

@@ -20,22 +20,6 @@ pub(super) struct Reject {
 }
 
 impl Reject {
-    pub(super) fn not_json(error: &serde_json::Error) -> Self {
-        Self::whole(
-            "json-invalid",
-            format!("the line is not JSON: {error}"),
-            "write one JSON object on the line, without line breaks inside",
-        )
-    }
-
-    pub(super) fn too_long(bytes_max: u64) -> Self {
-        Self::whole(
-            "line-too-long",
-            format!("the line has more than {bytes_max} bytes"),
-            "pass large media by URL or asset id instead of inline",
-        )
-    }
-
     /// Everything wrong with a row.
     pub(super) fn of(refusal: &Refusal) -> Vec<Self> {
         if refusal.faults().is_empty() {

@@ -1,0 +1,57 @@
+//! The command line of `import`.
+
+use admission::RowForm;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// File of requests, or `-` for standard input.
+    pub(crate) file: PathBuf,
+    /// How its rows are written; told by the end of its name if not given, and else lines of JSON.
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<RowFormat>,
+    /// Name of the batch; the file's name if not given.
+    #[arg(long)]
+    pub(crate) batch: Option<String>,
+    /// Whose jobs.
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// What to do with rows that ask for the same and have no custom_id.
+    #[arg(long, value_enum, default_value = "skip")]
+    pub(crate) duplicates: Duplicates,
+    /// Judge all rows and enqueue none.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Where refused rows are told; `<FILE>.rejects.jsonl` if not given.
+    #[arg(long)]
+    pub(crate) rejects: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RowFormat {
+    /// One JSON object on each line.
+    Jsonl,
+    /// One JSON list of objects.
+    Json,
+    /// A header line, then one request in each record.
+    Csv,
+}
+
+impl From<RowFormat> for RowForm {
+    fn from(format: RowFormat) -> Self {
+        match format {
+            RowFormat::Jsonl => Self::JsonLines,
+            RowFormat::Json => Self::JsonList,
+            RowFormat::Csv => Self::Csv,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Duplicates {
+    /// They are one job.
+    Skip,
+    /// Each is a wanted repeat and a job of its own.
+    Keep,
+}
