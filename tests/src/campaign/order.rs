@@ -40,7 +40,8 @@ pub struct Order {
     pub backlog: u64,
     /// Keep the folder of a good run too.
     pub keep: bool,
-    /// Every life ends at a named point, and none out of the blue.
+    /// Every life is to end at a named point: only one that has long not met its point, or was given
+    /// none, ends out of the blue.
     pub aimed: bool,
     /// A fair day: nothing fails, and instead of dying programs are restarted as an operator would.
     pub rolling: bool,
