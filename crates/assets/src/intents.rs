@@ -26,6 +26,10 @@ const SENDS_MAX: usize = 10_000;
 const INTENT_BYTES_MAX: usize = 4 << 20;
 /// Intents read at once by a walk.
 const READS_AT_ONCE: usize = 16;
+/// Pause before an intent of a walk that could not be had is asked for again; it doubles.
+const READ_PAUSE: Duration = Duration::from_millis(250);
+/// A pause this long is not made any more: the walk has broken.
+const READ_PAUSE_MAX: Duration = Duration::from_secs(16);
 /// Of the time for a raise, the share (in quarters) its write may take; the rest is for the look
 /// that an unclear write asks for.
 const WRITE_QUARTERS: u32 = 3;
@@ -293,13 +297,24 @@ impl Intents {
         read.buffer_unordered(READS_AT_ONCE).boxed()
     }
 
+    /// Asks for one intent of a list more than once: a bucket that was away for a moment must not cost
+    /// the whole walk.
     async fn walked(&self, path: &str) -> Walked {
-        match self.in_time(self.timeout, self.read(path)).await {
-            Ok(Some(intent)) => Walked::Intent(Box::new(intent)),
-            // Removed by a lifecycle rule while we walked: older than anything we look for.
-            Ok(None) => Walked::Gone,
-            Err(IntentError::Unreadable { path, why }) => Walked::Unreadable { path, why },
-            Err(away) => Walked::Broke(away),
+        let mut pause = READ_PAUSE;
+        loop {
+            match self.in_time(self.timeout, self.read(path)).await {
+                Ok(Some(intent)) => return Walked::Intent(Box::new(intent)),
+                // Removed by a lifecycle rule while we walked: older than anything we look for.
+                Ok(None) => return Walked::Gone,
+                Err(IntentError::Unreadable { path, why }) => {
+                    return Walked::Unreadable { path, why };
+                }
+                Err(IntentError::Away(_)) if pause < READ_PAUSE_MAX => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                Err(broke) => return Walked::Broke(broke),
+            }
         }
     }
 

@@ -36,6 +36,9 @@ pub struct AnswerHead {
     /// How long the provider asks us to wait; never above a day. Undocumented there, so it may
     /// lengthen our own wait and must not be relied on.
     pub retry_after: Option<Duration>,
+    /// When the sender says it answered, by its own clock, in whole seconds since 1970 (RFC 9110
+    /// §6.6.1).
+    pub sent_at_s: Option<i64>,
     /// Headers about rates and waiting as they came, `name: value`. For people: none is documented.
     pub rate: Vec<String>,
 }
@@ -46,6 +49,7 @@ impl AnswerHead {
             request_id: label(headers, "x-request-id"),
             error_code: label(headers, "x-error-code"),
             retry_after: retry_after(headers),
+            sent_at_s: sent_at(headers).map(Timestamp::as_second),
             rate: rate(headers),
         }
     }
@@ -67,13 +71,21 @@ fn rate(headers: &HeaderMap) -> Vec<String> {
     about.filter_map(told).take(RATE_HEADERS_MAX).collect()
 }
 
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+fn sent_at(headers: &HeaderMap) -> Option<Timestamp> {
+    text(headers, header::DATE.as_str()).and_then(moment)
+}
+
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let wait = match (text("retry-after-ms").and_then(|ms| ms.parse().ok()), text("retry-after")) {
+    let ms = text(headers, "retry-after-ms").and_then(|ms| ms.parse().ok());
+    let wait = match (ms, text(headers, "retry-after")) {
         (Some(ms), _) => Duration::from_millis(ms),
         (None, Some(after)) => match after.parse() {
             Ok(seconds) => Duration::from_secs(seconds),
-            Err(_) => until(after, text(header::DATE.as_str()))?,
+            Err(_) => until(after, sent_at(headers))?,
         },
         (None, None) => return None,
     };
@@ -81,12 +93,13 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// The wait an HTTP date asks for, by the sender's own clock where it told it: ours may differ.
-fn until(date: &str, sent_at: Option<&str>) -> Option<Duration> {
-    let moment = |text: &str| {
-        jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.as_bytes()).ok()
-    };
-    let now = sent_at.and_then(moment).unwrap_or_else(Timestamp::now);
+fn until(date: &str, sent_at: Option<Timestamp>) -> Option<Duration> {
+    let now = sent_at.unwrap_or_else(Timestamp::now);
     Some(Duration::try_from(moment(date)?.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+fn moment(date: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date.as_bytes()).ok()
 }
 
 /// Why a body was not read to its end.

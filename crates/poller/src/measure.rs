@@ -177,7 +177,7 @@ async fn sample(
         let permit = tokio::time::timeout(PERMIT_MAX, permit).await.ok()??;
         let (before, asked) = (Instant::now(), context.store.now().await.ok()?.since(begun_at));
         let query = ListQuery::page(1, PAGE_ROWS).of_model(&task.facts.model_id);
-        let Listed::Page(page) = context.client.list(permit, &site, &query).await else {
+        let Listed::Page { page, .. } = context.client.list(permit, &site, &query).await else {
             return lag.proven();
         };
         // Too late by the time the clock took: the bound stays an upper one.

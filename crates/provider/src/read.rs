@@ -43,7 +43,12 @@ pub enum Retrieved {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Listed {
     /// One page. It proves the absence of nothing by itself.
-    Page(TaskPage),
+    Page {
+        /// Its rows.
+        page: TaskPage,
+        /// The provider's own clock when it answered, in seconds since 1970, where it told it.
+        sent_at_s: Option<i64>,
+    },
     /// No answer to the question.
     Trouble(Trouble),
 }
@@ -193,7 +198,7 @@ impl Client {
             return Listed::Trouble(Trouble::of(sorted, answer.head.retry_after));
         }
         match TaskPage::parse(&answer.body) {
-            Ok(page) => Listed::Page(page),
+            Ok(page) => Listed::Page { page, sent_at_s: answer.head.sent_at_s },
             Err(error) => Listed::Trouble(Trouble::unreadable(&answer, error.to_string())),
         }
     }

@@ -48,6 +48,16 @@ pub enum ReconcileError {
     NoFence,
 }
 
+impl ReconcileError {
+    /// Redis is away for now: the same call may succeed later.
+    pub(crate) const fn is_outage(&self) -> bool {
+        match self {
+            Self::Store(error) | Self::Report(ReportError::Store(error)) => error.is_passing(),
+            Self::Report(ReportError::Contradiction(_)) | Self::Fence(_) | Self::NoFence => false,
+        }
+    }
+}
+
 impl Ground {
     /// The accounts' lists, by today's configuration.
     pub(crate) fn sites(&self) -> Vec<Site> {

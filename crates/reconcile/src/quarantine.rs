@@ -14,7 +14,7 @@ use crate::{Ground, ReconcileError};
 use assets::{IntentError, Walked};
 use futures::StreamExt;
 use job::{Event, Intent, JobId, StateWord, Timestamp};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::{Freeze, Reported, Writer};
 
 /// Intents compared with their records in one go.
@@ -25,6 +25,8 @@ const CLOCK_MARGIN: Duration = Duration::from_secs(3_600);
 const WALKS_MAX: u32 = 5;
 /// Pause after a walk that broke.
 const WALK_PAUSE: Duration = Duration::from_secs(1);
+/// How long a walk waits for Redis to come back before its caller hears of it.
+const OUTAGE_MAX: Duration = Duration::from_secs(120);
 /// Pause between two looks at Redis's clock while the horizon is waited out.
 const CLOCK_LOOK: Duration = Duration::from_secs(1);
 
@@ -114,7 +116,8 @@ async fn walk(ground: &Ground, since: Timestamp, dry_run: bool) -> Result<Report
     let from = since - ground.policy.settle.records_kept - CLOCK_MARGIN;
     let pool = ground.store.pool();
     let mut report = Report::new(pool, ground.store.now().await?, from, dry_run);
-    let mut walk = Walk { ground, sum: Recovered::default(), report: &mut report };
+    let frozen = ground.store.watch().await?.frozen;
+    let mut walk = Walk { ground, frozen, sum: Recovered::default(), report: &mut report };
     let mut steps = intents.walk(pool, from).ready_chunks(BATCH);
     while let Some(steps) = steps.next().await {
         let mut batch = Vec::with_capacity(steps.len());
@@ -126,7 +129,7 @@ async fn walk(ground: &Ground, since: Timestamp, dry_run: bool) -> Result<Report
                 Walked::Broke(error) => return Err(error.into()),
             }
         }
-        walk.compare(&batch).await?;
+        walk.outlast(&batch).await?;
     }
     let sum = walk.sum;
     report.recovered = Some(sum);
@@ -136,11 +139,41 @@ async fn walk(ground: &Ground, since: Timestamp, dry_run: bool) -> Result<Report
 /// A walk under way.
 struct Walk<'a> {
     ground: &'a Ground,
+    /// The freeze in force when it began.
+    frozen: Option<Freeze>,
     sum: Recovered,
     report: &'a mut Report,
 }
 
 impl Walk<'_> {
+    /// Compares a batch, again after an outage of Redis: a walk that began anew at each would never end
+    /// where outages are more frequent than walks are short. What Redis may have lost meanwhile shows as
+    /// another freeze; then what was compared before counts for nothing.
+    async fn outlast(&mut self, batch: &[Intent]) -> Result<(), ReconcileError> {
+        let mut away_since: Option<Instant> = None;
+        loop {
+            let before = self.sum;
+            let error = match self.compare(batch).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_outage() => error,
+                Err(error) => return Err(error),
+            };
+            // Jobs that were restored or put in doubt before it broke stay counted as such.
+            let Recovered { restored, doubted, .. } = self.sum;
+            self.sum = Recovered { restored, doubted, ..before };
+            let since = *away_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > OUTAGE_MAX {
+                return Err(error);
+            }
+            tokio::time::sleep(CLOCK_LOOK).await;
+            if let Ok(watch) = self.ground.store.watch().await
+                && watch.frozen != self.frozen
+            {
+                return Err(error);
+            }
+        }
+    }
+
     async fn compare(&mut self, batch: &[Intent]) -> Result<(), ReconcileError> {
         self.sum.intents += batch.len() as u64;
         let ids: Vec<JobId> = batch.iter().map(|intent| intent.job.clone()).collect();

@@ -3,7 +3,7 @@
 //! The list allows about one page a second for the whole account, so doubts never scan alone: who
 //! asks while a scan runs gets the next one, together with everybody else who waits.
 
-use crate::steady::Steady;
+use crate::steady::{self, Steady};
 use job::settle::Sighting;
 use job::{TaskId, Timestamp};
 use limiter::Limiter;
@@ -26,7 +26,7 @@ const WAITING_MAX: usize = 1_024;
 pub enum Scan {
     /// Every task the list showed for the window asked for.
     Whole {
-        /// Start, on Redis's clock.
+        /// Start, on Redis's clock; never later than the provider's own clock told while it was read.
         began_at: Timestamp,
         /// The tasks, by what tells whose they are.
         seen: Vec<Sighting>,
@@ -153,7 +153,7 @@ async fn serve(source: Source, mut inbox: mpsc::Receiver<Ask>) {
 }
 
 async fn read_all(source: &Source, reach_back_to: Timestamp) -> Scan {
-    let began_at = match source.store.now().await {
+    let mut began_at = match source.store.now().await {
         Ok(now) => source.steady.believed(now),
         Err(error) => return Scan::Torn { why: format!("no clock: {error}") },
     };
@@ -165,7 +165,10 @@ async fn read_all(source: &Source, reach_back_to: Timestamp) -> Scan {
         };
         let query = ListQuery::page(page_num, PAGE_ROWS);
         let page = match source.client.list(permit, &source.site, &query).await {
-            Listed::Page(page) => page,
+            Listed::Page { page, sent_at_s } => {
+                began_at = steady::witnessed(began_at, sent_at_s);
+                page
+            }
             Listed::Trouble(trouble) => return Scan::Torn { why: trouble.code },
         };
         match window.take(&page) {

@@ -72,6 +72,24 @@ impl Steady {
     }
 }
 
+/// The earlier of two witnesses: Redis's time at the start of a scan, and what the provider's own clock
+/// said in an answer to it, which came later.
+///
+/// A process that starts after Redis's clock was set forward has nothing of its own to hold it against.
+/// The provider's clock is the one that stamps tasks and ages its list, so a wait is over when it says so
+/// too; one that is behind by more than clocks usually are costs time and nothing else.
+pub(crate) fn witnessed(told: Timestamp, sent_at_s: Option<i64>) -> Timestamp {
+    let Some(theirs) = sent_at_s.map(Timestamp::from_unix_s) else { return told };
+    if told <= theirs + TOLERANCE {
+        return told;
+    }
+    tracing::warn!(
+        told = %told.rfc3339(), provider = %theirs.rfc3339(),
+        "Redis's clock is ahead of the provider's: waiting counts by the provider's"
+    );
+    theirs
+}
+
 async fn compare(watched: &Weak<Steady>, store: &Store) {
     loop {
         let told = store.now().await;
@@ -114,6 +132,15 @@ mod tests {
         assert_eq!(steady.believed_at(back(MINUTE), start + MINUTE), back(MINUTE));
         let again = NOON + 2 * MINUTE;
         assert_eq!(steady.believed_at(again, start + 2 * MINUTE), again, "it came back to its own");
+    }
+
+    #[test]
+    fn who_starts_after_the_leap_asks_the_providers_clock() {
+        let (told, noon_s) = (NOON + 10 * MINUTE, NOON.unix_ms() / 1_000);
+        assert_eq!(witnessed(told, Some(noon_s)), NOON);
+        assert_eq!(witnessed(NOON, Some(noon_s + 15)), NOON, "an answer comes later");
+        assert_eq!(witnessed(NOON + TOLERANCE, Some(noon_s)), NOON + TOLERANCE);
+        assert_eq!(witnessed(told, None), told);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(crate) async fn greet(shared: Arc<Shared>, limiter: Limiter, pool: PoolSetti
         let site = Site::configured(&pool, account);
         let query = ListQuery::page(1, 1);
         match shared.client.list(permit, &site, &query).await {
-            Listed::Page(_) => tracing::info!(account, "the provider knows this key"),
+            Listed::Page { .. } => tracing::info!(account, "the provider knows this key"),
             Listed::Trouble(trouble) => match trouble.class {
                 Class::Auth | Class::Account => tracing::error!(
                     account,

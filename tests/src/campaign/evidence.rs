@@ -59,7 +59,11 @@ contradicts itself (and, under `strict`, every doubtful create that left no task
 ///
 /// It cannot be read or written.
 pub(super) fn add(page: &Path, order: &Order, verdict: &Verdict) -> Result<(), String> {
-    let before = std::fs::read_to_string(page).unwrap_or_default();
+    // Two campaigns may end at the same time and write the same page.
+    let open = std::fs::OpenOptions::new().create(true).append(true).open(page);
+    let held =
+        open.and_then(|file| file.lock().map(|()| file)).map_err(|error| error.to_string())?;
+    let before = std::fs::read_to_string(page).map_err(|error| error.to_string())?;
     let mut runs = runs(&before);
     let mut run = verdict.numbers.clone();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
@@ -68,7 +72,9 @@ pub(super) fn add(page: &Path, order: &Order, verdict: &Verdict) -> Result<(), S
     run["command"] = json!(order.command);
     run["machine"] = json!(machine());
     runs.push(run);
-    std::fs::write(page, written(&runs)).map_err(|error| error.to_string())
+    std::fs::write(page, written(&runs)).map_err(|error| error.to_string())?;
+    drop(held);
+    Ok(())
 }
 
 /// The results that a page holds.

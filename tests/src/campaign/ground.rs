@@ -1,7 +1,7 @@
 //! What a run stands on: its folder, the server, the simulator with its ledger, the keys.
 
 use super::Order;
-use super::settings::{self, DELETE_QPS, LIST_QPS, Places, RETRIEVE_QPS, RUNNING};
+use super::settings::{self, DELETE_QPS, LIST_QPS, Places, RETRIEVE_QPS};
 use crate::kit::{PowerOptions, PowerRedis, TcpProxy};
 use sandbox::{Logs, Process, bins, ports, wait};
 use serde_json::Value;
@@ -177,7 +177,7 @@ fn start_simulator(order: &Order, dir: &Path) -> Result<(Process, Ports), String
     command.args(["--queue-s", "0-1", "--run-s", "3-12", "--limits", "enterprise"]);
     let limits = [
         format!("create_rpm={}", order.create_rpm),
-        format!("running={RUNNING}"),
+        format!("running={}", order.running),
         format!("retrieve_qps={RETRIEVE_QPS}"),
         format!("list_qps={LIST_QPS}"),
         format!("delete_qps={DELETE_QPS}"),

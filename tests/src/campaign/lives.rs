@@ -32,6 +32,8 @@ const DOOMED_PERCENT: u64 = 85;
 const YOUTH: Duration = Duration::from_millis(60);
 /// A doomed program that has not met its point after this is free to be shot.
 const DOOM_MAX: Duration = Duration::from_secs(4);
+/// The same where deaths at points are what is wanted.
+const DOOM_AIMED_MAX: Duration = Duration::from_secs(20);
 /// Pause before a program that would not start is started again.
 const SULK: Duration = Duration::from_millis(500);
 const SIGKILL: i32 = 9;
@@ -309,7 +311,7 @@ impl<'a> Lives<'a> {
 
     /// SIGKILL out of the blue, when deaths at points alone do not keep step; on a fair day SIGTERM.
     fn shoot(&mut self) {
-        if self.tally.is_calm() || self.order.aimed {
+        if self.tally.is_calm() {
             return;
         }
         let kills = self.tally.kills.load(Ordering::Relaxed);
@@ -320,7 +322,8 @@ impl<'a> Lives<'a> {
         let now = Instant::now();
         let fair = |slot: &Slot| {
             let age = now.duration_since(slot.born);
-            let least = if slot.doom.is_some() { DOOM_MAX } else { YOUTH };
+            let doomed_least = if self.order.aimed { DOOM_AIMED_MAX } else { DOOM_MAX };
+            let least = if slot.doom.is_some() { doomed_least } else { YOUTH };
             slot.process.is_some() && !slot.shot && age > least && !self.is_spared(slot.role)
         };
         let fair: Vec<usize> = (0..self.slots.len()).filter(|at| fair(&self.slots[*at])).collect();

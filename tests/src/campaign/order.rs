@@ -40,12 +40,15 @@ pub struct Order {
     pub backlog: u64,
     /// Keep the folder of a good run too.
     pub keep: bool,
-    /// Every life ends at a named point, and none out of the blue.
+    /// Every life is to end at a named point: only one that has long not met its point, or was given
+    /// none, ends out of the blue.
     pub aimed: bool,
     /// A fair day: nothing fails, and instead of dying programs are restarted as an operator would.
     pub rolling: bool,
     /// Creates a minute of one model of one account, at the simulator as in the fleet.
     pub create_rpm: u32,
+    /// Tasks of one model of one account at once, at the simulator as in the fleet.
+    pub running: u32,
     /// Answers to open questions of the contract, `name=answer`, as the simulator takes them.
     pub doubts: BTreeSet<String>,
     /// The commit this was built from, as the caller says.
@@ -76,6 +79,7 @@ impl Default for Order {
             aimed: false,
             rolling: false,
             create_rpm: settings::CREATE_RPM,
+            running: settings::RUNNING,
             doubts: BTreeSet::new(),
             commit: "unknown".to_owned(),
             command: String::new(),
@@ -122,7 +126,8 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Order, String> {
             "--keep" => order.keep = true,
             "--aimed" => order.aimed = true,
             "--rolling" => order.rolling = true,
-            "--create-rpm" => order.create_rpm = rpm(&flag, &value()?)?,
+            "--create-rpm" => order.create_rpm = within(&flag, &value()?, 60_000)?,
+            "--running" => order.running = within(&flag, &value()?, 10_000)?,
             "--doubt" => order.doubts.extend(value()?.split(',').map(str::to_owned)),
             "--evidence" => order.evidence = Some(value()?.into()),
             "--for" => order.within = Some(duration(&flag, &value()?)?),
@@ -144,9 +149,9 @@ fn number(flag: &str, text: &str) -> Result<u64, String> {
     text.replace('_', "").parse().map_err(|_| format!("{flag} {text}: a whole number is expected"))
 }
 
-fn rpm(flag: &str, text: &str) -> Result<u32, String> {
-    let rpm = u32::try_from(number(flag, text)?).ok().filter(|rpm| (1..=60_000).contains(rpm));
-    rpm.ok_or_else(|| format!("{flag} {text}: 1 to 60000 creates a minute expected"))
+fn within(flag: &str, text: &str, most: u32) -> Result<u32, String> {
+    let read = u32::try_from(number(flag, text)?).ok().filter(|read| (1..=most).contains(read));
+    read.ok_or_else(|| format!("{flag} {text}: a number from 1 to {most} expected"))
 }
 
 fn one_of(flag: &str, text: String, words: &[&str]) -> Result<String, String> {
@@ -188,6 +193,7 @@ mod tests {
         assert!(doubts.hides_tasks() && doubts.doubts.len() == 3);
         assert!(!parsed("--doubt seed=refused,nonce=echoed").unwrap().hides_tasks());
         assert_eq!(parsed("--create-rpm 60 --rolling").unwrap().create_rpm, 60);
+        assert_eq!(parsed("--running 200").unwrap().running, 200);
     }
 
     #[test]
@@ -195,6 +201,7 @@ mod tests {
         for text in [
             "--job 3",
             "--create-rpm 0",
+            "--running 0",
             "--jobs",
             "--jobs x",
             "--jobs 0",

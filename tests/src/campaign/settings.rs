@@ -48,7 +48,8 @@ const SHORTENED: &[(&str, &[&str])] = &[
 /// Creates a minute of one model of one account where the order says nothing: the provider's own
 /// figure for companies.
 pub(super) const CREATE_RPM: u32 = 600;
-/// Tasks of one model of one account at once. More than the provider gives, for the load of a run.
+/// Tasks of one model of one account at once where the order says nothing. More than the provider
+/// gives, for the load of a run.
 pub(super) const RUNNING: u32 = 80;
 /// Reads of one task a second and account.
 pub(super) const RETRIEVE_QPS: u32 = 200;
@@ -94,10 +95,10 @@ pub(super) fn file(order: &Order, places: &Places<'_>) -> Result<String, String>
 }
 
 fn limits(order: &Order) -> String {
-    let rpm = order.create_rpm;
+    let (rpm, running) = (order.create_rpm, order.running);
     let mut classes = String::new();
     for class in ["2.0", "2.0-4k", "2.0-fast", "2.0-mini"] {
-        let _ = write!(classes, "\"{class}\" = {{ create_rpm = {rpm}, running = {RUNNING} }}, ");
+        let _ = write!(classes, "\"{class}\" = {{ create_rpm = {rpm}, running = {running} }}, ");
     }
     format!(
         "{{ retrieve_qps = {RETRIEVE_QPS}, list_qps = {LIST_QPS}, delete_qps = {DELETE_QPS}, \
@@ -146,10 +147,11 @@ fn duration(text: &str) -> Option<Duration> {
 /// What a reader of the output must know: limits and time-outs in force.
 pub(super) fn told(order: &Order) -> String {
     let mut text = format!(
-        "limits of each account, at the simulator as in the fleet: create_rpm {} and running {RUNNING} for each \
+        "limits of each account, at the simulator as in the fleet: create_rpm {} and running {} for each \
          model, retrieve_qps {RETRIEVE_QPS}, list_qps {LIST_QPS}, delete_qps {DELETE_QPS}; two accounts, three models\n\
          policy {}, appendfsync {}, second fence {}; time-outs are the defaults divided by {}:\n",
         order.create_rpm,
+        order.running,
         order.policy,
         order.fsync,
         if order.fence { "on" } else { "off" },

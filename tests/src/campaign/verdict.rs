@@ -138,6 +138,7 @@ pub(super) fn verdict(order: &Order, tally: &Tally, audit: &Audit, seconds: f64)
     for (name, value) in [
         ("doubtful_adopted", json!(audit.taken_in)),
         ("create_rpm", json!(order.create_rpm)),
+        ("running", json!(order.running)),
         ("doubts", json!(order.doubts)),
         ("rolling", json!(order.rolling)),
         ("recounts", json!(tally.recounts.load(Ordering::Relaxed))),

@@ -121,7 +121,7 @@ async fn a_list_call_is_written_as_the_official_clients_write_it() {
         .of_model("dreamina-seedance-2-0-260128")
         .of_tasks(ids)
         .unwrap();
-    let Listed::Page(page) = list(&route, &query).await else { panic!("no page") };
+    let Listed::Page { page, .. } = list(&route, &query).await else { panic!("no page") };
     assert_eq!((page.items.len(), page.total, page.unreadable), (1, Some(7), 1));
     list(&route, &ListQuery::page(0, 9999)).await;
     let lines: Vec<_> = route.asked().iter().map(|asked| asked.line().to_owned()).collect();
@@ -144,7 +144,7 @@ async fn a_list_address_stays_short_and_a_list_without_items_is_trouble() {
     let id = TaskId::parse(TASK).unwrap();
     let most = ListQuery::page(1, 150).of_tasks(vec![id.clone(); 150]).unwrap();
     let route = Route::json(200, "", r#"{"items":[]}"#).await;
-    assert!(matches!(list(&route, &most).await, Listed::Page(_)));
+    assert!(matches!(list(&route, &most).await, Listed::Page { .. }));
     assert!(route.asked()[0].line().len() < 8000);
     let error = ListQuery::page(1, 500).of_tasks(vec![id; 151]).unwrap_err();
     assert_eq!(error, TooManyIds { given: 151 });

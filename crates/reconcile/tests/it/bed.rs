@@ -20,7 +20,7 @@ use ulid::Ulid;
 const POOL: &str = "main";
 
 pub struct Bed {
-    _redis: Redis,
+    pub redis: Redis,
     pub ground: Ground,
     pub dir: TempDir,
 }
@@ -48,7 +48,7 @@ impl Bed {
         let intents = Intents::open(&fence, &assets::Settings::default()).unwrap();
         let (scanners, policy) = (Arc::new(scanners), Arc::new(policy()));
         let ground = Ground { store, limiter, client, scanners, settings, policy, intents };
-        Self { _redis: redis, ground, dir }
+        Self { redis, ground, dir }
     }
 
     /// A job whose record Redis has, as it was before it sent.

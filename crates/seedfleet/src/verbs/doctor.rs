@@ -280,7 +280,7 @@ async fn check_provider(
         };
         let site = Site::configured(pool, account);
         match client.list(permit, &site, &ListQuery::page(1, 1)).await {
-            Listed::Page(_) => {
+            Listed::Page { .. } => {
                 let simulated = if pool.simulated { ", simulated" } else { "" };
                 report.ok(&about, format!("the key lists tasks ({}{simulated})", pool.route));
             }
