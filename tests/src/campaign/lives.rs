@@ -297,7 +297,8 @@ impl<'a> Lives<'a> {
         };
         let fewest = points.iter().map(|(point, _)| met(*point)).min()?;
         // Programs that die fast must not use up the deaths of those that die slowly.
-        let rarest = fault::ALL.iter().map(|point| met(*point)).min().unwrap_or(0);
+        let all = CREW.iter().flat_map(|(role, _)| self::points(role));
+        let rarest = all.map(|(point, _)| met(*point)).min().unwrap_or(0);
         if fewest > rarest + self.order.kills / 100 + 3 {
             return None;
         }
