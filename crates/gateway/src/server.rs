@@ -1,5 +1,6 @@
 //! The public listener: connections with a bound on their number and on the patience for each.
 
+mod bodies;
 mod crowd;
 mod line;
 
@@ -8,20 +9,20 @@ use crate::problem::Problem;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use bodies::{Received, Sent};
 use crowd::Crowd;
 use futures::StreamExt as _;
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use line::{Ends, Line, Work};
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;
@@ -132,13 +133,21 @@ fn connection(
     let ends = Ends(Arc::clone(line));
     let line = Arc::clone(line);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let mut request: Request = request.map(Body::new);
+        let (received, unread) = Received::new(request.body().is_end_stream());
+        let mut request: Request = request.map(|body| Body::new(received.of(body)));
         request.extensions_mut().insert(ConnectInfo(source));
         let (router, line) = (router.clone(), Arc::clone(&line));
         async move {
             let work = line.work();
             let answered = router.oneshot(find_verb(request)).await;
-            answered.map(|response| with_end(response, &line, work))
+            answered.map(|mut response| {
+                if unread.load(Ordering::Relaxed) {
+                    // What is left of the body stands in the way of a next request.
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(header::CONNECTION, close);
+                }
+                with_end(response, &line, work)
+            })
         }
     });
     http.serve_connection(TokioIo::new(ends), service)
@@ -153,34 +162,8 @@ fn with_end(response: Response, line: &Arc<Line>, work: Work) -> Response {
         if is_followed {
             let hung_up = async move { line.hung_up().await };
             let blocks = body.into_data_stream().take_until(Box::pin(hung_up));
-            return Body::new(Worked { body: Body::from_stream(blocks), _work: work });
+            return Body::new(Sent { body: Body::from_stream(blocks), _work: work });
         }
-        Body::new(Worked { body, _work: work })
+        Body::new(Sent { body, _work: work })
     })
-}
-
-/// A body that keeps its request in hand.
-struct Worked {
-    body: Body,
-    _work: Work,
-}
-
-impl HttpBody for Worked {
-    type Data = <Body as HttpBody>::Data;
-    type Error = <Body as HttpBody>::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

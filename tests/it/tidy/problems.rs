@@ -13,7 +13,7 @@ fn said(source: &str) -> Vec<(String, String)> {
     let code = source.split("#[cfg(test)]").next().unwrap_or_default();
     let after = MADE.iter().flat_map(|made| code.match_indices(made)).map(|(at, _)| &code[at..]);
     let found = after.filter_map(|text| {
-        let call = &text[..text.find(';').unwrap_or(text.len())];
+        let call: String = text.chars().take(CALL_CHARS).take_while(|c| *c != ';').collect();
         let code = call.split('"').nth(1)?;
         let status = call.split("StatusCode::").nth(1).unwrap_or_default();
         let status = status.split(|c: char| !c.is_ascii_uppercase() && c != '_').next()?;
@@ -24,6 +24,8 @@ fn said(source: &str) -> Vec<(String, String)> {
     found.collect()
 }
 
+/// A call that makes a problem is no longer than this up to its code.
+const CALL_CHARS: usize = 200;
 /// Codes of one word.
 const SHORT: [&str; 4] = ["conflict", "forbidden", "internal", "unavailable"];
 /// Said where no call names a status and a code together: by status, by a refusal of the door, by a key's absence.

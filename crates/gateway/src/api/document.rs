@@ -21,13 +21,15 @@ const WITH_BODY: [&str; 3] = ["413", "415", "422"];
 
 /// Where an answer leads: the operation, its status, where the answer holds the id, and the operations that take it as
 /// their `id`.
-const LINKS: [(&str, &str, &str, &[&str]); 7] = [
+const LINKS: [(&str, &str, &str, &[&str]); 9] = [
     ("create_job", "202", "/id", OF_JOB),
     ("create_job", "200", "/id", OF_JOB),
     ("create_batch", "202", "/id", OF_BATCH),
     ("create_operation", "202", "/id", &["get_operation"]),
     ("create_webhook_endpoint", "201", "/id", OF_ENDPOINT),
     ("list_webhook_deliveries", "200", "/data/0/id", &["replay_webhook_delivery"]),
+    ("create_erasure", "200", "/id", &["get_erasure"]),
+    ("create_erasure", "202", "/id", &["get_erasure"]),
     ("create_key", "201", "/id", &["rotate_key", "revoke_key"]),
 ];
 const OF_JOB: &[&str] = &[
@@ -38,6 +40,8 @@ const OF_JOB: &[&str] = &[
     "get_output",
     "get_last_frame",
     "get_payload",
+    "approve_job",
+    "reject_job",
 ];
 const OF_BATCH: &[&str] = &[
     "get_batch",

@@ -1,5 +1,6 @@
 //! What must go, and its receipts.
 
+use super::body::Sent;
 use super::job::{find, to_json};
 use super::query::Asked;
 use crate::app::App;
@@ -13,7 +14,6 @@ use axum::response::{IntoResponse, Response};
 use erasure::{Eraser, Erasure, Progress, Removed, Subject, Wish};
 use job::{By, ErasureId, StateWord};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use store::keys::user_hash;
