@@ -32,6 +32,10 @@ verify *names:
 campaign *args:
     cargo xtask campaign {{args}}
 
+# How fast jobs are taken in and listed: one table, on a quiet machine (--seconds, --rate, --forged, --jobs)
+bench *args:
+    cargo xtask bench {{args}}
+
 # Changed inputs for what strangers may send: a target, --for 60s
 fuzz *args:
     cargo xtask fuzz {{args}}

@@ -9,6 +9,7 @@ mod layout;
 mod licences;
 mod metadata;
 mod pages;
+mod problems;
 mod proofs;
 mod redis_keys;
 mod scripts;

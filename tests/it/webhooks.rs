@@ -178,6 +178,50 @@ fn a_failing_endpoint_is_tried_again_then_switched_off_and_comes_back() {
     );
 }
 
+// covers: M23
+#[test]
+fn the_command_line_tails_events_and_tells_an_endpoint_again() {
+    let receiver = Receiver::start();
+    let fleet = Fleet::start(options(&receiver, ""));
+    let id = endpoint(&fleet, ALICE, &receiver.url("/hook"), &["job.succeeded"]);
+    let made = job(&fleet, "told twice");
+    fleet.wait(&made, "succeeded");
+    let first = fleet.until("the delivery", || receiver.at("/hook").into_iter().next());
+
+    let tail = ["-o", "ndjson", "events", "tail", "--since", "1h", "--no-follow"];
+    let told = fleet.cli(&tail);
+    assert_eq!(told.code, 0, "{told:?}");
+    let lines: Vec<Value> =
+        told.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let kinds: Vec<&str> = lines.iter().filter_map(|line| line["type"].as_str()).collect();
+    assert_eq!((kinds.first(), kinds.last()), (Some(&"job.submitted"), Some(&"job.succeeded")));
+    assert!(lines.iter().all(|line| line["job"] == made.as_str()), "{lines:?}");
+    let last = lines.last().expect("an end");
+    assert_eq!(format!("evt_{}", last["id"].as_str().expect("an id")), first.id);
+    let few = fleet.cli(&[&tail[..], &["--types", "job.running", "--tenant", "default"]].concat());
+    assert_eq!(few.stdout.lines().count(), 1, "{few:?}");
+    assert_eq!(fleet.cli(&[&tail[..], &["--tenant", "bob"]].concat()).stdout, "");
+
+    let listed = fleet.cli(&["-o", "json", "webhooks", "list"]).json();
+    assert_eq!(listed[0]["id"], id.as_str(), "{listed}");
+    let replay = fleet.cli(&["-o", "json", "webhooks", "replay", &id, "--since", "1h"]);
+    assert_eq!((replay.code, &replay.json()["events"]), (0, &json!(1)), "{replay:?}");
+    let heard =
+        fleet.until("it comes again", || Some(receiver.at("/hook")).filter(|h| h.len() == 2));
+    assert_eq!(
+        (&heard[1].id, heard[1].body["data"]["id"].as_str()),
+        (&first.id, Some(made.as_str()))
+    );
+    assert!(signed(&heard[1], SECRET), "a replay is signed anew");
+
+    let tested = fleet.cli(&["-o", "json", "webhooks", "test", &id]);
+    assert_eq!(tested.code, 0, "{tested:?}");
+    let heard = fleet.until("the test", || Some(receiver.at("/hook")).filter(|h| h.len() == 3));
+    assert_eq!(heard[2].kind(), "webhook.test");
+    let nobody = fleet.cli(&["webhooks", "replay", &id, "--since", "1h", "--tenant", "bob"]);
+    assert_eq!(nobody.code, 5, "{nobody:?}");
+}
+
 fn stored(fleet: &Fleet, tenant: &str, id: &str, url: String) {
     let endpoint = Endpoint {
         id: id.to_owned(),

@@ -22,6 +22,7 @@ mod proxy;
 mod receiver;
 mod roles;
 mod sse;
+mod wire;
 
 pub use bodies::{Prompt, item, text};
 pub use cli::Ended;
@@ -34,3 +35,4 @@ pub use power::{Cut, PowerOptions, PowerRedis, Snapshot};
 pub use proxy::{Counts, Line, TcpProxy, Way};
 pub use receiver::{Answer, Hook, Receiver};
 pub use sse::{Block, Follower};
+pub use wire::{Spoken, Wire};

@@ -8,39 +8,17 @@ Needs python3 with venv, and a package index on the first run. Environment: SEED
 the built programs, SEEDFLEET_STATE_DIR is where the library is installed.
 """
 
-import contextlib
 import datetime
-import hashlib
 import http.server
 import json
-import os
 import pathlib
 import re
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
-import time
-import urllib.request
+
+from kit import fleet, venv
 
 PINNED = ["standardwebhooks==1.0.1"]
-PATIENCE_S = 90
-
-
-def inside_venv():
-    """Starts this script again with the library installed, unless it is."""
-    state = pathlib.Path(os.environ.get("SEEDFLEET_STATE_DIR", "target")).resolve()
-    stamp = hashlib.sha256("\n".join(PINNED).encode()).hexdigest()[:12]
-    venv = state / f"webhooks-{stamp}"
-    python = venv / "bin" / "python"
-    if pathlib.Path(sys.prefix).resolve() == venv:
-        return
-    if not (venv / "complete").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PINNED], check=True)
-        (venv / "complete").touch()
-    os.execv(python, [str(python), *sys.argv])
 
 
 def documented_receiver():
@@ -77,58 +55,6 @@ class Receiver:
         return f"http://127.0.0.1:{self.server.server_port}"
 
 
-@contextlib.contextmanager
-def fleet(folder, origin):
-    """`seedfleet dev up` with one more file of configuration; yields the gateway and its key."""
-    binary = pathlib.Path(os.environ["SEEDFLEET_BIN_DIR"]) / "seedfleet"
-    log = open(folder / "fleet.log", "w+")
-    out = folder / "run"
-    command = [binary, "dev", "up", "--out", out, "--clock-scale", "60", "--webhooks-to", origin]
-    process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        config = until("the fleet's configuration", lambda: (out / "config.toml").exists() and out / "config.toml")
-        gateway = re.search(r'\[gateway\][^[]*?listen = "([^"]+)"', config.read_text(), re.DOTALL).group(1)
-        key = (out / "gateway-key").read_text().strip()
-        until("the gateway", lambda: answers(gateway))
-        yield f"http://{gateway}", key
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(timeout=40)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        if process.returncode not in (0, None):
-            log.seek(0)
-            print(log.read()[-4000:], file=sys.stderr)
-
-
-def answers(gateway):
-    with contextlib.suppress(OSError):
-        try:
-            urllib.request.urlopen(f"http://{gateway}/v1/jobs/x", timeout=2)
-        except urllib.error.HTTPError:
-            return True
-    return False
-
-
-def until(what, look):
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.2)
-    raise SystemExit(f"never came: {what}")
-
-
-def call(base, key, path, body):
-    request = urllib.request.Request(base + path, json.dumps(body).encode(), method="POST")
-    request.add_header("authorization", f"Bearer {key}")
-    request.add_header("content-type", "application/json")
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.load(answer)
-
-
 def refused(verify, *args):
     from standardwebhooks.webhooks import WebhookVerificationError
 
@@ -144,16 +70,16 @@ def main():
 
     receive = documented_receiver()
     receiver = Receiver()
-    with tempfile.TemporaryDirectory() as folder, fleet(pathlib.Path(folder), receiver.origin) as (base, key):
+    with tempfile.TemporaryDirectory() as folder, fleet.running(pathlib.Path(folder), webhooks_to=[receiver.origin]) as ours:
         hook = {"url": receiver.origin + "/hook", "types": ["job.*"]}
-        secret = call(base, key, "/v1/webhook-endpoints", hook)["secret"]
+        secret = ours.call("POST", "/v1/webhook-endpoints", hook)[2]["secret"]
         body = {"model": "seedance-2.0", "content": [{"type": "text", "text": "a paper boat crosses a puddle"}]}
-        job = call(base, key, "/v1/jobs", body)["id"]
+        job = ours.call("POST", "/v1/jobs", body)[2]["id"]
 
         def ended():
             return any(json.loads(body)["type"] == "job.succeeded" for body, _ in receiver.arrived)
 
-        until("the end of the job", ended)
+        fleet.until("the end of the job", ended)
         told = [receive(secret, body, headers) for body, headers in receiver.arrived]
         assert told[0]["type"] == "job.submitted" and told[-1]["type"] == "job.succeeded", told
         assert all(event["data"]["id"] == job for event in told), told
@@ -173,5 +99,5 @@ def main():
 
 
 if __name__ == "__main__":
-    inside_venv()
+    venv.enter("webhooks", PINNED)
     main()

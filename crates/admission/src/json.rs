@@ -4,10 +4,14 @@
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use std::cell::Cell;
 use std::fmt;
 
 /// Deepest nesting of a document; a request has five levels.
 const DEPTH_MAX: usize = 32;
+/// Values of one document, keys aside: a thousand requests have a tenth of these. A value takes many times the memory of
+/// its shortest text, so the text's length alone is no bound.
+const VALUES_MAX: usize = 250_000;
 
 /// Reads one document.
 ///
@@ -16,33 +20,41 @@ const DEPTH_MAX: usize = 32;
 /// In words, with line and column.
 pub fn read_json(text: &[u8]) -> Result<Value, String> {
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = Strict { levels_left: DEPTH_MAX }.deserialize(&mut reader);
+    let values_left = Cell::new(VALUES_MAX);
+    let strict = Strict { levels_left: DEPTH_MAX, values_left: &values_left };
+    let value = strict.deserialize(&mut reader);
     let value = value.map_err(|error| error.to_string())?;
     reader.end().map_err(|error| error.to_string())?;
     Ok(value)
 }
 
-struct Strict {
+#[derive(Clone, Copy)]
+struct Strict<'a> {
     levels_left: usize,
+    values_left: &'a Cell<usize>,
 }
 
-impl Strict {
+impl Strict<'_> {
     fn inner<E: serde::de::Error>(&self) -> Result<Self, E> {
         let too_deep = || E::custom(format!("nested deeper than {DEPTH_MAX} levels"));
         let levels_left = self.levels_left.checked_sub(1).ok_or_else(too_deep)?;
-        Ok(Self { levels_left })
+        Ok(Self { levels_left, ..*self })
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        let left = self.values_left.get().checked_sub(1);
+        let left =
+            left.ok_or_else(|| D::Error::custom(format!("more than {VALUES_MAX} values")))?;
+        self.values_left.set(left);
         reader.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,10 +128,12 @@ mod tests {
     #[test]
     fn what_has_two_readings_is_refused() {
         let deep = "[".repeat(DEPTH_MAX + 2) + &"]".repeat(DEPTH_MAX + 2);
+        let wide = format!("[{}1]", "1,".repeat(VALUES_MAX));
         let bad = [
             (&br#"{"a":1,"a":2}"#[..], "twice"),
             (br#"[{"b":{"\u0061":1,"a":1}}]"#, "twice"),
             (deep.as_bytes(), "nested"),
+            (wide.as_bytes(), "values"),
             (b"1 2", "trailing"),
             (b"1e999", "out of range"),
             (b"\"\xff\"", "unicode"),

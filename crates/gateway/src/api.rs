@@ -25,6 +25,7 @@ mod review;
 mod totals;
 mod upload;
 
+pub(crate) use body::{Given, MayGive};
 pub(crate) use build::{find_verb, outer_path};
 pub(crate) use job::find;
 pub(crate) use query::{Asked, PageAsked, decoded};

@@ -6,6 +6,7 @@ use crate::guard::guard;
 use crate::keys::Keys;
 use crate::pages::{self, Flow, Visits};
 use crate::problem::Problem;
+use crate::room::Room;
 use crate::settings::{GatewaySettings, Scope};
 use crate::stream::Seats;
 use crate::watch::Watch;
@@ -58,6 +59,9 @@ pub(crate) struct App {
     pub(crate) buckets: Buckets,
     pub(crate) wait_max: Duration,
     pub(crate) row_bytes_max: usize,
+    pub(crate) body_bytes_max: usize,
+    /// For bodies in memory.
+    pub(crate) room: Room,
     /// Which addresses webhooks may have.
     pub(crate) webhook_rules: egress::Rules,
     /// Who looks at the dashboard; none where it is off.
@@ -117,6 +121,8 @@ impl App {
             buckets,
             wait_max: settings.wait_max,
             row_bytes_max: settings.row_bytes_max,
+            body_bytes_max: settings.body_bytes_max,
+            room: Room::new(settings.bodies_bytes_max),
             public_url: settings.public_url.clone(),
             callbacks: CallbackDoor::open(fleet)?,
             seats: Seats::new(fleet.section("events")?, fleet.drain().clone()),

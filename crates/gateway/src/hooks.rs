@@ -3,17 +3,16 @@
 mod checks;
 mod forms;
 
-use crate::api::{Asked, PageAsked};
+use crate::api::{Asked, Given, MayGive, PageAsked};
 use crate::app::{App, PoolDoor};
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::settings::Scope;
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use checks::{check_description, default_types, invalid, read, secret, types};
+use checks::{check_description, default_types, invalid, secret, types};
 use forms::{
     DeliveryList, DeliveryView, EndpointList, EndpointPatch, EndpointView, NewEndpoint,
     ReplayAsked, Rotation,
@@ -40,15 +39,14 @@ const RACES_MAX: u32 = 4;
     operation_id = "create_webhook_endpoint",
     tag = "webhooks",
     request_body = NewEndpoint,
-    responses((status = 201, description = "A new endpoint, with its secret.", body = EndpointView), (status = 409, description = "The tenant has as many as it may.")),
+    responses((status = 201, description = "A new endpoint, with its secret.", body = EndpointView), (status = 409, response = Problem)),
 )]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
-    body: Bytes,
+    Given(asked): Given<NewEndpoint>,
 ) -> Result<Response, Problem> {
     let door = app.enter(&caller, Scope::JobsWrite)?;
-    let asked: NewEndpoint = read(&body)?;
     check_url(&app, &asked.url)?;
     check_description(&asked.description)?;
     let secret = secret(asked.secret)?;
@@ -125,16 +123,15 @@ pub(crate) async fn show(
     tag = "webhooks",
     params(("id" = String, Path, description = "The endpoint.")),
     request_body = EndpointPatch,
-    responses((status = 200, description = "As it is from here on.", body = EndpointView), (status = 409, description = "Somebody else is changing it.")),
+    responses((status = 200, description = "As it is from here on.", body = EndpointView), (status = 409, response = Problem)),
 )]
 pub(crate) async fn change(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    body: Bytes,
+    Given(asked): Given<EndpointPatch>,
 ) -> Result<Response, Problem> {
     let door = app.enter(&caller, Scope::JobsWrite)?;
-    let asked: EndpointPatch = read(&body)?;
     if let Some(url) = &asked.url {
         check_url(&app, url)?;
     }
@@ -187,16 +184,15 @@ pub(crate) async fn remove(
     tag = "webhooks",
     params(("id" = String, Path, description = "The endpoint.")),
     request_body = Option<Rotation>,
-    responses((status = 200, description = "The endpoint, with its new secret.", body = EndpointView), (status = 409, description = "Somebody else is changing it.")),
+    responses((status = 200, description = "The endpoint, with its new secret.", body = EndpointView), (status = 409, response = Problem)),
 )]
 pub(crate) async fn rotate(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    body: Bytes,
+    MayGive(asked): MayGive<Rotation>,
 ) -> Result<Response, Problem> {
     let door = app.enter(&caller, Scope::JobsWrite)?;
-    let asked: Rotation = if body.is_empty() { Rotation::default() } else { read(&body)? };
     let overlap = asked.overlap_s.map_or(OVERLAP, Duration::from_secs);
     if overlap > OVERLAP_MAX {
         let most = OVERLAP_MAX.as_secs();
@@ -225,7 +221,7 @@ pub(crate) async fn rotate(
     operation_id = "test_webhook_endpoint",
     tag = "webhooks",
     params(("id" = String, Path, description = "The endpoint.")),
-    responses((status = 202, description = "It is on its way.", body = serde_json::Value), (status = 409, description = "The endpoint is disabled or full.")),
+    responses((status = 202, description = "It is on its way.", body = serde_json::Value), (status = 409, response = Problem)),
 )]
 pub(crate) async fn test(
     State(app): State<Arc<App>>,
@@ -278,10 +274,9 @@ pub(crate) async fn replay(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    body: Bytes,
+    Given(asked): Given<ReplayAsked>,
 ) -> Result<Response, Problem> {
     let door = app.enter(&caller, Scope::JobsWrite)?;
-    let asked: ReplayAsked = read(&body)?;
     let instant =
         |name: &str, text: &str| Timestamp::parse_rfc3339(text).map_err(|why| invalid(name, why));
     let state = find(door, &caller, &id).await?;
@@ -338,7 +333,7 @@ pub(crate) async fn deliveries(
     operation_id = "replay_webhook_delivery",
     tag = "webhooks",
     params(("id" = String, Path, description = "The delivery.")),
-    responses((status = 202, description = "It is on its way.", body = serde_json::Value), (status = 409, description = "The endpoint is disabled or full.")),
+    responses((status = 202, description = "It is on its way.", body = serde_json::Value), (status = 409, response = Problem)),
 )]
 pub(crate) async fn deliver_again(
     State(app): State<Arc<App>>,

@@ -17,6 +17,7 @@ mod operations;
 mod pages;
 mod problem;
 mod range;
+mod room;
 mod server;
 mod settings;
 mod stream;

@@ -18,6 +18,8 @@ pub struct GatewaySettings {
     pub(crate) public_url: String,
     /// Longest body of the job routes.
     pub(crate) body_bytes_max: usize,
+    /// Bytes of bodies in memory at once, of all requests.
+    pub(crate) bodies_bytes_max: usize,
     /// Longest silence in the middle of a request: between its first byte and the end of its head, and between
     /// two pieces of its body.
     #[serde(with = "humantime_serde")]
@@ -48,6 +50,7 @@ impl Default for GatewaySettings {
             listen: "127.0.0.1:8080".to_owned(),
             public_url: String::new(),
             body_bytes_max: 64 << 20,
+            bodies_bytes_max: 512 << 20,
             body_idle_max: Duration::from_secs(10),
             wait_max: Duration::from_secs(25),
             row_bytes_max: 64 << 20,

@@ -5,6 +5,8 @@
 //! gathered for it. The last block of a stream that we end carries `retry:`, so that the followers of a
 //! gateway that stops do not all come back in the same instant.
 
+mod seats;
+
 use crate::api::{Asked, find};
 use crate::app::App;
 use crate::caller::Caller;
@@ -16,17 +18,18 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use job::{JobId, StateWord, Timestamp};
+use seats::Seat;
+pub(crate) use seats::Seats;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use store::{Change, Mark, Store, TimelineLine};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use worker::Drain;
 
 /// A line goes out at least this often: proxies cut what is silent.
@@ -45,64 +48,6 @@ const ID_BYTES_MAX: usize = 48;
 /// Longest list of types, bytes.
 const TYPES_BYTES_MAX: usize = 1_024;
 
-/// How many may follow; section `events`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(crate) struct StreamLimits {
-    streams_max: usize,
-    tenant_streams_max: usize,
-}
-
-/// The followers of this gateway.
-#[derive(Clone)]
-pub(crate) struct Seats {
-    limits: StreamLimits,
-    taken: Arc<Mutex<BTreeMap<String, usize>>>,
-    drain: Drain,
-}
-
-/// The right to one open stream.
-struct Seat {
-    tenant: String,
-    taken: Arc<Mutex<BTreeMap<String, usize>>>,
-}
-
-impl Seats {
-    pub(crate) fn new(limits: StreamLimits, drain: Drain) -> Self {
-        Self { limits, taken: Arc::default(), drain }
-    }
-
-    fn take(&self, tenant: &str) -> Result<Seat, Problem> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = taken.values().sum();
-        if all >= self.limits.streams_max {
-            let title = "this gateway serves as many event streams as it may";
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-streams", title)
-                .retryable());
-        }
-        let own = taken.entry(tenant.to_owned()).or_default();
-        if *own >= self.limits.tenant_streams_max {
-            let title = format!("{own} event streams of this tenant are open, as many as may be");
-            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-streams", title)
-                .detail("follow all jobs with one GET /v1/events, or close a stream")
-                .retryable());
-        }
-        *own += 1;
-        Ok(Seat { tenant: tenant.to_owned(), taken: Arc::clone(&self.taken) })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = taken.get_mut(&self.tenant) {
-            *own -= 1;
-            if *own == 0 {
-                taken.remove(&self.tenant);
-            }
-        }
-    }
-}
-
 /// One event as followers read it.
 #[derive(Debug, Serialize)]
 struct Told<'a> {
@@ -120,6 +65,25 @@ struct Told<'a> {
     what: Option<&'a str>,
 }
 
+/// One block of a stream of events. Comments come between, every 15 seconds at least.
+#[derive(ToSchema)]
+#[schema(as = EventBlock)]
+#[allow(dead_code, reason = "describes what is written as text")]
+struct BlockForm {
+    /// For `Last-Event-ID`.
+    #[schema(nullable = false)]
+    id: Option<String>,
+    /// The type, such as `job.succeeded`.
+    #[schema(nullable = false)]
+    event: Option<String>,
+    /// A JSON object: `type`, `job`, `from`, `state`, `seq`, `at`, and `what` of a job's own stream.
+    #[schema(nullable = false)]
+    data: Option<String>,
+    /// Milliseconds after which to come back.
+    #[schema(nullable = false)]
+    retry: Option<u64>,
+}
+
 /// Follow a job.
 ///
 /// Server-sent events, from the job's first state on; the stream ends when the job has ended. Come back with
@@ -134,7 +98,7 @@ struct Told<'a> {
         ("Last-Event-ID" = Option<String>, Header, description = "The last event you have."),
     ),
     responses(
-        (status = 200, description = "Events.", content_type = "text/event-stream", body = String),
+        (status = 200, description = "Events.", content_type = "text/event-stream", body = BlockForm),
         (status = 204, description = "The job has ended and you have heard it all."),
     )
 )]
@@ -184,7 +148,7 @@ pub(crate) struct Wanted {
         Wanted,
         ("Last-Event-ID" = Option<String>, Header, description = "The last event you have."),
     ),
-    responses((status = 200, description = "Events.", content_type = "text/event-stream", body = String))
+    responses((status = 200, description = "Events.", content_type = "text/event-stream", body = BlockForm))
 )]
 pub(crate) async fn tenant(
     State(app): State<Arc<App>>,

@@ -4,11 +4,11 @@
 //! `--doubts` plays a short run in each of a few worlds that together give every other answer to the
 //! questions the provider's contract leaves open.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::run::{self, Failure};
-use crate::workspace::{self, cargo};
+use crate::workspace;
 
 /// Where runs are written down.
 const EVIDENCE: &str = "docs/evidence.md";
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         }
     }
     let server = workspace::redis()?;
-    let program = built(ours.release)?;
+    let program = workspace::built("campaign", ours.release)?;
     let mut command = Command::new(&program);
     command.env(sandbox::redis::SERVER_ENV, server).current_dir(workspace::root());
     if ours.mutants {
@@ -86,24 +86,6 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     }
     run::say("the campaign begins");
     run::run(&mut command)
-}
-
-/// The program, built with everything it starts.
-fn built(release: bool) -> Result<PathBuf, Failure> {
-    if !release {
-        workspace::build()?;
-        return workspace::program("campaign");
-    }
-    run::say("building all programs for release (minutes the first time)");
-    run::run_cargo_build(cargo().args(["build", "--workspace", "--bins", "--release"]))?;
-    // This program itself was built for debug, in the folder beside.
-    let here = std::env::current_exe().map_err(|error| Failure::new(error.to_string()))?;
-    let target = here.ancestors().nth(2).unwrap_or(&here);
-    let program = target.join("release/campaign");
-    match program.is_file() {
-        true => Ok(program),
-        false => Err(Failure::new(format!("{} was not built", program.display()))),
-    }
 }
 
 /// What stands in the clone; marked when it is not what was committed.

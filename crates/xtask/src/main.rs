@@ -5,6 +5,7 @@
 //! fleet does, the `seedfleet` program does.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod campaign;
 mod demo;
 mod docs;
@@ -45,6 +46,10 @@ The chores of this repository. Needs Rust, a C compiler and Redis (found, or ins
       never fired. --write-evidence adds the run to docs/evidence.md; --mutants runs builds with one
       rule switched off, each of which must be caught.
 
+  cargo xtask bench [--seconds N] [--rate N] [--forged N] [--jobs N] [--debug]
+      How fast jobs are taken in and listed, on a quiet machine: single posts at a rate, the same under
+      a flood of forged callbacks, bulk, lists. Prints one table with machine and versions.
+
   cargo xtask fuzz [TARGET] [--for 60s] [--seed N]
       Changed inputs for what strangers may send: one target or all of crates/fuzz/corpus, for so
       long each, or as short as in `test`. What fails is kept in the corpus.
@@ -71,6 +76,7 @@ fn main() -> ExitCode {
         Some("lint") if rest.is_empty() => test::lint(),
         Some("verify") => verify::run(&rest),
         Some("campaign") => campaign::run(&rest),
+        Some("bench") => bench::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("docs") => docs::run(&rest),
         Some("redis") => workspace::print_redis(&rest),

@@ -45,6 +45,23 @@ pub(crate) fn build() -> Result<(), Failure> {
     run::run_cargo_build(cargo().args(["build", "--workspace", "--all-targets"]))
 }
 
+/// A program of the end-to-end package, built with everything it starts.
+pub(crate) fn built(name: &str, release: bool) -> Result<PathBuf, Failure> {
+    if !release {
+        build()?;
+        return program(name);
+    }
+    run::say("building all programs for release (minutes the first time)");
+    run::run_cargo_build(cargo().args(["build", "--workspace", "--bins", "--release"]))?;
+    // This program itself was built for debug, in the folder beside.
+    let here = std::env::current_exe().map_err(|error| Failure::new(error.to_string()))?;
+    let program = here.ancestors().nth(2).unwrap_or(&here).join("release").join(name);
+    match program.is_file() {
+        true => Ok(program),
+        false => Err(Failure::new(format!("{} was not built", program.display()))),
+    }
+}
+
 /// A program of the workspace, beside this one.
 pub(crate) fn program(name: &str) -> Result<PathBuf, Failure> {
     sandbox::bins::find(name).map_err(|missing| Failure::new(missing.to_string()))

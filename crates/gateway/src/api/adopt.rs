@@ -1,5 +1,6 @@
 //! Tasks bought elsewhere: taken over by their id.
 
+use super::body::Sent;
 use super::job::{load, to_json};
 use crate::app::App;
 use crate::caller::Caller;
@@ -8,7 +9,6 @@ use crate::settings::Scope;
 use crate::view::{JobView, job_path};
 use admission::{AdoptRefusal, AdoptWish};
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -58,11 +58,9 @@ pub(super) struct AdoptBody {
 pub(super) async fn adopt(
     State(app): State<Arc<App>>,
     caller: Caller,
-    body: Bytes,
+    Sent(body, _share): Sent,
 ) -> Result<Response, Problem> {
     let door = app.enter(&caller, Scope::JobsWrite)?;
-    let body: Value =
-        serde_json::from_slice(&body).map_err(|error| Problem::malformed(error.to_string()))?;
     let tenant = caller.tenant.clone();
     let wish = AdoptWish { body, tenant, made_by: Some(caller.name.clone()) };
     let watch = door.pool.policy.poll.deadline;

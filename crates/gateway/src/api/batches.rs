@@ -1,5 +1,6 @@
 //! Batches: look at them, read their results, pause, resume, cancel them.
 
+use super::body::MayGive;
 use super::job::to_json;
 use super::operations::{new_id, told};
 use super::query::{Asked, PageAsked};
@@ -176,9 +177,9 @@ pub(super) async fn pause(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    body: Bytes,
+    MayGive(why): MayGive<Why>,
 ) -> Result<Response, Problem> {
-    act(&app, &caller, &id, &body, OperationVerb::Pause).await
+    act(&app, &caller, &id, why, OperationVerb::Pause).await
 }
 
 /// Resume a batch.
@@ -198,9 +199,9 @@ pub(super) async fn resume(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    body: Bytes,
+    MayGive(why): MayGive<Why>,
 ) -> Result<Response, Problem> {
-    act(&app, &caller, &id, &body, OperationVerb::Resume).await
+    act(&app, &caller, &id, why, OperationVerb::Resume).await
 }
 
 /// Cancel a batch.
@@ -220,25 +221,20 @@ pub(super) async fn cancel(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    body: Bytes,
+    MayGive(why): MayGive<Why>,
 ) -> Result<Response, Problem> {
-    act(&app, &caller, &id, &body, OperationVerb::Cancel).await
+    act(&app, &caller, &id, why, OperationVerb::Cancel).await
 }
 
 async fn act(
     app: &App,
     caller: &Caller,
     id: &str,
-    body: &Bytes,
+    why: Why,
     verb: OperationVerb,
 ) -> Result<Response, Problem> {
     let store = &app.enter(caller, Scope::JobsWrite)?.pool.store;
     find(store, &caller.tenant, id).await?;
-    let why: Why = if body.is_empty() {
-        Why::default()
-    } else {
-        serde_json::from_slice(body).map_err(|error| Problem::malformed(error.to_string()))?
-    };
     let reason = why.reason.filter(|reason| !reason.trim().is_empty());
     let reason = reason.unwrap_or_else(|| NO_REASON.to_owned());
     let wish = OperationWish {

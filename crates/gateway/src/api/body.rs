@@ -1,30 +1,110 @@
 //! Bodies: the right type, within bounds, and JSON that has one reading.
 
+use crate::app::App;
 use crate::problem::Problem;
+use crate::room::Share;
 use admission::read_json;
-use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
+use futures::StreamExt as _;
+use seedance::Fault;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::sync::Arc;
 
-/// A JSON document. A request that names no content type is believed to send one.
-#[derive(Debug)]
-pub(crate) struct Sent(pub(crate) Value);
+/// A JSON document, and the room it takes for as long as it is worked on. A request that names no content type is
+/// believed to send one.
+pub(crate) struct Sent(pub(crate) Value, pub(crate) Share);
 
-impl<S: Send + Sync> FromRequest<S> for Sent {
+impl FromRequest<Arc<App>> for Sent {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match media_type(request.headers())?.as_deref() {
-            None | Some("application/json") => {}
-            Some(_) => return Err(wrong_type("application/json")),
-        }
-        let body = Bytes::from_request(request, state).await.map_err(|error| {
-            let problem = Problem::of_status(error.status());
-            problem.detail(error.body_text())
-        })?;
-        read_json(&body).map(Self).map_err(Problem::malformed)
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let (body, share) = whole(request, app).await?;
+        let value = read_json(&body).map_err(Problem::malformed)?;
+        Ok(Self(value, share))
     }
+}
+
+/// A JSON document of a known form; what does not fit is a 422 with a reason.
+#[derive(Debug)]
+pub(crate) struct Given<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Given<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let Sent(value, _share) = Sent::from_request(request, app).await?;
+        fit(value).map(Self)
+    }
+}
+
+/// The same where the body may be left out, or be `null`.
+#[derive(Debug)]
+pub(crate) struct MayGive<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for MayGive<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let (body, _share) = whole(request, app).await?;
+        if body.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        let given: Option<T> = read_json(&body).map_err(Problem::malformed).and_then(fit)?;
+        Ok(Self(given.unwrap_or_default()))
+    }
+}
+
+/// The body as it came, within its own bound and that of all bodies together.
+async fn whole(request: Request, app: &App) -> Result<(Vec<u8>, Share), Problem> {
+    match media_type(request.headers())?.as_deref() {
+        None | Some("application/json") => {}
+        Some(_) => return Err(wrong_type("application/json")),
+    }
+    let bytes_max = app.body_bytes_max;
+    let told = request.headers().get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok());
+    if told.and_then(|text| text.parse::<u64>().ok()).is_some_and(|n| n > bytes_max as u64) {
+        return Err(too_large(bytes_max));
+    }
+    let (mut body, mut share) = (Vec::new(), app.room.share());
+    let mut pieces = request.into_body().into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| broken(&error))?;
+        let bytes = body.len() + piece.len();
+        if bytes > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        share.hold(bytes)?;
+        body.extend_from_slice(&piece);
+    }
+    Ok((body, share))
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    let advice = "pass media by URL or asset id, or send many jobs as a stream to /v1/batches";
+    let detail = format!("{bytes_max} bytes are read at most; {advice}");
+    Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE).detail(detail)
+}
+
+/// A body that ends before its end: its caller fell silent, left, or does not write HTTP.
+fn broken(error: &axum::Error) -> Problem {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<tower_http::timeout::TimeoutError>() {
+            return Problem::of_status(StatusCode::REQUEST_TIMEOUT);
+        }
+        cause = error.source();
+    }
+    let title = "the body cannot be read to its end";
+    Problem::new(StatusCode::BAD_REQUEST, "bad-request", title).detail(error.to_string())
+}
+
+fn fit<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
+    serde_json::from_value(value).map_err(|error| {
+        let fix = "send the documented fields";
+        Problem::faults(&[Fault::new("", "invalid-request", error.to_string(), fix)])
+    })
 }
 
 /// The media type of a body in lower case, without parameters; text in another encoding than UTF-8, or

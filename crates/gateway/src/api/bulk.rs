@@ -26,7 +26,7 @@ const ITEMS_MAX: usize = 1_000;
 #[allow(dead_code, reason = "describes the body, which is read by hand to tell its faults")]
 pub(super) struct BulkRequest {
     /// Each a body of `POST /v1/jobs`, with its own `idempotency_key` beside it if it has one.
-    #[schema(max_items = 1000, value_type = Vec<Object>)]
+    #[schema(max_items = 1000)]
     jobs: Vec<Value>,
 }
 
@@ -97,7 +97,7 @@ struct ItemView {
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Sent(body): Sent,
+    Sent(body, _share): Sent,
 ) -> Result<Json<BulkView>, Problem> {
     let door = app.enter(&caller, Scope::JobsWrite)?;
     let items = items(body)?;

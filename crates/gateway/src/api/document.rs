@@ -19,6 +19,49 @@ const WITH_KEY: [&str; 2] = ["401", "403"];
 const WITH_PATH: [&str; 1] = ["404"];
 const WITH_BODY: [&str; 3] = ["413", "415", "422"];
 
+/// Where an answer leads: the operation, its status, where the answer holds the id, and the operations that take it as
+/// their `id`.
+const LINKS: [(&str, &str, &str, &[&str]); 9] = [
+    ("create_job", "202", "/id", OF_JOB),
+    ("create_job", "200", "/id", OF_JOB),
+    ("create_batch", "202", "/id", OF_BATCH),
+    ("create_operation", "202", "/id", &["get_operation"]),
+    ("create_webhook_endpoint", "201", "/id", OF_ENDPOINT),
+    ("list_webhook_deliveries", "200", "/data/0/id", &["replay_webhook_delivery"]),
+    ("create_erasure", "200", "/id", &["get_erasure"]),
+    ("create_erasure", "202", "/id", &["get_erasure"]),
+    ("create_key", "201", "/id", &["rotate_key", "revoke_key"]),
+];
+const OF_JOB: &[&str] = &[
+    "get_job",
+    "cancel_job",
+    "retry_job",
+    "follow_job",
+    "get_output",
+    "get_last_frame",
+    "get_payload",
+    "approve_job",
+    "reject_job",
+];
+const OF_BATCH: &[&str] = &[
+    "get_batch",
+    "get_batch_results",
+    "get_batch_rejects",
+    "pause_batch",
+    "resume_batch",
+    "cancel_batch",
+];
+const OF_ENDPOINT: &[&str] = &[
+    "get_webhook_endpoint",
+    "change_webhook_endpoint",
+    "rotate_webhook_secret",
+    "test_webhook_endpoint",
+    "replay_webhook_events",
+    "enable_webhook_endpoint",
+    "list_webhook_deliveries",
+    "remove_webhook_endpoint",
+];
+
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -80,6 +123,18 @@ fn share(path: &str, operation: &mut Map<String, Value>) {
         responses.entry(code).or_insert_with(|| json!({"$ref": "#/components/responses/Problem"}));
     }
     responses.sort_keys();
+    for (from, status, pointer, to) in LINKS {
+        if operation["operationId"] == from {
+            operation["responses"][status]["links"] = links(pointer, to);
+        }
+    }
+}
+
+fn links(pointer: &str, to: &[&str]) -> Value {
+    let id = format!("$response.body#{pointer}");
+    let link =
+        |name: &&str| ((*name).to_owned(), json!({"operationId": name, "parameters": {"id": id}}));
+    Value::Object(to.iter().map(link).collect())
 }
 
 fn request_id() -> Value {
@@ -117,6 +172,27 @@ mod tests {
                 assert!(operation["summary"].as_str().is_some_and(|s| !s.is_empty()), "{at}");
                 assert_eq!(operation["tags"].as_array().map(Vec::len), Some(1), "{at}: one tag");
                 assert!(operation["responses"]["503"].is_object(), "{at}");
+            }
+        }
+    }
+
+    #[test]
+    fn links_lead_from_answers_that_are_to_operations_that_are() {
+        let document: serde_json::Value = serde_json::from_str(&openapi()).unwrap();
+        let operations: Vec<_> = document["paths"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|item| item.as_object().unwrap().values())
+            .collect();
+        let of = |id: &str| operations.iter().find(|operation| operation["operationId"] == id);
+        for (from, status, _, to) in super::LINKS {
+            let operation = of(from).unwrap_or_else(|| panic!("no {from}"));
+            assert!(operation["responses"][status]["content"].is_object(), "{from} {status}");
+            for name in to {
+                let takes = of(name).unwrap_or_else(|| panic!("no {name}"))["parameters"].clone();
+                let takes = takes.as_array().unwrap().iter();
+                assert!(takes.into_iter().any(|parameter| parameter["name"] == "id"), "{name}");
             }
         }
     }

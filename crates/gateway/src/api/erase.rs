@@ -1,5 +1,6 @@
 //! What must go, and its receipts.
 
+use super::body::Sent;
 use super::job::{find, to_json};
 use super::query::Asked;
 use crate::app::App;
@@ -7,14 +8,12 @@ use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::settings::Scope;
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use erasure::{Eraser, Erasure, Progress, Removed, Subject, Wish};
 use job::{By, ErasureId, StateWord};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use store::keys::user_hash;
@@ -175,10 +174,8 @@ pub(super) async fn delete(
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
-    body: Bytes,
+    Sent(body, _share): Sent,
 ) -> Result<Response, Problem> {
-    let body: Value =
-        serde_json::from_slice(&body).map_err(|error| Problem::malformed(error.to_string()))?;
     let body: WishBody =
         serde_json::from_value(body).map_err(|error| faulty(&error.to_string()))?;
     let scope = if body.tenant.is_some() { Scope::Admin } else { Scope::JobsWrite };

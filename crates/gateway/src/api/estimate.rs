@@ -51,7 +51,7 @@ pub(crate) struct Warned {
 pub(super) async fn estimate(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Sent(body): Sent,
+    Sent(body, _share): Sent,
 ) -> Result<Json<Weighed>, Problem> {
     let door = app.enter(&caller, Scope::JobsRead)?;
     let mut intake = Intake::new(body, Source::Api);

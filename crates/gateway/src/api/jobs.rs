@@ -75,7 +75,7 @@ pub(super) async fn create(
     caller: Caller,
     Asked(asked): Asked<CreateAsked>,
     headers: HeaderMap,
-    Sent(body): Sent,
+    Sent(body, _share): Sent,
 ) -> Result<Response, Problem> {
     let door = app.enter(&caller, Scope::JobsWrite)?;
     let mut intake = Intake::new(body, Source::Api);

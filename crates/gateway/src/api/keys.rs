@@ -1,5 +1,6 @@
 //! `/v1/keys`: an admin's keys for its tenant, and an operator's for every tenant.
 
+use super::body::{Given, MayGive};
 use super::query::Asked;
 use crate::app::App;
 use crate::caller::Caller;
@@ -87,18 +88,42 @@ pub(super) struct Wanted {
     #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// For whom it speaks; the caller's own tenant if not given. Only an operator may name another.
-    #[schema(nullable = true)]
+    #[schema(nullable = true, pattern = r"^(\*|[A-Za-z0-9._-]{1,64})$")]
     tenant: Option<String>,
-    /// `live` or `test`.
+    #[schema(value_type = ModeWord, inline)]
     mode: String,
-    /// At least one of `jobs:write`, `jobs:read`, `review`, `admin`.
+    /// What it may do; at least one.
+    #[schema(value_type = Vec<ScopeWord>, inline, min_items = 1, max_items = 8)]
     scopes: Vec<String>,
     /// Addresses or ranges it may be used from.
     #[serde(default)]
+    #[schema(max_items = 50)]
     sources: Vec<String>,
     /// When it ends by itself.
     #[schema(nullable = true, format = DateTime)]
     expires_at: Option<String>,
+}
+
+/// Test keys reach simulated pools only, live keys all others only.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code, reason = "describes a word, which is read by hand to tell its fault")]
+enum ModeWord {
+    Live,
+    Test,
+}
+
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes a word, which is read by hand to tell its fault")]
+enum ScopeWord {
+    #[schema(rename = "jobs:write")]
+    JobsWrite,
+    #[schema(rename = "jobs:read")]
+    JobsRead,
+    #[schema(rename = "review")]
+    Review,
+    #[schema(rename = "admin")]
+    Admin,
 }
 
 /// How to rotate.
@@ -145,15 +170,18 @@ pub(super) async fn list(
     operation_id = "create_key",
     tag = "keys",
     request_body = Wanted,
-    responses((status = 201, description = "The key, with its secret.", body = KeyView))
+    responses(
+        (status = 201, description = "The key, with its secret.", body = KeyView),
+        (status = 409, response = Problem),
+    )
 )]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
-    body: axum::body::Bytes,
+    Given(wanted): Given<Wanted>,
 ) -> Result<Response, Problem> {
     caller.needs(Scope::Admin)?;
-    let (spec, ends) = judged(&caller, read(&body)?)?;
+    let (spec, ends) = judged(&caller, wanted)?;
     let secret = Secret::draw(spec.mode);
     let key = ApiKey { id: secret.id().clone(), sha256: secret.sha256(), spec, rotated_from: None };
     let now = app.callers.fleet().now().await.map_err(|error| Problem::unavailable(&error))?;
@@ -175,20 +203,19 @@ pub(super) async fn create(
     operation_id = "rotate_key",
     tag = "keys",
     params(("id" = String, Path, description = "The key's id.")),
-    request_body = Rotation,
+    request_body = Option<Rotation>,
     responses(
         (status = 201, description = "The new key, with its secret.", body = KeyView),
-        (status = 409, description = "The key has an end already.", body = crate::problem::Document),
+        (status = 409, response = Problem),
     )
 )]
 pub(super) async fn rotate(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    body: axum::body::Bytes,
+    MayGive(wanted): MayGive<Rotation>,
 ) -> Result<Response, Problem> {
     caller.needs(Scope::Admin)?;
-    let wanted = if body.is_empty() { Rotation::default() } else { read(&body)? };
     let overlap_s = wanted.overlap_s.unwrap_or(OVERLAP_S);
     if overlap_s > OVERLAP_S_MAX {
         let what = format!("{overlap_s} is too long");
@@ -285,17 +312,6 @@ async fn own(app: &App, caller: &Caller, id: &str) -> Result<KnownKey, Problem> 
 
 fn no_such_key() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not-found", "there is no such key")
-}
-
-fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| {
-        if error.is_data() {
-            let (what, fix) = (error.to_string(), "send the documented fields");
-            Problem::faults(&[fault("", "invalid-request", &what, fix)])
-        } else {
-            Problem::malformed(error.to_string())
-        }
-    })
 }
 
 /// Every fault at once.

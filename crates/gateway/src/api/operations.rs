@@ -1,5 +1,6 @@
 //! Operations: one verb for all jobs of a filter, told in numbers first, done in the background.
 
+use super::body::Given;
 use super::job::to_json;
 use super::list;
 use super::query::{self, Asked};
@@ -9,7 +10,6 @@ use crate::problem::Problem;
 use crate::settings::Scope;
 use crate::view::money;
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -42,6 +42,7 @@ pub(super) struct Wish {
     verb: Verb,
     /// Which jobs; docs/filters.md has the grammar. Never empty.
     #[serde(rename = "where")]
+    #[schema(min_length = 1)]
     which: String,
     /// Tell how many jobs it would touch and what it would cost; nothing is done.
     #[serde(default)]
@@ -103,12 +104,10 @@ pub(super) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
     headers: HeaderMap,
-    body: Bytes,
+    Given(wish): Given<Wish>,
 ) -> Result<Response, Problem> {
     let door = app.enter(&caller, Scope::JobsWrite)?;
     let store = &door.pool.store;
-    let wish: Wish =
-        serde_json::from_slice(&body).map_err(|error| Problem::malformed(error.to_string()))?;
     if wish.which.trim().is_empty() {
         return Err(refused("where", "say which jobs: an operation on all of them is never meant"));
     }

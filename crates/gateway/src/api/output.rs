@@ -28,16 +28,25 @@ const LINK_LIVES: Duration = Duration::from_secs(300);
 pub(super) struct OutputAsked {
     /// Send the bytes here instead of pointing to the bucket. `Range` and `If-Range` are honoured.
     #[serde(default)]
+    #[param(inline)]
     inline: Option<Inline>,
 }
 
 /// `?inline`, `?inline=true` or `?inline=false`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 enum Inline {
-    #[serde(rename = "", alias = "true")]
+    #[serde(rename = "")]
+    Named,
+    #[serde(rename = "true")]
     Yes,
     #[serde(rename = "false")]
     No,
+}
+
+impl OutputAsked {
+    fn is_inline(&self) -> bool {
+        matches!(self.inline, Some(Inline::Named | Inline::Yes))
+    }
 }
 
 /// The video.
@@ -67,7 +76,7 @@ pub(super) async fn video(
 ) -> Result<Response, Problem> {
     let (bucket, manifest) = manifest(&app, &caller, &id).await?;
     let object = manifest.output().ok_or_else(no_output)?;
-    give(bucket, object, asked.inline == Some(Inline::Yes), &headers).await
+    give(bucket, object, asked.is_inline(), &headers).await
 }
 
 /// The last frame.
@@ -96,7 +105,7 @@ pub(super) async fn last_frame(
 ) -> Result<Response, Problem> {
     let (bucket, manifest) = manifest(&app, &caller, &id).await?;
     let frame = manifest.video().and_then(|video| video.last_frame.as_ref());
-    give(bucket, frame.ok_or_else(no_output)?, asked.inline == Some(Inline::Yes), &headers).await
+    give(bucket, frame.ok_or_else(no_output)?, asked.is_inline(), &headers).await
 }
 
 /// What the provider said of the task in the end.

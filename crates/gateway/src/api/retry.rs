@@ -49,7 +49,7 @@ pub(super) async fn retry(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    Sent(body): Sent,
+    Sent(body, _share): Sent,
 ) -> Result<Response, Problem> {
     caller.needs(Scope::JobsWrite)?;
     let (door, old) = find(&app, &caller, &id).await?;

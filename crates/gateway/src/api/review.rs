@@ -1,5 +1,6 @@
 //! Jobs that wait for a person before anything is paid (M21).
 
+use super::body::Sent;
 use super::job::{find, to_json};
 use crate::app::App;
 use crate::caller::Caller;
@@ -7,7 +8,6 @@ use crate::problem::Problem;
 use crate::settings::Scope;
 use crate::view::JobView;
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -51,9 +51,9 @@ pub(super) async fn approve(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    body: Bytes,
+    Sent(body, _share): Sent,
 ) -> Result<Response, Problem> {
-    decide(&app, &caller, &id, &body, true).await
+    decide(&app, &caller, &id, body, true).await
 }
 
 /// Reject a job that waits for review.
@@ -76,16 +76,16 @@ pub(super) async fn reject(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    body: Bytes,
+    Sent(body, _share): Sent,
 ) -> Result<Response, Problem> {
-    decide(&app, &caller, &id, &body, false).await
+    decide(&app, &caller, &id, body, false).await
 }
 
 async fn decide(
     app: &App,
     caller: &Caller,
     id: &str,
-    body: &[u8],
+    body: Value,
     approves: bool,
 ) -> Result<Response, Problem> {
     caller.needs(Scope::Review)?;
@@ -122,9 +122,7 @@ async fn decide(
     }
 }
 
-fn reason(body: &[u8]) -> Result<String, Problem> {
-    let body: Value =
-        serde_json::from_slice(body).map_err(|error| Problem::malformed(error.to_string()))?;
+fn reason(body: Value) -> Result<String, Problem> {
     let wanted = format!("an object with \"reason\", a text of 1 to {REASON_CHARS_MAX} characters");
     let refused = |why: String| {
         let title = "the decision is not told as it should be";

@@ -39,7 +39,10 @@ pub(super) struct FailuresAsked {
     operation_id = "list_failures",
     tag = "totals",
     params(FailuresAsked),
-    responses((status = 200, description = "`items`: one object for each code.", body = serde_json::Value))
+    responses(
+        (status = 200, description = "`items`: one object for each code.", body = serde_json::Value),
+        (status = 404, response = Problem),
+    )
 )]
 pub(super) async fn failures(
     State(app): State<Arc<App>>,

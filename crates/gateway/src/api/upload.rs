@@ -9,6 +9,7 @@ use super::query::Asked;
 use crate::app::{App, PoolDoor};
 use crate::caller::Caller;
 use crate::problem::Problem;
+use crate::room::Share;
 use crate::settings::Scope;
 use crate::view::money;
 use admission::{Admitted, How, Intake, Refusal, Row, RowForm, RowReader};
@@ -18,7 +19,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
-use job::{Source, StateWord};
+use job::{Source, StateWord, Timestamp};
 use seedance::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -47,12 +48,14 @@ pub(super) struct BatchAsked {
     #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._-]+$")]
     batch: Option<String>,
     /// For rows that name none: `high`, `normal` or `low`.
+    #[param(inline)]
     priority: Option<PriorityAsked>,
     /// For rows that name none: after this instant they are not worth buying.
     #[param(format = DateTime)]
     useful_until: Option<String>,
     /// What an equal row means: the first one's job (`skip`), or one more take of it (`keep`).
     #[serde(default)]
+    #[param(inline)]
     on_duplicates: Duplicates,
 }
 
@@ -162,6 +165,12 @@ pub(super) async fn create(
         Some(_) | None => return Err(wrong_type(FORMS)),
     };
     let batch = name(asked.batch.as_deref())?;
+    if let Some(text) = &asked.useful_until
+        && let Err(why) = Timestamp::parse_rfc3339(text)
+    {
+        let title = "useful_until is no instant";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-query", title).detail(why));
+    }
     let this = format!("{}/v1/batches/{batch}", app.public_url.trim_end_matches('/'));
     let links = BatchLinks { rejects: format!("{this}/rejects"), this };
     let mut upload = Upload {
@@ -171,6 +180,8 @@ pub(super) async fn create(
         open: door.pool.store.begin_upload(&caller.tenant, &batch).await?,
         asked,
         takes: HashMap::new(),
+        share: app.room.share(),
+        row_bytes_max: app.row_bytes_max,
         taken: Taken { id: batch, object: "batch", links, ..Taken::default() },
     };
     let mut reader = RowReader::new(form, app.row_bytes_max);
@@ -251,19 +262,29 @@ struct Upload<'a> {
     /// How often a request came, by the start of its fingerprint.
     takes: HashMap<u128, u32>,
     taken: Taken,
+    /// What of it is in memory.
+    share: Share,
+    row_bytes_max: usize,
 }
 
 impl Upload<'_> {
     async fn read(&mut self, reader: &mut RowReader, body: Body) -> Result<(), Problem> {
         let mut pieces = body.into_data_stream();
         let mut rows = Vec::new();
+        // Of the row that has begun and not ended, at most.
+        let mut open_bytes = 0;
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(|error| self.broken(&error))?;
             self.door.pool.store.keep_upload(&mut self.open).await?;
+            let known = rows.len();
             if let Err(fault) = reader.feed(&piece, &mut rows) {
                 return self.ended_by(fault, rows).await;
             }
+            let before = if rows.len() == known { open_bytes } else { 0 };
+            open_bytes = self.row_bytes_max.min(before + piece.len());
             let bytes: u64 = rows.iter().map(|row| row.bytes).sum();
+            let held = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(open_bytes);
+            self.share.hold(held).map_err(|problem| problem.detail(self.safe()))?;
             if rows.len() >= ADMIT_MAX || bytes >= GROUP_BYTES_MAX {
                 self.take_in(std::mem::take(&mut rows)).await?;
             }

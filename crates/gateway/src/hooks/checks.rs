@@ -2,7 +2,6 @@
 
 use crate::problem::Problem;
 use crate::stream::known_types;
-use axum::body::Bytes;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -56,18 +55,6 @@ pub(super) fn secret(given: Option<String>) -> Result<String, Problem> {
             Err(invalid("secret", "whsec_ and base64 of 24 to 64 bytes are allowed".to_owned()))
         }
     }
-}
-
-pub(super) fn read<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| {
-        if error.is_data() {
-            let title = "the body has a fault";
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", title)
-                .detail(error.to_string())
-        } else {
-            Problem::malformed(error.to_string())
-        }
-    })
 }
 
 pub(super) fn invalid(field: &str, why: String) -> Problem {
