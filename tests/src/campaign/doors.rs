@@ -23,6 +23,8 @@ const ROWS: u64 = 100;
 const REPLAYS: u64 = 60;
 /// Imports shot in the middle, per mille.
 const SHOTS: u64 = 250;
+/// What a program says that finds no folder where its bucket should be.
+const NO_BUCKET: &str = "cannot create the directory";
 const PAUSE: Duration = Duration::from_millis(60);
 /// No loss of data takes longer.
 const FORGETTING_MAX: Duration = Duration::from_secs(600);
@@ -277,6 +279,8 @@ impl<'a> Doors<'a> {
                     return;
                 }
                 Some(status) if status.signal() == Some(9) => self.tally.killed("kill.import"),
+                // Started while the bucket was away it can only say so: whoever runs it runs it again.
+                Some(status) if !status.success() && process.log_tail(5).contains(NO_BUCKET) => {}
                 Some(status) if matches!(status.code(), Some(1..=6)) => {
                     self.complain(format!("import of {block}: {status}: {}", process.log_tail(5)));
                     return;
