@@ -114,7 +114,9 @@ def judged(folder, base, name, secret, cases, phases):
     made = told["test_cases"]["generated"]
     took_s = time.monotonic() - begun
     print(f"as {name}: {made} cases, {told['operations']['tested']} operations, 0 findings, {took_s:.0f} s", flush=True)
-    assert told["complete"] and told["operations"]["tested"] == operations, told["operations"]
+    # One that takes nothing has nothing to make up: the phase of the edges calls it.
+    whole = "coverage" not in phases or told["operations"]["tested"] == operations
+    assert told["complete"] and whole, told["operations"]
     return made
 
 
