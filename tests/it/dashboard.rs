@@ -1,5 +1,7 @@
 //! The dashboard over HTTP: who gets in, what they see, and what forms do.
 
+mod deeds;
+
 use e2e::kit::{ALICE, BOB, Fleet, Options, text};
 use job::filter::Filter;
 use job::{JobId, StateWord};
@@ -11,6 +13,10 @@ use store::ListQuery;
 const CAROL: &str = "canary-carol-key-6a1d92";
 /// A key that sees every tenant.
 const ROOT: &str = "canary-root-key-b81f04";
+/// One that may stop the whole fleet, too.
+const CHIEF: &str = "canary-chief-key-09c2d7";
+/// A key that approves and rejects, and nothing else.
+const REVIEWER: &str = "canary-reviewer-key-5fa110";
 
 const SCREENS: [&str; 10] = [
     "fleet", "batches", "jobs", "failures", "doubt", "review", "audit", "webhooks", "workers",
@@ -28,7 +34,9 @@ fn key(name: &str, tenant: &str, secret: &str, scopes: &str) -> String {
 fn options() -> Options {
     let carol = key("carol", "default", CAROL, "[\"jobs:read\"]");
     let root = key("root", "*", ROOT, "[\"jobs:read\", \"jobs:write\"]");
-    Options::with_gateway().config(&carol).config(&root)
+    let chief = key("chief", "*", CHIEF, "[\"jobs:read\", \"admin\"]");
+    let reviewer = key("reviewer", "default", REVIEWER, "[\"jobs:read\", \"review\"]");
+    [carol, root, chief, reviewer].iter().fold(Options::with_gateway(), |o, key| o.config(key))
 }
 
 /// Jobs that come together, as an import makes them.
@@ -111,23 +119,38 @@ fn every_page_keeps_to_the_policy_and_asks_nobody_else() {
 }
 
 #[test]
-fn who_may_only_look_gets_no_forms_and_no_deeds() {
-    let fleet = Fleet::start(still());
-    let id = fleet.admit(text("not carol's to stop"));
+fn nobody_does_more_than_their_role_allows() {
+    let fleet = Fleet::start(still().config("[review]\nrequire = \"always\"\n"));
+    let held = batch(&fleet, "kept", &["not carol's to stop"]).remove(0);
+    let deeds = [
+        (format!("/ui/jobs/{held}/cancel"), [("reason", "x"), ("verb", "")]),
+        (format!("/ui/jobs/{held}/retry"), [("reason", "x"), ("accept_charge", "true")]),
+        ("/ui/jobs/act".to_owned(), [("reason", "x"), ("verb", "cancel")]),
+        ("/ui/batches/kept/cancel".to_owned(), [("reason", "x"), ("verb", "")]),
+        (format!("/ui/doubt/{held}/give-up"), [("reason", "x"), ("verb", "")]),
+        ("/ui/webhooks/whe_1/test".to_owned(), [("reason", "x"), ("verb", "")]),
+    ];
+    let judgment = (format!("/ui/review/{held}"), [("reason", "x"), ("verb", "reject")]);
+    let switch = ("/ui/limits/sim/freeze".to_owned(), [("reason", "x"), ("verb", "")]);
+    let refused = |key: &str, forms: &[&(String, [(&str, &str); 2])]| {
+        let visitor = fleet.logged_in(key);
+        for (path, fields) in forms {
+            assert_eq!(visitor.send(path, fields).status, 403, "{key}: {path}");
+        }
+    };
+    let deeds: Vec<_> = deeds.iter().collect();
+    refused(CAROL, &[&deeds[..], &[&judgment, &switch]].concat());
+    refused(REVIEWER, &[&deeds[..], &[&switch]].concat());
+    refused(ALICE, &[&switch]);
+    refused(ROOT, &[&switch]);
     let carol = fleet.logged_in(CAROL);
-    for path in ["jobs".to_owned(), format!("jobs/{id}"), "review".to_owned()] {
+    for path in ["jobs?where=state%3Dheld", "review", "batches/kept", "webhooks"] {
         let page = carol.get(&format!("/ui/{path}")).text;
         assert_eq!(page.matches("method=\"post\"").count(), 1, "only to log out: {page}");
     }
-    for (path, fields) in [
-        (format!("/ui/jobs/{id}/cancel"), [("reason", "x"), ("verb", "")]),
-        ("/ui/jobs/act".to_owned(), [("reason", "x"), ("verb", "cancel")]),
-        (format!("/ui/review/{id}"), [("reason", "x"), ("verb", "reject")]),
-        (format!("/ui/doubt/{id}/give-up"), [("reason", "x"), ("verb", "")]),
-    ] {
-        assert_eq!(carol.send(&path, &fields).status, 403, "{path}");
-    }
-    assert_eq!(fleet.record(&id).life.state.word(), StateWord::Queued);
+    assert_eq!(fleet.record(&held).life.state.word(), StateWord::Held);
+    let judged = fleet.logged_in(REVIEWER).send(&judgment.0, &judgment.1);
+    assert_eq!(judged.leads_to(), "/ui/review?said=rejected", "{}", judged.text);
 }
 
 #[test]
@@ -214,86 +237,27 @@ fn words_from_outside_stay_words() {
 }
 
 #[test]
-fn all_that_match_are_cancelled_after_a_count_and_a_reason() {
+fn a_page_is_woken_by_what_it_shows() {
     let fleet = Fleet::start(still());
-    let ids = batch(&fleet, "many", &["of many, one", "of many, two", "of many, three"]);
-    let kept = fleet.admit(text("another batch"));
-    let alice = fleet.logged_in(ALICE);
-    let asked = alice.send("/ui/jobs/act", &[("verb", "cancel"), ("where", "batch=many")]);
-    assert_eq!(asked.status, 200);
-    assert!(asked.text.contains("3 jobs fit") && asked.text.contains("Cancel 3"), "{}", asked.text);
-    assert_eq!(fleet.record(&ids[0]).life.state.word(), StateWord::Queued, "nothing happens yet");
-    let fields = [("verb", "cancel"), ("where", "batch=many"), ("confirmed", "3")];
-    assert_eq!(alice.send("/ui/jobs/act", &fields).status, 422, "a reason is needed");
-    let with_reason = [&fields[..], &[("reason", "the campaign is off")]].concat();
-    let done = alice.send("/ui/jobs/act", &with_reason);
-    assert_eq!(done.leads_to(), "/ui/jobs?where=batch%3Dmany&said=many&done=3&of=3");
-    for id in &ids {
-        assert_eq!(fleet.record(id).life.state.word(), StateWord::Cancelled);
+    let (alice, bob) = (fleet.logged_in(ALICE), fleet.logged_in(BOB));
+    let id = fleet.admit(text("watched"));
+    let job = format!("/ui/live?job={id}");
+    assert_eq!(bob.listen(&job).status(), 404);
+    let mut streams =
+        [alice.listen("/ui/live"), alice.listen(&job), alice.listen("/ui/live?batch=x")];
+    for stream in &mut streams {
+        assert_eq!(fleet.heard(stream).map(|block| block.comment), Some("follows".to_owned()));
     }
-    assert_eq!(fleet.record(&kept).life.state.word(), StateWord::Queued);
-    let audit = alice.get("/ui/audit").text;
-    assert_eq!(audit.matches("the campaign is off").count(), 3, "{audit}");
-}
-
-#[test]
-fn a_held_job_is_approved_or_rejected_with_a_reason() {
-    let fleet = Fleet::start(options().config("[review]\nrequire = \"always\"\n"));
-    let first = fleet.admit(text("to be approved").with("consent_ref", "consent-77"));
-    let second = fleet.admit(text("to be rejected"));
-    let alice = fleet.logged_in(ALICE);
-    let page = alice.get("/ui/review").text;
-    for part in ["to be approved", "consent-77", "to be rejected", "2 jobs are held"] {
-        assert!(page.contains(part), "{part}: {page}");
+    let [whole, one, other] = &mut streams;
+    // A browser passes over an event that has no data.
+    let woken = Some(("changed".to_owned(), json!({})));
+    fleet.cancel(&id);
+    for stream in [whole, one] {
+        assert_eq!(fleet.heard(stream).map(|block| (block.event, block.data)), woken);
     }
-    let approve = format!("/ui/review/{first}");
-    let refused = alice.send(&approve, &[("verb", "approve"), ("reason", "")]);
-    assert_eq!(refused.status, 422, "{}", refused.text);
-    let done = alice.send(&approve, &[("verb", "approve"), ("reason", "consent is on file")]);
-    assert_eq!(done.leads_to(), "/ui/review?said=approved");
-    let rejected = [("verb", "reject"), ("reason", "no consent")];
-    let done = alice.send(&format!("/ui/review/{second}"), &rejected);
-    assert_eq!(done.leads_to(), "/ui/review?said=rejected");
-    assert_eq!(alice.send(&format!("/ui/review/{second}"), &rejected).status, 422, "it is over");
-    fleet.wait(&first, "succeeded");
-    fleet.wait(&second, "rejected");
-    let audit = alice.get("/ui/audit").text;
-    assert!(audit.contains("consent is on file") && audit.contains("no consent"), "{audit}");
-}
-
-#[test]
-fn a_doubt_is_decided_on_the_evidence_that_was_shown() {
-    let strict = "[pools.sim]\npolicy = \"strict\"\n[settle]\nparked_look = \"90s\"\n";
-    let fleet = Fleet::start(options().config(strict));
-    fleet.faults(&json!({
-        "create": [{"kind": "accept_then_drop", "times": 1}],
-        "callback": [{"kind": "lose"}],
-        "list": [{"kind": "lag", "ms": 3_600_000}],
-    }));
-    let id = fleet.admit(text("nobody knows"));
-    let record = fleet.wait(&id, "parked");
-    let task = fleet.ledger().tasks_of(&record).remove(0);
-    let alice = fleet.logged_in(ALICE);
-    assert!(alice.get("/ui/doubt").text.contains("1 job waits for a person"));
-    let path = format!("/ui/doubt/{id}");
-    let page = alice.get(&path);
-    assert!(page.text.contains("policy is strict"), "{}", page.text);
-    let grounds = page.hidden("grounds");
-    let adopt = format!("{path}/adopt");
-    let fields = |task: &'static str, grounds: &'static str| {
-        [("task", task), ("reason", "seen in the console"), ("grounds", grounds)]
-    };
-    let stale = alice.send(&adopt, &fields("cgt-20200101000000-abcde", "other"));
-    assert_eq!(stale.status, 422);
-    assert!(stale.text.contains("The evidence has changed"), "{}", stale.text);
-    let right = [("task", task.as_str()), ("reason", "seen"), ("grounds", grounds.as_str())];
-    let unknown = [("task", "cgt-20200101000000-abcde"), right[1], right[2]];
-    let refused = alice.send(&adopt, &unknown);
-    assert!(refused.text.contains("the provider knows no task"), "{}", refused.text);
-    let done = alice.send(&adopt, &right);
-    assert_eq!(done.leads_to(), format!("/ui/jobs/{id}?said=adopted"), "{}", done.text);
-    let record = fleet.wait(&id, "succeeded");
-    assert_eq!(fleet.ledger().creates_of(&record), 1);
+    let of_batch = batch(&fleet, "x", &["in the batch"]).remove(0);
+    assert_eq!(fleet.heard(other).map(|block| (block.event, block.data)), woken);
+    assert_eq!(fleet.record(&of_batch).spec.batch.as_deref(), Some("x"));
 }
 
 #[test]
@@ -306,7 +270,7 @@ fn a_tenant_sees_its_own_and_who_runs_the_fleet_sees_all() {
         assert_eq!(bob.get(&path).status, 404, "{path}");
     }
     assert_eq!(bob.send(&format!("{job}/cancel"), &[("reason", "x")]).status, 404);
-    assert!(bob.get("/ui/jobs").text.contains("No job fits."));
+    assert!(bob.get("/ui/jobs").text.contains("No job yet."));
     let widened = "/ui/jobs?where=tenant%3Ddefault";
     assert!(bob.get(widened).text.contains("No job fits."), "a filter narrows, never widens");
     assert_eq!(bob.get("/ui/limits").status, 403);

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use std::fmt::Write;
 use std::time::Duration;
 
+const MINUTE: Duration = Duration::from_secs(60);
 /// Cells of one class drawn one by one; a larger account is drawn to scale.
 const CELLS_MAX: u64 = 160;
 /// Ages at which a cell takes the next colour.
@@ -46,50 +47,180 @@ impl Throughput {
     }
 
     pub(crate) fn chart(&self) -> Markup {
-        let steps = self.accepted.len().max(self.finished.len()).max(2);
-        let top = top(self.accepted.iter().chain(&self.finished).copied().max().unwrap_or(0));
-        let end = self.from + self.step * u32::try_from(steps).unwrap_or(u32::MAX);
-        let (sum_in, sum_out) =
-            (self.accepted.iter().sum::<u64>(), self.finished.iter().sum::<u64>());
-        let told = format!(
-            "In the last {}: {} accepted, {} finished",
-            lasting(end.since(self.from)),
-            grouped(sum_in),
-            grouped(sum_out)
-        );
+        let highest = self.accepted.iter().chain(&self.finished).copied().max().unwrap_or(0);
+        let steps = self.accepted.len().max(self.finished.len());
+        let axes = Axes::new(self.from, self.step, steps, highest);
+        let sums = [&self.accepted, &self.finished].map(|series| grouped(series.iter().sum()));
+        let span = lasting(axes.end().since(self.from));
+        let label = format!("In the last {span}: {} accepted, {} finished", sums[0], sums[1]);
+        let of = |series: &[u64], at| grouped(series.get(at).copied().unwrap_or(0));
+        let tip = |at| {
+            format!("{} accepted, {} finished", of(&self.accepted, at), of(&self.finished, at))
+        };
+        let paths = html! {
+            path class="out-area" d=(area(&self.finished, axes.top)) {}
+            path class="out-line" d=(line(&self.finished, axes.top)) {}
+            path class="in-line" d=(line(&self.accepted, axes.top)) {}
+        };
         html! {
             figure class="chart" {
                 figcaption {
                     span class="key" { i class="swatch in" {} "accepted" }
                     span class="key" { i class="swatch out" {} "finished" }
-                    span class="dim" { "jobs in steps of " (lasting(self.step)) }
+                    span class="dim" { "jobs in each " @if self.step == MINUTE { "minute" } @else { (lasting(self.step)) } }
                 }
-                div class="plot" {
-                    div class="y" aria-hidden="true" { span { (grouped(top)) } span { (grouped(top / 2)) } span { "0" } }
-                    svg viewBox={ "0 0 " (steps * 10) " 100" } preserveAspectRatio="none" role="img" aria-label=(told) {
-                        line class="rule" x1="0" x2=(steps * 10) y1="50" y2="50" {}
-                        line class="rule" x1="0" x2=(steps * 10) y1="1" y2="1" {}
-                        path class="out-area" d=(area(&self.finished, top)) {}
-                        path class="out-line" d=(line(&self.finished, top)) {}
-                        path class="in-line" d=(line(&self.accepted, top)) {}
-                        @for at in 0..steps {
-                            rect class="hit" x=(at * 10) y="0" width="10" height="100" {
-                                title { (self.told(at)) }
-                            }
-                        }
-                    }
-                    div class="x" aria-hidden="true" { span { (clock(self.from, end)) } span { "now" } }
-                }
+                (axes.draw(&label, &paths, tip))
             }
         }
     }
+}
 
-    fn told(&self, at: usize) -> String {
-        let of = |series: &[u64]| grouped(series.get(at).copied().unwrap_or(0));
-        let begun = self.from + self.step * u32::try_from(at).unwrap_or(u32::MAX);
-        let text = begun.rfc3339();
-        let time = text.get(11..19).unwrap_or_default();
-        format!("{time}: {} accepted, {} finished", of(&self.accepted), of(&self.finished))
+/// Where an unfinished job is. The chart stacks them in this order, the lowest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Its task is being made, or being asked for.
+    Provider,
+    /// Its video is on the way into the bucket.
+    Download,
+    /// Nobody knows whether there is a task, or a person must decide.
+    Undecided,
+    /// It waits for its create.
+    Waiting,
+}
+
+impl Stage {
+    /// All, in order.
+    pub const ALL: [Self; 4] = [Self::Provider, Self::Download, Self::Undecided, Self::Waiting];
+
+    /// None for a job that is over.
+    #[must_use]
+    pub const fn of(word: StateWord) -> Option<Self> {
+        match word {
+            StateWord::Queued => Some(Self::Waiting),
+            StateWord::Submitting | StateWord::Running | StateWord::Overdue => Some(Self::Provider),
+            StateWord::Downloading => Some(Self::Download),
+            StateWord::Held | StateWord::InDoubt | StateWord::Parked => Some(Self::Undecided),
+            StateWord::Succeeded
+            | StateWord::Failed
+            | StateWord::Expired
+            | StateWord::Cancelled
+            | StateWord::Rejected
+            | StateWord::NotUseful
+            | StateWord::GivenUp
+            | StateWord::OutputLost
+            | StateWord::TimedOut => None,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Provider => "at the provider",
+            Self::Download => "downloading",
+            Self::Undecided => "held or in doubt",
+            Self::Waiting => "waiting",
+        }
+    }
+
+    const fn class(self) -> &'static str {
+        match self {
+            Self::Provider => "s-running",
+            Self::Download => "s-downloading",
+            Self::Undecided => "s-in_doubt",
+            Self::Waiting => "s-queued",
+        }
+    }
+}
+
+/// Unfinished jobs at the end of each step of time, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// When the first step began.
+    pub from: Timestamp,
+    /// Length of a step.
+    pub step: Duration,
+    /// Jobs of each stage, in the order of [`Stage::ALL`].
+    pub stages: [Vec<u64>; Stage::ALL.len()],
+}
+
+impl Backlog {
+    pub(crate) fn chart(&self) -> Markup {
+        let steps = self.stages.iter().map(Vec::len).max().unwrap_or(0);
+        let at = |stage: usize, step: usize| self.stages[stage].get(step).copied().unwrap_or(0);
+        // The upper edge of each stage; that of the one before is its lower one.
+        let mut edges = vec![vec![0; steps]];
+        for stage in 0..Stage::ALL.len() {
+            let below = &edges[stage];
+            edges.push(below.iter().enumerate().map(|(step, n)| n + at(stage, step)).collect());
+        }
+        let highest = edges.last().and_then(|edge| edge.iter().copied().max()).unwrap_or(0);
+        let axes = Axes::new(self.from, self.step, steps, highest);
+        let tip = |step| {
+            let told: Vec<String> = Stage::ALL
+                .iter()
+                .enumerate()
+                .map(|(stage, of)| format!("{} {}", grouped(at(stage, step)), of.name()))
+                .collect();
+            told.join(", ")
+        };
+        let label = format!("Unfinished jobs now: {}", tip(steps.saturating_sub(1)));
+        let paths = html! {
+            @for (stage, edge) in Stage::ALL.iter().zip(edges.windows(2)) {
+                path class={ "band " (stage.class()) } d=(band(&edge[0], &edge[1], axes.top)) {}
+            }
+        };
+        html! {
+            figure class="chart" {
+                figcaption {
+                    @for stage in Stage::ALL.iter().rev() {
+                        span class="key" { i class={ "swatch square " (stage.class()) } {} (stage.name()) }
+                    }
+                }
+                (axes.draw(&label, &paths, tip))
+            }
+        }
+    }
+}
+
+/// The frame of a chart over time.
+struct Axes {
+    from: Timestamp,
+    step: Duration,
+    steps: usize,
+    top: u64,
+}
+
+impl Axes {
+    fn new(from: Timestamp, step: Duration, steps: usize, highest: u64) -> Self {
+        Self { from, step, steps: steps.max(2), top: top(highest) }
+    }
+
+    fn at(&self, step: usize) -> Timestamp {
+        self.from + self.step * u32::try_from(step).unwrap_or(u32::MAX)
+    }
+
+    fn end(&self) -> Timestamp {
+        self.at(self.steps)
+    }
+
+    fn draw(&self, label: &str, paths: &Markup, tip: impl Fn(usize) -> String) -> Markup {
+        let wide = self.steps * 10;
+        html! {
+            div class="plot" {
+                div class="y" aria-hidden="true" { span { (grouped(self.top)) } span { (grouped(self.top / 2)) } span { "0" } }
+                svg viewBox={ "0 0 " (wide) " 100" } preserveAspectRatio="none" role="img" aria-label=(label) {
+                    line class="rule" x1="0" x2=(wide) y1="50" y2="50" {}
+                    line class="rule" x1="0" x2=(wide) y1="1" y2="1" {}
+                    (paths)
+                    line class="rule ground" x1="0" x2=(wide) y1="100" y2="100" {}
+                    @for step in 0..self.steps {
+                        rect class="hit" x=(step * 10) y="0" width="10" height="100" {
+                            title { (self.at(step).rfc3339().get(11..16).unwrap_or_default()) " UTC: " (tip(step)) }
+                        }
+                    }
+                }
+                div class="x" aria-hidden="true" { span { (clock(self.from, self.end())) } span { "now" } }
+            }
+        }
     }
 }
 
@@ -97,7 +228,7 @@ impl Throughput {
 fn top(highest: u64) -> u64 {
     let mut scale = 1_u64;
     loop {
-        for step in [2, 4, 10] {
+        for step in [2, 4, 6, 8, 10] {
             if scale.saturating_mul(step) >= highest {
                 return scale.saturating_mul(step);
             }
@@ -126,6 +257,19 @@ fn area(series: &[u64], top: u64) -> String {
     let mut path = line(series, top);
     if let Some(last) = series.len().checked_sub(1) {
         let _ = write!(path, "L{} 100L5 100Z", last * 10 + 5);
+    }
+    path
+}
+
+/// What lies between two edges.
+fn band(lower: &[u64], upper: &[u64], top: u64) -> String {
+    let mut path = line(upper, top);
+    let back: Vec<(usize, f64)> = points(lower, top).collect();
+    for (x, y) in back.into_iter().rev() {
+        let _ = write!(path, "L{x} {y:.1}");
+    }
+    if !path.is_empty() {
+        path.push('Z');
     }
     path
 }
@@ -170,6 +314,16 @@ pub(crate) fn bar(counts: &[(StateWord, u64)], all: u64) -> Markup {
     }
 }
 
+/// A bar that is filled up to so many percent.
+pub(crate) fn share_bar(percent: f64, class: &str) -> Markup {
+    html! {
+        svg class="bar" width="100%" height="8" aria-hidden="true" {
+            rect class="track" width="100%" height="8" {}
+            rect class=(class) width=(format!("{:.2}%", percent.clamp(0.0, 100.0))) height="8" {}
+        }
+    }
+}
+
 fn told(counts: &[(StateWord, u64)], all: u64) -> String {
     let parts = counts.iter().filter(|(_, n)| *n > 0);
     let parts: Vec<String> =
@@ -191,10 +345,11 @@ pub(crate) fn filtered(filter: &str) -> String {
     format!("{PREFIX}/jobs?where={}", encoded(filter))
 }
 
-/// Where a tenant's batch is shown.
-pub(crate) fn batch(tenant: &str, name: &str) -> String {
+/// Where a tenant's batch is shown, or where a verb on it is sent to.
+pub(crate) fn batch(tenant: &str, name: &str, verb: &str) -> String {
     let path = encoded(name).replace('+', "%20");
-    format!("{PREFIX}/batches/{path}?tenant={}", encoded(tenant))
+    let verb = if verb.is_empty() { String::new() } else { format!("/{verb}") };
+    format!("{PREFIX}/batches/{path}{verb}?tenant={}", encoded(tenant))
 }
 
 /// Percent-encoded for a query.
@@ -246,6 +401,14 @@ fn shade(cell: Cell) -> &'static str {
     }
 }
 
+/// Slots in use and all of them, and what was sent ahead of a free one.
+pub(crate) fn used(used: u64, limit: u64) -> Markup {
+    html! {
+        (grouped(used.min(limit))) " / " (grouped(limit))
+        @if used > limit { " " span class="dim" title="sent ahead: in the provider’s own queue" { "+" (grouped(used - limit)) } }
+    }
+}
+
 /// What the colours of the cells mean.
 pub(crate) fn ages() -> Markup {
     html! {
@@ -273,7 +436,7 @@ mod tests {
     #[test]
     fn the_axis_ends_at_a_round_number() {
         let tops = [0, 1, 2, 3, 9, 10, 11, 41, 199].map(top);
-        assert_eq!(tops, [2, 2, 2, 4, 10, 10, 20, 100, 200]);
+        assert_eq!(tops, [2, 2, 2, 4, 10, 10, 20, 60, 200]);
     }
 
     #[test]
@@ -283,6 +446,21 @@ mod tests {
         assert!(chart.contains("9 accepted, 4 finished"));
         assert!(!chart.contains("style="));
         assert!((throughput().rate(&[0, 3, 9], 2) - 6.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn stages_are_stacked_and_told_at_every_step() {
+        let stages = [vec![1, 2], vec![0, 1], vec![0, 0], vec![3, 1]];
+        let at = Timestamp::from_unix_s(1_795_705_200);
+        let chart = Backlog { from: at, step: MINUTE, stages }.chart().into_string();
+        let now = "2 at the provider, 1 downloading, 0 held or in doubt, 1 waiting";
+        assert!(chart.contains(&format!("Unfinished jobs now: {now}")), "{chart}");
+        // Of four: the lowest stage rises from one to two, the highest ends at four both times.
+        assert!(chart.contains("M5 75.5L15 51.0L15 100.0L5 100.0Z"), "{chart}");
+        assert!(chart.contains("M5 2.0L15 2.0L15 26.5L5 75.5Z"), "{chart}");
+        let none = Backlog { from: at, step: MINUTE, stages: Default::default() }.chart();
+        assert!(none.into_string().contains("0 at the provider"));
+        assert!(StateWord::ALL.iter().all(|word| Stage::of(*word).is_none() == word.is_finished()));
     }
 
     #[test]

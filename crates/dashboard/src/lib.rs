@@ -17,14 +17,18 @@ mod chart;
 mod chips;
 pub mod files;
 mod forms;
+mod guide;
+mod notice;
 pub mod screens;
 mod shell;
 mod viewer;
 mod waterfall;
 mod wording;
 
-pub use chart::{Cell, Throughput};
-pub use shell::{Notice, PREFIX, Screen};
+pub use chart::{Backlog, Cell, Stage, Throughput};
+pub use guide::markdown;
+pub use notice::Notice;
+pub use shell::{PREFIX, Screen};
 pub use viewer::{Role, Viewer};
 
 /// The policy every page is served with: nothing from elsewhere, nothing inline.

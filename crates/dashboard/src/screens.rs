@@ -9,6 +9,7 @@ pub mod job;
 pub mod jobs;
 pub mod limits;
 pub mod login;
+pub mod operations;
 pub mod review;
 pub mod trouble;
 pub mod webhooks;

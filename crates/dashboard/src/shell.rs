@@ -1,7 +1,9 @@
 //! What every page has: head, landmarks, navigation, and a line about what was just done.
 
+use crate::notice::Notice;
 use crate::viewer::Viewer;
-use crate::{files, forms, wording};
+use crate::{chart, files, forms, wording};
+use job::JobId;
 use maud::{DOCTYPE, Markup, html};
 
 /// Everything lies below this path.
@@ -67,7 +69,37 @@ impl Screen {
         }
     }
 
-    const fn name(self) -> &'static str {
+    /// What is seen there.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Fleet => {
+                "in one sentence what limits the fleet now; what came in and went out, unfinished jobs over time, every slot by age, cost of the day, alarms"
+            }
+            Self::Batches => {
+                "each batch with its jobs by state, cost and pace; its failures, its newest pictures; to pause, resume and cancel"
+            }
+            Self::Jobs => {
+                "jobs by a filter (`docs/filters.md`), with verbs on all that match; one job with its film, where its time went, attempts, timeline, request and the provider’s payload; to cancel and run again"
+            }
+            Self::Failures => {
+                "failed jobs by code: how many, of which class, whether they were paid, whether a repeat may succeed, what to do"
+            }
+            Self::Doubt => {
+                "creates nobody knows the outcome of, with the evidence; to adopt, send again or give up"
+            }
+            Self::Review => {
+                "jobs that wait for a person before they are paid; to approve and reject"
+            }
+            Self::Audit => "who did what and why, and how far operations on many jobs have come",
+            Self::Webhooks => "endpoints and their deliveries; to test, switch and tell again",
+            Self::Workers => "queues: what waits, what is due, what is in work",
+            Self::Limits => {
+                "what the provider allows and what of it is used; stopped accounts; the switch of each pool"
+            }
+        }
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Fleet => "Fleet",
             Self::Batches => "Batches",
@@ -83,7 +115,7 @@ impl Screen {
     }
 
     /// `g` and this letter lead there.
-    const fn key(self) -> char {
+    pub(crate) const fn key(self) -> char {
         match self {
             Self::Fleet => 'f',
             Self::Batches => 'b',
@@ -99,100 +131,37 @@ impl Screen {
     }
 }
 
-/// What a form has just done. Only words of this list and numbers travel in the address, so that a
-/// link cannot put words into our mouth.
+/// What wakes a page, which is then fetched again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
-    /// The job was cancelled.
-    Cancelled,
-    /// The wish to cancel is noted.
-    CancelAsked,
-    /// Too late.
-    TooLate,
-    /// Done, of many: how many, of how many.
-    Many(u64, u64),
-    /// Approved: the job goes on.
-    Approved,
-    /// Rejected: the job is over, unpaid.
-    Rejected,
-    /// The task is the job's.
-    Adopted,
-    /// Sent again.
-    Resent,
-    /// Ended by a person.
-    GivenUp,
-    /// A new job repeats the old one.
-    Retried,
+pub(crate) enum Live<'a> {
+    /// Nothing: it stands still.
+    Still,
+    /// Whatever changes in the fleet.
+    Fleet,
+    /// Changes of one job.
+    Job(&'a JobId),
+    /// Changes of the jobs of one batch.
+    Batch {
+        /// Whose.
+        tenant: &'a str,
+        /// Its name.
+        name: &'a str,
+    },
 }
 
-impl Notice {
-    /// The query of the page that shows it.
-    #[must_use]
-    pub fn query(self) -> String {
+impl Live<'_> {
+    /// Where the page hears of it.
+    fn stream(self) -> Option<String> {
+        let base = format!("{PREFIX}/live");
         match self {
-            Self::Many(done, of) => format!("said=many&done={done}&of={of}"),
-            Self::Cancelled
-            | Self::CancelAsked
-            | Self::TooLate
-            | Self::Approved
-            | Self::Rejected
-            | Self::Adopted
-            | Self::Resent
-            | Self::GivenUp
-            | Self::Retried => format!("said={}", self.word()),
-        }
-    }
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Cancelled => "cancelled",
-            Self::CancelAsked => "cancel-asked",
-            Self::TooLate => "too-late",
-            Self::Many(..) => "many",
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
-            Self::Adopted => "adopted",
-            Self::Resent => "resent",
-            Self::GivenUp => "given-up",
-            Self::Retried => "retried",
-        }
-    }
-
-    /// Reads what [`Notice::query`] wrote.
-    #[must_use]
-    pub fn read(said: &str, done: u64, of: u64) -> Option<Self> {
-        let all = [
-            Self::Cancelled,
-            Self::CancelAsked,
-            Self::TooLate,
-            Self::Many(done, of),
-            Self::Approved,
-            Self::Rejected,
-            Self::Adopted,
-            Self::Resent,
-            Self::GivenUp,
-            Self::Retried,
-        ];
-        all.into_iter().find(|notice| notice.word() == said)
-    }
-
-    fn sentence(self) -> String {
-        let fixed = match self {
-            Self::Many(done, of) => {
-                let of = wording::counted(of, "job", "jobs");
-                return format!("Done for {} of {of}.", wording::grouped(done));
+            Self::Still => None,
+            Self::Fleet => Some(base),
+            Self::Job(id) => Some(format!("{base}?job={id}")),
+            Self::Batch { tenant, name } => {
+                let (tenant, name) = (chart::encoded(tenant), chart::encoded(name));
+                Some(format!("{base}?batch={name}&tenant={tenant}"))
             }
-            Self::Cancelled => "Cancelled. Nothing was paid.",
-            Self::CancelAsked => "The wish to cancel is noted; the provider has the last word.",
-            Self::TooLate => "Too late to cancel: nothing was changed.",
-            Self::Approved => "Approved: the job is queued.",
-            Self::Rejected => "Rejected: the job is over, and nothing was paid.",
-            Self::Adopted => "Adopted: the task is this job's, and is polled from here on.",
-            Self::Resent => "Queued to be sent once more.",
-            Self::GivenUp => "Given up: the job is over.",
-            Self::Retried => "A new job repeats the old one.",
-        };
-        fixed.to_owned()
+        }
     }
 }
 
@@ -202,15 +171,15 @@ pub(crate) struct Frame<'a> {
     pub(crate) screen: Screen,
     pub(crate) title: &'a str,
     pub(crate) notice: Option<Notice>,
-    /// The page is fetched again when something in the fleet has changed.
-    pub(crate) live: bool,
+    /// When the page is fetched again.
+    pub(crate) live: Live<'a>,
 }
 
 impl Frame<'_> {
     /// The whole document.
     pub(crate) fn around(&self, main: &Markup) -> String {
         let body = html! {
-            body data-live=[self.live.then(|| format!("{PREFIX}/live"))] {
+            body {
                 a class="skip" href="#main" { "To the content" }
                 (self.side())
                 main id="main" tabindex="-1" {
@@ -218,16 +187,23 @@ impl Frame<'_> {
                     @if let Some(notice) = self.notice {
                         p class="notice" role="status" { (notice.sentence()) }
                     }
-                    @if self.live {
-                        // The page is its own fragment: the same address, of which only this part is kept.
-                        div id="live" hx-get="" hx-trigger="fleet-changed from:body" hx-select="#live"
-                            hx-swap="outerHTML" hx-disinherit="*" { (main) }
-                    } @else { (main) }
+                    // The page is its own fragment: the same address, of which only this part is kept. It is there
+                    // on a page that stands still too, since that may be what one that moved has come to.
+                    @if let Some(stream) = self.live.stream() {
+                        div id="live" data-live=(stream) hx-get="" hx-trigger="fleet-changed from:body"
+                            hx-select="#live" hx-select-oob="#in-doubt" hx-swap="outerHTML" hx-disinherit="*" { (main) }
+                    } @else { div id="live" { (main) } }
                 }
                 (keys())
             }
         };
         document(self.title, &body)
+    }
+
+    /// How many wait there; refreshed with the page.
+    fn in_doubt(&self) -> Markup {
+        let n = self.viewer.in_doubt;
+        html! { span id="in-doubt" class="count" { @if n > 0 { " " (wording::grouped(n)) } } }
     }
 
     fn side(&self) -> Markup {
@@ -243,6 +219,7 @@ impl Frame<'_> {
                                 a href={ (PREFIX) "/" (screen.path()) } data-key=(screen.key())
                                     aria-current=[(screen == self.screen).then_some("page")] {
                                     (screen.name())
+                                    @if screen == Screen::Doubt { (self.in_doubt()) }
                                 }
                             }
                         }
@@ -258,19 +235,25 @@ impl Frame<'_> {
     }
 }
 
+/// Keys beside those that lead to a screen.
+pub(crate) const KEYS: [(&str, &str); 5] = [
+    ("/", "to the filter"),
+    ("j", "next row"),
+    ("k", "previous row"),
+    ("Enter", "open the row"),
+    ("?", "this list"),
+];
+
 /// The list of keys, opened by `?`; without a script the keys are not there either.
 fn keys() -> Markup {
     html! {
         dialog id="keys" aria-labelledby="keys-title" {
             h2 id="keys-title" { "Keys" }
             dl {
-                dt { kbd { "/" } } dd { "to the filter" }
-                dt { kbd { "j" } " " kbd { "k" } } dd { "next and previous row" }
-                dt { kbd { "Enter" } } dd { "open the row" }
+                @for (key, what) in KEYS { dt { kbd { (key) } } dd { (what) } }
                 @for screen in Screen::ALL {
                     dt { kbd { "g" } " " kbd { (screen.key()) } } dd { (screen.name()) }
                 }
-                dt { kbd { "?" } } dd { "this list" }
             }
             form method="dialog" { button class="button" { "Close" } }
         }
@@ -311,6 +294,7 @@ mod tests {
             tenant: Some("\" onload=\"x".into()),
             simulated: None,
             role: Role::Viewer,
+            in_doubt: 3,
             csrf: "token-1".into(),
         }
     }
@@ -318,41 +302,37 @@ mod tests {
     #[test]
     fn names_from_outside_are_text_and_stay_text() {
         let viewer = viewer();
-        let frame =
-            Frame { viewer: &viewer, screen: Screen::Jobs, title: "<b>", notice: None, live: true };
+        let frame = Frame {
+            viewer: &viewer,
+            screen: Screen::Jobs,
+            title: "<b>",
+            notice: None,
+            live: Live::Fleet,
+        };
         let page = frame.around(&html! { p { "x" } });
         assert!(!page.contains("<script>alert"), "{page}");
         assert!(!page.contains("\" onload=\""), "{page}");
         assert!(page.contains("&lt;b&gt;"));
         assert!(page.contains("aria-current=\"page\""));
+        assert!(page.contains("class=\"count\"> 3<"), "{page}");
     }
 
     #[test]
     fn a_page_carries_nothing_inline() {
         let viewer = viewer();
-        let frame =
-            Frame { viewer: &viewer, screen: Screen::Fleet, title: "x", notice: None, live: false };
+        let frame = Frame {
+            viewer: &viewer,
+            screen: Screen::Fleet,
+            title: "x",
+            notice: None,
+            live: Live::Still,
+        };
         let page = frame.around(&html! {});
         for inline in ["<style", " style=", " onclick=", "javascript:"] {
             assert!(!page.contains(inline), "{inline}");
         }
         let scripts = page.matches("<script").count();
         assert_eq!(scripts, page.matches("<script src=\"/ui/static/").count());
-    }
-
-    #[test]
-    fn notices_survive_their_address_and_no_others_are_believed() {
-        for notice in [Notice::Cancelled, Notice::Many(3, 5), Notice::Resent, Notice::TooLate] {
-            let query = notice.query();
-            let of = |name: &str| {
-                let found = query.split('&').find_map(|pair| pair.strip_prefix(name));
-                found.and_then(|rest| rest.strip_prefix('=')).unwrap_or_default().to_owned()
-            };
-            let number = |name| of(name).parse().unwrap_or(0);
-            assert_eq!(Notice::read(&of("said"), number("done"), number("of")), Some(notice));
-        }
-        assert_eq!(Notice::read("your account is closed", 0, 0), None);
-        assert_eq!(Notice::Many(1_000, 1).sentence(), "Done for 1,000 of 1 job.");
     }
 
     #[test]

@@ -5,27 +5,67 @@
 pub enum Role {
     /// Looks.
     Viewer,
+    /// Approves and rejects what waits for a person.
+    Reviewer,
     /// Cancels, retries, reviews, decides doubts.
     Operator,
-    /// Sees every tenant and changes the fleet.
+    /// Sees every tenant, and stops and starts the fleet.
     Admin,
 }
 
 impl Role {
+    /// All, in order.
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::Reviewer, Self::Operator, Self::Admin];
+
+    /// The scopes of a key that make it.
+    pub(crate) const fn scopes(self) -> &'static str {
+        match self {
+            Self::Viewer => "`jobs:read`",
+            Self::Reviewer => "`jobs:read`, `review`",
+            Self::Operator => "`jobs:read`, `jobs:write`; or `admin` for one tenant",
+            Self::Admin => "`admin`, for every tenant",
+        }
+    }
+
+    /// What it may do.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Viewer => "look",
+            Self::Reviewer => "approve and reject held jobs",
+            Self::Operator => {
+                "cancel, run again, pause and resume, decide doubts, test, switch and tell webhook endpoints"
+            }
+            Self::Admin => "freeze a pool, so that nothing is bought, and thaw it",
+        }
+    }
+
     /// The word on the page.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
+            Self::Reviewer => "reviewer",
             Self::Operator => "operator",
             Self::Admin => "admin",
         }
     }
 
-    /// Forms that change something are shown.
+    /// May change jobs, batches and endpoints.
     #[must_use]
     pub fn acts(self) -> bool {
         self >= Self::Operator
+    }
+
+    /// May judge what waits for a person.
+    #[must_use]
+    pub fn reviews(self) -> bool {
+        self >= Self::Reviewer
+    }
+
+    /// May stop and start the fleet.
+    #[must_use]
+    pub fn rules(self) -> bool {
+        self >= Self::Admin
     }
 }
 
@@ -40,6 +80,8 @@ pub struct Viewer {
     pub simulated: Option<bool>,
     /// What they may do.
     pub role: Role,
+    /// Jobs they see of which nobody knows whether a task was bought.
+    pub in_doubt: u64,
     /// Goes into every form; the server compares it with the session's.
     pub csrf: String,
 }

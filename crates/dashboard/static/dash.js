@@ -4,17 +4,22 @@
 
 (() => {
   const REFRESH_EVERY_MS = 1000;
+  // Ages and rates move although nothing happens.
+  const REFRESH_ANYWAY_MS = 15000;
   const RECONNECT_AFTER_MS = 2000;
   const SECOND_KEY_WITHIN_MS = 1200;
 
   // Following the fleet: one stream says that something has changed, the page fetches itself again.
 
-  const live = document.body.dataset.live;
+  const live = () => document.querySelector("#live[data-live]");
+  let stream = null;
   let lastRefresh = 0;
   let pending = null;
 
-  // A half-written form is the reader's, not ours to replace.
-  const writing = () => {
+  // A half-written form and a selected text are the reader's, not ours to replace.
+  const busy = () => {
+    const selection = getSelection();
+    if (!selection.isCollapsed && live().contains(selection.anchorNode)) return true;
     const fields = document.querySelectorAll("#live input:not([type=hidden]), #live textarea");
     return [...fields].some((field) =>
       field === document.activeElement ||
@@ -22,19 +27,20 @@
   };
 
   const refresh = () => {
-    if (pending !== null) return;
+    if (pending !== null || !live()) return;
     const wait = Math.max(0, lastRefresh + REFRESH_EVERY_MS - Date.now());
     pending = setTimeout(() => {
       pending = null;
       lastRefresh = Date.now();
-      if (document.hidden) return;
-      if (writing()) return refresh();
+      if (document.hidden || !live()) return;
+      if (busy()) return refresh();
       htmx.trigger(document.body, "fleet-changed");
     }, wait);
   };
 
   const follow = () => {
-    const stream = new EventSource(live);
+    if (!live()) return;
+    stream = new EventSource(live().dataset.live);
     stream.addEventListener("open", () => {
       document.documentElement.dataset.stream = "open";
       refresh();
@@ -45,11 +51,21 @@
       // A browser tries again by itself, except after an answer it did not expect.
       if (stream.readyState === EventSource.CLOSED) setTimeout(follow, RECONNECT_AFTER_MS);
     });
-    addEventListener("pagehide", () => stream.close());
   };
-  if (live) follow();
+  follow();
+  addEventListener("pagehide", () => stream?.close());
+  // Back from the browser's own store of pages, a page has no stream any more.
+  addEventListener("pageshow", (event) => { if (event.persisted) follow(); });
   document.addEventListener("visibilitychange", () => {
-    if (live && !document.hidden) refresh();
+    if (!document.hidden) refresh();
+  });
+  setInterval(refresh, REFRESH_ANYWAY_MS);
+  // What is shown stands still from here on: its job or its batch has ended.
+  document.addEventListener("htmx:afterSwap", () => {
+    if (stream === null || live()) return;
+    stream.close();
+    stream = null;
+    delete document.documentElement.dataset.stream;
   });
 
   // What was unfolded or selected stays so when its surroundings are replaced.

@@ -393,7 +393,7 @@ async fn tell(door: &PoolDoor, id: &str, event: HookEvent) -> Result<(), Problem
 }
 
 /// The endpoint and the place in its log.
-fn delivery_parts(id: &str) -> Option<(&str, Mark)> {
+pub(crate) fn delivery_parts(id: &str) -> Option<(&str, Mark)> {
     let (endpoint, mark) = id.strip_prefix("dlv_")?.rsplit_once('_')?;
     Some((endpoint, mark.parse().ok()?))
 }

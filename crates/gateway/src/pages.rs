@@ -1,8 +1,9 @@
 //! The dashboard: thin handlers that fetch what a screen shows and let [`dashboard`] write it.
 //!
 //! Whoever looks has exchanged an API key for a session. Reading needs `jobs:read`; every form carries
-//! the session's token and needs `jobs:write`. A person's deeds are the same events, over the same way,
-//! as the API's and the command line's.
+//! the session's token and needs `jobs:write`, a judgment `review`, and the switch of a whole pool
+//! `admin` for every tenant. A person's deeds are the same events, over the same way, as the API's and
+//! the command line's.
 
 mod act;
 mod answer;
@@ -16,10 +17,13 @@ mod flow;
 mod job;
 mod jobs;
 mod live;
+mod money;
+mod operations;
 mod overview;
 mod review;
 mod session;
 mod sight;
+mod webhooks;
 
 pub(crate) use flow::Flow;
 pub(crate) use session::Visits;
@@ -51,10 +55,12 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/fleet", get(fleet::show))
         .route("/batches", get(batches::list))
         .route("/batches/{name}", get(batches::show))
+        .route("/batches/{name}/{verb}", post(batches::act))
         .route("/jobs", get(jobs::list))
         .route("/jobs/act", post(act::many))
         .route("/jobs/{id}", get(job::show))
         .route("/jobs/{id}/cancel", post(act::cancel))
+        .route("/jobs/{id}/retry", post(act::retry))
         .route("/jobs/{id}/video", get(film::video))
         .route("/jobs/{id}/poster", get(film::poster))
         .route("/jobs/{id}/media/{sha256}", get(film::medium))
@@ -65,9 +71,12 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/review", get(review::list))
         .route("/review/{id}", post(review::decide))
         .route("/audit", get(overview::audit))
-        .route("/webhooks", get(overview::webhooks))
+        .route("/webhooks", get(webhooks::list))
+        .route("/webhooks/{id}", get(webhooks::show))
+        .route("/webhooks/{id}/{verb}", post(webhooks::act))
         .route("/workers", get(overview::workers))
         .route("/limits", get(overview::limits))
+        .route("/limits/{pool}/{verb}", post(overview::switch))
         .fallback(elsewhere)
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .layer(map_response(guarded));

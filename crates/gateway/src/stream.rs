@@ -18,7 +18,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use job::{JobId, StateWord, Timestamp};
-use seats::Seat;
+pub(crate) use seats::Seat;
 pub(crate) use seats::Seats;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;

@@ -27,7 +27,6 @@ pub(crate) enum About {
     /// All jobs of a tenant.
     Tenant(String),
     /// All jobs of the pool.
-    #[allow(dead_code, reason = "for pages that show the whole pool")]
     Pool,
 }
 
@@ -118,6 +117,11 @@ impl News {
     /// the store.
     pub(crate) async fn next(&mut self) -> Option<Arc<Change>> {
         self.receiver.recv().await
+    }
+
+    /// Passes over what waits to be heard: the listener is about to look at the store anyway.
+    pub(crate) fn skip(&mut self) {
+        while self.receiver.try_recv().is_ok() {}
     }
 }
 

@@ -112,6 +112,20 @@ impl Store {
         told
     }
 
+    /// Writes down a decision about a job that moves nothing in its record, such as to make it again.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn note_deed(
+        &self,
+        id: &JobId,
+        decided: &Decided<'_>,
+        result: &str,
+    ) -> Result<(), StoreError> {
+        self.note_decision(&line(id, decided, result.to_owned())).await
+    }
+
     async fn note_decision(&self, line: &DecisionLine) -> Result<(), StoreError> {
         let mut command = redis::cmd("XADD");
         command.arg(self.keys().decisions());

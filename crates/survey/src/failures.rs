@@ -1,6 +1,6 @@
 //! Failures by code, each with what to do about it.
 
-use job::JobId;
+use job::{JobId, Timestamp};
 use seedance::{Call, Class, ErrorTable, Retry};
 use serde::Serialize;
 use store::{FailureGroup, Scope, Store, StoreError};
@@ -18,6 +18,9 @@ pub struct FailureView {
     pub first: String,
     /// When the last of them failed, RFC 3339.
     pub last: String,
+    /// Both, for who reckons with them.
+    #[serde(skip)]
+    pub seen: (Timestamp, Timestamp),
     /// They were paid for.
     pub paid: bool,
     /// The same request may succeed when it is made again.
@@ -60,6 +63,7 @@ fn view(group: FailureGroup) -> FailureView {
         jobs,
         first: first.rfc3339(),
         last: last.rfc3339(),
+        seen: (first, last),
         retryable,
         advice,
         samples: sample.into_iter().collect(),
@@ -82,7 +86,6 @@ const fn is_retryable(retry: Retry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use job::Timestamp;
 
     fn of(code: &str, class: Option<&str>) -> FailureView {
         let at = Timestamp::from_unix_ms(1_790_000_000_000);

@@ -1,6 +1,7 @@
 //! The dashboard as a browser without scripts uses it: pages, cookies, forms, redirects.
 
 use super::Fleet;
+use super::sse::Follower;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
 use std::collections::BTreeMap;
@@ -84,6 +85,18 @@ impl Visitor<'_> {
     /// `GET` with headers.
     pub fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Shown {
         self.ask(Method::GET, path, headers, None)
+    }
+
+    /// Opens the stream that a page listens to.
+    ///
+    /// # Panics
+    ///
+    /// No answer.
+    pub fn listen(&self, path: &str) -> Follower {
+        let url = format!("http://127.0.0.1:{}{path}", self.fleet.gateway_port());
+        let request = self.client.get(url).header("cookie", self.cookie());
+        let response = self.fleet.run(async { request.send().await });
+        Follower::of(response.unwrap_or_else(|error| panic!("{path}: {error}")))
     }
 
     /// Sends a form as it stands.

@@ -26,6 +26,10 @@ pub struct Follower {
 }
 
 impl Follower {
+    pub(super) fn of(response: reqwest::Response) -> Self {
+        Self { response, text: String::new() }
+    }
+
     /// HTTP status.
     #[must_use]
     pub fn status(&self) -> u16 {
@@ -73,7 +77,7 @@ impl Fleet {
         let response = self
             .run(async { request.send().await })
             .unwrap_or_else(|error| panic!("{path}: {error}"));
-        Follower { response, text: String::new() }
+        Follower::of(response)
     }
 
     /// The next block; [`None`] at the end of the stream.

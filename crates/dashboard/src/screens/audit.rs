@@ -1,11 +1,12 @@
 //! Who did what, and why.
 
 use crate::chips;
-use crate::shell::{Frame, Screen};
+use crate::screens::operations::{self, Operation};
+use crate::shell::{Frame, Live, Screen};
 use crate::viewer::Viewer;
 use crate::wording::clock;
 use job::{JobId, Timestamp};
-use maud::html;
+use maud::{Markup, html};
 
 /// One decision of a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Audit<'a> {
     pub viewer: &'a Viewer,
     /// The server's clock.
     pub now: Timestamp,
+    /// Verbs on many jobs, newest first.
+    pub operations: &'a [Operation],
     /// Newest first.
     pub lines: &'a [Line],
 }
@@ -40,9 +43,23 @@ impl Audit<'_> {
     #[must_use]
     pub fn page(&self) -> String {
         let main = html! {
-            @if self.lines.is_empty() { p class="empty" { "Nobody has decided anything yet." } } @else {
+            p class="dim" { "What people decided, by the dashboard, the API and the command line. What the fleet does by itself stands in each job’s timeline." }
+            @if self.lines.is_empty() && self.operations.is_empty() {
+                p class="empty" { "Nobody has decided anything yet." }
+            }
+            (operations::section(self.operations, self.now))
+            @if !self.lines.is_empty() { (self.lines()) }
+        };
+        let viewer = self.viewer;
+        Frame { viewer, screen: Screen::Audit, title: "Audit", notice: None, live: Live::Fleet }
+            .around(&main)
+    }
+
+    fn lines(&self) -> Markup {
+        html! {
+            section aria-labelledby="decisions" {
+                h2 id="decisions" { "Decisions" }
                 table class="rows" {
-                    caption class="hidden" { "Decisions, newest first" }
                     thead { tr { th scope="col" { "When" } th scope="col" { "Who" } th scope="col" { "What" } th scope="col" { "Job" } th scope="col" class="wide" { "Why" } th scope="col" class="w" { "Result" } } }
                     tbody {
                         @for line in self.lines {
@@ -50,7 +67,7 @@ impl Audit<'_> {
                                 td { (clock(line.at, self.now)) }
                                 td { (line.by) }
                                 td { (line.verb) }
-                                td { @if let Some(id) = &line.job { (chips::job(id)) } }
+                                td { @match &line.job { Some(id) => { (chips::job(id)) } None => { span class="dim" { "the pool" } } } }
                                 td class="wide" { (line.reason) }
                                 td class="w dim" { (line.result) }
                             }
@@ -58,9 +75,6 @@ impl Audit<'_> {
                     }
                 }
             }
-        };
-        let viewer = self.viewer;
-        Frame { viewer, screen: Screen::Audit, title: "Audit", notice: None, live: true }
-            .around(&main)
+        }
     }
 }

@@ -1,22 +1,34 @@
 //! Jobs that came together.
 
-use crate::shell::{Frame, Notice, Screen};
+use crate::forms::{self, Weight};
+use crate::notice::Notice;
+use crate::screens::operations::{self, Operation};
+use crate::shell::{Frame, Live, Screen};
 use crate::viewer::Viewer;
-use crate::wording::{counted, grouped, lasting, share};
+use crate::wording::{ago, counted, cut, grouped, lasting, share};
 use crate::{PREFIX, chart, chips};
 use job::{JobId, StateWord, Timestamp};
 use maud::{Markup, html};
 use std::time::Duration;
 
-/// One batch in the list.
+/// Letters of a name in a list.
+const NAME_LETTERS: usize = 48;
+
+/// What is known of a batch, in the list and on its page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Whose.
-    pub tenant: String,
     /// Its name.
     pub name: String,
+    /// Whose.
+    pub tenant: String,
+    /// `running`, `paused`, `completed` or `completed_with_failures`.
+    pub word: &'static str,
     /// Its jobs by state.
     pub counts: Vec<(StateWord, u64)>,
+    /// When its first job was taken in.
+    pub created_at: Timestamp,
+    /// What its finished jobs cost, in words; none before there is any.
+    pub spent: Option<String>,
 }
 
 /// The list.
@@ -28,8 +40,34 @@ pub struct Batches<'a> {
     pub now: Timestamp,
     /// Newest first.
     pub rows: &'a [Row],
-    /// There are more than are shown.
-    pub more: bool,
+    /// Batches passed over before these.
+    pub skipped: usize,
+    /// Batches to pass over for the next page, where there is one.
+    pub next: Option<usize>,
+}
+
+/// Failures with one code, in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The code.
+    pub code: String,
+    /// Jobs.
+    pub jobs: u64,
+    /// They were paid for.
+    pub paid: bool,
+    /// What to do.
+    pub advice: String,
+}
+
+/// Why a batch sends nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// Who paused it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub at: Timestamp,
 }
 
 /// One batch.
@@ -39,65 +77,132 @@ pub struct Batch<'a> {
     pub viewer: &'a Viewer,
     /// What was just done.
     pub notice: Option<Notice>,
-    /// Whose.
-    pub tenant: &'a str,
-    /// Its name.
-    pub name: &'a str,
-    /// Its jobs by state.
-    pub counts: Vec<(StateWord, u64)>,
-    /// How long the rest takes at the pace of late.
+    /// The server's clock.
+    pub now: Timestamp,
+    /// As in the list.
+    pub row: &'a Row,
+    /// How long the rest takes at its own pace so far.
     pub left: Option<Duration>,
-    /// What it has cost, where that is known.
-    pub spent: Option<String>,
-    /// Failures by code.
-    pub failures: Vec<(String, u64)>,
+    /// How long it took from its first job to its last end; none while it goes on.
+    pub took: Option<Duration>,
+    /// What one stored video costs on average, in words.
+    pub each: Option<String>,
+    /// It is paused.
+    pub paused: Option<Pause>,
+    /// Failures by code, most frequent first.
+    pub failures: &'a [Failure],
+    /// Verbs on its jobs, newest first.
+    pub operations: &'a [Operation],
     /// The newest stored jobs that have a picture.
-    pub posters: Vec<JobId>,
+    pub posters: &'a [JobId],
 }
 
 fn sum(counts: &[(StateWord, u64)], fits: impl Fn(StateWord) -> bool) -> u64 {
     counts.iter().filter(|(word, _)| fits(*word)).map(|(_, n)| n).sum()
 }
 
-fn all(counts: &[(StateWord, u64)]) -> u64 {
-    sum(counts, |_| true)
+impl Row {
+    fn all(&self) -> u64 {
+        sum(&self.counts, |_| true)
+    }
+
+    fn over(&self) -> u64 {
+        sum(&self.counts, StateWord::is_finished)
+    }
+
+    /// Jobs of it are not over, or more are on their way.
+    fn is_open(&self) -> bool {
+        matches!(self.word, "running" | "paused")
+    }
+
+    fn stored(&self) -> u64 {
+        sum(&self.counts, |word| word == StateWord::Succeeded)
+    }
+
+    /// Where it is shown, or where a verb on it is sent to.
+    fn address(&self, verb: &str) -> String {
+        chart::batch(&self.tenant, &self.name, verb)
+    }
+
+    /// What finds its jobs. Names are their tenants' own.
+    fn filter(&self, viewer: &Viewer) -> String {
+        let batch = format!("batch={}", quoted(&self.name));
+        match viewer.tenant {
+            Some(_) => batch,
+            None => format!("tenant={} {batch}", quoted(&self.tenant)),
+        }
+    }
+
+    fn state(&self) -> Markup {
+        let class = match self.word {
+            "paused" => "s-held",
+            "completed" => "s-succeeded",
+            "completed_with_failures" => "s-failed",
+            _ => "s-running",
+        };
+        html! { span class="state" { i class={ "dot " (class) } {} (self.word.replace('_', " ")) } }
+    }
 }
 
 impl Batches<'_> {
     /// The document.
     #[must_use]
     pub fn page(&self) -> String {
+        let tenants = self.viewer.tenant.is_none();
         let main = html! {
             @if self.rows.is_empty() {
-                p class="empty" { "No batch. A job joins one by its field " code { "batch" } "; " code { "seedfleet import --batch NAME" } " makes one of a file." }
-            } @else {
-                table class="rows" {
-                    caption class="hidden" { "Batches, newest first" }
-                    thead { tr { th scope="col" { "Batch" } th scope="col" class="span" { "Jobs by state" } th scope="col" class="num" { "Over" } th scope="col" class="num w" { "Jobs" } th scope="col" class="num w" { "Stored" } } }
-                    tbody { @for row in self.rows { (line(row, self.viewer.tenant.is_none())) } }
+                p class="empty" {
+                    @if self.skipped > 0 { "There are no older batches." } @else {
+                        "No batch yet. " code { "POST /v1/batches?batch=NAME" } " and " code { "seedfleet import --batch NAME" } " make one of many requests."
+                    }
                 }
-                @if self.more { p class="dim" { "There are more; the newest are shown." } }
+            } @else {
+                table class="rows batches" {
+                    caption class="hidden" { "Batches, newest first" }
+                    thead { tr {
+                        th scope="col" { "Batch" } th scope="col" { "State" } th scope="col" class="span" { "Jobs by state" }
+                        th scope="col" class="num" { "Over" } th scope="col" class="num w" { "Jobs" } th scope="col" class="num w" { "Stored" }
+                        th scope="col" class="num w" { "Spent" }
+                        @if tenants { th scope="col" class="w" { "Tenant" } }
+                        th scope="col" class="num" { "Begun" }
+                    } }
+                    tbody { @for row in self.rows { (self.line(row, tenants)) } }
+                }
             }
+            (self.pages())
         };
         let viewer = self.viewer;
-        Frame { viewer, screen: Screen::Batches, title: "Batches", notice: None, live: true }
+        let live = if self.skipped == 0 { Live::Fleet } else { Live::Still };
+        Frame { viewer, screen: Screen::Batches, title: "Batches", notice: None, live }
             .around(&main)
     }
-}
 
-/// Whoever sees every tenant's is told whose each one is: names are the tenants' own.
-fn line(row: &Row, of_all: bool) -> Markup {
-    let whole = all(&row.counts);
-    html! {
-        tr {
-            td {
-                a href=(chart::batch(&row.tenant, &row.name)) { (row.name) }
-                @if of_all { " " span class="dim" { (row.tenant) } }
+    fn line(&self, row: &Row, tenants: bool) -> Markup {
+        let whole = row.all();
+        html! {
+            tr {
+                td { a class="name" href=(row.address("")) title=(row.name) { (cut(&row.name, NAME_LETTERS)) } }
+                td { (row.state()) }
+                td class="span" { (chart::bar(&row.counts, whole)) }
+                td class="num" { (share(row.over(), whole)) span class="m" { " over" } }
+                td class="num w" { (grouped(whole)) }
+                td class="num w" { (grouped(row.stored())) }
+                td class="num w" { @match &row.spent { Some(spent) => { (spent) } None => { span class="dim" { "–" } } } }
+                @if tenants { td class="w" { (row.tenant) } }
+                td class="num" { (ago(row.created_at, self.now)) }
             }
-            td class="span" { (chart::bar(&row.counts, whole)) }
-            td class="num" { (share(sum(&row.counts, StateWord::is_finished), whole)) }
-            td class="num w" { (grouped(whole)) }
-            td class="num w" { (grouped(sum(&row.counts, |word| word == StateWord::Succeeded))) }
+        }
+    }
+
+    fn pages(&self) -> Markup {
+        let base = format!("{PREFIX}/batches");
+        html! {
+            @if self.skipped > 0 || self.next.is_some() {
+                nav class="pages" aria-label="Pages" {
+                    @if self.skipped > 0 { a href=(base) rel="first" { "Newest" } }
+                    @if let Some(next) = self.next { a href={ (base) "?skip=" (next) } rel="next" { "Older" } }
+                }
+            }
         }
     }
 }
@@ -106,46 +211,96 @@ impl Batch<'_> {
     /// The document.
     #[must_use]
     pub fn page(&self) -> String {
-        let whole = all(&self.counts);
-        let over = sum(&self.counts, StateWord::is_finished);
-        let mut filter = format!("batch={}", quoted(self.name));
-        if self.viewer.tenant.is_none() {
-            filter = format!("tenant={} {filter}", quoted(self.tenant));
-        }
+        let row = self.row;
+        let (whole, over) = (row.all(), row.over());
+        let filter = row.filter(self.viewer);
         let main = html! {
             p class="lede" {
-                b { (share(over, whole)) } " over: " (grouped(over)) " of " (counted(whole, "job", "jobs"))
-                @if let Some(left) = self.left { " · about " (lasting(left)) " to go" }
-                @if let Some(spent) = &self.spent { " · spent " (spent) }
-                " · " a href=(chart::filtered(&filter)) { "all its jobs" }
+                (row.state())
+                span { b { (share(over, whole)) } " over: " (grouped(over)) " of " (counted(whole, "job", "jobs")) }
+                @if let Some(left) = self.left { span { "· about " (lasting(left)) " to go" } }
+                @if let Some(took) = self.took { span { "· took " (lasting(took)) } }
+                a href=(chart::filtered(&filter)) { "All its jobs" }
             }
-            section aria-labelledby="progress" {
-                h2 id="progress" { "Progress" }
-                (chart::states(&self.counts, Some(&filter)))
+            @if let Some(pause) = &self.paused { (self.pause(pause)) }
+            @if self.viewer.role.acts() && row.is_open() { (self.verbs()) }
+            section class="first" aria-labelledby="progress" {
+                h2 id="progress" class="hidden" { "Progress" }
+                (chart::states(&row.counts, Some(&filter)))
             }
-            (self.failures(&filter))
+            (self.tiles())
+            (self.failures(&filter, whole))
             (self.posters())
+            (operations::section(self.operations, self.now))
         };
         let Self { viewer, notice, .. } = *self;
-        let title = format!("Batch {}", self.name);
-        Frame { viewer, screen: Screen::Batches, title: &title, notice, live: over < whole }
-            .around(&main)
+        let title = format!("Batch {}", row.name);
+        let live = Live::Batch { tenant: &row.tenant, name: &row.name };
+        let live = if row.is_open() { live } else { Live::Still };
+        Frame { viewer, screen: Screen::Batches, title: &title, notice, live }.around(&main)
     }
 
-    fn failures(&self, filter: &str) -> Markup {
+    fn pause(&self, pause: &Pause) -> Markup {
+        html! {
+            p class="notice" {
+                "Paused by " b { (pause.by) } " " (ago(pause.at, self.now)) ": " (pause.reason)
+            }
+        }
+    }
+
+    fn verbs(&self) -> Markup {
+        let to = |verb: &str| self.row.address(verb);
+        html! {
+            div class="verbs" {
+                @if self.paused.is_some() {
+                    (forms::verb(self.viewer, &to("resume"), "Resume", "why-resume", Weight::Plain, &html! {
+                        p { "Its paused jobs go back to where they stood in the queue." }
+                    }))
+                } @else {
+                    (forms::verb(self.viewer, &to("pause"), "Pause", "why-pause", Weight::Plain, &html! {
+                        p { "None of its waiting jobs is sent from then on, nor those that come later. What is at the provider goes on." }
+                    }))
+                }
+                (forms::verb(self.viewer, &to("cancel"), "Cancel", "why-cancel", Weight::Grave, &html! {
+                    p { "Jobs that wait are over at once and cost nothing. Those at the provider stop only if it has not begun with them." }
+                }))
+            }
+        }
+    }
+
+    fn tiles(&self) -> Markup {
+        let row = self.row;
+        html! {
+            dl class="tiles" {
+                (tile("Stored", &html! { (grouped(row.stored())) }))
+                (tile("Failed", &html! { (grouped(self.failures.iter().map(|failure| failure.jobs).sum())) }))
+                (tile("Spent", &html! { (row.spent.as_deref().unwrap_or("nothing yet")) }))
+                @if let Some(each) = &self.each { (tile("A stored video", &html! { (each) })) }
+                (tile("Begun", &html! { (ago(row.created_at, self.now)) }))
+                (tile("Tenant", &html! { (row.tenant) }))
+            }
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn failures(&self, filter: &str, whole: u64) -> Markup {
         if self.failures.is_empty() {
             return html! {};
         }
+        let most = self.failures.iter().map(|failure| failure.jobs).max().unwrap_or(1).max(1);
         html! {
             section aria-labelledby="failures" {
                 h2 id="failures" { "Failures" }
-                table {
-                    thead { tr { th scope="col" { "Code" } th scope="col" class="num" { "Jobs" } } }
+                table class="rows measure" {
+                    thead { tr { th scope="col" { "Code" } th scope="col" class="span w" { "Share of the failed" } th scope="col" class="num" { "Jobs" } th scope="col" class="num w" { "Of all" } th scope="col" class="wide" { "What to do" } } }
                     tbody {
-                        @for (code, n) in &self.failures {
+                        @for failure in self.failures {
                             tr {
-                                td { a class="mono" href=(chart::filtered(&format!("{filter} code={}", quoted(code)))) { (code) } }
-                                td class="num" { (grouped(*n)) }
+                                td { a class="mono" href=(chart::filtered(&format!("{filter} code={}", quoted(&failure.code)))) { (failure.code) } @if failure.paid { " " span class="tag grave" { "paid" } } }
+                                td class="span w" { (chart::share_bar(100.0 * failure.jobs as f64 / most as f64, "s-failed")) }
+                                td class="num" { (grouped(failure.jobs)) span class="m" { " jobs" } }
+                                td class="num w" { (share(failure.jobs, whole)) }
+                                td class="wide" { (failure.advice) }
                             }
                         }
                     }
@@ -162,7 +317,7 @@ impl Batch<'_> {
             section aria-labelledby="newest" {
                 h2 id="newest" { "Newest videos" }
                 ul class="wall" {
-                    @for id in &self.posters {
+                    @for id in self.posters {
                         li {
                             a href={ (PREFIX) "/jobs/" (id) } {
                                 img src={ (PREFIX) "/jobs/" (id) "/poster" } alt={ "Last frame of " (chips::short_id(id.as_str())) } loading="lazy" width="160" height="90";
@@ -173,6 +328,10 @@ impl Batch<'_> {
             }
         }
     }
+}
+
+fn tile(name: &str, value: &Markup) -> Markup {
+    html! { div class="tile" { dt { (name) } dd { span class="big" { (value) } } } }
 }
 
 /// A value of the filter grammar, quoted where it must be.

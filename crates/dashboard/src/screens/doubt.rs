@@ -1,7 +1,8 @@
 //! Creates nobody knows the outcome of, and the three decisions no program may take.
 
 use crate::forms::{self, Weight};
-use crate::shell::{Frame, Notice, Screen};
+use crate::notice::Notice;
+use crate::shell::{Frame, Live, Screen};
 use crate::viewer::Viewer;
 use crate::wording::{ago, clock, counted};
 use crate::{PREFIX, chips};
@@ -47,8 +48,10 @@ impl Doubts<'_> {
         let parked = self.rows.iter().filter(|row| row.state == StateWord::Parked).count();
         let main = html! {
             p class="lede" {
-                @if self.rows.is_empty() { "Every create has an answer." } @else {
-                    (counted(parked as u64, "job waits for a person", "jobs wait for a person")) "; the others are still being looked for."
+                @match (self.rows.is_empty(), parked) {
+                    (true, _) => { "Every create has an answer." }
+                    (false, 0) => { "Nobody has to decide: the fleet still looks for what became of these." }
+                    (false, _) => { (counted(parked as u64, "job waits for a person", "jobs wait for a person")) @if parked < self.rows.len() { "; the others are still being looked for" } "." }
                 }
             }
             p class="dim" { "A create that ended without a clear answer may have bought a task. It is not sent again until that is settled." }
@@ -72,7 +75,8 @@ impl Doubts<'_> {
             }
         };
         let Self { viewer, notice, .. } = *self;
-        Frame { viewer, screen: Screen::Doubt, title: "In doubt", notice, live: true }.around(&main)
+        Frame { viewer, screen: Screen::Doubt, title: "In doubt", notice, live: Live::Fleet }
+            .around(&main)
     }
 }
 
@@ -119,8 +123,14 @@ impl Doubt<'_> {
             }
         };
         let viewer = self.viewer;
-        Frame { viewer, screen: Screen::Doubt, title: "Decide a doubt", notice: None, live: false }
-            .around(&main)
+        Frame {
+            viewer,
+            screen: Screen::Doubt,
+            title: "Decide a doubt",
+            notice: None,
+            live: Live::Still,
+        }
+        .around(&main)
     }
 
     fn verbs(&self) -> Markup {
@@ -130,6 +140,7 @@ impl Doubt<'_> {
         html! {
             section aria-labelledby="decide" class="decide" {
                 h2 id="decide" { "Decide" }
+                @if !parked { p class="dim" { "The fleet goes on looking by itself. Decide only what it cannot know." } }
                 (self.verb(&base, "adopt", "Adopt a task", Weight::Plain, &html! {
                     p { "The provider’s console shows the task: it becomes this job’s. It is read first, and must carry the attempt’s own mark." }
                     @for task in &self.tasks { p class="mono" { (task) } }

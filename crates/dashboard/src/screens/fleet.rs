@@ -1,10 +1,11 @@
 //! The whole at a glance.
 
 use crate::bottleneck::{Class, Facts};
-use crate::chart::{self, Cell, Throughput};
-use crate::shell::{Frame, Notice, Screen};
+use crate::chart::{self, Backlog, Cell, Throughput};
+use crate::notice::Notice;
+use crate::shell::{Frame, Live, Screen};
 use crate::viewer::Viewer;
-use crate::wording::{ago, grouped, lasting};
+use crate::wording::{ago, grouped, lasting, share};
 use crate::{PREFIX, chips};
 use job::{JobId, StateWord, Timestamp};
 use maud::{Markup, html};
@@ -26,6 +27,17 @@ pub struct Alarm {
     pub why: Option<String>,
 }
 
+/// A day's bound and what of it is taken, in millionths of the currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    /// The bound in words.
+    pub text: String,
+    /// Taken by what the jobs accepted today cost or may yet cost.
+    pub taken: u64,
+    /// The bound.
+    pub most: u64,
+}
+
 /// The screen.
 #[derive(Debug)]
 pub struct Fleet<'a> {
@@ -41,12 +53,16 @@ pub struct Fleet<'a> {
     pub counts: Vec<(StateWord, u64)>,
     /// What comes in and goes out.
     pub throughput: Throughput,
+    /// Where the unfinished jobs were of late.
+    pub backlog: Backlog,
     /// What limits the fleet, and how full its classes are; `None` for a tenant's own view.
     pub facts: Option<Facts>,
     /// The slots in use, by class in the order of [`Facts::classes`].
     pub cells: Vec<Vec<Cell>>,
-    /// What today has cost, in words.
+    /// What the jobs that ended today cost, in words; none where nothing was spent.
     pub spent: Option<String>,
+    /// What a tenant's jobs may cost a day, where that is bounded.
+    pub budget: Option<Budget>,
     /// The first output link to die, from now.
     pub tightest: Option<Duration>,
     /// The newest alarms.
@@ -60,9 +76,15 @@ impl Fleet<'_> {
         let main = html! {
             (self.sentence())
             (self.tiles())
-            section aria-labelledby="flow" {
-                h2 id="flow" { "In and out" }
-                (self.throughput.chart())
+            div class="pair" {
+                section aria-labelledby="flow" {
+                    h2 id="flow" { "In and out" }
+                    (self.throughput.chart())
+                }
+                section aria-labelledby="backlog" {
+                    h2 id="backlog" { "Unfinished jobs" }
+                    (self.backlog.chart())
+                }
             }
             section aria-labelledby="states" {
                 h2 id="states" { "Jobs by state" }
@@ -73,7 +95,7 @@ impl Fleet<'_> {
         };
         let title = "Fleet";
         let Self { viewer, notice, .. } = *self;
-        Frame { viewer, screen: Screen::Fleet, title, notice, live: true }.around(&main)
+        Frame { viewer, screen: Screen::Fleet, title, notice, live: Live::Fleet }.around(&main)
     }
 
     fn sentence(&self) -> Markup {
@@ -99,13 +121,14 @@ impl Fleet<'_> {
             dl class="tiles" {
                 (tile("In", &html! { (format!("{:.1}", rates[0])) small { " /min" } }, None))
                 (tile("Out", &html! { (format!("{:.1}", rates[1])) small { " /min" } }, None))
-                (tile("Waiting", &html! { (grouped(count(&[StateWord::Queued]))) }, self.waited()))
+                (tile("Waiting", &html! { a href=(chart::filtered("state=queued")) { (grouped(count(&[StateWord::Queued]))) } }, self.waited()))
                 @if let Some(facts) = &self.facts {
                     @let (free, limit) = facts.headroom();
                     (tile("Headroom", &html! { (grouped(free)) small { " of " (grouped(limit)) } }, Some(html! { "free slots" })))
                 }
-                @if let Some(spent) = &self.spent {
-                    (tile("Spent today", &html! { (spent) }, Some(html! { "by jobs of this day (UTC)" })))
+                (tile("Spent today", &html! { (self.spent.as_deref().unwrap_or("nothing")) }, Some(html! { "by jobs that ended (UTC)" })))
+                @if let Some(budget) = &self.budget {
+                    (tile("Of the day’s budget", &html! { (share(budget.taken, budget.most)) }, Some(html! { "of " (budget.text) })))
                 }
                 (tile("In doubt", &html! { a href={ (PREFIX) "/doubt" } { (grouped(attention)) } }, None))
                 (tile("Held", &html! { a href={ (PREFIX) "/review" } { (grouped(count(&[StateWord::Held]))) } }, None))
@@ -126,14 +149,14 @@ impl Fleet<'_> {
             section aria-labelledby="slots" {
                 h2 id="slots" { "Slots at the provider" }
                 table class="slots" {
-                    thead { tr { th scope="col" { "Class" } th scope="col" { "By age" } th scope="col" class="num" { "In use" } th scope="col" class="num w" { "Waiting" } } }
+                    thead { tr { th scope="col" { "Class" } th scope="col" class="num" { "In use" } th scope="col" class="num" { "Waiting" } th scope="col" class="span" { "A cell for each slot, by how long its job has held it" } } }
                     tbody {
                         @for (at, class) in classes.iter().enumerate() {
                             tr {
                                 th scope="row" { (class.name) }
+                                td class="num" { (chart::used(class.used, class.limit)) }
+                                td class="num" { (grouped(class.due)) }
                                 td class="span" { (chart::slots(self.cells.get(at).map_or(&[], Vec::as_slice), class.limit)) }
-                                td class="num" { (grouped(class.used)) " / " (grouped(class.limit)) }
-                                td class="num w" { (grouped(class.due)) }
                             }
                         }
                     }
@@ -147,15 +170,15 @@ impl Fleet<'_> {
         html! {
             section aria-labelledby="alarms" {
                 h2 id="alarms" { "Alarms" }
-                table {
-                    thead { tr { th scope="col" { "When" } th scope="col" { "What" } th scope="col" { "Job" } th scope="col" class="w" { "Why" } } }
+                table class="rows" {
+                    thead { tr { th scope="col" { "What" } th scope="col" { "Job" } th scope="col" class="wide" { "Why" } th scope="col" class="num" { "When" } } }
                     tbody {
                         @for alarm in &self.alarms {
                             tr {
-                                td { (ago(alarm.at, self.now)) }
                                 td { (alarm.what.replace('_', " ")) }
                                 td { @if let Some(id) = &alarm.job { (chips::job(id)) } @else { "the pool" } }
-                                td class="w" { (alarm.why.as_deref().unwrap_or("")) }
+                                td class="wide" { (alarm.why.as_deref().unwrap_or("")) }
+                                td class="num" { (ago(alarm.at, self.now)) }
                             }
                         }
                     }

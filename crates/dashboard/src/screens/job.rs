@@ -1,7 +1,8 @@
 //! One job: where its time went, what it made, what was asked, what was tried.
 
 use crate::forms::{self, Weight};
-use crate::shell::{Frame, Notice, Screen};
+use crate::notice::Notice;
+use crate::shell::{Frame, Live, Screen};
 use crate::viewer::Viewer;
 use crate::wording::{ago, clock, grouped, sized};
 use crate::{PREFIX, chart, chips, waterfall};
@@ -30,8 +31,13 @@ pub struct Line {
 pub enum Again {
     /// It is not over, or nobody could do it better a second time.
     No,
-    /// A new job, paid again: what it costs, where that is known.
-    Paid(String),
+    /// A new job with a task of its own.
+    Possible {
+        /// What that costs, where a price is known.
+        cost: Option<String>,
+        /// This one may have been paid already.
+        paid_again: bool,
+    },
 }
 
 /// The screen.
@@ -87,7 +93,7 @@ impl Job<'_> {
         };
         let title = format!("Job {}", chips::short_id(record.id.as_str()));
         let Self { viewer, notice, .. } = *self;
-        let live = !word.is_finished();
+        let live = if word.is_finished() { Live::Still } else { Live::Job(&record.id) };
         Frame { viewer, screen: Screen::Jobs, title: &title, notice, live }.around(&main)
     }
 
@@ -116,9 +122,14 @@ impl Job<'_> {
                         p { "A job that waits is over at once and costs nothing. One that runs at the provider may be past stopping." }
                     }))
                 }
-                @if let Again::Paid(cost) = &self.again {
+                @if let Again::Possible { cost, paid_again } = &self.again {
                     (forms::verb(self.viewer, &format!("{base}/retry"), "Run again", "why-retry", Weight::Plain, &html! {
-                        p { "A new job with the same request, paid again: " (cost) "." }
+                        p {
+                            "A new job with the same request buys a task of its own"
+                            @if let Some(cost) = cost { ", " (cost) }
+                            "."
+                            @if *paid_again { " This one may have been paid already." }
+                        }
                         p class="check" {
                             input type="checkbox" id="accept" name="accept_charge" value="true" required;
                             label for="accept" { "It may be charged" }
@@ -159,7 +170,7 @@ impl Job<'_> {
                 @if let Some(prompt) = request.prompt() { dt { "Prompt" } dd class="prompt" { (prompt) } }
                 dt { "Model" } dd { (request.model.word()) " · " (request.resolution) " · " (request.ratio) " · " (chart_duration(request)) }
                 dt { "Tenant" } dd { (spec.tenant) }
-                @if let Some(batch) = &spec.batch { dt { "Batch" } dd { a href=(chart::batch(&spec.tenant, batch)) { (batch) } } }
+                @if let Some(batch) = &spec.batch { dt { "Batch" } dd { a href=(chart::batch(&spec.tenant, batch, "")) { (batch) } } }
                 @if let Some(id) = &spec.custom_id { dt { "Custom id" } dd class="mono" { (id) } }
                 dt { "Accepted" } dd { (clock(record.created_at, self.now)) " (" (ago(record.created_at, self.now)) ")" }
                 dt { "Last change" } dd { (ago(record.life.updated_at, self.now)) }
@@ -171,6 +182,8 @@ impl Job<'_> {
                     dt { "Account" } dd { (task.facts.account) " · " (task.facts.route.word()) }
                 }
                 @if spec.take > 1 { dt { "Take" } dd { (spec.take) } }
+                @if let Some(old) = &spec.retry_of { dt { "Repeats" } dd { (chips::job(old)) } }
+                @if let Some(webhook) = &spec.webhook { dt { "Tells" } dd class="mono" { (webhook.url.split(['?', '#']).next().unwrap_or_default()) } }
                 @if let Some(consent) = &spec.consent_ref { dt { "Consent" } dd class="mono" { (consent) } }
                 @for (key, value) in &spec.metadata { dt { (key) } dd { (value) } }
                 @if !record.life.strays.is_empty() {
@@ -189,8 +202,8 @@ impl Job<'_> {
         html! {
             section aria-labelledby="attempts" {
                 h2 id="attempts" { "Attempts" }
-                table {
-                    thead { tr { th scope="col" class="num" { "No." } th scope="col" { "Begun" } th scope="col" { "Outcome" } th scope="col" class="w" { "Account" } th scope="col" class="w num" { "Mark" } th scope="col" class="w" { "Id" } } }
+                table class="rows" {
+                    thead { tr { th scope="col" class="num" { "No." } th scope="col" { "Begun" } th scope="col" class="wide" { "Outcome" } th scope="col" class="w" { "Account" } th scope="col" class="w num" { "Mark" } th scope="col" class="w" { "Id" } } }
                     tbody {
                         @if let Some(attempt) = open { (self.attempt(attempt, &html! { "open" })) }
                         @for attempt in life.attempts.iter().rev() { (self.attempt(&attempt.open, &outcome(attempt))) }
@@ -205,7 +218,7 @@ impl Job<'_> {
             tr {
                 td class="num" { (attempt.number) }
                 td { (clock(attempt.begun_at, self.now)) }
-                td { (outcome) }
+                td class="wide" { (outcome) }
                 td class="w" { (attempt.facts.account) }
                 td class="w num" { (attempt.nonce_s) }
                 td class="w mono" title=(attempt.id) { (chips::short_id(attempt.id.as_str())) }
@@ -217,14 +230,14 @@ impl Job<'_> {
         html! {
             section aria-labelledby="timeline" {
                 h2 id="timeline" { "Timeline" }
-                table {
-                    thead { tr { th scope="col" { "When" } th scope="col" { "What" } th scope="col" { "State" } th scope="col" class="w" { "By" } } }
+                table class="rows" {
+                    thead { tr { th scope="col" { "When" } th scope="col" { "State" } th scope="col" class="wide" { "What" } th scope="col" class="w" { "By" } } }
                     tbody {
                         @for line in self.timeline {
                             tr {
                                 td { (clock(line.at, self.now)) }
-                                td { (line.what) }
                                 td { (chips::state(line.to)) }
+                                td class="wide" { (line.what) }
                                 td class="w dim" { (line.by) }
                             }
                         }

@@ -1,7 +1,8 @@
 //! Jobs by a filter, and one verb for all of them.
 
 use crate::forms::{self, Weight};
-use crate::shell::{Frame, Notice, Screen};
+use crate::notice::Notice;
+use crate::shell::{Frame, Live, Screen};
 use crate::viewer::Viewer;
 use crate::wording::{ago, counted, cut, grouped};
 use crate::{PREFIX, chart, chips};
@@ -9,7 +10,7 @@ use job::{Record, StateWord, Timestamp};
 use maud::{Markup, html};
 
 /// Letters of a prompt in a row.
-const PROMPT_LETTERS: usize = 90;
+const PROMPT_LETTERS: usize = 160;
 /// Filters offered beside the field, with what they are called.
 const OFFERED: [(&str, &str); 7] = [
     ("All", ""),
@@ -37,26 +38,65 @@ const HINTS: [&str; 8] = [
 pub enum Bulk {
     /// Cancel those that can still be.
     Cancel,
+    /// Let those that wait be sent only when they are resumed.
+    Pause,
+    /// Let paused ones go on.
+    Resume,
+    /// Make new jobs of the requests of those that ended badly.
+    Retry,
 }
 
 impl Bulk {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Cancel, Self::Pause, Self::Resume, Self::Retry];
+
     /// The word in the form.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::Cancel => "cancel",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Retry => "retry",
         }
     }
 
     /// Reads the word of a form.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Cancel].into_iter().find(|bulk| bulk.word() == word)
+        Self::ALL.into_iter().find(|bulk| bulk.word() == word)
     }
 
     const fn name(self) -> &'static str {
         match self {
             Self::Cancel => "Cancel",
+            Self::Pause => "Pause",
+            Self::Resume => "Resume",
+            Self::Retry => "Run again",
+        }
+    }
+
+    const fn told(self) -> &'static str {
+        match self {
+            Self::Cancel => {
+                "These are not over yet. What waits stops and costs nothing; what runs at the provider \
+                 stops only if it has not begun with it."
+            }
+            Self::Pause => "These wait for their create, and would wait until they are resumed.",
+            Self::Resume => {
+                "These are held. Paused ones go back to where they stood in the queue; those that wait \
+                 for a review go on waiting for it."
+            }
+            Self::Retry => {
+                "These ended without a video. The request of each becomes a new job, which buys a task of its own."
+            }
+        }
+    }
+
+    const fn weight(self) -> Weight {
+        match self {
+            Self::Cancel | Self::Retry => Weight::Grave,
+            Self::Pause | Self::Resume => Weight::Plain,
         }
     }
 }
@@ -91,14 +131,18 @@ impl Jobs<'_> {
             @if let Some(fault) = &self.fault {
                 p class="notice grave" role="alert" { (fault) }
             } @else {
-                (rows(self.items, self.now, self.viewer.tenant.is_none()))
+                @if self.items.is_empty() { (self.nothing()) } @else {
+                    (rows(self.items, self.now, self.viewer.tenant.is_none()))
+                }
                 (self.pages())
-                @if self.viewer.role.acts() && !self.items.is_empty() { (self.bulk()) }
+                // On all jobs there are, a verb is never meant.
+                @if self.viewer.role.acts() && !self.items.is_empty() && !self.filter.is_empty() { (self.bulk()) }
             }
         };
         let Self { viewer, notice, .. } = *self;
         // Later pages stand still: a refresh would move their rows under the reader's eyes.
-        let live = !self.later && self.fault.is_none();
+        let still = self.later || self.fault.is_some();
+        let live = if still { Live::Still } else { Live::Fleet };
         Frame { viewer, screen: Screen::Jobs, title: "Jobs", notice, live }.around(&main)
     }
 
@@ -124,6 +168,17 @@ impl Jobs<'_> {
         }
     }
 
+    fn nothing(&self) -> Markup {
+        html! {
+            p class="empty" {
+                @if self.next.is_some() { "No job fits among those looked at; there are older ones." }
+                @else if self.filter.is_empty() && !self.later {
+                    "No job yet. " code { "POST /v1/jobs" } " or " code { "seedfleet submit -p \"a paper boat\"" } " makes the first one."
+                } @else { "No job fits." }
+            }
+        }
+    }
+
     fn pages(&self) -> Markup {
         let filter = chart::filtered(self.filter);
         html! {
@@ -145,7 +200,9 @@ impl Jobs<'_> {
                     input type="hidden" name="where" value=(self.filter);
                     p { "The next page counts them and asks for a reason; nothing happens yet." }
                     div class="row" {
-                        button class="button" type="submit" name="verb" value=(Bulk::Cancel.word()) { (Bulk::Cancel.name()) " all …" }
+                        @for bulk in Bulk::ALL {
+                            button class=(forms::class(bulk.weight())) type="submit" name="verb" value=(bulk.word()) { (bulk.name()) " all …" }
+                        }
                     }
                 }
             }
@@ -155,9 +212,6 @@ impl Jobs<'_> {
 
 /// A table of jobs.
 pub(crate) fn rows(items: &[Record], now: Timestamp, tenants: bool) -> Markup {
-    if items.is_empty() {
-        return html! { p class="empty" { "No job fits." } };
-    }
     html! {
         table class="jobs rows" {
             caption class="hidden" { "Jobs, newest first" }
@@ -177,13 +231,18 @@ pub(crate) fn rows(items: &[Record], now: Timestamp, tenants: bool) -> Markup {
                     @let (spec, state) = (&record.spec, &record.life.state);
                     tr {
                         td { (chips::job(&record.id)) }
-                        td { (chips::state(state.word())) @if let Some(code) = state.failure_code() { " " span class="code" { (code) } } }
-                        td class="wide" { (cut(spec.request.prompt().unwrap_or("(no text)"), PROMPT_LETTERS)) }
+                        td { (chips::state(state.word())) }
+                        td class="wide" {
+                            span class="cut" {
+                                span { (cut(spec.request.prompt().unwrap_or("(no text)"), PROMPT_LETTERS)) }
+                                @if let Some(code) = state.failure_code() { span class="code" title=(code) { (code) } }
+                            }
+                        }
                         td class="w" { (spec.request.model.word()) " " span class="dim" { (spec.request.resolution) } }
                         @if tenants { td class="w" { (spec.tenant) } }
                         td class="w" {
                             @if let Some(batch) = &spec.batch {
-                                a href=(chart::batch(&spec.tenant, batch)) { (cut(batch, 24)) }
+                                a href=(chart::batch(&spec.tenant, batch, "")) { (cut(batch, 24)) }
                             }
                         }
                         td class="num" { (ago(record.created_at, now)) }
@@ -209,6 +268,9 @@ pub struct Confirm<'a> {
     pub more: bool,
     /// Of these, how many the verb can change, by state.
     pub counts: Vec<(StateWord, u64)>,
+    /// What new jobs would cost, in words, and how many of the old ones may have been paid already; of
+    /// [`Bulk::Retry`].
+    pub charge: Option<(String, u64)>,
     /// The reason was missing.
     pub fault: Option<&'a str>,
 }
@@ -224,28 +286,37 @@ impl Confirm<'_> {
             p {
                 @if self.more { "At least " }
                 b { (counted(self.matching, "job fits", "jobs fit")) } " the filter "
-                code { (if self.filter.is_empty() { "(all)" } else { self.filter }) } ". "
-                (match self.bulk {
-                    Bulk::Cancel => "These are not over yet, and can be asked to stop:",
-                })
+                code { (self.filter) } ". "
+                @if able > 0 { (self.bulk.told()) }
             }
-            (chart::states(&self.counts, Some(self.filter).filter(|filter| !filter.is_empty())))
-            @if able == 0 { p { "Nothing to do." } } @else {
+            (chart::states(&self.counts, Some(self.filter)))
+            @if able == 0 { p { "Nothing to do: none of them can be changed so." } } @else {
                 form method="post" action={ (PREFIX) "/jobs/act" } class="decide" {
                     (forms::token(self.viewer))
                     input type="hidden" name="where" value=(self.filter);
                     input type="hidden" name="verb" value=(self.bulk.word());
-                    input type="hidden" name="confirmed" value=(able);
+                    input type="hidden" name="counted" value=(able);
+                    p class="dim" { "Jobs that come later are left alone." }
+                    @if let Some((cost, paid_again)) = &self.charge {
+                        p {
+                            "The new jobs cost " b { (cost) } @if self.more { " for those that were counted" } ". "
+                            @if *paid_again > 0 { (counted(*paid_again, "of the old ones may have been paid already", "of the old ones may have been paid already")) "." }
+                        }
+                        p class="check" {
+                            input type="checkbox" id="accept" name="accept_charge" value="true" required;
+                            label for="accept" { "It may be charged" }
+                        }
+                    }
                     div class="row" {
                         (forms::reason("why"))
-                        button type="submit" class=(forms::class(Weight::Grave)) { (self.bulk.name()) " " (grouped(able)) }
+                        button type="submit" class=(forms::class(self.bulk.weight())) { (self.bulk.name()) " " @if self.more { "all" } @else { (grouped(able)) } }
                     }
                 }
             }
             p { a href=(chart::filtered(self.filter)) { "Back to the list" } }
         };
         let viewer = self.viewer;
-        Frame { viewer, screen: Screen::Jobs, title: &title, notice: None, live: false }
+        Frame { viewer, screen: Screen::Jobs, title: &title, notice: None, live: Live::Still }
             .around(&main)
     }
 }

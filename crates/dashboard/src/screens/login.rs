@@ -59,7 +59,7 @@ impl Login<'_> {
                         button class="button" type="submit" { "Log in" }
                     }
                     p class="dim" {
-                        "With jobs:read you look, with jobs:write you act, with admin you see every tenant. The key is exchanged for a session and not kept."
+                        "With " code { "jobs:read" } " you look, with " code { "review" } " you judge, with " code { "jobs:write" } " you act; a key for every tenant sees them all, and with " code { "admin" } " stops the fleet. The key is exchanged for a session and not kept."
                     }
                 }
             }

@@ -1,7 +1,8 @@
 //! What waits for a person before anything is paid.
 
 use crate::forms::{self, Weight};
-use crate::shell::{Frame, Notice, Screen};
+use crate::notice::Notice;
+use crate::shell::{Frame, Live, Screen};
 use crate::viewer::Viewer;
 use crate::wording::{ago, counted, grouped};
 use crate::{PREFIX, chips};
@@ -33,7 +34,8 @@ impl Review<'_> {
         let main = html! {
             @if let Some(fault) = self.fault { p class="notice grave" role="alert" { (fault) } }
             p class="lede" {
-                @if self.items.is_empty() { "No job waits for a person." } @else {
+                @if self.items.is_empty() && self.more { "Among the newest held jobs are only paused ones; older ones may wait for a person." }
+                @else if self.items.is_empty() { "No job waits for a person." } @else {
                     (counted(self.items.len() as u64, "job is held", "jobs are held"))
                     @if self.more { ", and more behind them" } "; nothing of them has been bought."
                 }
@@ -41,7 +43,8 @@ impl Review<'_> {
             @for (record, cost) in self.items { (self.card(record, cost.as_deref())) }
         };
         let Self { viewer, notice, .. } = *self;
-        Frame { viewer, screen: Screen::Review, title: "Review", notice, live: true }.around(&main)
+        Frame { viewer, screen: Screen::Review, title: "Review", notice, live: Live::Fleet }
+            .around(&main)
     }
 
     fn card(&self, record: &Record, cost: Option<&str>) -> Markup {
@@ -70,7 +73,7 @@ impl Review<'_> {
                     dt { "Consent" } dd class="mono" { (spec.consent_ref.as_deref().unwrap_or("none given")) }
                     dt { "Expected" } dd { (grouped(spec.estimate_tokens)) " tokens" @if let Some(cost) = cost { ", " (cost) } }
                 }
-                @if self.viewer.role.acts() { (self.decide(record)) }
+                @if self.viewer.role.reviews() { (self.decide(record)) }
             }
         }
     }

@@ -3,9 +3,9 @@
 use super::job::{Again, Job, Line};
 use super::jobs::{Bulk, Confirm, Jobs};
 use super::review::Review;
-use super::{batches, doubt, failures, fleet};
+use super::{audit, batches, doubt, failures, fleet, limits, operations, webhooks};
 use crate::bottleneck::Facts;
-use crate::{Role, Throughput, Viewer};
+use crate::{Backlog, Role, Throughput, Viewer};
 use job::{Fingerprint, JobId, Record, StateWord, Timestamp};
 use seedance::Route;
 use serde_json::{Value, json};
@@ -14,7 +14,14 @@ use std::time::Duration;
 const HOSTILE: &str = "<script>alert(1)</script>\" onfocus=\"alert(2)";
 
 fn viewer(role: Role) -> Viewer {
-    Viewer { name: "ann".into(), tenant: None, simulated: None, role, csrf: "token-7".into() }
+    Viewer {
+        name: "ann".into(),
+        tenant: None,
+        simulated: None,
+        role,
+        in_doubt: 0,
+        csrf: "token-7".into(),
+    }
 }
 
 fn id() -> JobId {
@@ -108,14 +115,84 @@ fn of_doubt(viewer: &Viewer, settled_from: Timestamp) -> String {
     .page()
 }
 
+fn batch() -> batches::Row {
+    batches::Row {
+        name: HOSTILE.into(),
+        tenant: HOSTILE.into(),
+        word: "running",
+        counts: vec![(StateWord::Queued, 3), (StateWord::Succeeded, 1)],
+        created_at: at(0),
+        spent: Some(HOSTILE.into()),
+    }
+}
+
+fn of_batch(row: &batches::Row, operations: &[operations::Operation], viewer: &Viewer) -> String {
+    let failure =
+        batches::Failure { code: HOSTILE.into(), jobs: 1, paid: false, advice: HOSTILE.into() };
+    let pause = batches::Pause { by: HOSTILE.into(), reason: HOSTILE.into(), at: at(0) };
+    batches::Batch {
+        viewer,
+        notice: None,
+        now: at(60),
+        row,
+        left: Some(Duration::from_secs(300)),
+        took: None,
+        each: Some(HOSTILE.into()),
+        paused: (row.word == "paused").then_some(pause),
+        failures: &[failure],
+        operations,
+        posters: &[id()],
+    }
+    .page()
+}
+
+fn endpoint() -> webhooks::Row {
+    webhooks::Row {
+        id: "whe_1".into(),
+        tenant: HOSTILE.into(),
+        url: HOSTILE.into(),
+        description: HOSTILE.into(),
+        types: vec![HOSTILE.into()],
+        off: None,
+        waiting: 2,
+        trouble: Some(HOSTILE.into()),
+        next_at: Some(at(90)),
+    }
+}
+
+fn of_endpoint(row: &webhooks::Row, viewer: &Viewer) -> String {
+    let delivery = webhooks::Delivery {
+        id: HOSTILE.into(),
+        at: at(0),
+        kind: HOSTILE.into(),
+        job: Some(id()),
+        result: HOSTILE.into(),
+        status: 500,
+        took: Duration::from_millis(12),
+        attempt: 1,
+        why: HOSTILE.into(),
+        replayed: true,
+    };
+    webhooks::Endpoint { viewer, notice: None, now: at(60), row, deliveries: &[delivery] }.page()
+}
+
+fn of_limits(frozen: Option<limits::Frozen>, viewer: &Viewer) -> String {
+    let pool = limits::Pool { name: HOSTILE.into(), route: "byteplus", simulated: true, frozen };
+    let (notice, now) = (None, at(60));
+    limits::Limits { viewer, notice, now, pools: &[pool], rows: &[], stops: &[] }.page()
+}
+
 #[test]
 fn words_from_outside_stay_words_on_every_screen() {
     let ann = viewer(Role::Operator);
     let group = failures::Group {
         code: HOSTILE.into(),
-        class: HOSTILE.into(),
+        class: Some(HOSTILE.into()),
         jobs: 2,
-        last: None,
+        first: at(0),
+        last: at(1),
+        paid: true,
+        retryable: true,
         advice: HOSTILE.into(),
         samples: vec![failures::Sample {
             id: id(),
@@ -123,7 +200,17 @@ fn words_from_outside_stay_words_on_every_screen() {
             message: HOSTILE.into(),
         }],
     };
-    let row = batches::Row { tenant: HOSTILE.into(), name: HOSTILE.into(), counts: vec![] };
+    let operation = operations::Operation {
+        verb: "cancel",
+        filter: HOSTILE.into(),
+        by: HOSTILE.into(),
+        reason: HOSTILE.into(),
+        at: at(0),
+        ended: None,
+        failed: Some(HOSTILE.into()),
+        changed: 1,
+        left: 0,
+    };
     let pages = [
         of_job(&queued(), &ann),
         of_job(&stored(), &ann),
@@ -131,8 +218,13 @@ fn words_from_outside_stay_words_on_every_screen() {
         of_jobs(&[], HOSTILE, Some(HOSTILE.into()), &ann),
         of_review(&ann),
         of_doubt(&ann, at(0)),
-        failures::Failures { viewer: &ann, now: at(60), groups: &[group], partial: true }.page(),
-        batches::Batches { viewer: &ann, now: at(60), rows: &[row], more: true }.page(),
+        failures::Failures { viewer: &ann, now: at(60), groups: &[group], whole: 9 }.page(),
+        batches::Batches { viewer: &ann, now: at(60), rows: &[batch()], skipped: 0, next: None }
+            .page(),
+        of_batch(&batch(), std::slice::from_ref(&operation), &ann),
+        of_endpoint(&endpoint(), &ann),
+        audit::Audit { viewer: &ann, now: at(60), operations: &[operation], lines: &[] }.page(),
+        of_limits(None, &ann),
     ];
     for page in pages {
         assert!(page.contains("&lt;script&gt;"), "the words are told: {page}");
@@ -143,22 +235,74 @@ fn words_from_outside_stay_words_on_every_screen() {
 }
 
 #[test]
-fn only_who_may_act_is_offered_deeds() {
-    let (eve, ann) = (viewer(Role::Viewer), viewer(Role::Operator));
+fn everybody_is_offered_what_their_role_may_do() {
     let posts = |page: &str| page.matches("method=\"post\"").count();
     let pages = |who: &Viewer| {
         [
             of_job(&queued(), who),
-            of_jobs(&[queued()], "", None, who),
-            of_review(who),
+            of_jobs(&[queued()], "state=queued", None, who),
             of_doubt(who, at(0)),
+            of_batch(&batch(), &[], who),
+            of_endpoint(&endpoint(), who),
+            of_review(who),
+            of_limits(None, who),
         ]
     };
-    assert_eq!(pages(&eve).map(|page| posts(&page)), [1; 4], "one form, to log out");
-    assert_eq!(pages(&ann).map(|page| posts(&page)), [2, 2, 2, 4]);
-    for page in pages(&ann) {
+    let of = |role| pages(&viewer(role)).map(|page| posts(&page));
+    assert_eq!(of(Role::Viewer), [1; 7], "one form, to log out");
+    assert_eq!(of(Role::Reviewer), [1, 1, 1, 1, 1, 2, 1]);
+    assert_eq!(of(Role::Operator), [2, 2, 4, 3, 4, 2, 1]);
+    assert_eq!(of(Role::Admin), [2, 2, 4, 3, 4, 2, 2]);
+    for page in pages(&viewer(Role::Admin)) {
         let tokens = page.matches("name=\"csrf\" value=\"token-7\"").count();
         assert_eq!(tokens, posts(&page), "every form carries the token");
+    }
+}
+
+#[test]
+fn a_batch_is_paused_or_resumed_and_one_that_is_over_is_left_alone() {
+    let ann = viewer(Role::Operator);
+    let running = of_batch(&batch(), &[], &ann);
+    for part in ["25.0 %", "1 of 4 jobs", "about 5 m 00 s to go", "/pause\"", "/cancel\""] {
+        assert!(running.contains(part), "{part}: {running}");
+    }
+    let paused = of_batch(&batches::Row { word: "paused", ..batch() }, &[], &ann);
+    assert!(paused.contains("/resume\"") && !paused.contains("/pause\""), "{paused}");
+    assert!(paused.contains("Paused by"));
+    let counts = vec![(StateWord::Succeeded, 4)];
+    let over = batches::Row { word: "completed", counts, ..batch() };
+    let over = of_batch(&over, &[], &ann);
+    assert!(!over.contains("/cancel\"") && !over.contains("data-live"), "{over}");
+}
+
+#[test]
+fn only_a_freeze_that_a_person_wanted_is_ended_by_a_click() {
+    let ann = viewer(Role::Admin);
+    let frozen = |asked| {
+        let frozen = limits::Frozen { since: at(0), why: "look".into(), by: "eve".into(), asked };
+        of_limits(Some(frozen), &ann)
+    };
+    assert!(of_limits(None, &ann).contains("/freeze\""));
+    assert!(frozen(true).contains("/thaw\"") && !frozen(true).contains("/freeze\""));
+    assert!(!frozen(false).contains("/thaw\"") && frozen(false).contains("--after-restore"));
+}
+
+#[test]
+fn a_job_that_failed_can_be_run_again_by_who_accepts_the_charge() {
+    let ann = viewer(Role::Operator);
+    let page = |again| {
+        let record = stored();
+        let (notice, now) = (None, at(60));
+        let (cost, payload, advice) = (None, None, None);
+        let timeline = &[];
+        let viewer = &ann;
+        Job { viewer, notice, now, record: &record, timeline, cost, payload, advice, again }.page()
+    };
+    assert!(!page(Again::No).contains("/retry\""));
+    let cost = Some("about USD 0.50".to_owned());
+    let again = page(Again::Possible { cost, paid_again: true });
+    for part in ["/retry\"", "about USD 0.50", "may have been paid already", "accept_charge"] {
+        assert!(again.contains(part), "{part}: {again}");
     }
 }
 
@@ -176,27 +320,42 @@ fn a_stored_job_shows_its_film_and_stands_still() {
     let page = of_job(&stored(), &viewer(Role::Viewer));
     assert!(page.contains("poster=\"/ui/jobs/job_01M8C685CS1ARX0YYEEGFP2N1T/poster\""), "{page}");
     assert!(page.contains("108,900 billed") && page.contains("19.2 kB"));
-    assert!(!page.contains("data-live"), "nothing changes any more");
-    assert!(of_job(&queued(), &viewer(Role::Viewer)).contains("data-live=\"/ui/live\""));
+    // A page that was followed takes its place by this part.
+    assert!(
+        page.contains("id=\"live\"") && !page.contains("data-live"),
+        "nothing changes any more"
+    );
+    let followed = format!("data-live=\"/ui/live?job={}\"", id());
+    assert!(of_job(&queued(), &viewer(Role::Viewer)).contains(&followed));
 }
 
 #[test]
 fn a_bulk_deed_counts_first_and_asks_why() {
     let ann = viewer(Role::Operator);
-    let confirm = |counts| Confirm {
+    let confirm = |counts, more| Confirm {
         viewer: &ann,
         bulk: Bulk::Cancel,
         filter: "batch=b",
         matching: 1_204,
-        more: true,
+        more,
         counts,
+        charge: None,
         fault: None,
     };
-    let page = confirm(vec![(StateWord::Queued, 1_200)]).page();
-    for part in ["At least", "1,204 jobs fit", "Cancel 1,200", "name=\"reason\"", "required"] {
+    let page = confirm(vec![(StateWord::Queued, 1_200)], false).page();
+    for part in ["1,204 jobs fit", "Cancel 1,200", "name=\"reason\"", "required"] {
         assert!(page.contains(part), "{part}: {page}");
     }
-    assert!(confirm(vec![]).page().contains("Nothing to do."));
+    let page = confirm(vec![(StateWord::Queued, 1_200)], true).page();
+    assert!(page.contains("At least") && page.contains("Cancel all"), "not all were counted");
+    assert!(confirm(vec![], false).page().contains("Nothing to do"));
+    let charge = Some(("about USD 4.20".to_owned(), 3));
+    let page =
+        Confirm { bulk: Bulk::Retry, charge, ..confirm(vec![(StateWord::Failed, 9)], false) };
+    let page = page.page();
+    for part in ["Run again 9", "about USD 4.20", "3 of the old ones", "accept_charge"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
 }
 
 #[test]
@@ -215,9 +374,15 @@ fn the_fleet_says_what_limits_it_and_a_tenant_sees_its_own_part() {
         simulated: true,
         counts: vec![(StateWord::Queued, 3), (StateWord::Parked, 1)],
         throughput: throughput.clone(),
+        backlog: Backlog {
+            from: at(0),
+            step: Duration::from_secs(60),
+            stages: [vec![2], vec![0], vec![1], vec![3]],
+        },
         facts,
         cells: vec![],
         spent: None,
+        budget: Some(fleet::Budget { text: "USD 20.00".into(), taken: 5, most: 20 }),
         tightest: None,
         alarms: vec![],
     };
@@ -226,6 +391,7 @@ fn the_fleet_says_what_limits_it_and_a_tenant_sees_its_own_part() {
         whole.contains("Nothing: no job waits") && whole.contains("nothing is billed"),
         "{whole}"
     );
+    assert!(whole.contains("25.0 %") && whole.contains("of USD 20.00"), "{whole}");
     let own = page(None).page();
     assert!(!own.contains("What limits us now") && own.contains("Jobs by state"));
 }

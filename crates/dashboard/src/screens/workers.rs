@@ -1,6 +1,6 @@
 //! Queues, and what is in work.
 
-use crate::shell::{Frame, Screen};
+use crate::shell::{Frame, Live, Screen};
 use crate::viewer::Viewer;
 use crate::wording::grouped;
 use maud::html;
@@ -39,13 +39,13 @@ impl Workers<'_> {
             p class="dim" { "A ticket that is due and stays due has nobody to work it: see that its program runs. Processes keep no list of themselves; leases are what can be seen of them." }
             table {
                 caption class="hidden" { "Queues" }
-                thead { tr { th scope="col" { "Queue" } th scope="col" class="w" { "Pool" } th scope="col" { "Program" } th scope="col" class="num" { "Waiting" } th scope="col" class="num" { "Due" } th scope="col" class="num" { "In work" } } }
+                thead { tr { th scope="col" { "Program" } th scope="col" { "Queue" } th scope="col" class="w" { "Pool" } th scope="col" class="num" { "Waiting" } th scope="col" class="num" { "Due" } th scope="col" class="num" { "In work" } } }
                 tbody {
                     @for row in self.rows {
                         tr {
-                            th scope="row" { (row.queue) }
+                            th scope="row" { (row.program) }
+                            td { (row.queue) }
                             td class="w" { (row.pool) }
-                            td { (row.program) }
                             td class="num" { (grouped(row.waiting)) }
                             td class="num" { (grouped(row.due)) }
                             td class="num" { (grouped(row.leased)) }
@@ -55,7 +55,7 @@ impl Workers<'_> {
             }
         };
         let viewer = self.viewer;
-        Frame { viewer, screen: Screen::Workers, title: "Workers", notice: None, live: true }
+        Frame { viewer, screen: Screen::Workers, title: "Workers", notice: None, live: Live::Fleet }
             .around(&main)
     }
 }

@@ -65,6 +65,11 @@ pub(super) fn url_encoded(text: &str) -> String {
     out
 }
 
+/// The same for one part of a path, in which a slash is a letter like any other.
+pub(super) fn url_encoded_part(text: &str) -> String {
+    url_encoded(text).replace('/', "%2F")
+}
+
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         if let Some(instead) = self.instead {

@@ -1,60 +1,69 @@
-//! `/ui/batches`.
+//! `/ui/batches`: what the counters say of each, and verbs on all of its jobs.
 
-use super::answer::{Shown, Trouble, page};
-use super::jobs;
-use super::session::Visitor;
+use super::answer::{Shown, Trouble, done, page};
+use super::session::{Deed, Visitor};
 use super::sight::{self, Search};
+use super::{jobs, money, operations};
 use crate::app::{App, PoolDoor};
 use axum::extract::{Path, Query, State};
-use dashboard::Viewer;
-use dashboard::screens::batches::{Batch, Batches, Row};
-use job::{End, State as JobState, StateWord};
+use dashboard::screens::batches::{Batch as Screen, Batches, Failure, Pause, Row};
+use dashboard::screens::jobs::Bulk;
+use dashboard::{Notice, Viewer};
+use job::filter::{Field, Filter};
+use job::{End, JobId, State as JobState, StateWord, Timestamp};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+use store::{Batch, Scope};
 
-/// Batches on the page.
+/// Batches of each pool on one page.
 const ROWS: usize = 50;
 /// Pictures on a batch's page.
 const POSTERS: usize = 24;
-/// Failed jobs whose codes are counted.
-const FAILED: usize = 500;
+/// Operations on a batch's page.
+const OPERATIONS: usize = 10;
+/// Ends that a pace is reckoned from, at least, and over how long.
+const PACE_ENDS_MIN: u64 = 3;
+const PACE_OVER_MIN: Duration = Duration::from_secs(5);
 
-pub(super) async fn list(State(app): State<Arc<App>>, visitor: Visitor) -> Shown {
+#[derive(Debug, Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    skip: usize,
+}
+
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Query(asked): Query<Asked>,
+) -> Shown {
     let viewer = &visitor.viewer;
     let doors = sight::pools(&app, viewer)?;
     let now = sight::now(&doors).await?;
-    let mut rows = Vec::new();
-    let mut more = false;
-    for door in &doors {
-        let found = door.pool.store.batches(viewer.tenant.as_deref(), 0, ROWS + 1).await?;
-        more |= found.len() > ROWS;
-        rows.extend(found.into_iter().take(ROWS));
+    let (mut found, mut more) = (Vec::new(), false);
+    for door in doors {
+        // One more than is shown tells whether there is a next page.
+        let of_pool =
+            door.pool.store.batches(viewer.tenant.as_deref(), asked.skip, ROWS + 1).await?;
+        more |= of_pool.len() > ROWS;
+        found.extend(of_pool.into_iter().take(ROWS));
     }
-    rows.sort_by_key(|batch| std::cmp::Reverse(batch.created_at));
-    more |= rows.len() > ROWS;
-    rows.truncate(ROWS);
-    let row = |batch: store::Batch| Row {
-        tenant: batch.tenant,
-        name: batch.name,
-        counts: batch.counts.into_iter().collect(),
-    };
-    let rows: Vec<Row> = rows.into_iter().map(row).collect();
-    Ok(page(Batches { viewer, now, rows: &rows, more }.page()))
+    found.sort_by_key(|batch| std::cmp::Reverse(batch.created_at));
+    let rows: Vec<Row> = found.iter().map(row).collect();
+    let next = more.then_some(asked.skip + ROWS);
+    Ok(page(Batches { viewer, now, rows: &rows, skipped: asked.skip, next }.page()))
 }
 
-async fn counts(
-    doors: &[&PoolDoor],
-    tenant: &str,
-    name: &str,
-) -> Result<Vec<(StateWord, u64)>, Trouble> {
-    let mut sums: BTreeMap<StateWord, u64> = BTreeMap::new();
-    for door in doors {
-        for (word, n) in door.pool.store.batch_counts(tenant, name).await? {
-            *sums.entry(word).or_insert(0) += n;
-        }
+fn row(batch: &Batch) -> Row {
+    Row {
+        name: batch.name.clone(),
+        tenant: batch.tenant.clone(),
+        word: batch.word(),
+        counts: batch.counts.iter().map(|(word, n)| (*word, *n)).collect(),
+        created_at: batch.created_at,
+        spent: money::of_spent(&batch.spent),
     }
-    Ok(StateWord::ALL.into_iter().filter_map(|word| Some((word, *sums.get(&word)?))).collect())
 }
 
 /// Whose batch is meant; those of one name are their tenants' own.
@@ -83,6 +92,41 @@ async fn owner(
     Err(Trouble::missing())
 }
 
+/// The batch in every pool that holds jobs of it.
+async fn find<'a>(
+    doors: &[&'a PoolDoor],
+    tenant: &str,
+    name: &str,
+) -> Result<Vec<(&'a PoolDoor, Batch)>, Trouble> {
+    let mut found = Vec::new();
+    for door in doors {
+        if let Some(batch) = door.pool.store.batch(tenant, name).await? {
+            found.push((*door, batch));
+        }
+    }
+    if found.is_empty() { Err(Trouble::missing()) } else { Ok(found) }
+}
+
+/// The parts as one.
+fn joined(parts: &[(&PoolDoor, Batch)]) -> Option<Batch> {
+    let mut parts = parts.iter().map(|(_, batch)| batch);
+    let mut whole = parts.next()?.clone();
+    for part in parts {
+        for (word, n) in &part.counts {
+            *whole.counts.entry(*word).or_insert(0) += n;
+        }
+        whole.spent.join(&part.spent);
+        whole.created_at = whole.created_at.min(part.created_at);
+        whole.ended = match (whole.ended, part.ended) {
+            (Some((first, last)), Some((a, b))) => Some((first.min(a), last.max(b))),
+            (one, other) => one.or(other),
+        };
+        whole.paused = whole.paused.or_else(|| part.paused.clone());
+        whole.uploading |= part.uploading;
+    }
+    Some(whole)
+}
+
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     visitor: Visitor,
@@ -92,38 +136,139 @@ pub(super) async fn show(
 ) -> Shown {
     let viewer = &visitor.viewer;
     let doors = sight::pools(&app, viewer)?;
+    let now = sight::now(&doors).await?;
     let tenant = owner(&doors, viewer, whose.tenant, &name).await?;
-    let search = Search::of_batch(&tenant, &name, viewer);
-    // A batch is there for whoever owns a job of it.
-    if search.newest(&doors, 1).await?.items.is_empty() {
-        return Err(Trouble::missing());
-    }
-    let mut codes: BTreeMap<String, u64> = BTreeMap::new();
-    for word in [StateWord::Failed, StateWord::OutputLost] {
-        for stored in search.clone().with_state(word).newest(&doors, FAILED).await?.items {
-            let code = stored.record.life.state.failure_code().unwrap_or("unknown").to_owned();
-            *codes.entry(code).or_insert(0) += 1;
-        }
-    }
-    let mut failures: Vec<(String, u64)> = codes.into_iter().collect();
-    failures.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-    let stored = search.with_state(StateWord::Succeeded).newest(&doors, POSTERS).await?.items;
-    let posters = stored.into_iter().filter_map(|stored| match &stored.record.life.state {
-        JobState::Finished { end: End::Stored { output }, .. } if output.last_frame.is_some() => {
-            Some(stored.record.id)
-        }
-        _ => None,
-    });
-    let batch = Batch {
+    let parts = find(&doors, &tenant, &name).await?;
+    let batch = joined(&parts).ok_or_else(Trouble::missing)?;
+    let doors: Vec<&PoolDoor> = parts.iter().map(|(door, _)| *door).collect();
+    let stored = batch.counts.get(&StateWord::Succeeded).copied().unwrap_or(0);
+    let ended = batch.ended.filter(|_| batch.finished() == batch.jobs());
+    let screen = Screen {
         viewer,
         notice: said.notice(),
-        tenant: &tenant,
-        name: &name,
-        counts: counts(&doors, &tenant, &name).await?,
-        left: None,
-        spent: None,
-        failures,
-        posters: posters.collect(),
+        now,
+        row: &row(&batch),
+        left: left(&batch, now),
+        took: ended.map(|(_, last)| last.since(batch.created_at)),
+        each: money::of_each(&batch.spent, stored),
+        paused: batch.paused.as_ref().map(|paused| Pause {
+            by: paused.by.as_str().to_owned(),
+            reason: paused.reason.clone(),
+            at: paused.at,
+        }),
+        failures: &failures(&doors, &tenant, &name).await?,
+        operations: &operations::newest(&doors, viewer, OPERATIONS, |filter| {
+            let of =
+                |field, value: &str| filter.one_of(field).is_some_and(|all| all.contains(value));
+            of(Field::Batch, &name) && of(Field::Tenant, &tenant)
+        })
+        .await?,
+        posters: &posters(&doors, viewer, &tenant, &name).await?,
     };
-    Ok(page(batch.page()))
+    Ok(page(screen.page()))
+}
+
+/// How long the rest takes if it goes on as it went from the first end to now.
+#[allow(clippy::cast_precision_loss)]
+fn left(batch: &Batch, now: Timestamp) -> Option<Duration> {
+    let (finished, rest) = (batch.finished(), batch.jobs() - batch.finished());
+    let (first, _) = batch.ended?;
+    let over = now.since(first);
+    let known = finished >= PACE_ENDS_MIN && over >= PACE_OVER_MIN && batch.paused.is_none();
+    if !known || rest == 0 {
+        return None;
+    }
+    let each = over.as_secs_f64() / (finished - 1) as f64;
+    Duration::try_from_secs_f64(each * rest as f64).ok()
+}
+
+async fn failures(doors: &[&PoolDoor], tenant: &str, name: &str) -> Result<Vec<Failure>, Trouble> {
+    let mut by_code: BTreeMap<String, Failure> = BTreeMap::new();
+    for door in doors {
+        for view in survey::failures(&door.pool.store, Scope::Batch(tenant, name)).await? {
+            let survey::FailureView { code, jobs, paid, advice, .. } = view;
+            let new = || Failure { code: code.clone(), jobs: 0, paid, advice };
+            by_code.entry(code.clone()).or_insert_with(new).jobs += jobs;
+        }
+    }
+    let mut failures: Vec<Failure> = by_code.into_values().collect();
+    failures.sort_by_key(|failure| std::cmp::Reverse(failure.jobs));
+    Ok(failures)
+}
+
+async fn posters(
+    doors: &[&PoolDoor],
+    viewer: &Viewer,
+    tenant: &str,
+    name: &str,
+) -> Result<Vec<JobId>, Trouble> {
+    let search = Search::of_batch(tenant, name, viewer).with_state(StateWord::Succeeded);
+    let stored = search.newest(doors, POSTERS).await?.items;
+    let pictured = stored.into_iter().filter_map(|stored| {
+        let JobState::Finished { end: End::Stored { output }, .. } = &stored.record.life.state
+        else {
+            return None;
+        };
+        output.last_frame.as_ref().map(|_| stored.record.id.clone())
+    });
+    Ok(pictured.collect())
+}
+
+pub(super) async fn act(
+    State(app): State<Arc<App>>,
+    Path((name, verb)): Path<(String, String)>,
+    Query(whose): Query<Whose>,
+    Deed { visitor, form }: Deed,
+) -> Shown {
+    let viewer = &visitor.viewer;
+    let bulk = Bulk::parse(&verb).ok_or_else(Trouble::missing)?;
+    let doors = sight::pools(&app, viewer)?;
+    let tenant = owner(&doors, viewer, whose.tenant, &name).await?;
+    let parts = find(&doors, &tenant, &name).await?;
+    let Some(reason) = form.reason() else {
+        return Err(Trouble::refused("A reason is needed. Go back and give one."));
+    };
+    let mut notice = match bulk {
+        Bulk::Pause => Notice::Paused,
+        Bulk::Resume => Notice::Resumed,
+        Bulk::Cancel => Notice::Stopping,
+        // New jobs are counted and priced first, by the filter that finds the old ones.
+        Bulk::Retry => return Err(Trouble::missing()),
+    };
+    for (door, _) in parts {
+        let wish = operations::wish(viewer, bulk, Filter::all(), &reason);
+        if !operations::begun(&door.pool.store.turn_batch(&tenant, &name, wish).await?) {
+            notice = Notice::Full;
+        }
+    }
+    let [tenant, name] = [&tenant, &name].map(|text| super::answer::url_encoded_part(text));
+    Ok(done(&format!("/batches/{name}?tenant={tenant}"), notice))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::Spent;
+
+    #[test]
+    fn the_rest_takes_as_long_as_what_is_over_took() {
+        let at = |s: i64| Timestamp::from_unix_s(1_795_705_200 + s);
+        let batch = |queued: u64, succeeded: u64| Batch {
+            name: "b".into(),
+            tenant: "a".into(),
+            created_at: at(0),
+            counts: BTreeMap::from([
+                (StateWord::Queued, queued),
+                (StateWord::Succeeded, succeeded),
+            ]),
+            spent: Spent::default(),
+            ended: Some((at(60), at(160))),
+            paused: None,
+            uploading: false,
+        };
+        assert_eq!(left(&batch(30, 11), at(160)), Some(Duration::from_secs(300)));
+        assert_eq!(left(&batch(0, 11), at(160)), None, "nothing is left");
+        assert_eq!(left(&batch(30, 2), at(160)), None, "two ends are no pace");
+        assert_eq!(left(&batch(30, 11), at(61)), None, "nor are ends of one second");
+    }
 }

@@ -82,7 +82,6 @@ pub(super) async fn enter(
 
 pub(super) async fn leave(State(app): State<Arc<App>>, signed: Signed) -> Shown {
     let cookie = app.visits()?.end(&signed.visitor.session).await?;
-    let _ = signed.form;
     with_cookie(Redirect::to(&format!("{PREFIX}/login")).into_response(), cookie)
 }
 

@@ -1,10 +1,9 @@
 //! `/ui/doubt`: jobs whose create ended without a clear answer, and what a person decides about one.
 
 use super::answer::{Shown, Trouble, again, done, page};
-use super::job::money;
 use super::session::{Deed as Sent, Visitor};
 use super::sight::{self, Search};
-use super::{jobs, session};
+use super::{jobs, money, session};
 use crate::app::{App, PoolDoor};
 use axum::extract::{Path, Query, State};
 use dashboard::screens::doubt::{Doubt as Screen, Doubts, Row};
@@ -84,7 +83,7 @@ fn written(
         row: &row,
         evidence: &told(&evidence),
         settled_from: settle::quiet_horizon(doubt.attempt, &door.pool.policy),
-        cost: cost.map(|cost| format!("about {}", money(&cost))),
+        cost: cost.map(|cost| format!("about {}", money::of_cost(&cost))),
         tasks,
         grounds: mark(stored),
         fault,

@@ -1,79 +1,74 @@
-//! `/ui/failures`: what went wrong, by code.
+//! `/ui/failures`: what went wrong, by code, as the counters have it.
 
-use super::answer::{Shown, page};
+use super::answer::{Shown, Trouble, page};
 use super::session::Visitor;
 use super::sight::{self, Search};
-use crate::app::App;
+use crate::app::{App, PoolDoor};
 use axum::extract::State;
+use dashboard::Viewer;
 use dashboard::screens::failures::{Failures, Group, Sample};
-use job::{Cause, End, State as JobState, StateWord};
-use seedance::ErrorTable;
+use job::filter::Filter;
+use job::{End, State as JobState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::Stored;
+use store::{Scope, Stored};
 
-/// The newest failures, of each kind, that are sorted.
-const LOOKED_AT: usize = 500;
 /// Samples of one group.
 const SAMPLES: usize = 3;
+/// Groups that have some, the most frequent ones.
+const SAMPLED: usize = 20;
 
 pub(super) async fn show(State(app): State<Arc<App>>, visitor: Visitor) -> Shown {
     let viewer = &visitor.viewer;
     let doors = sight::pools(&app, viewer)?;
     let now = sight::now(&doors).await?;
-    let (mut groups, mut partial) = (BTreeMap::new(), false);
-    for word in [StateWord::Failed, StateWord::OutputLost] {
-        let found = Search::of_state(word, viewer).newest(&doors, LOOKED_AT).await?;
-        partial |= found.next.is_some();
-        for stored in &found.items {
-            add(&mut groups, stored);
+    let mut groups = groups(&doors, viewer).await?;
+    for group in groups.iter_mut().take(SAMPLED) {
+        let search = Search::of(Filter::all().code(&group.code), viewer);
+        let newest = search.newest(&doors, SAMPLES).await?.items;
+        group.samples = newest.iter().map(sample).collect();
+    }
+    let whole = sight::counts(&doors, viewer).await?.iter().map(|(_, n)| n).sum();
+    Ok(page(Failures { viewer, now, groups: &groups, whole }.page()))
+}
+
+/// Over all pools, most frequent first.
+async fn groups(doors: &[&PoolDoor], viewer: &Viewer) -> Result<Vec<Group>, Trouble> {
+    let scope = viewer.tenant.as_deref().map_or(Scope::Pool, Scope::Tenant);
+    let mut by_code: BTreeMap<String, Group> = BTreeMap::new();
+    for door in doors {
+        for view in survey::failures(&door.pool.store, scope).await? {
+            let (first, last) = view.seen;
+            let group = by_code.entry(view.code.clone()).or_insert_with(|| Group {
+                code: view.code,
+                class: view.class,
+                jobs: 0,
+                first,
+                last,
+                paid: view.paid,
+                retryable: view.retryable,
+                advice: view.advice,
+                samples: Vec::new(),
+            });
+            group.jobs += view.jobs;
+            group.first = group.first.min(first);
+            group.last = group.last.max(last);
         }
     }
-    let mut groups: Vec<Group> = groups.into_values().collect();
+    let mut groups: Vec<Group> = by_code.into_values().collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.jobs));
-    Ok(page(Failures { viewer, now, groups: &groups, partial }.page()))
+    Ok(groups)
 }
 
-fn add(groups: &mut BTreeMap<String, Group>, stored: &Stored) {
-    let state = &stored.record.life.state;
-    let Some(code) = state.failure_code() else { return };
-    let cause = cause(state);
-    let group = groups.entry(code.to_owned()).or_insert_with(|| Group {
-        code: code.to_owned(),
-        class: cause.map_or("ours", |cause| cause.class.word()).to_owned(),
-        jobs: 0,
-        last: None,
-        advice: advice(code, cause),
-        samples: Vec::new(),
-    });
-    group.jobs += 1;
-    group.last = group.last.max(Some(stored.record.life.updated_at));
-    if group.samples.len() < SAMPLES {
-        group.samples.push(Sample {
-            id: stored.record.id.clone(),
-            prompt: stored.record.spec.request.prompt().unwrap_or("(no text)").to_owned(),
-            message: cause.map(|cause| cause.message.clone()).unwrap_or_default(),
-        });
+fn sample(stored: &Stored) -> Sample {
+    let record = &stored.record;
+    let mut message = String::new();
+    if let JobState::Finished { end: End::Failed { cause }, .. } = &record.life.state {
+        message.clone_from(&cause.message);
     }
-}
-
-fn cause(state: &JobState) -> Option<&Cause> {
-    let JobState::Finished { end: End::Failed { cause }, .. } = state else { return None };
-    Some(cause)
-}
-
-/// What the tables say about a code: of a task that failed, of ours, or of a refused create.
-fn advice(code: &str, cause: Option<&Cause>) -> String {
-    let table = ErrorTable::builtin();
-    if let Some(rule) = table.own(code) {
-        return rule.advice.clone();
-    }
-    match cause {
-        Some(cause) if !cause.task_existed => {
-            let rule = table.rules().iter().find(|rule| rule.code == code);
-            rule.map(|rule| rule.advice.clone()).unwrap_or_default()
-        }
-        Some(cause) => table.classify_task(Some(code), &cause.message).advice,
-        None => String::new(),
+    Sample {
+        id: record.id.clone(),
+        prompt: record.spec.request.prompt().unwrap_or("(no text)").to_owned(),
+        message,
     }
 }

@@ -2,25 +2,24 @@
 
 use super::answer::{Shown, Trouble, page};
 use super::session::Visitor;
-use super::{jobs, sight};
+use super::{jobs, money, sight};
 use crate::app::{App, PoolDoor};
 use axum::extract::{Query, State};
 use dashboard::bottleneck::{Class, Facts, Stop};
-use dashboard::screens::fleet::{Alarm, Fleet};
+use dashboard::screens::fleet::{Alarm, Budget, Fleet};
 use dashboard::{Cell, Viewer};
 use job::filter::Filter;
 use job::{State as JobState, StateWord, Timestamp};
 use seedance::SlotClass;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::{ListQuery, Queue, Stored};
+use store::{ListQuery, Queue, Spent, Stored};
 
 /// Jobs whose slots are drawn, of each state that holds one.
 const SLOTS_DRAWN: usize = 400;
-/// Tenants whose spending is added up for one page.
-const TENANTS_ASKED: usize = 100;
 const DAY_MS: i64 = 24 * 3_600_000;
-/// Alarms on the page.
+/// Lines looked through for alarms, and alarms on the page.
+const LINES: usize = 64;
 const ALARMS: usize = 8;
 
 pub(super) async fn show(
@@ -39,7 +38,9 @@ pub(super) async fn show(
         facts = Some(told);
         cells = drawn;
         for door in &doors {
-            alarms.extend(door.pool.store.audit(ALARMS).await?.into_iter().map(alarm));
+            let lines = door.pool.store.audit(LINES).await?;
+            // What people do to many jobs is no alarm; the audit has it.
+            alarms.extend(lines.into_iter().filter(|line| line.alarm != "operation").map(alarm));
         }
         alarms.sort_by_key(|alarm| std::cmp::Reverse(alarm.at));
         alarms.truncate(ALARMS);
@@ -51,52 +52,61 @@ pub(super) async fn show(
             tightest = Some(tightest.map_or(left, |known: std::time::Duration| known.min(left)));
         }
     }
+    let counts = sight::counts(&doors, viewer).await?;
+    let whose = viewer.tenant.as_deref();
     let fleet = Fleet {
         viewer,
         notice: said.notice(),
         now,
         simulated: doors.iter().any(|door| door.pool.settings.simulated),
-        counts: sight::counts(&doors, viewer).await?,
-        throughput: app.flow.of(viewer.tenant.as_deref(), now),
+        throughput: app.flow.throughput(whose, now),
+        backlog: app.flow.backlog(whose, now, &counts),
+        counts,
         facts,
         cells,
         spent: spent(&doors, viewer, now).await?,
+        budget: budget(&app, &doors, viewer, now).await?,
         tightest,
         alarms,
     };
     Ok(page(fleet.page()))
 }
 
-/// What today has cost, by the day's own counters. Nothing is told where there are more tenants than
-/// a page may ask about.
+/// What the jobs that ended today cost.
 async fn spent(
     doors: &[&PoolDoor],
     viewer: &Viewer,
     now: Timestamp,
 ) -> Result<Option<String>, Trouble> {
-    let today = now.unix_ms().div_euclid(DAY_MS);
-    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+    let mut sum = Spent::default();
     for door in doors {
-        let store = &door.pool.store;
-        let tenants = match &viewer.tenant {
-            Some(tenant) => vec![tenant.clone()],
-            None => store.tenants().await?.into_keys().collect(),
-        };
-        if tenants.len() > TENANTS_ASKED {
-            return Ok(None);
-        }
-        let currency = door.pool.settings.route.currency().to_string();
-        for tenant in tenants {
-            let days = store.usage_days(&tenant).await?;
-            let micros = days.get(&today).map_or(0, |day| day.micros);
-            *sums.entry(currency.clone()).or_insert(0) += micros;
+        for row in door.pool.store.spent(now, now, viewer.tenant.as_deref()).await? {
+            sum.join(&row.spent);
         }
     }
-    let texts = sums.into_iter().map(|(currency, micros)| {
-        let cents = micros.div_ceil(10_000);
-        format!("{currency} {}.{:02}", cents / 100, cents % 100)
-    });
-    Ok(Some(texts.collect::<Vec<_>>().join(" + ")))
+    Ok(money::of_spent(&sum))
+}
+
+/// What of a tenant's day is taken: by jobs that were accepted today, ended or not, of as much as may be.
+async fn budget(
+    app: &App,
+    doors: &[&PoolDoor],
+    viewer: &Viewer,
+    now: Timestamp,
+) -> Result<Option<Budget>, Trouble> {
+    let Some(tenant) = &viewer.tenant else { return Ok(None) };
+    let most = app.caps_of(tenant).spend_day_micros_max();
+    if most == 0 {
+        return Ok(None);
+    }
+    let today = now.unix_ms().div_euclid(DAY_MS);
+    let mut taken = 0;
+    for door in doors {
+        let days = door.pool.store.usage_days(tenant).await?;
+        taken += days.get(&today).map_or(0, |day| day.micros);
+    }
+    let currency = doors.first().map(|door| door.pool.settings.route.currency().to_string());
+    Ok(currency.map(|currency| Budget { text: money::written(&currency, most), taken, most }))
 }
 
 fn alarm(line: store::AuditLine) -> Alarm {

@@ -2,7 +2,7 @@
 
 use super::answer::{Shown, page};
 use super::session::Visitor;
-use super::{jobs, sight};
+use super::{jobs, money, sight};
 use crate::app::{App, PoolDoor};
 use axum::extract::{Path, Query, State};
 use dashboard::screens::job::{Again, Job, Line};
@@ -35,7 +35,7 @@ pub(super) async fn show(
         cost: cost(door, record),
         payload: payload(&app, record).await,
         advice: advice(record),
-        again: Again::No,
+        again: again(door, record),
     };
     Ok(page(screen.page()))
 }
@@ -62,13 +62,17 @@ pub(super) fn cost(door: &PoolDoor, record: &Record) -> Option<String> {
     let day = Day::from_unix_s(record.created_at.unix_ms().div_euclid(1_000));
     let route = door.pool.settings.route;
     let cost = PriceTable::builtin().cost(route, &record.spec.request, tokens, day).ok()?;
-    Some(format!("{word}{}", money(&cost)))
+    Some(format!("{word}{}", money::of_cost(&cost)))
 }
 
-/// Cents are enough for people, except where there are none.
-pub(super) fn money(cost: &seedance::Cost) -> String {
-    let cents = cost.micros.div_ceil(10_000);
-    format!("{} {}.{:02}", cost.currency, cents / 100, cents % 100)
+/// Whether the job may be made again, and what that would cost.
+pub(super) fn again(door: &PoolDoor, record: &Record) -> Again {
+    let Some(again) = job::Again::of(record) else { return Again::No };
+    let day = Day::from_unix_s(record.life.updated_at.unix_ms().div_euclid(1_000));
+    let (route, tokens) = (door.pool.settings.route, record.spec.estimate_tokens);
+    let cost = PriceTable::builtin().cost(route, &record.spec.request, tokens, day).ok();
+    let cost = cost.map(|cost| format!("about {}", money::of_cost(&cost)));
+    Again::Possible { cost, paid_again: again.paid_again }
 }
 
 fn advice(record: &Record) -> Option<String> {

@@ -20,14 +20,12 @@ pub(super) struct Said {
     #[serde(default)]
     said: String,
     #[serde(default)]
-    done: u64,
-    #[serde(default)]
     of: u64,
 }
 
 impl Said {
     pub(super) fn notice(&self) -> Option<Notice> {
-        Notice::read(&self.said, self.done, self.of)
+        Notice::read(&self.said, self.of)
     }
 }
 
@@ -38,8 +36,6 @@ pub(super) struct Asked {
     cursor: Option<String>,
     #[serde(default)]
     said: String,
-    #[serde(default)]
-    done: u64,
     #[serde(default)]
     of: u64,
 }
@@ -63,7 +59,7 @@ pub(super) async fn list(
     let items: Vec<Record> = found.items.into_iter().map(|stored| stored.record).collect();
     let screen = Jobs {
         viewer,
-        notice: Notice::read(&asked.said, asked.done, asked.of),
+        notice: Notice::read(&asked.said, asked.of),
         now,
         filter: asked.filter.trim(),
         fault,

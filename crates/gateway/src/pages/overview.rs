@@ -1,29 +1,35 @@
-//! Screens to read: audit, webhooks, workers, limits.
+//! Screens about the whole: audit, workers, limits, and the switch that stops all creates.
 
-use super::answer::{Shown, Trouble, page};
+use super::answer::{Shown, Trouble, done, page};
 use super::fleet::stop;
-use super::session::Visitor;
-use super::sight;
+use super::session::{Signed, Visitor};
+use super::{jobs, operations, sight};
 use crate::app::App;
-use axum::extract::State;
-use dashboard::Viewer;
+use crate::settings::Scope;
+use axum::extract::{Path, Query, State};
 use dashboard::screens::audit::{Audit, Line};
 use dashboard::screens::limits::{self, Limits};
-use dashboard::screens::webhooks::{Row, Webhooks};
 use dashboard::screens::workers::{self, Workers};
+use dashboard::{Notice, Role, Viewer};
 use job::Step;
 use seedance::SlotClass;
 use std::sync::Arc;
+use store::{Freeze, FreezeKind};
 
+/// Told where no click may end a freeze.
+const LOOK_FIRST: &str = "The fleet froze itself because Redis had lost data: whether a video would be bought \
+     twice must be found out first, by `seedfleet reconcile --after-restore`.";
 /// Decisions on the page.
 const LINES: usize = 200;
+/// Operations on the page.
+const OPERATIONS: usize = 20;
 
 pub(super) async fn audit(State(app): State<Arc<App>>, visitor: Visitor) -> Shown {
     let viewer = &visitor.viewer;
     let doors = sight::pools(&app, viewer)?;
     let now = sight::now(&doors).await?;
     let mut lines = Vec::new();
-    for door in doors {
+    for door in &doors {
         let decisions = door.pool.store.decisions(None, LINES).await?;
         let ids: Vec<_> = decisions.iter().map(|line| line.job.clone()).collect();
         let owned = door.pool.store.load_many(&ids).await?;
@@ -36,32 +42,23 @@ pub(super) async fn audit(State(app): State<Arc<App>>, visitor: Visitor) -> Show
             }
         }
     }
-    lines.sort_by_key(|line| std::cmp::Reverse(line.at));
-    Ok(page(Audit { viewer, now, lines: &lines }.page()))
-}
-
-pub(super) async fn webhooks(State(app): State<Arc<App>>, visitor: Visitor) -> Shown {
-    let viewer = &visitor.viewer;
-    let tenants = match &viewer.tenant {
-        Some(tenant) => vec![tenant.clone()],
-        None => app.tenant_names(),
-    };
-    let mut rows = Vec::new();
-    for tenant in tenants {
-        for door in sight::pools(&app, viewer)? {
-            let states = door.pool.store.endpoints(&tenant).await?;
-            rows.extend(states.into_iter().map(endpoint));
+    if viewer.tenant.is_none() {
+        for door in &doors {
+            lines.extend(door.pool.store.audit(LINES).await?.into_iter().filter_map(of_pool));
         }
     }
-    Ok(page(Webhooks { viewer, rows: &rows }.page()))
+    lines.sort_by_key(|line| std::cmp::Reverse(line.at));
+    lines.truncate(LINES);
+    let operations = operations::newest(&doors, viewer, OPERATIONS, |_| true).await?;
+    Ok(page(Audit { viewer, now, operations: &operations, lines: &lines }.page()))
 }
 
-/// How an endpoint stands. Its query may hold what only its owner should know.
-fn endpoint(state: store::EndpointState) -> Row {
-    let store::EndpointState { endpoint, off, why, waiting, .. } = state;
-    let url = endpoint.url.split(['?', '#']).next().unwrap_or_default().to_owned();
-    let word = off.map_or_else(|| "enabled".to_owned(), |off| format!("off: {}", off.why));
-    Row { id: endpoint.id, tenant: endpoint.tenant, url, state: word, waiting, trouble: why }
+/// What somebody did to a whole pool; alarms and operations are shown elsewhere.
+fn of_pool(line: store::AuditLine) -> Option<Line> {
+    let store::AuditLine { at, job, alarm, by, reason } = line;
+    let by = by.filter(|by| !by.is_empty() && alarm != "operation")?;
+    let reason = reason.unwrap_or_default();
+    Some(Line { at, by, verb: alarm, job, reason, result: String::new() })
 }
 
 /// Screens about the fleet itself are for those who run it.
@@ -80,18 +77,26 @@ pub(super) async fn workers(State(app): State<Arc<App>>, visitor: Visitor) -> Sh
     let mut rows = Vec::new();
     for door in sight::pools(&app, viewer)? {
         for depth in door.pool.store.depths().await? {
+            let step = depth.queue.step();
+            // The rest of the word says which step it is, which the program says as well.
+            let word = depth.queue.word();
+            let queue = depth.queue.class().map_or(word, |class| class.word().to_owned());
             rows.push(workers::Row {
                 pool: door.pool.name.clone(),
-                queue: depth.queue.word(),
-                program: program(depth.queue.step()),
+                queue,
+                program: program(step),
                 waiting: depth.waiting,
                 due: depth.due,
                 leased: depth.leased,
             });
         }
     }
+    // In the order of a job's way.
+    rows.sort_by_key(|row| WAY.iter().position(|program| *program == row.program));
     Ok(page(Workers { viewer, rows: &rows }.page()))
 }
+
+const WAY: [&str; 4] = ["submitter", "poller", "downloader", "notifier"];
 
 const fn program(step: Step) -> &'static str {
     match step {
@@ -102,21 +107,34 @@ const fn program(step: Step) -> &'static str {
     }
 }
 
-pub(super) async fn limits(State(app): State<Arc<App>>, visitor: Visitor) -> Shown {
+pub(super) async fn limits(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Query(said): Query<jobs::Said>,
+) -> Shown {
     let viewer = &visitor.viewer;
     fleet_wide(viewer)?;
     let doors = sight::pools(&app, viewer)?;
     let now = sight::now(&doors).await?;
-    let (mut rows, mut stops) = (Vec::new(), Vec::new());
+    let (mut pools, mut rows, mut stops) = (Vec::new(), Vec::new(), Vec::new());
     for door in doors {
-        let used = door.pool.store.slots().await?;
-        for (account, settings) in &door.pool.settings.accounts {
+        let (store, pool) = (&door.pool.store, &door.pool.name);
+        let frozen = store.watch().await?.frozen;
+        let settings = &door.pool.settings;
+        pools.push(limits::Pool {
+            name: pool.clone(),
+            route: settings.route.word(),
+            simulated: settings.simulated,
+            frozen: frozen.map(frozen_since),
+        });
+        let used = store.slots().await?;
+        for (account, settings) in &settings.accounts {
             for class in SlotClass::ALL {
                 let allowed = settings.class_limits(class);
                 let of = |slot: &job::Slot| slot.account == *account && slot.class == class;
                 let own = used.iter().find(|(slot, _)| of(slot)).map_or(0, |(_, n)| *n);
                 rows.push(limits::Row {
-                    pool: door.pool.name.clone(),
+                    pool: pool.clone(),
                     account: account.clone(),
                     class: class.word().to_owned(),
                     used: u64::try_from(own).unwrap_or(0),
@@ -125,7 +143,47 @@ pub(super) async fn limits(State(app): State<Arc<App>>, visitor: Visitor) -> Sho
                 });
             }
         }
-        stops.extend(door.pool.store.stops().await?.into_iter().map(stop));
+        stops.extend(store.stops().await?.into_iter().map(stop));
     }
-    Ok(page(Limits { viewer, now, rows: &rows, stops: &stops }.page()))
+    let notice = said.notice();
+    Ok(page(Limits { viewer, notice, now, pools: &pools, rows: &rows, stops: &stops }.page()))
+}
+
+fn frozen_since(freeze: Freeze) -> limits::Frozen {
+    limits::Frozen {
+        since: freeze.since,
+        why: freeze.why,
+        by: freeze.by,
+        asked: freeze.kind == FreezeKind::Asked,
+    }
+}
+
+/// Stops all creates of a pool, or lets them go on.
+pub(super) async fn switch(
+    State(app): State<Arc<App>>,
+    Path((pool, verb)): Path<(String, String)>,
+    Signed { visitor, form }: Signed,
+) -> Shown {
+    visitor.needs(Role::rules, Scope::Admin)?;
+    let viewer = &visitor.viewer;
+    let doors = sight::pools(&app, viewer)?;
+    let door = doors.into_iter().find(|door| door.pool.name == pool);
+    let store = &door.ok_or_else(Trouble::missing)?.pool.store;
+    let Some(reason) = form.reason() else {
+        return Err(Trouble::refused("A reason is needed. Go back and give one."));
+    };
+    let notice = match (verb.as_str(), store.watch().await?.frozen) {
+        ("freeze", _) => {
+            store.freeze(&reason, &viewer.name).await?;
+            Notice::Frozen
+        }
+        ("thaw", Some(freeze)) if freeze.kind == FreezeKind::Asked => {
+            store.thaw_only(&freeze, &viewer.name, &reason).await?;
+            Notice::Thawed
+        }
+        ("thaw", None) => Notice::Thawed,
+        ("thaw", Some(_)) => return Err(Trouble::refused(LOOK_FIRST)),
+        _ => return Err(Trouble::missing()),
+    };
+    Ok(done("/limits", notice))
 }

@@ -3,19 +3,29 @@
 use super::answer::{Shown, Trouble, again, done, page};
 use super::job::cost;
 use super::jobs;
-use super::session::{Deed, Visitor};
-use super::sight::{self, Search};
+use super::session::{Signed, Visitor};
+use super::sight::{self, Fault, Search};
 use crate::app::App;
+use crate::settings::Scope;
 use axum::extract::{Path, Query, State};
 use dashboard::screens::review::Review;
-use dashboard::{Notice, Viewer};
-use job::{By, Event, Record, StateWord};
+use dashboard::{Notice, Role, Viewer};
+use job::{By, Event, StateWord};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{Decided, Reported, Stored};
 
 /// Held jobs on the page.
 const CARDS: usize = 30;
+/// Held jobs read at once, and looked through for those that wait for a person.
+const PAGE: usize = 100;
+const LOOKED_AT: usize = 1_000;
+
+/// A paused job waits for nobody's judgment.
+fn waits(stored: &Stored) -> bool {
+    let state = &stored.record.life.state;
+    !matches!(state, job::State::Held { why: job::HeldWhy::Paused { .. } })
+}
 
 pub(super) async fn list(
     State(app): State<Arc<App>>,
@@ -33,30 +43,33 @@ async fn written(
 ) -> Result<String, Trouble> {
     let doors = sight::pools(app, viewer)?;
     let now = sight::now(&doors).await?;
-    let found = Search::of_state(StateWord::Held, viewer).newest(&doors, CARDS).await?;
-    let items: Vec<(Record, Option<String>)> = found
-        .items
-        .into_iter()
-        // A paused job waits for nobody's judgment.
-        .filter(|stored| {
-            let state = &stored.record.life.state;
-            !matches!(state, job::State::Held { why: job::HeldWhy::Paused { .. } })
-        })
-        .map(|stored| {
+    let held = Search::of_state(StateWord::Held, viewer);
+    let (mut items, mut cursor, mut looked_at) = (Vec::new(), None, 0);
+    loop {
+        let found = held.page(&doors, cursor.as_deref(), PAGE).await?;
+        let found = found.map_err(|Fault(fault)| Trouble::refused(fault))?;
+        looked_at += found.items.len();
+        cursor = found.next;
+        items.extend(found.items.into_iter().filter(waits).map(|stored| {
             let door = app.pools.get(&stored.record.spec.pool);
             let cost = door.and_then(|door| cost(door, &stored.record));
             (stored.record, cost)
-        })
-        .collect();
-    let more = found.next.is_some();
+        }));
+        if cursor.is_none() || items.len() >= CARDS || looked_at >= LOOKED_AT {
+            break;
+        }
+    }
+    let more = cursor.is_some() || items.len() > CARDS;
+    items.truncate(CARDS);
     Ok(Review { viewer, notice, now, items: &items, more, fault }.page())
 }
 
 pub(super) async fn decide(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Deed { visitor, form }: Deed,
+    Signed { visitor, form }: Signed,
 ) -> Shown {
+    visitor.needs(Role::reviews, Scope::Review)?;
     let viewer = &visitor.viewer;
     let (door, stored) = sight::find(&app, viewer, &id).await?;
     let Some(reason) = form.reason() else {

@@ -1,6 +1,7 @@
 //! Who looks: a cookie, a session in Redis, and the key behind it, asked anew with every request.
 
 use super::answer::{COOKIE, Shown, Trouble};
+use super::sight;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::settings::{GatewaySettings, Scope};
@@ -10,6 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use dashboard::{PREFIX, Role, Viewer, screens};
+use job::StateWord;
 use limiter::Flood;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -115,11 +117,12 @@ pub(super) fn role(caller: &Caller) -> Option<Role> {
     if !may(Scope::JobsRead) {
         return None;
     }
-    let acts = may(Scope::JobsWrite) || may(Scope::Review);
-    Some(match (may(Scope::Admin), acts) {
-        (true, _) if caller.tenant == ANY_TENANT => Role::Admin,
-        (true, _) | (false, true) => Role::Operator,
-        (false, false) => Role::Viewer,
+    let whole_fleet = caller.tenant == ANY_TENANT;
+    Some(match (may(Scope::Admin), may(Scope::JobsWrite), may(Scope::Review)) {
+        (true, _, _) if whole_fleet => Role::Admin,
+        (true, _, _) | (false, true, _) => Role::Operator,
+        (false, false, true) => Role::Reviewer,
+        (false, false, false) => Role::Viewer,
     })
 }
 
@@ -150,14 +153,38 @@ impl FromRequestParts<Arc<App>> for Visitor {
         let key = app.callers.again(&session.key, from).await;
         let key = key.ok().flatten().ok_or_else(log_in)?;
         let role = role(&key).ok_or_else(log_in)?;
-        let viewer = Viewer {
+        let mut viewer = Viewer {
             name: key.name.clone(),
             tenant: (key.tenant != ANY_TENANT).then(|| key.tenant.clone()),
             simulated: key.mode.map(|mode| mode == Mode::Test),
             role,
+            in_doubt: 0,
             csrf: session.csrf,
         };
+        // Told beside every screen; a form shows none.
+        if parts.method == Method::GET {
+            viewer.in_doubt = in_doubt(app, &viewer).await?;
+        }
         Ok(Self { viewer, session: id })
+    }
+}
+
+/// A person who may see no pool sees no doubt, and is told so by the screen.
+async fn in_doubt(app: &App, viewer: &Viewer) -> Result<u64, Trouble> {
+    let Ok(doors) = sight::pools(app, viewer) else { return Ok(0) };
+    let counts = sight::counts(&doors, viewer).await?;
+    let open = |word: StateWord| matches!(word, StateWord::InDoubt | StateWord::Parked);
+    Ok(counts.into_iter().filter(|(word, _)| open(*word)).map(|(_, n)| n).sum())
+}
+
+impl Visitor {
+    /// Turns away who may not do what the form asks for.
+    pub(super) fn needs(&self, may: fn(Role) -> bool, scope: Scope) -> Result<(), Trouble> {
+        if may(self.viewer.role) {
+            return Ok(());
+        }
+        let needs = scope.word();
+        Err(Trouble::forbidden(&format!("The key you logged in with lacks {needs}.")))
     }
 }
 
@@ -184,7 +211,7 @@ impl Fields {
     }
 }
 
-/// A form that changes something: sent by a person who may, from a page of ours.
+/// A form that changes jobs: sent by a person who may, from a page of ours.
 pub(super) struct Deed {
     pub(super) visitor: Visitor,
     pub(super) form: Fields,
@@ -195,10 +222,7 @@ impl FromRequest<Arc<App>> for Deed {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Trouble> {
         let Signed { visitor, form } = Signed::from_request(request, app).await?;
-        if !visitor.viewer.role.acts() {
-            let needs = Scope::JobsWrite.word();
-            return Err(Trouble::forbidden(&format!("The key you logged in with lacks {needs}.")));
-        }
+        visitor.needs(Role::acts, Scope::JobsWrite)?;
         Ok(Self { visitor, form })
     }
 }

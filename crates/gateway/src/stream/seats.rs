@@ -23,7 +23,7 @@ pub(crate) struct Seats {
 }
 
 /// The right to one open stream.
-pub(super) struct Seat {
+pub(crate) struct Seat {
     tenant: String,
     taken: Arc<Mutex<BTreeMap<String, usize>>>,
 }
@@ -33,7 +33,7 @@ impl Seats {
         Self { limits, taken: Arc::default(), drain }
     }
 
-    pub(super) fn take(&self, tenant: &str) -> Result<Seat, Problem> {
+    pub(crate) fn take(&self, tenant: &str) -> Result<Seat, Problem> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = taken.values().sum();
         if all >= self.limits.streams_max {
