@@ -396,7 +396,9 @@ fn a_killed_gateway_leaves_its_erasure_to_the_other_one() {
     });
     assert_eq!(receipt["removed"]["jobs"], JOBS, "each is counted once: {receipt}");
     assert_eq!((&receipt["jobs_before"], &receipt["jobs_waiting"]), (&json!(0), &json!(0)));
-    assert_eq!(receipt["interruptions"], 1, "it says that it broke off: {receipt}");
+    // More than one where the other gateway was slow to say that it still works on it.
+    let interruptions = receipt["interruptions"].as_u64();
+    assert!(interruptions >= Some(1), "it says that it broke off: {receipt}");
     assert_eq!(sightings(&fleet), Vec::<String>::new());
     assert!(fleet.run(fleet.store().recount()).unwrap().drifts.is_empty());
 }

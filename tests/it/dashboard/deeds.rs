@@ -74,7 +74,7 @@ fn a_batch_is_paused_resumed_and_cancelled_by_its_owner() {
         fleet.wait(id, "held");
     }
     let page = alice.get(path).text;
-    for part in ["Paused by", "look first", "/resume\"", "Operations on many jobs"] {
+    for part in ["Paused by", "look first", "/resume?tenant", "Operations on many jobs"] {
         assert!(page.contains(part), "{part}: {page}");
     }
     // What is paused waits for no judgment.
@@ -89,7 +89,7 @@ fn a_batch_is_paused_resumed_and_cancelled_by_its_owner() {
     for id in &ids {
         fleet.wait(id, "cancelled");
     }
-    assert!(!alice.get(path).text.contains("/cancel\""), "nothing is left to stop");
+    assert!(!alice.get(path).text.contains("/cancel?tenant"), "nothing is left to stop");
 }
 
 #[test]

@@ -263,16 +263,17 @@ fn everybody_is_offered_what_their_role_may_do() {
 fn a_batch_is_paused_or_resumed_and_one_that_is_over_is_left_alone() {
     let ann = viewer(Role::Operator);
     let running = of_batch(&batch(), &[], &ann);
-    for part in ["25.0 %", "1 of 4 jobs", "about 5 m 00 s to go", "/pause\"", "/cancel\""] {
+    for part in ["25.0 %", "1 of 4 jobs", "about 5 m 00 s to go", "/pause?tenant", "/cancel?tenant"]
+    {
         assert!(running.contains(part), "{part}: {running}");
     }
     let paused = of_batch(&batches::Row { word: "paused", ..batch() }, &[], &ann);
-    assert!(paused.contains("/resume\"") && !paused.contains("/pause\""), "{paused}");
+    assert!(paused.contains("/resume?tenant") && !paused.contains("/pause?tenant"), "{paused}");
     assert!(paused.contains("Paused by"));
     let counts = vec![(StateWord::Succeeded, 4)];
     let over = batches::Row { word: "completed", counts, ..batch() };
     let over = of_batch(&over, &[], &ann);
-    assert!(!over.contains("/cancel\"") && !over.contains("data-live"), "{over}");
+    assert!(!over.contains("/cancel?tenant") && !over.contains("data-live"), "{over}");
 }
 
 #[test]

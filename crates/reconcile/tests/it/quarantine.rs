@@ -4,6 +4,7 @@ use crate::bed::Bed;
 use job::{Event, State, StateWord};
 use reconcile::quarantine::{self, Ended};
 use reconcile::{DeedKind, FindingKind, Recovered};
+use std::sync::Arc;
 use std::time::Duration;
 
 const BOUND: Duration = Duration::from_secs(60);
@@ -127,10 +128,10 @@ async fn a_job_that_ended_without_knowing_its_attempt_is_told() {
     assert_eq!(report.findings[0].job.as_ref(), Some(&cancelled.id));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_walk_outlasts_a_redis_that_dies_and_comes_back() {
-    const JOBS: usize = 1_500;
-    let bed = Bed::new().await;
+    const JOBS: u64 = 1_500;
+    let bed = Arc::new(Bed::new().await);
     for n in 0..JOBS {
         let lost = bed.record(&format!("lost {n}")).await;
         bed.sent(&lost, 1).await;
@@ -138,23 +139,22 @@ async fn a_walk_outlasts_a_redis_that_dies_and_comes_back() {
     let since = bed.ground.store.now().await.unwrap();
     let first = bed.ground.store.lsn_seen();
 
-    let (report, ()) = tokio::join!(
-        async { quarantine::recover(&bed.ground, since, false).await.unwrap() },
-        async {
-            tokio::task::block_in_place(|| {
-                let begun = || (bed.ground.store.lsn_seen() > first).then_some(());
-                sandbox::wait::until("the first jobs back", BOUND, begun).unwrap();
-                bed.redis.kill9();
-                let written = bed.ground.store.lsn_seen() - first;
-                assert!(written < JOBS as u64, "it dies in the middle of the walk: {written}");
-                bed.redis.restart().unwrap();
-            });
-        }
-    );
+    let killed = Arc::clone(&bed);
+    let killer = tokio::task::spawn_blocking(move || {
+        let begun = || (killed.ground.store.lsn_seen() > first).then_some(());
+        sandbox::wait::until("the first jobs back", BOUND, begun).unwrap();
+        killed.redis.kill9();
+        let written = killed.ground.store.lsn_seen() - first;
+        killed.redis.restart().unwrap();
+        written
+    });
+    let report = quarantine::recover(&bed.ground, since, false).await.unwrap();
+    let written = killer.await.unwrap();
 
+    assert!(written < JOBS, "it dies in the middle of the walk: {written}");
     let recovered = report.recovered.unwrap();
-    assert_eq!(recovered.intents, JOBS as u64, "one walk");
+    assert_eq!(recovered.intents, JOBS, "one walk");
     // A batch whose answer was lost with the line is known when it is compared again.
-    assert_eq!(recovered.restored + recovered.known, JOBS as u64, "{recovered:?}");
+    assert_eq!(recovered.restored + recovered.known, JOBS, "{recovered:?}");
     assert!(recovered.doubted == 0 && recovered.left == 0, "{recovered:?}");
 }
