@@ -263,3 +263,5 @@ async function sound(page, name, whole) {
 }
 
 await browser.close();
+// The parent keeps its end of standard input open, which alone would keep this alive.
+process.stdin.destroy();
