@@ -5,7 +5,7 @@ use crate::receipt::{Erasure, Progress, Removed, Subject};
 use assets::{Buckets, IntentError, Intents};
 use job::{By, ErasureId, JobId, Policy, Timestamp};
 use std::time::Duration;
-use store::{Member, ReportError, Store, StoreError};
+use store::{Member, OwnLock, ReportError, Store, StoreError};
 use tokio::time::{Instant, interval_at};
 
 /// How long the lock of an erasure outlives a process that died.
@@ -135,7 +135,7 @@ impl Eraser {
         Ok(Some(Erasure { removed: Removed::read(&counted), ..erasure }))
     }
 
-    /// Works a wish off for one turn, unless another process does; tells how it stands then. A long one
+    /// Works a wish off for one turn, unless somebody else does; tells how it stands then. A long one
     /// takes several turns: its next is due at once.
     ///
     /// Safe to repeat at any point.
@@ -144,11 +144,13 @@ impl Eraser {
     ///
     /// [`EraseError`]; what is gone by then is gone, and the next turn goes on.
     pub async fn work(&self, id: &ErasureId) -> Result<Option<Erasure>, EraseError> {
-        if !self.store.lock_erasure(id, LOCK_TTL).await? {
+        // A caller's turn and the keeper's may be in one process: each is a holder of its own.
+        let lock = self.store.own_lock(id.as_str());
+        if !self.store.hold(&lock, LOCK_TTL).await? {
             return self.look(id).await;
         }
-        let turn = self.locked(id, self.turn(id)).await;
-        if let Err(error) = self.store.unlock(id.as_str()).await {
+        let turn = self.locked(id, &lock, self.turn(id)).await;
+        if let Err(error) = self.store.let_go(&lock).await {
             tracing::warn!(erasure = %id, %error, "the lock of an erasure was not let go; it lapses");
         }
         turn.transpose()?;
@@ -156,13 +158,18 @@ impl Eraser {
     }
 
     /// Keeps the lock while a turn lasts; none: it was lost, and somebody else goes on.
-    async fn locked<T>(&self, id: &ErasureId, turn: impl Future<Output = T>) -> Option<T> {
+    async fn locked<T>(
+        &self,
+        id: &ErasureId,
+        lock: &OwnLock,
+        turn: impl Future<Output = T>,
+    ) -> Option<T> {
         let mut turn = std::pin::pin!(turn);
         let mut every = interval_at(Instant::now() + LOCK_RENEW, LOCK_RENEW);
         loop {
             tokio::select! {
                 told = &mut turn => return Some(told),
-                _ = every.tick() => match self.store.lock_erasure(id, LOCK_TTL).await {
+                _ = every.tick() => match self.store.hold(lock, LOCK_TTL).await {
                     Ok(true) => {}
                     Ok(false) => return None,
                     Err(error) => {

@@ -80,6 +80,7 @@ pub use hooks::{
 };
 pub use lease::{RENEW_MAX, Released};
 pub use list::{Cursor, CursorError, LIST_MAX, LOOKS_MAX, ListQuery, Order, Page};
+pub use lock::OwnLock;
 pub use operations::{
     NewOperation, OPERATIONS_OPEN_MAX, Only, Opened, Operation, OperationVerb, OperationWish,
     Progress,

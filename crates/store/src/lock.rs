@@ -5,6 +5,13 @@ use crate::lease::millis;
 use crate::{Store, StoreError, commit, script};
 use std::time::Duration;
 
+/// A lock and one holder of it.
+#[derive(Debug)]
+pub struct OwnLock {
+    name: String,
+    token: String,
+}
+
 impl Store {
     /// Takes or prolongs the lock `name` for `ttl`; `true` while this process holds it. Clones of a
     /// [`Store`] are one holder. What it guards must be harmless when done twice: a holder that was paused
@@ -14,7 +21,7 @@ impl Store {
     ///
     /// As every call; safe to repeat.
     pub async fn lock(&self, name: &str, ttl: Duration) -> Result<bool, StoreError> {
-        self.lock_call(name, millis(ttl).max(1)).await
+        self.lock_call(&self.inner.token, name, millis(ttl).max(1)).await
     }
 
     /// Lets the lock go, if it is ours.
@@ -23,11 +30,36 @@ impl Store {
     ///
     /// As every call; safe to repeat.
     pub async fn unlock(&self, name: &str) -> Result<(), StoreError> {
-        self.lock_call(name, 0).await.map(drop)
+        self.lock_call(&self.inner.token, name, 0).await.map(drop)
     }
 
-    async fn lock_call(&self, name: &str, ms: u64) -> Result<bool, StoreError> {
-        let args = vec![self.inner.token.clone(), ms.to_string()];
+    /// A holder of its own for the lock `name`: where several parts of one process may want it, each draws
+    /// one, and only one of them has it.
+    #[must_use]
+    pub fn own_lock(&self, name: &str) -> OwnLock {
+        OwnLock { name: name.to_owned(), token: ulid::Ulid::generate().to_string() }
+    }
+
+    /// As [`Store::lock`], for this holder.
+    ///
+    /// # Errors
+    ///
+    /// As every call; safe to repeat.
+    pub async fn hold(&self, lock: &OwnLock, ttl: Duration) -> Result<bool, StoreError> {
+        self.lock_call(&lock.token, &lock.name, millis(ttl).max(1)).await
+    }
+
+    /// As [`Store::unlock`], for this holder.
+    ///
+    /// # Errors
+    ///
+    /// As every call; safe to repeat.
+    pub async fn let_go(&self, lock: &OwnLock) -> Result<(), StoreError> {
+        self.lock_call(&lock.token, &lock.name, 0).await.map(drop)
+    }
+
+    async fn lock_call(&self, token: &str, name: &str, ms: u64) -> Result<bool, StoreError> {
+        let args = vec![token.to_owned(), ms.to_string()];
         let call = Call::new(&script::LOCK, vec![self.keys().lock(name)], args);
         let reply = self.connection().call(call).await?;
         commit::integer(&reply).map(|n| n == 1).ok_or_else(|| StoreError::reply("lock", &reply))

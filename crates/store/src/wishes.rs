@@ -173,13 +173,4 @@ impl Store {
         pipe.cmd("LTRIM").arg(&key).arg(0).arg(AUDIT_LINES_MAX - 1);
         self.connection().pipe(&mut pipe).await.map(drop)
     }
-
-    /// Takes the next turn of an erasure for `ttl`; `true` while this process has it.
-    ///
-    /// # Errors
-    ///
-    /// As every call.
-    pub async fn lock_erasure(&self, id: &ErasureId, ttl: Duration) -> Result<bool, StoreError> {
-        self.lock(id.as_str(), ttl).await
-    }
 }

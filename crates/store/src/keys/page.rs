@@ -130,7 +130,7 @@ const TABLE: &[Row] = &[
     Row {
         key: "lock:<name>",
         kind: "string",
-        holds: "token of the one process that does this for all; expires",
+        holds: "token of the one process, or the one part of it, that does this for all; expires",
         bound: "jobs of that kind",
     },
     Row {

@@ -293,6 +293,15 @@ async fn a_lock_has_one_holder_and_lapses() {
     })
     .await;
     assert!(one.lock("walk", minute).await.expect("answers"));
+    // Parts of one process that each draw a holder do not share it.
+    let (first, second) = (one.own_lock("turn"), one.own_lock("turn"));
+    assert!(one.hold(&first, minute).await.expect("answers"));
+    assert!(one.hold(&first, minute).await.expect("answers"), "prolonged");
+    assert!(!one.hold(&second, minute).await.expect("answers"));
+    one.let_go(&second).await.expect("answers");
+    assert!(!one.hold(&second, minute).await.expect("answers"), "it was not its own to let go");
+    one.let_go(&first).await.expect("answers");
+    assert!(one.hold(&second, minute).await.expect("answers"));
 }
 
 #[tokio::test]
