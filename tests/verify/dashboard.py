@@ -10,7 +10,6 @@ Environment: SEEDFLEET_BIN_DIR holds the built programs, SEEDFLEET_STATE_DIR is 
 installed and the pictures are kept.
 """
 
-import contextlib
 import hashlib
 import http.server
 import json
@@ -18,20 +17,17 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
-import urllib.error
 import urllib.request
+
+from kit import fleet as kit
 
 PINNED = {"playwright-core": "1.65.1", "axe-core": "4.14.1"}
 HERE = pathlib.Path(__file__).resolve().parent
-BIN = pathlib.Path(os.environ.get("SEEDFLEET_BIN_DIR", "target/debug")).resolve()
 STATE = pathlib.Path(os.environ.get("SEEDFLEET_STATE_DIR", "target")).resolve()
-PATIENCE_S = 60
 # A key that may only look, one that may do everything for everybody, and one that only judges.
 LOOKER = "a-key-that-may-only-look-4471"
 CHIEF = "a-key-that-may-do-everything-8802"
@@ -59,17 +55,6 @@ def packages():
     return folder
 
 
-def until(what, found):
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        result = found()
-        if result:
-            return result
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited in vain for {what}")
-        time.sleep(0.1)
-
-
 class Receiver:
     """Takes what is sent to `/good` and refuses what is sent elsewhere."""
 
@@ -88,72 +73,31 @@ class Receiver:
         self.origin = f"http://127.0.0.1:{self.server.server_port}"
 
 
-class Fleet:
-    """`seedfleet dev up` in a folder of its own."""
-
-    def __init__(self, folder, receiver):
-        self.folder = folder
-        command = [BIN / "seedfleet", "dev", "up", "--clock-scale", "20", "--out", folder,
-                   "--webhooks-to", receiver.origin]
-        self.log = folder.parent / "up.log"
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        self.config = folder / "config.toml"
-        until("the configuration", lambda: self.runs() and self.config.exists())
-        lines = self.config.read_text().splitlines()
-        listen = next(line for line in lines if line.startswith("listen = "))
-        self.base = "http://" + listen.split('"')[1]
-        until("the gateway", lambda: self.runs() and answers(self.base))
-        self.key = (folder / "gateway-key").read_text().strip()
-
-    def runs(self):
-        if self.process.poll() is not None:
-            raise AssertionError(self.log.read_text()[-2000:])
-        return True
-
-    def call(self, path, body, method="POST", base=None):
-        headers = {"content-type": "application/json", "authorization": f"Bearer {self.key}"}
-        request = urllib.request.Request((base or self.base) + path, json.dumps(body).encode(), headers, method=method)
-        with urllib.request.urlopen(request) as answer:
-            return json.load(answer)
-
-    def get(self, path):
-        headers = {"authorization": f"Bearer {self.key}"}
-        with urllib.request.urlopen(urllib.request.Request(self.base + path, headers=headers)) as answer:
-            return json.load(answer)
-
-    def batch(self, batch, bodies):
-        data = "".join(json.dumps(body) + "\n" for body in bodies).encode()
-        headers = {"content-type": "application/x-ndjson", "authorization": f"Bearer {self.key}"}
-        request = urllib.request.Request(f"{self.base}/v1/batches?batch={batch}", data, headers)
-        with urllib.request.urlopen(request) as answer:
-            taken = json.load(answer)
-        if taken["created"] != len(bodies):
-            sys.exit(f"not every job was taken in: {taken}")
-
-    def control(self, resource, body):
-        ports = json.loads((self.folder / "ports.json").read_text())
-        url = f"http://{ports['control']}/_sim/{resource}"
-        headers = {"content-type": "application/json"}
-        request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="PUT")
-        urllib.request.urlopen(request).close()
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+def batch(fleet, name, bodies):
+    """Brings the jobs of a batch in as JSON lines."""
+    data = "".join(json.dumps(body) + "\n" for body in bodies).encode()
+    headers = {"content-type": "application/x-ndjson", "authorization": f"Bearer {fleet.key}"}
+    request = urllib.request.Request(f"{fleet.base}/v1/batches?batch={name}", data, headers)
+    with urllib.request.urlopen(request) as answer:
+        taken = json.load(answer)
+    if taken["created"] != len(bodies):
+        sys.exit(f"not every job was taken in: {taken}")
 
 
-def answers(base):
-    try:
-        urllib.request.urlopen(base + "/ui/login", timeout=5).close()
-        return True
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
+def control(fleet, resource, body):
+    """Tells the simulator."""
+    ports = json.loads((fleet.out / "ports.json").read_text())
+    headers = {"content-type": "application/json"}
+    url = f"http://{ports['control']}/_sim/{resource}"
+    urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers, method="PUT")).close()
+
+
+def told(fleet, method, path, body=None, base=None):
+    """The JSON of an answer that must be a good one."""
+    status, _, answer = fleet.call(method, path, body, base=base)
+    if status >= 300:
+        sys.exit(f"{method} {path} was answered {status}: {answer}")
+    return answer
 
 
 class SecondGateway:
@@ -161,12 +105,11 @@ class SecondGateway:
     may kill and start again."""
 
     def __init__(self, fleet):
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
-        self.fleet, self.base = fleet, f"http://127.0.0.1:{port}"
-        self.own = fleet.folder / "second.toml"
-        text = f'[gateway]\nlisten = "127.0.0.1:{port}"\npublic_url = ""\n[review]\nrequire = "marked"\n'
+        port = kit.free_port()
+        self.fleet, self.listen = fleet, f"127.0.0.1:{port}"
+        self.base = f"http://{self.listen}"
+        self.own = fleet.out / "second.toml"
+        text = f'[gateway]\nlisten = "{self.listen}"\npublic_url = ""\n[review]\nrequire = "marked"\n'
         keys = [("looker", "default", ["jobs:read"], LOOKER), ("judge", "default", ["jobs:read", "review"], JUDGE),
                 ("chief", "*", ["jobs:read", "jobs:write", "admin"], CHIEF)]
         for name, tenant, scopes, key in keys:
@@ -177,11 +120,11 @@ class SecondGateway:
 
     def start(self):
         env = {k: v for k, v in os.environ.items() if not k.startswith("SEEDFLEET_")}
-        env["SEEDFLEET_ETC"] = str(self.fleet.folder / "etc")
-        command = [BIN / "gateway", "--config", self.fleet.config, "--config", self.own]
-        with open(self.fleet.folder.parent / "second.log", "ab") as log:
+        env["SEEDFLEET_ETC"] = str(self.fleet.out / "etc")
+        command = [kit.BIN / "gateway", "--config", self.fleet.config, "--config", self.own]
+        with open(self.fleet.out.parent / "second.log", "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
-        until("the second gateway", lambda: answers(self.base))
+        kit.until("the second gateway", lambda: kit.answers(self.listen))
 
     def restart(self):
         self.process.kill()
@@ -202,8 +145,8 @@ def fill(fleet, second, receiver):
     """Jobs of every kind a page has something to say about."""
     for path, what in [("/good", "the shop’s order book"), ("/bad", "an old test bench")]:
         hook = {"url": receiver.origin + path, "types": ["job.*"], "description": what}
-        fleet.call("/v1/webhook-endpoints", hook)
-    fleet.control("faults", {
+        told(fleet, "POST", "/v1/webhook-endpoints", hook)
+    control(fleet, "faults", {
         "task": [
             {"kind": "failed", "code": "OutputVideoSensitiveContentDetected", "match": {"text": "snow"}},
             {"kind": "failed", "code": "InternalServiceError", "match": {"text": "fog"}},
@@ -221,23 +164,24 @@ def fill(fleet, second, receiver):
         "rain on a tin roof, close up", "<script>document.title = 'owned'</script>",
         "\" onmouseover=\"alert(1)\" a market street at noon", "snow falls upwards over a quiet pier",
     ]
-    fleet.batch("spring-ads", [document(f"{prompt}, no. {n}") for n, prompt in enumerate(prompts * 2)])
-    fleet.batch("night-harbour", [document(f"the tide turns, no. {n}", "seedance-2.0-fast") for n in range(28)])
+    batch(fleet, "spring-ads", [document(f"{prompt}, no. {n}") for n, prompt in enumerate(prompts * 2)])
+    batch(fleet, "night-harbour", [document(f"the tide turns, no. {n}", "seedance-2.0-fast") for n in range(28)])
     odd = ["fog rolls over a bridge", "a duel at dawn", "a bell rings in the harbour"]
-    fleet.batch("odd-ones", [document(f"{prompt}, no. {n}", "seedance-2.0-mini") for n, prompt in enumerate(odd * 2)])
+    batch(fleet, "odd-ones", [document(f"{prompt}, no. {n}", "seedance-2.0-mini") for n, prompt in enumerate(odd * 2)])
     for n, prompt in enumerate(["a portrait of the founder, soft light", "two actors at a table, long prompt " * 8]):
         marked = {"review": True, "people": True, "consent_ref": f"consent-{71 + n}"}
-        fleet.call("/v1/jobs", document(prompt, **marked), base=second.base)
-    fleet.batch("on-hold", [document(f"the tide waits, no. {n}", "seedance-2.0-fast") for n in range(4)])
-    fleet.call("/v1/batches/on-hold:pause", {"reason": "the storyboard changes"})
-    until("the first batch to end", lambda: fleet.get("/v1/batches/spring-ads")["state"].startswith("completed"))
-    until("doubt", lambda: fleet.get("/v1/jobs?where=state%3Din_doubt,parked")["items"])
+        told(fleet, "POST", "/v1/jobs", document(prompt, **marked), base=second.base)
+    batch(fleet, "on-hold", [document(f"the tide waits, no. {n}", "seedance-2.0-fast") for n in range(4)])
+    told(fleet, "POST", "/v1/batches/on-hold:pause", {"reason": "the storyboard changes"})
+    get = lambda path: told(fleet, "GET", path)  # noqa: E731
+    kit.until("the first batch to end", lambda: get("/v1/batches/spring-ads")["state"].startswith("completed"))
+    kit.until("doubt", lambda: get("/v1/jobs?where=state%3Din_doubt,parked")["items"])
 
 
 def worth_seeing(fleet):
     """Pages beside the screens of the navigation, by the name of their picture."""
-    first = lambda where: fleet.get(f"/v1/jobs?limit=1&where={where}")["items"][0]["id"]  # noqa: E731
-    hooks = {hook["url"].rsplit("/", 1)[1]: hook["id"] for hook in fleet.get("/v1/webhook-endpoints")["data"]}
+    first = lambda where: told(fleet, "GET", f"/v1/jobs?limit=1&where={where}")["items"][0]["id"]  # noqa: E731
+    hooks = {hook["url"].rsplit("/", 1)[1]: hook["id"] for hook in told(fleet, "GET", "/v1/webhook-endpoints")["data"]}
     doubt = first("state%3Din_doubt,parked")
     return {
         "batch-over": "batches/spring-ads", "batch-running": "batches/night-harbour", "batch-paused": "batches/on-hold",
@@ -249,11 +193,11 @@ def worth_seeing(fleet):
     }
 
 
-def play(told, second):
+def play(known, second):
     """The script asks for what only its parent can do, one word a line."""
     script = subprocess.Popen([tool("node"), HERE / "dashboard.mjs"], stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, text=True)
-    script.stdin.write(json.dumps(told) + "\n")
+    script.stdin.write(json.dumps(known) + "\n")
     script.stdin.flush()
     for line in script.stdout:
         if line.strip() == "restart":
@@ -271,21 +215,22 @@ def main():
     pictures = STATE / "dashboard-pictures"
     pictures.mkdir(parents=True, exist_ok=True)
     receiver = Receiver()
-    with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as ends:
-        fleet = Fleet(pathlib.Path(temporary) / "fleet", receiver)
-        ends.callback(fleet.stop)
+    with tempfile.TemporaryDirectory() as temporary, kit.running(
+            pathlib.Path(temporary), webhooks_to=[receiver.origin], clock_scale=20) as fleet:
         second = SecondGateway(fleet)
-        ends.callback(second.stop)
-        fill(fleet, second, receiver)
-        told = {
-            "base": second.base, "api": fleet.base, "key": fleet.key, "viewer": LOOKER, "judge": JUDGE,
-            "chief": CHIEF, "chromium": chromium, "packages": str(folder / "node_modules"),
-            "pictures": str(pictures), "pages": worth_seeing(fleet),
-        }
-        if "--stay" in sys.argv:
-            print(json.dumps(told), flush=True)
-            signal.pause()
-        play(told, second)
+        try:
+            fill(fleet, second, receiver)
+            known = {
+                "base": second.base, "api": fleet.base, "key": fleet.key, "viewer": LOOKER, "judge": JUDGE,
+                "chief": CHIEF, "chromium": chromium, "packages": str(folder / "node_modules"),
+                "pictures": str(pictures), "pages": worth_seeing(fleet),
+            }
+            if "--stay" in sys.argv:
+                print(json.dumps(known), flush=True)
+                signal.pause()
+            play(known, second)
+        finally:
+            second.stop()
 
 
 if __name__ == "__main__":

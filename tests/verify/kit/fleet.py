@@ -46,10 +46,10 @@ class Fleet:
         arguments = ["--name", name, "--tenant", tenant, "--mode", "test", "--scope", scopes]
         return json.loads(self.cli("-o", "json", "keys", "create", *arguments))["key"]
 
-    def call(self, method, path, body=None, key=None, headers=None):
-        """Status, headers and JSON of an answer."""
+    def call(self, method, path, body=None, key=None, headers=None, base=None):
+        """Status, headers and JSON of an answer, of the first gateway or another."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.base + path, data, method=method)
+        request = urllib.request.Request((base or self.base) + path, data, method=method)
         request.add_header("authorization", f"Bearer {key or self.key}")
         request.add_header("content-type", "application/json")
         for name, value in (headers or {}).items():
