@@ -13,8 +13,8 @@ use crate::workspace;
 
 const SUITES: &str = "tests/verify";
 
-pub(crate) fn run(names: &[String]) -> Result<(), Failure> {
-    let suites = chosen(names)?;
+pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
+    let suites = chosen(args)?;
     let server = workspace::redis()?;
     workspace::build()?;
     let program = workspace::program("seedfleet")?;
@@ -46,8 +46,11 @@ pub(crate) fn run(names: &[String]) -> Result<(), Failure> {
     }
 }
 
-/// All suites in the order of their names, or those whose file stem is named.
-fn chosen(names: &[String]) -> Result<Vec<PathBuf>, Failure> {
+/// All suites in the order of their names, or those whose file stem is named; never the ones named behind
+/// `--without`.
+fn chosen(args: &[String]) -> Result<Vec<PathBuf>, Failure> {
+    let mut parts = args.splitn(2, |arg| arg == "--without");
+    let (names, left_out) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let dir = workspace::root().join(SUITES);
     let entries =
         std::fs::read_dir(&dir).map_err(|error| Failure::new(format!("{SUITES}: {error}")))?;
@@ -58,8 +61,8 @@ fn chosen(names: &[String]) -> Result<Vec<PathBuf>, Failure> {
         .collect();
     suites.sort();
     let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    if let Some(unknown) = names.iter().find(|name| !suites.iter().any(|path| stem(path) == **name))
-    {
+    let is_known = |name: &&String| suites.iter().any(|path| stem(path) == **name);
+    if let Some(unknown) = names.iter().chain(left_out).find(|name| !is_known(name)) {
         let known: Vec<String> = suites.iter().map(stem).collect();
         return Err(Failure::usage(format!(
             "no suite {unknown:?}; there are: {}",
@@ -67,6 +70,7 @@ fn chosen(names: &[String]) -> Result<Vec<PathBuf>, Failure> {
         )));
     }
     suites.retain(|path| names.is_empty() || names.contains(&stem(path)));
+    suites.retain(|path| !left_out.contains(&stem(path)));
     if suites.is_empty() {
         return Err(Failure::new(format!("{SUITES} holds no suite, so nothing was verified")));
     }
