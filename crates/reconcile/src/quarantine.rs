@@ -165,7 +165,7 @@ impl Walk<'_> {
             if since.elapsed() > OUTAGE_MAX {
                 return Err(error);
             }
-            tokio::time::sleep(CLOCK_LOOK).await;
+            tokio::time::sleep(WALK_PAUSE).await;
             if let Ok(watch) = self.ground.store.watch().await
                 && watch.frozen != self.frozen
             {

@@ -280,7 +280,7 @@ impl<'a> Doors<'a> {
                 }
                 Some(status) if status.signal() == Some(9) => self.tally.killed("kill.import"),
                 // Started while the bucket was away it can only say so: whoever runs it runs it again.
-                Some(status) if !status.success() && process.log_tail(5).contains(NO_BUCKET) => {}
+                Some(status) if !status.success() && process.log_tail(1).contains(NO_BUCKET) => {}
                 Some(status) if matches!(status.code(), Some(1..=6)) => {
                     self.complain(format!("import of {block}: {status}: {}", process.log_tail(5)));
                     return;
