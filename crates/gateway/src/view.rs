@@ -198,18 +198,7 @@ fn model(record: &Record) -> &str {
 
 fn erased(record: &Record) -> Option<ErasedView<'_>> {
     let erased = record.life.erased.as_ref()?;
-    let tokens = match &record.life.state {
-        State::Finished { end: End::Stored { output }, .. } => output.tokens,
-        State::Finished { .. }
-        | State::Held { .. }
-        | State::Queued { .. }
-        | State::Submitting { .. }
-        | State::InDoubt { .. }
-        | State::Parked { .. }
-        | State::Generating { .. }
-        | State::Overdue { .. }
-        | State::Downloading { .. } => None,
-    };
+    let tokens = record.life.state.output().and_then(|output| output.tokens);
     Some(ErasedView { at: erased.at.rfc3339(), erasure: erased.erasure.as_str(), tokens })
 }
 
@@ -235,10 +224,7 @@ fn provider(state: &State) -> Option<ProviderView<'_>> {
 }
 
 fn output(state: &State) -> Option<OutputView<'_>> {
-    let State::Finished { end: End::Stored { output }, .. } = state else { return None };
-    if !output.is_here() {
-        return None;
-    }
+    let output = state.output().filter(|output| output.is_here())?;
     Some(OutputView {
         video: &output.video,
         video_sha256: &output.video_sha256,

@@ -5,6 +5,10 @@ use crate::event::{By, DoubtCause, Links, StoredOutput};
 use crate::{TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+mod word;
+
+pub use word::StateWord;
+
 /// One queue each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -266,123 +270,6 @@ pub enum Filing {
     Filed,
 }
 
-/// The state as one public word: API, CLI, filters, metrics, webhooks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StateWord {
-    /// See [`State::Held`].
-    Held,
-    /// See [`State::Queued`].
-    Queued,
-    /// See [`State::Submitting`].
-    Submitting,
-    /// See [`State::InDoubt`].
-    InDoubt,
-    /// See [`State::Parked`].
-    Parked,
-    /// See [`State::Generating`].
-    Running,
-    /// See [`State::Overdue`].
-    Overdue,
-    /// See [`State::Downloading`].
-    Downloading,
-    /// See [`End::Stored`].
-    Succeeded,
-    /// See [`End::Failed`].
-    Failed,
-    /// See [`End::Expired`].
-    Expired,
-    /// See [`End::Cancelled`].
-    Cancelled,
-    /// See [`End::Rejected`].
-    Rejected,
-    /// See [`End::NotUseful`].
-    NotUseful,
-    /// See [`End::GivenUp`].
-    GivenUp,
-    /// See [`End::OutputLost`].
-    OutputLost,
-    /// See [`End::TimedOut`].
-    TimedOut,
-}
-
-impl StateWord {
-    /// All words, in the order of a job's life.
-    pub const ALL: [Self; 17] = [
-        Self::Held,
-        Self::Queued,
-        Self::Submitting,
-        Self::InDoubt,
-        Self::Parked,
-        Self::Running,
-        Self::Overdue,
-        Self::Downloading,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Expired,
-        Self::Cancelled,
-        Self::Rejected,
-        Self::NotUseful,
-        Self::GivenUp,
-        Self::OutputLost,
-        Self::TimedOut,
-    ];
-
-    /// The word itself.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Queued => "queued",
-            Self::Submitting => "submitting",
-            Self::InDoubt => "in_doubt",
-            Self::Parked => "parked",
-            Self::Running => "running",
-            Self::Overdue => "overdue",
-            Self::Downloading => "downloading",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Expired => "expired",
-            Self::Cancelled => "cancelled",
-            Self::Rejected => "rejected",
-            Self::NotUseful => "not_useful",
-            Self::GivenUp => "given_up",
-            Self::OutputLost => "output_lost",
-            Self::TimedOut => "timed_out",
-        }
-    }
-
-    /// Reads a word from outside.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|w| w.as_str() == text)
-    }
-
-    /// The job has nowhere to go by itself.
-    #[must_use]
-    pub const fn is_finished(self) -> bool {
-        match self {
-            Self::Held
-            | Self::Queued
-            | Self::Submitting
-            | Self::InDoubt
-            | Self::Parked
-            | Self::Running
-            | Self::Overdue
-            | Self::Downloading => false,
-            Self::Succeeded
-            | Self::Failed
-            | Self::Expired
-            | Self::Cancelled
-            | Self::Rejected
-            | Self::NotUseful
-            | Self::GivenUp
-            | Self::OutputLost
-            | Self::TimedOut => true,
-        }
-    }
-}
-
 impl State {
     /// The public word.
     #[must_use]
@@ -478,21 +365,32 @@ impl State {
         }
     }
 
+    /// What was stored, also where its content was erased since.
+    #[must_use]
+    pub const fn output(&self) -> Option<&StoredOutput> {
+        if let Self::Finished { end: End::Stored { output }, .. } = self {
+            Some(output)
+        } else {
+            None
+        }
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&Cause> {
+        if let Self::Finished { end: End::Failed { cause }, .. } = self {
+            Some(cause)
+        } else {
+            None
+        }
+    }
+
     /// The code by which failures are grouped.
     #[must_use]
     pub fn failure_code(&self) -> Option<&str> {
-        match self {
-            Self::Finished { end: End::Failed { cause }, .. } => Some(&cause.code),
-            Self::Finished { end: End::OutputLost { .. }, .. } => Some("output-lost"),
-            Self::Held { .. }
-            | Self::Queued { .. }
-            | Self::Submitting { .. }
-            | Self::InDoubt { .. }
-            | Self::Parked { .. }
-            | Self::Generating { .. }
-            | Self::Overdue { .. }
-            | Self::Downloading { .. }
-            | Self::Finished { .. } => None,
+        if let Self::Finished { end: End::OutputLost { .. }, .. } = self {
+            return Some("output-lost");
         }
+        self.failure().map(|cause| cause.code.as_str())
     }
 }

@@ -48,19 +48,3 @@ impl Ended {
         sums
     }
 }
-
-/// The class by which a failure is sorted.
-pub(crate) fn class(state: &State) -> Option<&'static str> {
-    match state {
-        State::Finished { end: End::Failed { cause }, .. } => Some(cause.class.word()),
-        State::Finished { .. }
-        | State::Held { .. }
-        | State::Queued { .. }
-        | State::Submitting { .. }
-        | State::InDoubt { .. }
-        | State::Parked { .. }
-        | State::Generating { .. }
-        | State::Overdue { .. }
-        | State::Downloading { .. } => None,
-    }
-}

@@ -3,7 +3,7 @@
 //! The one place that knows which index, counter, slot, nonce and owner a state calls for. `admit`
 //! compares with nothing, `commit` with the life before, and `recount` with what Redis holds.
 
-use crate::ends::{Ended, class};
+use crate::ends::Ended;
 use crate::events::Mark;
 use crate::failures::Scope;
 use crate::keys::{AUDIT_LINES_MAX, DECISION_LINES_MAX, Keys, TIMELINE_LINES_MAX};
@@ -69,7 +69,7 @@ impl Standing {
         Self {
             word: Some(state.word()),
             code: state.failure_code().map(str::to_owned),
-            class: class(state),
+            class: state.failure().map(|cause| cause.class.word()),
             end: Ended::of(state),
             slot: state.slot(),
             open: state.open_attempt().map(|attempt| Open {

@@ -2,7 +2,7 @@
 
 use assets::{Buckets, Manifest};
 use futures::future::join_all;
-use job::{End, Record, Source, State};
+use job::{Record, Source};
 use seedance::{Cost, Currency, Day, PriceTable, Route};
 use serde_json::{Map, Value, json};
 
@@ -65,18 +65,7 @@ impl Results {
     pub async fn row(&self, record: &Record) -> ResultRow {
         let state = &record.life.state;
         let assets = self.buckets.of(&record.spec.tenant);
-        let output = match state {
-            State::Finished { end: End::Stored { output }, .. } => Some(output),
-            State::Finished { .. }
-            | State::Held { .. }
-            | State::Queued { .. }
-            | State::Submitting { .. }
-            | State::InDoubt { .. }
-            | State::Parked { .. }
-            | State::Generating { .. }
-            | State::Overdue { .. }
-            | State::Downloading { .. } => None,
-        };
+        let output = state.output();
         let here = output.filter(|output| output.is_here());
         let manifest: Option<Manifest> = match here {
             Some(output) => assets.read_manifest_at(&output.manifest).await.ok().flatten(),

@@ -143,9 +143,7 @@ impl Job<'_> {
     }
 
     fn film(&self) -> Markup {
-        let State::Finished { end: End::Stored { output }, .. } = &self.record.life.state else {
-            return html! {};
-        };
+        let Some(output) = self.record.life.state.output() else { return html! {} };
         if !output.is_here() {
             return html! { p { "What was made was erased; what it cost stays." } };
         }
@@ -270,20 +268,8 @@ fn chart_duration(request: &seedance::Request) -> String {
 
 fn tokens(record: &Record) -> String {
     let estimate = format!("about {} expected", grouped(record.spec.estimate_tokens));
-    match &record.life.state {
-        State::Finished { end: End::Stored { output }, .. } => {
-            output.tokens.map_or(estimate, |tokens| format!("{} billed", grouped(tokens)))
-        }
-        State::Finished { .. }
-        | State::Held { .. }
-        | State::Queued { .. }
-        | State::Submitting { .. }
-        | State::InDoubt { .. }
-        | State::Parked { .. }
-        | State::Generating { .. }
-        | State::Overdue { .. }
-        | State::Downloading { .. } => estimate,
-    }
+    let billed = record.life.state.output().and_then(|output| output.tokens);
+    billed.map_or(estimate, |tokens| format!("{} billed", grouped(tokens)))
 }
 
 /// What the state alone does not say.

@@ -28,8 +28,8 @@ use utoipa::{IntoParams, ToSchema};
 const COUNT_PAGES_MAX: usize = 200;
 /// Left of a filter for the instant that bounds an operation.
 const WHERE_ROOM_BYTES: usize = 64;
-/// Longest reason, characters.
-const REASON_CHARS_MAX: usize = 500;
+/// Longest reason that is kept in the audit, characters.
+pub(super) const REASON_CHARS_MAX: usize = 500;
 /// Longest `Idempotency-Key`, bytes.
 const KEY_BYTES_MAX: usize = 255;
 /// Operations of one answer.

@@ -2,6 +2,7 @@
 
 use super::body::Sent;
 use super::job::{find, to_json};
+use super::operations::REASON_CHARS_MAX;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -17,9 +18,6 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{Decided, Reported, Stored};
 use utoipa::ToSchema;
-
-/// Longest reason, characters.
-const REASON_CHARS_MAX: usize = 500;
 
 /// A decision.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -31,9 +31,7 @@ pub(super) async fn cancel(
     Deed { visitor, form }: Deed,
 ) -> Shown {
     let (door, stored) = sight::find(&app, &visitor.viewer, &id).await?;
-    let Some(reason) = form.reason() else {
-        return Err(Trouble::refused("A reason is needed. Go back and give one."));
-    };
+    let reason = form.needed_reason()?;
     let notice = match ask(door, &stored, &visitor.viewer, &reason).await? {
         Some(after) if after.record.life.state.word() == StateWord::Cancelled => Notice::Cancelled,
         Some(after) if after.record.life.cancel.is_some() => Notice::CancelAsked,
@@ -69,9 +67,7 @@ pub(super) async fn retry(
     Deed { visitor, form }: Deed,
 ) -> Shown {
     let (door, stored) = sight::find(&app, &visitor.viewer, &id).await?;
-    let Some(reason) = form.reason() else {
-        return Err(Trouble::refused("A reason is needed. Go back and give one."));
-    };
+    let reason = form.needed_reason()?;
     if form.get("accept_charge") != "true" {
         return Err(Trouble::refused("It may be charged, and that was not accepted."));
     }

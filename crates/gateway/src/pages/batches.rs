@@ -10,7 +10,7 @@ use dashboard::screens::batches::{Batch as Screen, Batches, Failure, Pause, Row}
 use dashboard::screens::jobs::Bulk;
 use dashboard::{Notice, Viewer};
 use job::filter::{Field, Filter};
-use job::{End, JobId, State as JobState, StateWord, Timestamp};
+use job::{JobId, StateWord, Timestamp};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -205,11 +205,8 @@ async fn posters(
     let search = Search::of_batch(tenant, name, viewer).with_state(StateWord::Succeeded);
     let stored = search.newest(doors, POSTERS).await?.items;
     let pictured = stored.into_iter().filter_map(|stored| {
-        let JobState::Finished { end: End::Stored { output }, .. } = &stored.record.life.state
-        else {
-            return None;
-        };
-        output.last_frame.as_ref().map(|_| stored.record.id.clone())
+        let frame = stored.record.life.state.output()?.last_frame.as_ref();
+        frame.map(|_| stored.record.id.clone())
     });
     Ok(pictured.collect())
 }
@@ -225,9 +222,7 @@ pub(super) async fn act(
     let doors = sight::pools(&app, viewer)?;
     let tenant = owner(&doors, viewer, whose.tenant, &name).await?;
     let parts = find(&doors, &tenant, &name).await?;
-    let Some(reason) = form.reason() else {
-        return Err(Trouble::refused("A reason is needed. Go back and give one."));
-    };
+    let reason = form.needed_reason()?;
     let mut notice = match bulk {
         Bulk::Pause => Notice::Paused,
         Bulk::Resume => Notice::Resumed,

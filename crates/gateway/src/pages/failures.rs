@@ -8,7 +8,6 @@ use axum::extract::State;
 use dashboard::Viewer;
 use dashboard::screens::failures::{Failures, Group, Sample};
 use job::filter::Filter;
-use job::{End, State as JobState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::{Scope, Stored};
@@ -62,13 +61,9 @@ async fn groups(doors: &[&PoolDoor], viewer: &Viewer) -> Result<Vec<Group>, Trou
 
 fn sample(stored: &Stored) -> Sample {
     let record = &stored.record;
-    let mut message = String::new();
-    if let JobState::Finished { end: End::Failed { cause }, .. } = &record.life.state {
-        message.clone_from(&cause.message);
-    }
     Sample {
         id: record.id.clone(),
         prompt: record.spec.request.prompt().unwrap_or("(no text)").to_owned(),
-        message,
+        message: record.life.state.failure().map(|cause| cause.message.clone()).unwrap_or_default(),
     }
 }

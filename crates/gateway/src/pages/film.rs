@@ -9,7 +9,6 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use job::{End, State as JobState};
 use seedance::MediaSource;
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,12 +25,8 @@ pub(super) async fn video(
     headers: HeaderMap,
 ) -> Shown {
     let (_, stored) = sight::find(&app, &visitor.viewer, &id).await?;
-    let JobState::Finished { end: End::Stored { output }, .. } = &stored.record.life.state else {
-        return Err(Trouble::missing());
-    };
-    if !output.is_here() {
-        return Err(Trouble::missing());
-    }
+    let output = stored.record.life.state.output().filter(|output| output.is_here());
+    let output = output.ok_or_else(Trouble::missing)?;
     let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let assets = app.bucket(&stored.record.spec.tenant);
     send(assets, &output.video, "video/mp4", output.video_bytes, range).await
@@ -43,9 +38,7 @@ pub(super) async fn poster(
     Path(id): Path<String>,
 ) -> Shown {
     let (_, stored) = sight::find(&app, &visitor.viewer, &id).await?;
-    let JobState::Finished { end: End::Stored { output }, .. } = &stored.record.life.state else {
-        return Err(Trouble::missing());
-    };
+    let output = stored.record.life.state.output().ok_or_else(Trouble::missing)?;
     let frame = output.last_frame.as_deref().ok_or_else(Trouble::missing)?;
     let kind = match frame.rsplit('.').next() {
         Some("png") => "image/png",

@@ -99,9 +99,7 @@ async fn payload(app: &App, record: &Record) -> Option<String> {
     if let Some(payload) = &record.life.payload {
         return Some(without_signatures(payload));
     }
-    let JobState::Finished { end: End::Stored { output }, .. } = &record.life.state else {
-        return None;
-    };
+    let output = record.life.state.output()?;
     let assets = app.bucket(&record.spec.tenant);
     let manifest = assets.read_manifest_at(&output.manifest).await.ok()??;
     if manifest.task.length_bytes > PAYLOAD_BYTES_MAX {

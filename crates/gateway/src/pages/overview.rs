@@ -169,9 +169,7 @@ pub(super) async fn switch(
     let doors = sight::pools(&app, viewer)?;
     let door = doors.into_iter().find(|door| door.pool.name == pool);
     let store = &door.ok_or_else(Trouble::missing)?.pool.store;
-    let Some(reason) = form.reason() else {
-        return Err(Trouble::refused("A reason is needed. Go back and give one."));
-    };
+    let reason = form.needed_reason()?;
     let notice = match (verb.as_str(), store.watch().await?.frozen) {
         ("freeze", _) => {
             store.freeze(&reason, &viewer.name).await?;

@@ -203,6 +203,11 @@ impl Fields {
         (!reason.is_empty()).then_some(reason)
     }
 
+    /// The reason of a deed that is not done without one.
+    pub(super) fn needed_reason(&self) -> Result<String, Trouble> {
+        self.reason().ok_or_else(|| Trouble::refused("A reason is needed. Go back and give one."))
+    }
+
     async fn read(request: Request) -> Result<Self, Trouble> {
         let Form(fields) = Form::<Vec<(String, String)>>::from_request(request, &())
             .await

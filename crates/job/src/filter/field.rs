@@ -1,6 +1,6 @@
 //! What a filter may speak of.
 
-use crate::{Priority, Record, Source, State, StateWord};
+use crate::{Priority, Record, Source, StateWord};
 use seedance::{Class, Resolution};
 use std::fmt::Write as _;
 
@@ -159,7 +159,7 @@ impl Field {
         let one = match self {
             Self::State => Some(state.word().as_str()),
             Self::Code => state.failure_code(),
-            Self::Class => class(state).map(Class::word),
+            Self::Class => state.failure().map(|cause| cause.class.word()),
             Self::Tenant => Some(spec.tenant.as_str()),
             Self::Batch => spec.batch.as_deref(),
             Self::CustomId => spec.custom_id.as_deref(),
@@ -174,21 +174,6 @@ impl Field {
             Self::Created | Self::Updated | Self::Age => None,
         };
         [one, None, None]
-    }
-}
-
-fn class(state: &State) -> Option<Class> {
-    match state {
-        State::Finished { end: crate::End::Failed { cause }, .. } => Some(cause.class),
-        State::Finished { .. }
-        | State::Held { .. }
-        | State::Queued { .. }
-        | State::Submitting { .. }
-        | State::InDoubt { .. }
-        | State::Parked { .. }
-        | State::Generating { .. }
-        | State::Overdue { .. }
-        | State::Downloading { .. } => None,
     }
 }
 

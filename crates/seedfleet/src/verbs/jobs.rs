@@ -12,7 +12,7 @@ use crate::verbs::submit::refused;
 use crate::verbs::tally::{Tally, Told};
 use admission::{AdoptRefusal, AdoptWish};
 use job::filter::Filter;
-use job::{Event, JobId, Record, State, StateWord};
+use job::{Event, JobId, Record, StateWord};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -165,7 +165,7 @@ fn detail(session: &Session, record: &Record) -> Result<Row, Failure> {
     if !life.strays.is_empty() {
         row.insert("strays".into(), json!(life.strays));
     }
-    if let State::Finished { end: job::End::Stored { output }, .. } = &life.state {
+    if let Some(output) = life.state.output() {
         let buckets = session.buckets()?;
         let assets = buckets.of(&spec.tenant);
         if output.is_here() {

@@ -8,7 +8,7 @@ use super::report::{Question, Report};
 use crate::exit::Failure;
 use crate::session::{Session, operator};
 use admission::Intake;
-use job::{End, Event, JobId, OpenAttempt, Record, Source, State, StateWord, TaskRef, Timestamp};
+use job::{Event, JobId, OpenAttempt, Record, Source, State, StateWord, TaskRef, Timestamp};
 use provider::RawQuestion;
 use seedance::{EXPIRES_AFTER_DEFAULT_S, Task, TaskStatus};
 use serde_json::json;
@@ -356,7 +356,7 @@ fn last_frame(report: &mut Report, ended: Option<&Record>) -> bool {
         report.open(LAST_FRAME, "the job has not ended in time; the fleet goes on with it");
         return false;
     };
-    let State::Finished { end: End::Stored { output }, .. } = &record.life.state else {
+    let Some(output) = record.life.state.output() else {
         let word = record.life.state.word().as_str();
         report.open(LAST_FRAME, format!("the job ended {word}"));
         report
