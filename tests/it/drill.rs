@@ -81,6 +81,10 @@ fn peak_bytes(pid: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
+/// Length of the big file, MiB; by hand more.
+const BIG_ENV: &str = "SEEDFLEET_TEST_BIG_MIB";
+const BIG_MIB: u32 = 256;
+
 // covers: M11, M24/download
 #[test]
 fn a_file_of_any_size_takes_a_few_parts_of_memory_and_is_resumed_where_it_broke() {
@@ -94,7 +98,8 @@ fn a_file_of_any_size_takes_a_few_parts_of_memory_and_is_resumed_where_it_broke(
     assert!(idle_bytes > MIB);
     drop(fleet);
 
-    let big_bytes = 256 * MIB;
+    let big_mib = std::env::var(BIG_ENV).map_or(BIG_MIB, |n| n.parse().expect("a number of MiB"));
+    let big_bytes = u64::from(big_mib) * MIB;
     let options = Options::default().config(config);
     let fleet = Fleet::start(options.simulator(&["--clip-bytes-min", &big_bytes.to_string()]));
     // Five breaks, each in the middle of what was left: more than a turn forgives without progress.
@@ -102,7 +107,7 @@ fn a_file_of_any_size_takes_a_few_parts_of_memory_and_is_resumed_where_it_broke(
         {"kind": "truncated", "times": 5, "match": {"file": "mp4"}}
     ]}));
     let big = fleet.admit(text("a big one"));
-    let stored = wait::until("a big video", BOUND * 4, || {
+    let stored = wait::until("a big video", BOUND * 4 * big_mib.div_ceil(BIG_MIB), || {
         fleet.record(&big).life.state.word().is_finished().then_some(())
     });
     assert!(stored.is_ok(), "{:#?}", fleet.timeline(&big));

@@ -72,14 +72,14 @@ fn two_tenants_neither_see_nor_touch_each_others_jobs_and_keys() {
     }
     assert_eq!(fleet.get(&path, &acme).body["state"], "queued");
     let own = fleet.get("/v1/keys", &umbra);
-    assert_eq!(own.body["data"].as_array().map(Vec::len), Some(1), "{}", own.body);
+    assert_eq!(own.body["items"].as_array().map(Vec::len), Some(1), "{}", own.body);
     let wanted = json!({"name": "x", "tenant": "acme", "mode": "test", "scopes": ["admin"]});
     assert_eq!(post(&fleet, "/v1/keys", &umbra, wanted).status, 403);
     assert_eq!(fleet.get("/v1/keys", ALICE).status, 403, "not an admin");
 
     // The operator sees all of it, and makes no jobs.
     assert_eq!(fleet.get(&path, ROOT).status, 200);
-    assert_eq!(fleet.get("/v1/keys", ROOT).body["data"].as_array().map(Vec::len), Some(2));
+    assert_eq!(fleet.get("/v1/keys", ROOT).body["items"].as_array().map(Vec::len), Some(2));
     assert_eq!(post(&fleet, "/v1/jobs", ROOT, text("nobody's").into()).status, 403);
 }
 

@@ -103,7 +103,7 @@ fn an_endpoint_hears_of_its_tenants_jobs_signed_and_in_order() {
     });
     assert!(signed(&test, &new) && signed(&test, SECRET), "both secrets sign: {}", test.signature);
     let log = call(&fleet, Method::GET, &format!("{path}/deliveries?limit=3"), ALICE, None).body;
-    let lines = log["data"].as_array().expect("a list");
+    let lines = log["items"].as_array().expect("a list");
     assert_eq!((lines.len(), &lines[0]["result"]), (3, &json!("delivered")), "{log}");
     assert_eq!(lines[0]["status"], 204);
     fleet.audit(&jobs);
@@ -137,7 +137,7 @@ fn a_failing_endpoint_is_tried_again_then_switched_off_and_comes_back() {
     assert_eq!(shaky_ids.len(), 1, "every try has the same id");
     let log = |id: &str| {
         let path = format!("/v1/webhook-endpoints/{id}/deliveries");
-        call(&fleet, Method::GET, &path, ALICE, None).body["data"]
+        call(&fleet, Method::GET, &path, ALICE, None).body["items"]
             .as_array()
             .expect("a list")
             .clone()
@@ -338,7 +338,7 @@ fn a_job_brings_its_own_address_and_private_ones_are_refused() {
     assert_eq!(call(&fleet, Method::POST, &format!("{path}:test"), ALICE, None).status, 202);
     let line = fleet.until("an outcome", || {
         let log = call(&fleet, Method::GET, &format!("{path}/deliveries"), ALICE, None).body;
-        log["data"].as_array().and_then(|lines| lines.last().cloned())
+        log["items"].as_array().and_then(|lines| lines.last().cloned())
     });
     assert_eq!(line["result"], "refused", "{line}");
     let metrics = fleet.metrics("notifier");

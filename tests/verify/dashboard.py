@@ -181,7 +181,7 @@ def fill(fleet, second, receiver):
 def worth_seeing(fleet):
     """Pages beside the screens of the navigation, by the name of their picture."""
     first = lambda where: told(fleet, "GET", f"/v1/jobs?limit=1&where={where}")["items"][0]["id"]  # noqa: E731
-    hooks = {hook["url"].rsplit("/", 1)[1]: hook["id"] for hook in told(fleet, "GET", "/v1/webhook-endpoints")["data"]}
+    hooks = {hook["url"].rsplit("/", 1)[1]: hook["id"] for hook in told(fleet, "GET", "/v1/webhook-endpoints")["items"]}
     doubt = first("state%3Din_doubt,parked")
     return {
         "batch-over": "batches/spring-ads", "batch-running": "batches/night-harbour", "batch-paused": "batches/on-hold",

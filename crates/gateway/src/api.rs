@@ -18,6 +18,7 @@ mod keys;
 mod list;
 mod operations;
 mod output;
+mod page;
 mod query;
 mod request;
 mod retry;
@@ -28,6 +29,7 @@ mod upload;
 pub(crate) use body::{Given, MayGive};
 pub(crate) use build::{find_verb, outer_path};
 pub(crate) use job::find;
+pub(crate) use page::Page;
 pub(crate) use query::{Asked, PageAsked, decoded};
 
 use crate::app::App;

@@ -3,7 +3,7 @@
 mod checks;
 mod forms;
 
-use crate::api::{Asked, Given, MayGive, PageAsked};
+use crate::api::{Asked, Given, MayGive, Page, PageAsked};
 use crate::app::{App, PoolDoor};
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -14,11 +14,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use checks::{check_description, default_types, invalid, secret, types};
 use forms::{
-    DeliveryList, DeliveryView, EndpointList, EndpointPatch, EndpointView, NewEndpoint,
-    ReplayAsked, Rotation,
+    DeliveryView, EndpointPatch, EndpointView, NewEndpoint, ReplayAsked, ReplayView, Rotation,
+    TestView,
 };
 use job::Timestamp;
-use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{ENDPOINTS_MAX, Endpoint, EndpointPut, EndpointState, HookEvent, HookSecret, Mark};
@@ -87,14 +86,14 @@ pub(crate) async fn create(
     path = "/v1/webhook-endpoints",
     operation_id = "list_webhook_endpoints",
     tag = "webhooks",
-    responses((status = 200, description = "All of them, oldest first.", body = EndpointList)),
+    responses((status = 200, description = "All of them, oldest first.", body = Page<EndpointView>)),
 )]
 pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {
     let door = app.enter(&caller, Scope::JobsRead)?;
     let states = door.pool.store.endpoints(&caller.tenant).await?;
     let now = door.pool.store.now().await?;
-    let data: Vec<EndpointView> = states.iter().map(|state| EndpointView::of(state, now)).collect();
-    Ok(Json(EndpointList { object: "list", data }).into_response())
+    let endpoints = states.iter().map(|state| EndpointView::of(state, now)).collect();
+    Ok(Json(Page::whole(endpoints)).into_response())
 }
 
 /// Look at a webhook endpoint.
@@ -221,7 +220,7 @@ pub(crate) async fn rotate(
     operation_id = "test_webhook_endpoint",
     tag = "webhooks",
     params(("id" = String, Path, description = "The endpoint.")),
-    responses((status = 202, description = "It is on its way.", body = serde_json::Value), (status = 409, response = Problem)),
+    responses((status = 202, description = "It is on its way.", body = TestView), (status = 409, response = Problem)),
 )]
 pub(crate) async fn test(
     State(app): State<Arc<App>>,
@@ -232,8 +231,11 @@ pub(crate) async fn test(
     find(door, &caller, &id).await?;
     let at = door.pool.store.now().await?;
     let event = HookEvent::test(&id, at);
-    let told =
-        json!({"object": "webhook_test", "event": event.id, "deliveries": deliveries_path(&id)});
+    let told = TestView {
+        object: "webhook_test",
+        event: event.id.clone(),
+        deliveries: deliveries_path(&id),
+    };
     tell(door, &id, event).await?;
     Ok((StatusCode::ACCEPTED, Json(told)).into_response())
 }
@@ -268,7 +270,7 @@ pub(crate) async fn enable(
     tag = "webhooks",
     params(("id" = String, Path, description = "The endpoint.")),
     request_body = ReplayAsked,
-    responses((status = 202, description = "So many events are on their way.", body = serde_json::Value)),
+    responses((status = 202, description = "So many events are on their way.", body = ReplayView)),
 )]
 pub(crate) async fn replay(
     State(app): State<Arc<App>>,
@@ -289,14 +291,7 @@ pub(crate) async fn replay(
     let chooser = Endpoint { types: chosen, ..state.endpoint.clone() };
     let done = door.pool.store.replay(&state.endpoint, (since, until), |kind| chooser.takes(kind));
     let done = done.await?;
-    let told = json!({
-        "object": "webhook_replay",
-        "events": done.events,
-        "until": done.until.rfc3339(),
-        "outbox_full": done.full,
-        "kept_from": done.kept_from.map(Timestamp::rfc3339),
-        "deliveries": deliveries_path(&id),
-    });
+    let told = ReplayView::of(&done, deliveries_path(&id));
     Ok((StatusCode::ACCEPTED, Json(told)).into_response())
 }
 
@@ -307,7 +302,7 @@ pub(crate) async fn replay(
     operation_id = "list_webhook_deliveries",
     tag = "webhooks",
     params(("id" = String, Path, description = "The endpoint."), PageAsked),
-    responses((status = 200, description = "One page.", body = DeliveryList)),
+    responses((status = 200, description = "One page.", body = Page<DeliveryView>)),
 )]
 pub(crate) async fn deliveries(
     State(app): State<Arc<App>>,
@@ -322,8 +317,8 @@ pub(crate) async fn deliveries(
     let full = lines.len() == limit;
     let next = lines.last().and_then(|line| delivery_parts(&line.id)).filter(|_| full);
     let next = next.map(|(_, mark)| mark.to_string());
-    let data: Vec<DeliveryView> = lines.into_iter().map(DeliveryView::from).collect();
-    Ok(Json(DeliveryList { object: "list", data, next_cursor: next }).into_response())
+    let items = lines.into_iter().map(DeliveryView::from).collect();
+    Ok(Json(Page::new(items, next)).into_response())
 }
 
 /// Send one delivery again.
@@ -333,7 +328,7 @@ pub(crate) async fn deliveries(
     operation_id = "replay_webhook_delivery",
     tag = "webhooks",
     params(("id" = String, Path, description = "The delivery.")),
-    responses((status = 202, description = "It is on its way.", body = serde_json::Value), (status = 409, response = Problem)),
+    responses((status = 202, description = "It is on its way.", body = ReplayView), (status = 409, response = Problem)),
 )]
 pub(crate) async fn deliver_again(
     State(app): State<Arc<App>>,
@@ -345,8 +340,7 @@ pub(crate) async fn deliver_again(
     let (endpoint, mark) = delivery_parts(&id).ok_or_else(no_such)?;
     find(door, &caller, endpoint).await.map_err(|_| no_such())?;
     let line = door.pool.store.delivery(endpoint, mark).await?.ok_or_else(no_such)?;
-    let told = json!({"object": "webhook_replay", "events": 1, "event": line.event.id,
-                      "deliveries": deliveries_path(endpoint)});
+    let told = ReplayView::one(line.event.id.clone(), deliveries_path(endpoint));
     tell(door, endpoint, HookEvent { replayed: true, ..line.event }).await?;
     Ok((StatusCode::ACCEPTED, Json(told)).into_response())
 }

@@ -4,9 +4,11 @@ use crate::usage::cost;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use store::{Batch, Paused};
+use utoipa::ToSchema;
 
 /// A batch as callers see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Batch)]
 pub struct BatchView {
     /// Its name.
     pub id: String,
@@ -35,7 +37,8 @@ pub struct BatchView {
 }
 
 /// A pause as callers see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Pause)]
 pub struct PauseView {
     /// By whom.
     pub by: String,

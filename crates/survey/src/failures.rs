@@ -4,9 +4,11 @@ use job::{JobId, Timestamp};
 use seedance::{Call, Class, ErrorTable, Retry};
 use serde::Serialize;
 use store::{FailureGroup, Scope, Store, StoreError};
+use utoipa::ToSchema;
 
 /// Jobs that failed with one code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Failure)]
 pub struct FailureView {
     /// The code.
     pub code: String,
@@ -28,6 +30,7 @@ pub struct FailureView {
     /// What to do.
     pub advice: String,
     /// Jobs to look at.
+    #[schema(value_type = Vec<String>)]
     pub samples: Vec<JobId>,
 }
 

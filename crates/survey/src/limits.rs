@@ -6,9 +6,11 @@ use seedance::SlotClass;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use store::{Depth, Freeze, StopRow, Store, StoreError};
+use utoipa::ToSchema;
 
 /// The limits of one pool, and what of them is used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Limits)]
 pub struct LimitsView {
     /// The pool.
     pub pool: String,
@@ -26,7 +28,8 @@ pub struct LimitsView {
 }
 
 /// One account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = AccountLimits)]
 pub struct AccountView {
     /// Its name.
     pub account: String,
@@ -39,7 +42,8 @@ pub struct AccountView {
 }
 
 /// One slot class of an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ClassLimits)]
 pub struct ClassView {
     /// The class, such as `2.0`.
     pub class: &'static str,

@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 use store::Operation;
+use utoipa::ToSchema;
 
 /// An operation and how far it has come.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Operation)]
 pub struct OperationView {
     /// Its id.
     pub id: String,
@@ -32,7 +34,7 @@ pub struct OperationView {
 }
 
 /// The jobs of an operation so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OperationJobs {
     /// Looked at.
     pub looked_at: u64,

@@ -5,9 +5,11 @@ use seedance::Route;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use store::{Caps, DayUsage, IN_FLIGHT, Store, StoreError, WAITING};
+use utoipa::ToSchema;
 
 /// A tenant's caps and what it uses of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Quota)]
 pub struct QuotaView {
     /// Whose.
     pub tenant: String,
@@ -26,7 +28,8 @@ pub struct QuotaView {
 }
 
 /// One cap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = QuotaUse)]
 pub struct UseView {
     /// The most; null: no cap.
     pub max: Option<u64>,
@@ -35,7 +38,8 @@ pub struct UseView {
 }
 
 /// The cap of a day's spending, in decimal numbers so that no reader rounds money.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = QuotaSpend)]
 pub struct SpendView {
     /// The most; null: no cap.
     pub max: Option<String>,

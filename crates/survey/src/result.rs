@@ -1,6 +1,6 @@
 //! One row for each job: what programs and spreadsheets read of a batch or a filter.
 
-use assets::{Buckets, Manifest};
+use assets::{Assets, Buckets, Manifest};
 use futures::future::join_all;
 use job::{Record, Source};
 use seedance::{Cost, Currency, Day, PriceTable, Route};
@@ -33,8 +33,9 @@ pub const RESULT_COLUMNS: &[&str] = &[
 pub struct ResultRow {
     /// By column, and what the flat form has no room for.
     pub cells: Map<String, Value>,
-    /// False when the manifest of a stored video could not be read: the row lacks what it tells.
-    pub whole: bool,
+    /// Why the manifest of a stored video could not be read: the row lacks what it tells. Stands in the cells too, as
+    /// `incomplete`.
+    pub incomplete: Option<String>,
 }
 
 /// Makes rows of the jobs of one pool.
@@ -67,9 +68,9 @@ impl Results {
         let assets = self.buckets.of(&record.spec.tenant);
         let output = state.output();
         let here = output.filter(|output| output.is_here());
-        let manifest: Option<Manifest> = match here {
-            Some(output) => assets.read_manifest_at(&output.manifest).await.ok().flatten(),
-            None => None,
+        let (manifest, incomplete) = match here {
+            Some(output) => read(assets, &output.manifest).await,
+            None => (None, None),
         };
         let tokens = output.and_then(|output| output.tokens);
         let cost = tokens.and_then(|tokens| cost(self.route, record, tokens));
@@ -109,7 +110,19 @@ impl Results {
         if self.simulated {
             put("simulated", json!(true));
         }
-        ResultRow { cells, whole: here.is_none() || manifest.is_some() }
+        if let Some(why) = &incomplete {
+            put("incomplete", json!(why));
+        }
+        ResultRow { cells, incomplete }
+    }
+}
+
+/// A manifest, or why there is none.
+async fn read(assets: &Assets, path: &str) -> (Option<Manifest>, Option<String>) {
+    match assets.read_manifest_at(path).await {
+        Ok(Some(manifest)) => (Some(manifest), None),
+        Ok(None) => (None, Some(format!("{path} is not in the bucket"))),
+        Err(error) => (None, Some(error.to_string())),
     }
 }
 
@@ -168,8 +181,8 @@ mod tests {
     fn csv_cells_that_could_break_a_line_are_quoted() {
         let cells = ["a", "b,c", "say \"hi\"", ""].map(str::to_owned);
         assert_eq!(csv_line(cells), "a,\"b,c\",\"say \"\"hi\"\"\",\n");
-        let row =
-            ResultRow { cells: Map::from_iter([("job_id".to_owned(), json!("j"))]), whole: true };
+        let cells = Map::from_iter([("job_id".to_owned(), json!("j"))]);
+        let row = ResultRow { cells, incomplete: None };
         assert_eq!(row.csv_line(), ",j,,,,,,,,,,,,,\n");
     }
 }

@@ -4,6 +4,7 @@ use job::{StateWord, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use store::{Spent, SpentRow, Store, StoreError};
+use utoipa::ToSchema;
 
 /// By what usage is added up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,7 @@ impl Group {
 }
 
 /// What one group came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UsageTotal {
     /// The day, tenant, model or batch.
     pub group: String,

@@ -17,7 +17,7 @@ const ONE_ROOM: [(&str, &[&str]); 13] = [
     ("apalis*", &["worker"]),
     // The worker serves its health and metrics on an admin port.
     ("axum*", &["gateway", "worker"]),
-    ("utoipa*", &["gateway"]),
+    ("utoipa*", &["gateway", "survey"]),
     ("clap*", &["seedfleet"]),
     ("maud", &["dashboard"]),
     ("opentelemetry*", &["telemetry"]),

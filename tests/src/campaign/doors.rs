@@ -100,6 +100,11 @@ impl<'a> Doors<'a> {
         hold(&self.files_again).extend(recent);
     }
 
+    /// The server forgot between a question and now: the answer may be about what is gone.
+    fn is_from_before(&self, asked: Instant) -> bool {
+        hold(&self.forgotten).is_some_and(|end| asked < end && end <= Instant::now())
+    }
+
     pub(super) fn receipts(&self) -> BTreeMap<u64, Receipt> {
         hold(&self.receipts).clone()
     }
@@ -184,11 +189,15 @@ impl<'a> Doors<'a> {
         let url = format!("http://127.0.0.1:{}/v1/jobs", self.ground.gateway_port);
         let (mark, body) = (self.mark(n), self.request(n));
         while !self.tally.is_over() {
+            let sent = Instant::now();
             let request =
                 client.post(&url).bearer_auth(CALLER_KEY).header("idempotency-key", &mark);
             match request.json(&body).send().await {
                 Ok(answer) if matches!(answer.status().as_u16(), 200 | 202) => {
                     let Ok(view) = answer.json::<Value>().await else { continue };
+                    if self.is_from_before(sent) {
+                        continue;
+                    }
                     let id = view["id"].as_str().unwrap_or_default().to_owned();
                     return self.acknowledged(n, Some(id));
                 }
@@ -266,6 +275,7 @@ impl<'a> Doors<'a> {
             let mut command = self.ground.command("seedfleet");
             command.args(["--quiet", "import"]).arg(&path).args(["--batch", &format!("b{block}")]);
             let logs = Logs::to(&self.ground.log_dir());
+            let begun = Instant::now();
             let Ok(process) = Process::spawn_logged("import", command, &logs) else { continue };
             if !self.tally.is_calm() && !self.order.rolling && draw.hits(SHOTS) {
                 tally::wait_out(Duration::from_millis(draw.between(5, 90)));
@@ -273,6 +283,7 @@ impl<'a> Doors<'a> {
             }
             let status = process.wait_bounded(Duration::from_secs(60));
             match status {
+                Some(status) if status.success() && self.is_from_before(begun) => {}
                 Some(status) if status.success() => {
                     rows.clone().for_each(|n| self.acknowledged(n, None));
                     hold(&self.files).insert(block, Instant::now());

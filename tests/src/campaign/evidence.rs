@@ -39,7 +39,8 @@ const HEAD: &str = "\
 # Evidence
 
 Written by `cargo xtask campaign --write-evidence`; every run that was told to be written down stands
-here, good or not. What a run is, which faults it plays and what its audit compares is told in
+here, good or not. A run whose harness was wrong, and not the fleet, is taken back: its line says why
+(`taken_back`), it is shown apart and counts nowhere. What a run is, which faults it plays and what its audit compares is told in
 `tests/src/campaign/` and by the run itself, which prints its limits and time-outs. Repeat the short one with
 
 ```sh
@@ -83,8 +84,12 @@ fn runs(page: &str) -> Vec<Value> {
     lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-fn written(runs: &[Value]) -> String {
+fn written(all: &[Value]) -> String {
     let mut page = HEAD.to_owned();
+    let is_back = |run: &&Value| run["taken_back"].is_string();
+    let runs: Vec<Value> = all.iter().filter(|run| !is_back(run)).cloned().collect();
+    let back: Vec<&Value> = all.iter().filter(is_back).collect();
+    let runs = runs.as_slice();
     let number = |run: &Value, key: &str| run[key].as_u64().unwrap_or(0);
     let _ =
         write!(page, "\n## All {} runs together\n\n| What | Sum |\n| --- | --- |\n", runs.len());
@@ -131,8 +136,9 @@ fn written(runs: &[Value]) -> String {
          provider's list lag, for one, is 25 s divided by it.\n",
     );
     faults(&mut page, runs);
+    taken_back(&mut page, &back);
     page.push_str("\n## As the tool wrote them\n\n```json\n");
-    for run in runs {
+    for run in all {
         let _ = writeln!(page, "{run}");
     }
     page.push_str("```\n");
@@ -202,6 +208,28 @@ fn faults(page: &mut String, runs: &[Value]) {
     }
 }
 
+/// Runs that count nowhere.
+fn taken_back(page: &mut String, runs: &[&Value]) {
+    if runs.is_empty() {
+        return;
+    }
+    page.push_str(
+        "\n## Taken back\n\n| Seed | What it said | Why it counts nowhere |\n| --- | --- | --- |\n",
+    );
+    for run in runs {
+        let _ = writeln!(
+            page,
+            "| {} | {}: {} bought twice, {} lost, {} outputs lost | {} |",
+            run["seed"],
+            run["verdict"].as_str().unwrap_or("?"),
+            run["duplicates"],
+            run["lost"],
+            run["outputs_lost"],
+            run["taken_back"].as_str().unwrap_or_default(),
+        );
+    }
+}
+
 /// `12345` as `12,345`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -246,6 +274,19 @@ mod tests {
         assert_eq!(runs(&second).len(), 2);
         assert!(second.contains("| jobs taken in | 2,000 |"), "{second}");
         assert!(second.contains("| `redis.kill` | 6 |"), "{second}");
+    }
+
+    #[test]
+    fn a_run_that_is_taken_back_is_shown_and_counts_nowhere() {
+        let good = json!({"seed": 1, "jobs": 1_000, "lost": 0});
+        let back = json!({"seed": 2, "jobs": 500, "lost": 2, "taken_back": "it asked too early"});
+        let page = written(&[good, back]);
+        assert!(
+            page.contains("| jobs taken in | 1,000 |") && page.contains("All 1 runs"),
+            "{page}"
+        );
+        assert!(page.contains("2 lost, null outputs lost | it asked too early |"), "{page}");
+        assert_eq!(runs(&page).len(), 2);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::body::MayGive;
 use super::job::to_json;
 use super::operations::{new_id, told};
+use super::page::Page;
 use super::query::{Asked, PageAsked};
 use crate::app::App;
 use crate::caller::Caller;
@@ -15,8 +16,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use job::Record;
 use job::filter::Filter;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use store::{Batch, ListQuery, OperationVerb, OperationWish, Order, Store};
 use survey::{BatchView, OperationView, RESULT_COLUMNS, Results, csv_line};
@@ -36,7 +36,7 @@ const NO_REASON: &str = "asked for by the API";
     operation_id = "list_batches",
     tag = "batches",
     params(PageAsked),
-    responses((status = 200, description = "One page: `items` and `next`.", body = serde_json::Value))
+    responses((status = 200, description = "One page.", body = Page<BatchView>))
 )]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
@@ -49,7 +49,7 @@ pub(super) async fn list(
     let found = store.batches(Some(&caller.tenant), skip, limit).await?;
     let next = (found.len() == limit).then(|| (skip + limit).to_string());
     let items: Vec<BatchView> = found.iter().map(BatchView::from).collect();
-    Ok(Json(json!({"object": "list", "items": to_json(&items)?, "next": next})).into_response())
+    Ok(Json(to_json(&Page::new(items, next))?).into_response())
 }
 
 /// Look at a batch.
@@ -62,7 +62,7 @@ pub(super) async fn list(
     operation_id = "get_batch",
     tag = "batches",
     params(("id" = String, Path, description = "The batch.")),
-    responses((status = 200, description = "The batch as it stands.", body = serde_json::Value))
+    responses((status = 200, description = "The batch as it stands.", body = BatchView))
 )]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
@@ -160,6 +160,13 @@ pub(super) struct Why {
     reason: Option<String>,
 }
 
+/// A batch that was told something, and the operation that sees to its jobs.
+#[derive(Debug, Serialize, ToSchema)]
+struct BatchTurned {
+    batch: BatchView,
+    operation: OperationView,
+}
+
 /// Pause a batch.
 ///
 /// None of its queued jobs is submitted from now on; what is at the provider goes on. Jobs that come later wait as well.
@@ -171,7 +178,7 @@ pub(super) struct Why {
     params(("id" = String, Path, description = "The batch.")),
     request_body(content = Option<Why>, description = "Why; may be left out."),
     responses((status = 202, description = "The batch, and the operation that moves its waiting jobs.",
-               body = serde_json::Value))
+               body = BatchTurned))
 )]
 pub(super) async fn pause(
     State(app): State<Arc<App>>,
@@ -193,7 +200,7 @@ pub(super) async fn pause(
     params(("id" = String, Path, description = "The batch.")),
     request_body(content = Option<Why>, description = "Why; may be left out."),
     responses((status = 202, description = "The batch, and the operation that moves its paused jobs.",
-               body = serde_json::Value))
+               body = BatchTurned))
 )]
 pub(super) async fn resume(
     State(app): State<Arc<App>>,
@@ -215,7 +222,7 @@ pub(super) async fn resume(
     params(("id" = String, Path, description = "The batch.")),
     request_body(content = Option<Why>, description = "Why; may be left out."),
     responses((status = 202, description = "The batch, and the operation that cancels its jobs.",
-               body = serde_json::Value))
+               body = BatchTurned))
 )]
 pub(super) async fn cancel(
     State(app): State<Arc<App>>,
@@ -248,11 +255,9 @@ async fn act(
     let opened = store.turn_batch(&caller.tenant, id, wish).await?;
     let (_, operation) = told(opened)?;
     let batch = find(store, &caller.tenant, id).await?;
-    let body = json!({
-        "batch": to_json(&BatchView::from(&batch))?,
-        "operation": to_json(&OperationView::from(&operation))?,
-    });
-    Ok((StatusCode::ACCEPTED, Json(body)).into_response())
+    let turned =
+        BatchTurned { batch: BatchView::from(&batch), operation: OperationView::from(&operation) };
+    Ok((StatusCode::ACCEPTED, Json(to_json(&turned)?)).into_response())
 }
 
 /// The caller's own batch; anybody else's is as good as none.

@@ -27,7 +27,7 @@ const LINKS: [(&str, &str, &str, &[&str]); 9] = [
     ("create_batch", "202", "/id", OF_BATCH),
     ("create_operation", "202", "/id", &["get_operation"]),
     ("create_webhook_endpoint", "201", "/id", OF_ENDPOINT),
-    ("list_webhook_deliveries", "200", "/data/0/id", &["replay_webhook_delivery"]),
+    ("list_webhook_deliveries", "200", "/items/0/id", &["replay_webhook_delivery"]),
     ("create_erasure", "200", "/id", &["get_erasure"]),
     ("create_erasure", "202", "/id", &["get_erasure"]),
     ("create_key", "201", "/id", &["rotate_key", "revoke_key"]),

@@ -1,6 +1,7 @@
 //! `/v1/keys`: an admin's keys for its tenant, and an operator's for every tenant.
 
 use super::body::{Given, MayGive};
+use super::page::Page;
 use super::query::Asked;
 use crate::app::App;
 use crate::caller::Caller;
@@ -61,15 +62,6 @@ pub(super) struct KeyView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
     old_ends_at: Option<String>,
-}
-
-/// Keys, newest first, ended ones included for 90 days.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Keys)]
-pub(super) struct KeysView {
-    /// Always `list`.
-    object: &'static str,
-    data: Vec<KeyView>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -137,13 +129,15 @@ pub(super) struct Rotation {
 }
 
 /// List keys.
+///
+/// Newest first, ended ones included for 90 days.
 #[utoipa::path(
     get,
     path = "/v1/keys",
     operation_id = "list_keys",
     tag = "keys",
     params(ListAsked),
-    responses((status = 200, description = "The tenant's keys; to an operator all.", body = KeysView))
+    responses((status = 200, description = "The tenant's keys; to an operator all.", body = Page<KeyView>))
 )]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
@@ -157,8 +151,8 @@ pub(super) async fn list(
         let tenant = &key.key.spec.tenant;
         caller.manages(&key.key.spec) && asked.tenant.as_ref().is_none_or(|asked| asked == tenant)
     };
-    let data = known.iter().filter(wanted).map(view).collect();
-    Ok(Json(KeysView { object: "list", data }).into_response())
+    let keys = known.iter().filter(wanted).map(view).collect();
+    Ok(Json(Page::whole(keys)).into_response())
 }
 
 /// Make a key.

@@ -1,6 +1,7 @@
 //! `GET /v1/jobs`: the caller's jobs, filtered, page by page.
 
 use super::job::to_json;
+use super::page::Page;
 use super::query::{Asked, PageAsked, bad_cursor};
 use crate::app::App;
 use crate::caller::Caller;
@@ -12,7 +13,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use job::filter::Filter;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::sync::Arc;
 use store::{ListQuery, Order};
 use utoipa::{IntoParams, ToSchema};
@@ -40,16 +41,6 @@ enum Ends {
     Oldest,
 }
 
-/// One page of jobs.
-#[derive(Debug, Serialize, ToSchema)]
-struct JobPage<'a> {
-    /// `list`.
-    object: &'static str,
-    items: Vec<JobView<'a>>,
-    /// The cursor of the next page; null on the last one.
-    next: Option<String>,
-}
-
 /// List jobs.
 ///
 /// Only the caller's own. A page can be shorter than `limit`, and even empty, and still have a `next` one. A cursor
@@ -60,7 +51,7 @@ struct JobPage<'a> {
     operation_id = "list_jobs",
     tag = "jobs",
     params(ListAsked, PageAsked),
-    responses((status = 200, description = "One page.", body = JobPage))
+    responses((status = 200, description = "One page.", body = Page<JobView>))
 )]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
@@ -78,10 +69,10 @@ pub(super) async fn list(
     let query =
         query.behind(page.cursor()).map_err(|error| bad_cursor().detail(error.to_string()))?;
     let page = door.pool.store.list(&query).await?;
-    let items =
+    let items: Vec<JobView> =
         page.items.iter().map(|stored| JobView::of(&stored.record, &app.public_url)).collect();
     let next = page.next.map(|cursor| cursor.to_string());
-    Ok(Json(to_json(&JobPage { object: "list", items, next })?).into_response())
+    Ok(Json(to_json(&Page::new(items, next))?).into_response())
 }
 
 /// A caller's filter, on its own jobs only.

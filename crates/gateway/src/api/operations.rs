@@ -3,6 +3,7 @@
 use super::body::Given;
 use super::job::to_json;
 use super::list;
+use super::page::Page;
 use super::query::{self, Asked};
 use crate::app::{App, PoolDoor};
 use crate::caller::Caller;
@@ -16,8 +17,7 @@ use axum::response::{IntoResponse, Response};
 use job::Again;
 use job::filter::{FILTER_BYTES_MAX, Filter};
 use seedance::Route;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::{ListQuery, Opened, Operation, OperationVerb, OperationWish, Stored};
@@ -95,9 +95,9 @@ impl From<Verb> for OperationVerb {
             description = "Your own name for this operation.")),
     request_body(content = Wish),
     responses(
-        (status = 202, description = "A new operation.", body = serde_json::Value),
+        (status = 202, description = "A new operation.", body = OperationView),
         (status = 200, description = "The operation of an equal request, or the count of a dry run.",
-         body = serde_json::Value),
+         body = OperationOrCount),
     )
 )]
 pub(super) async fn create(
@@ -119,7 +119,7 @@ pub(super) async fn create(
     }
     if wish.dry_run {
         let counted = count(door, verb, filter).await?;
-        return Ok(Json(counted.told(verb)).into_response());
+        return Ok(Json(OperationOrCount::Count(counted.told(verb))).into_response());
     }
     if verb == OperationVerb::Retry && !wish.accept_charge {
         let why =
@@ -150,7 +150,8 @@ pub(super) async fn create(
     };
     let opened = store.open_operation(wish).await?;
     let (status, operation) = told(opened)?;
-    Ok((status, Json(to_json(&OperationView::from(&operation))?)).into_response())
+    let view = OperationOrCount::Operation(OperationView::from(&operation));
+    Ok((status, Json(to_json(&view)?)).into_response())
 }
 
 fn refused(field: &str, why: &str) -> Problem {
@@ -181,6 +182,39 @@ pub(super) fn told(opened: Opened) -> Result<(StatusCode, Operation), Problem> {
     }
 }
 
+/// What an operation would do.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OperationCount)]
+struct CountView {
+    /// `operation`.
+    object: &'static str,
+    /// Nothing was done.
+    dry_run: bool,
+    verb: &'static str,
+    /// Jobs it would touch.
+    matched: u64,
+    /// All of them were counted; if not, there are more.
+    matched_is_exact: bool,
+    /// What new jobs would cost, by currency, as a decimal number; empty if it buys nothing.
+    cost: BTreeMap<String, String>,
+    /// Of jobs made again: the task before may have been paid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    paid_again: Option<u64>,
+    /// Of jobs made again: nothing was paid for the task before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    unpaid_before: Option<u64>,
+}
+
+/// Either, by `dry_run`.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum OperationOrCount {
+    Operation(OperationView),
+    Count(CountView),
+}
+
 /// Jobs that a verb would touch.
 #[derive(Default)]
 struct Counted {
@@ -195,8 +229,11 @@ struct Counted {
 }
 
 impl Counted {
-    fn add(&mut self, stored: &Stored, route: Route) {
+    fn add(&mut self, stored: &Stored, verb: OperationVerb, route: Route) {
         self.matched += 1;
+        if verb != OperationVerb::Retry {
+            return;
+        }
         let Some(again) = Again::of(&stored.record) else { return };
         let count = if again.paid_again { &mut self.paid_again } else { &mut self.unpaid_before };
         *count += 1;
@@ -205,21 +242,18 @@ impl Counted {
         }
     }
 
-    fn told(&self, verb: OperationVerb) -> Value {
-        let mut told = json!({
-            "object": "operation", "dry_run": true, "verb": verb.word(), "matched": self.matched,
-            "matched_is_exact": self.whole, "cost": {},
-        });
-        if verb == OperationVerb::Retry {
-            told["paid_again"] = json!(self.paid_again);
-            told["unpaid_before"] = json!(self.unpaid_before);
-            told["cost"] = self
-                .micros
-                .iter()
-                .map(|(currency, n)| (currency.clone(), json!(money(*n))))
-                .collect();
+    fn told(self, verb: OperationVerb) -> CountView {
+        let buys = verb == OperationVerb::Retry;
+        CountView {
+            object: "operation",
+            dry_run: true,
+            verb: verb.word(),
+            matched: self.matched,
+            matched_is_exact: self.whole,
+            cost: self.micros.into_iter().map(|(currency, n)| (currency, money(n))).collect(),
+            paid_again: buys.then_some(self.paid_again),
+            unpaid_before: buys.then_some(self.unpaid_before),
         }
-        told
     }
 }
 
@@ -229,7 +263,7 @@ async fn count(door: &PoolDoor, verb: OperationVerb, filter: Filter) -> Result<C
     for _ in 0..COUNT_PAGES_MAX {
         let page = door.pool.store.list(&query).await?;
         for stored in &page.items {
-            counted.add(stored, door.pool.settings.route);
+            counted.add(stored, verb, door.pool.settings.route);
         }
         match page.next {
             Some(next) => query.cursor = Some(next),
@@ -248,7 +282,7 @@ async fn count(door: &PoolDoor, verb: OperationVerb, filter: Filter) -> Result<C
     operation_id = "get_operation",
     tag = "operations",
     params(("id" = String, Path, description = "The operation.")),
-    responses((status = 200, description = "How far it has come.", body = serde_json::Value))
+    responses((status = 200, description = "How far it has come.", body = OperationView))
 )]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
@@ -282,7 +316,7 @@ pub(super) struct OperationsAsked {
     operation_id = "list_operations",
     tag = "operations",
     params(OperationsAsked),
-    responses((status = 200, description = "`items`, newest first.", body = serde_json::Value))
+    responses((status = 200, description = "Newest first.", body = Page<OperationView>))
 )]
 pub(super) async fn list_all(
     State(app): State<Arc<App>>,
@@ -294,5 +328,5 @@ pub(super) async fn list_all(
     let all = store.operations(LIST_MAX).await?;
     let own = all.iter().filter(|found| found.asked.tenant.as_ref() == Some(&caller.tenant));
     let items: Vec<OperationView> = own.take(limit).map(OperationView::from).collect();
-    Ok(Json(json!({"object": "list", "items": to_json(&items)?, "next": null})).into_response())
+    Ok(Json(to_json(&Page::whole(items))?).into_response())
 }

@@ -18,10 +18,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 /// How long a signed link opens.
 const LINK_LIVES: Duration = Duration::from_secs(300);
+
+/// Bytes as they are.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+struct Bytes(#[allow(dead_code, reason = "told of in the document only")] ());
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -33,7 +38,7 @@ pub(super) struct OutputAsked {
 }
 
 /// `?inline`, `?inline=true` or `?inline=false`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 enum Inline {
     #[serde(rename = "")]
     Named,
@@ -60,8 +65,8 @@ impl OutputAsked {
     tag = "outputs",
     params(("id" = String, Path, description = "The job."), OutputAsked),
     responses(
-        (status = 200, description = "The video.", content_type = "video/mp4", body = Vec<u8>),
-        (status = 206, description = "The range asked for.", content_type = "video/mp4", body = Vec<u8>),
+        (status = 200, description = "The video.", content_type = "video/mp4", body = Bytes),
+        (status = 206, description = "The range asked for.", content_type = "video/mp4", body = Bytes),
         (status = 302, description = "Where the video lies, for five minutes."),
         (status = 304, description = "It is what you have."),
         (status = 416, response = Problem),
@@ -89,8 +94,8 @@ pub(super) async fn video(
     tag = "outputs",
     params(("id" = String, Path, description = "The job."), OutputAsked),
     responses(
-        (status = 200, description = "The picture.", content_type = "image/png", body = Vec<u8>),
-        (status = 206, description = "The range asked for.", content_type = "image/png", body = Vec<u8>),
+        (status = 200, description = "The picture.", content_type = "image/png", body = Bytes),
+        (status = 206, description = "The range asked for.", content_type = "image/png", body = Bytes),
         (status = 302, description = "Where the picture lies, for five minutes."),
         (status = 304, description = "It is what you have."),
         (status = 416, response = Problem),
@@ -126,7 +131,9 @@ pub(super) async fn payload(
 ) -> Result<Response, Problem> {
     let (bucket, manifest) = manifest(&app, &caller, &id).await?;
     let bytes = bucket.read_whole(&manifest.task.path).await.map_err(|e| away(&e))?;
-    let mut payload: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    let mut payload: Value = serde_json::from_slice(&bytes).map_err(|error| {
+        away(&assets::Error::Damaged { path: manifest.task.path, why: error.to_string() })
+    })?;
     take_out_links(&mut payload);
     Ok(Json(payload).into_response())
 }

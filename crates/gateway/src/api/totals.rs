@@ -1,6 +1,7 @@
 //! What a tenant's jobs come to: failures by code, usage, limits.
 
 use super::job::to_json;
+use super::page::Page;
 use super::query::Asked;
 use crate::app::App;
 use crate::caller::Caller;
@@ -11,11 +12,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use job::Timestamp;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use survey::Group;
+use survey::{FailureView, Group, LimitsView, UsageTotal};
 use utoipa::{IntoParams, ToSchema};
 
 /// Days that usage goes back where no beginning is told.
@@ -40,7 +40,7 @@ pub(super) struct FailuresAsked {
     tag = "totals",
     params(FailuresAsked),
     responses(
-        (status = 200, description = "`items`: one object for each code.", body = serde_json::Value),
+        (status = 200, description = "One item for each code.", body = Page<FailureView>),
         (status = 404, response = Problem),
     )
 )]
@@ -58,7 +58,7 @@ pub(super) async fn failures(
         None => store::Scope::Tenant(&caller.tenant),
     };
     let items = survey::failures(store, scope).await?;
-    Ok(Json(json!({"object": "list", "items": to_json(&items)?, "next": null})).into_response())
+    Ok(Json(to_json(&Page::whole(items))?).into_response())
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -91,6 +91,20 @@ enum GroupBy {
     Model,
 }
 
+/// What was used in a time.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Usage)]
+struct UsageView {
+    #[schema(format = DateTime)]
+    from: String,
+    #[schema(format = DateTime)]
+    to: String,
+    /// `day`, `tenant`, `batch` or `model`.
+    group_by: &'static str,
+    #[serde(flatten)]
+    page: Page<UsageTotal>,
+}
+
 /// Usage.
 ///
 /// Jobs that ended, tokens and cost, by UTC day of their end. Kept for 400 days.
@@ -100,7 +114,7 @@ enum GroupBy {
     operation_id = "get_usage",
     tag = "totals",
     params(UsageAsked),
-    responses((status = 200, description = "`items`: one object for each group.", body = serde_json::Value))
+    responses((status = 200, description = "One item for each group.", body = UsageView))
 )]
 pub(super) async fn usage(
     State(app): State<Arc<App>>,
@@ -133,11 +147,8 @@ pub(super) async fn usage(
         GroupBy::Model => Group::Model,
     };
     let items = survey::usage(store, from, to, group, Some(&caller.tenant)).await?;
-    let body = json!({
-        "object": "list", "from": from.rfc3339(), "to": to.rfc3339(), "group_by": group.word(),
-        "items": to_json(&items)?, "next": null,
-    });
-    Ok(Json(body).into_response())
+    let (from, to, group_by) = (from.rfc3339(), to.rfc3339(), group.word());
+    Ok(Json(to_json(&UsageView { from, to, group_by, page: Page::whole(items) })?).into_response())
 }
 
 /// Limits.
@@ -149,7 +160,7 @@ pub(super) async fn usage(
     path = "/v1/limits",
     operation_id = "get_limits",
     tag = "totals",
-    responses((status = 200, description = "Limits and their use.", body = serde_json::Value))
+    responses((status = 200, description = "Limits and their use.", body = LimitsView))
 )]
 pub(super) async fn limits(
     State(app): State<Arc<App>>,

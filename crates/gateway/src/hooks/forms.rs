@@ -2,7 +2,7 @@
 
 use job::Timestamp;
 use serde::{Deserialize, Serialize};
-use store::{DeliveryLine, EndpointState, HookSecret};
+use store::{DeliveryLine, EndpointState, HookSecret, Replayed};
 use utoipa::ToSchema;
 
 /// What a new endpoint is asked for.
@@ -55,6 +55,7 @@ pub(crate) struct ReplayAsked {
 
 /// An endpoint as its owner sees it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WebhookEndpoint)]
 pub(crate) struct EndpointView {
     id: String,
     object: &'static str,
@@ -77,12 +78,14 @@ pub(crate) struct EndpointView {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WebhookDisabled)]
 struct DisabledView {
     why: String,
     at: String,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WebhookSecret)]
 struct SecretView {
     /// The last characters, to tell secrets apart.
     hint: String,
@@ -91,6 +94,7 @@ struct SecretView {
 
 /// One delivery as its owner sees it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WebhookDelivery)]
 pub(crate) struct DeliveryView {
     id: String,
     object: &'static str,
@@ -163,17 +167,65 @@ impl From<DeliveryLine> for DeliveryView {
     }
 }
 
-/// A tenant's endpoints.
+/// Events that are on their way again.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct EndpointList {
-    pub(super) object: &'static str,
-    pub(super) data: Vec<EndpointView>,
+#[schema(as = WebhookReplay)]
+pub(crate) struct ReplayView {
+    /// `webhook_replay`.
+    object: &'static str,
+    /// So many.
+    events: u64,
+    /// The only one, where one delivery was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    event: Option<String>,
+    /// They happened until then; go on from there where the outbox is full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    until: Option<String>,
+    /// The outbox took no more: replay the rest when it has been emptied.
+    outbox_full: bool,
+    /// The stream of events reaches back to then only; null where it holds all that was asked for.
+    #[schema(format = DateTime)]
+    kept_from: Option<String>,
+    /// Where their deliveries can be looked at.
+    deliveries: String,
 }
 
-/// One page of deliveries.
+impl ReplayView {
+    pub(super) fn of(done: &Replayed, deliveries: String) -> Self {
+        Self {
+            object: "webhook_replay",
+            events: done.events,
+            event: None,
+            until: Some(done.until.rfc3339()),
+            outbox_full: done.full,
+            kept_from: done.kept_from.map(Timestamp::rfc3339),
+            deliveries,
+        }
+    }
+
+    pub(super) fn one(event: String, deliveries: String) -> Self {
+        Self {
+            object: "webhook_replay",
+            events: 1,
+            event: Some(event),
+            until: None,
+            outbox_full: false,
+            kept_from: None,
+            deliveries,
+        }
+    }
+}
+
+/// A test event that is on its way.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct DeliveryList {
+#[schema(as = WebhookTest)]
+pub(crate) struct TestView {
+    /// `webhook_test`.
     pub(super) object: &'static str,
-    pub(super) data: Vec<DeliveryView>,
-    pub(super) next_cursor: Option<String>,
+    /// Its id.
+    pub(super) event: String,
+    /// Where its delivery can be looked at.
+    pub(super) deliveries: String,
 }

@@ -160,6 +160,12 @@ impl Redis {
         self.process().pid()
     }
 
+    /// True until the end of its process has been seen, whatever it answers.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.process().is_running()
+    }
+
     /// The data directory.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -20,12 +20,13 @@ pub(crate) async fn run(global: &Global, args: ExportArgs) -> Outcome {
     };
     let mut rows = Rows::new(format, RESULT_COLUMNS);
     let mut progress = Progress::begin(None, global.quiet);
-    let (mut written, mut unread) = (0_u64, 0_u64);
+    let (mut written, mut unread, mut first) = (0_u64, 0_u64, None);
     let mut walk = Walk::new(&session.store, args.which.filter(), 0);
     while let Some(page) = walk.next().await? {
         let records: Vec<Record> = page.into_iter().map(|stored| stored.record).collect();
         for row in results.rows(&records).await {
-            unread += u64::from(!row.whole);
+            unread += u64::from(row.incomplete.is_some());
+            first = first.or(row.incomplete);
             written += 1;
             rows.add(row.cells)?;
         }
@@ -33,8 +34,9 @@ pub(crate) async fn run(global: &Global, args: ExportArgs) -> Outcome {
     }
     progress.end();
     rows.end()?;
-    if unread > 0 {
-        note(&format!("{unread} manifests could not be read; their rows lack seed and stored_at"));
+    if let Some(why) = first {
+        let lack = "their rows lack seed and stored_at and say why in `incomplete`";
+        note(&format!("{unread} manifests could not be read ({why}); {lack}"));
         return Ok(Exit::Partial);
     }
     Ok(Exit::Done)
