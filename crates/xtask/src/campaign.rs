@@ -21,7 +21,8 @@ const MUTANTS: &[(&str, &str)] = &[
     ("forgotten_intent_ignored", "redis.rollback"),
 ];
 /// A short order: enough doubts for every mistake above to buy something twice.
-const MUTANT_ORDER: &[&str] = &["--jobs", "400", "--kills", "60", "--seed", "7", "--json"];
+const MUTANT_ORDER: &[&str] =
+    &["--jobs", "400", "--kills", "150", "--aimed", "--seed", "7", "--json"];
 
 /// Worlds beside the likely one, in the simulator's words. A test of the end-to-end package holds them
 /// against the simulator's list: no answer may be missing.

@@ -133,7 +133,9 @@ fn written(all: &[Value]) -> String {
     }
     page.push_str(
         "\nTimes are real seconds of runs whose time-outs are shortened by the factor each run names: the \
-         provider's list lag, for one, is 25 s divided by it.\n",
+         provider's list lag, for one, is 25 s divided by it. Adopted by list: from the doubt on; by callback: from the doubt \
+         or, if that is later, from the task's first callback that was taken in. Runs of the commits 714061b and \
+         fc06dd3 count both from the doubt on.\n",
     );
     faults(&mut page, runs);
     taken_back(&mut page, &back);

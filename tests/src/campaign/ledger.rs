@@ -31,6 +31,8 @@ pub(super) struct Task {
     pub(super) mark: String,
     pub(super) ended: Ended,
     pub(super) bills: u32,
+    /// When the first of its callbacks was taken in.
+    pub(super) heard_at_ms: Option<i64>,
 }
 
 /// Everything the audit needs.
@@ -71,6 +73,10 @@ struct Row {
     callback_path: Option<String>,
     #[serde(default)]
     video_sha256: Option<String>,
+    #[serde(default)]
+    http_status: Option<u16>,
+    #[serde(default)]
+    forged: bool,
 }
 
 #[derive(Default)]
@@ -131,6 +137,11 @@ impl Digest {
                 }
             }
             "task_made" => self.made(row, windows),
+            "callback" if !row.forged && matches!(row.http_status, Some(200..=299)) => {
+                if let Some(task) = row.task.and_then(|id| self.tasks.get_mut(&id)) {
+                    task.heard_at_ms.get_or_insert(row.at_ms);
+                }
+            }
             "billed" | "failed" | "expired" | "cancelled" | "vanished" => self.ended(row, windows),
             _ => {}
         }
@@ -199,6 +210,24 @@ mod tests {
         assert_eq!(digest(&[&made("t1"), billed]).duplicates(), 0);
         assert_eq!(digest(&[&made("t1"), &made("t2")]).duplicates(), 1);
         assert_eq!(digest(&[&made("t1"), billed, billed]).duplicates(), 1);
+    }
+
+    #[test]
+    fn a_task_is_heard_of_once_its_own_callback_is_taken_in() {
+        let made = r#"{"event":"task_made","at_ms":1,"task":"t1","mark":"mark-1"}"#;
+        let told = |at: i64, status: &str, forged: bool| {
+            format!(
+                r#"{{"event":"callback","at_ms":{at},"task":"t1","http_status":{status},"forged":{forged}}}"#
+            )
+        };
+        let lines = [
+            told(2, "null", false),
+            told(3, "200", true),
+            told(4, "200", false),
+            told(5, "200", false),
+        ];
+        let lines: Vec<&str> = [made].into_iter().chain(lines.iter().map(String::as_str)).collect();
+        assert_eq!(digest(&lines).tasks["t1"].heard_at_ms, Some(4));
     }
 
     #[test]

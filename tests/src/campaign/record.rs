@@ -82,6 +82,12 @@ impl Facts<'_> {
         self.end(record, &mark, audit);
     }
 
+    /// When the first callback of its task was taken in.
+    fn heard_at_ms(&self, record: &Record) -> i64 {
+        let of = |task: &str| self.digest.tasks.get(task)?.heard_at_ms;
+        record.life.tasks().filter_map(|task| of(task.as_str())).min().unwrap_or(i64::MIN)
+    }
+
     /// How its doubts were settled.
     fn doubts(&self, record: &Record, timeline: &[TimelineLine], audit: &mut Audit) {
         let mut since: Option<i64> = None;
@@ -97,10 +103,12 @@ impl Facts<'_> {
             let answered = since.is_some() && line.what.starts_with("accepted");
             audit.adopted += u64::from(found || answered);
             if found {
-                let took = since.map_or(0, |since| u64::try_from(at - since).unwrap_or(0));
+                let took = |from: i64| u64::try_from(at - from).unwrap_or(0);
+                let since = since.unwrap_or(at);
                 match line.what.ends_with("callback") {
-                    true => audit.by_callback_ms.push(took),
-                    false => audit.by_list_ms.push(took),
+                    // Nobody can act on a callback before it is there.
+                    true => audit.by_callback_ms.push(took(since.max(self.heard_at_ms(record)))),
+                    false => audit.by_list_ms.push(took(since)),
                 }
             }
             if !matches!(line.to, StateWord::InDoubt | StateWord::Parked) {

@@ -74,6 +74,11 @@ fn place(order: &Order) -> std::io::Result<PathBuf> {
         )),
     };
     std::fs::create_dir_all(&dir)?;
+    // What an earlier run left there, its fence above all, would be taken for this one's.
+    if std::fs::read_dir(&dir)?.next().is_some() {
+        let why = format!("{} is not empty: name another folder", dir.display());
+        return Err(std::io::Error::other(why));
+    }
     dir.canonicalize()
 }
 
@@ -257,7 +262,8 @@ async fn storm(order: &Order, store: &Store, tally: &Tally, doors: &Doors<'_>) {
     }
 }
 
-/// Until every job has ended or stands parked.
+/// Until every job has ended or stands parked, and no quarantine looks for what was forgotten: it may still give a parked
+/// job the task of an attempt that the server lost.
 async fn calm(
     order: &Order,
     store: &Store,
@@ -269,7 +275,8 @@ async fn calm(
         tally::wait_a_turn(LOOK_EVERY).await;
         let counts = look(store, tally).await;
         let open: u64 = counts.iter().filter(|(word, _)| is_open(**word)).map(|(_, n)| n).sum();
-        if !counts.is_empty() && open == 0 && doors.is_done() {
+        let frozen = tally.frozen.load(Ordering::Relaxed);
+        if !counts.is_empty() && open == 0 && doors.is_done() && !frozen {
             return Ok(());
         }
         if told.elapsed() >= TELL_EVERY {

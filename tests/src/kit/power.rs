@@ -249,6 +249,29 @@ impl PowerRedis {
         wait::until("the end of the server", bound, gone).is_ok()
     }
 
+    /// Has the server write its file anew from memory, as a person does after a full disk under `everysec`.
+    ///
+    /// # Panics
+    ///
+    /// It does not do so in time.
+    pub fn rewrite(&self) {
+        const BOUND: Duration = Duration::from_secs(60);
+        let info = |line: &str| {
+            let told = self.redis.command(&["INFO", "persistence"]).unwrap_or_default();
+            told.lines().any(|found| found.trim_end() == line)
+        };
+        let able = || info("aof_last_write_status:ok").then_some(());
+        let begun = || self.redis.command(&["BGREWRITEAOF"]).ok();
+        let done = || {
+            let idle = info("aof_rewrite_in_progress:0") && info("aof_rewrite_scheduled:0");
+            (idle && info("aof_last_bgrewrite_status:ok")).then_some(())
+        };
+        let all = wait::until("a server that writes again", BOUND, able)
+            .and_then(|()| wait::until("a rewrite that begins", BOUND, begun).map(drop))
+            .and_then(|()| wait::until("a rewritten file", BOUND, done));
+        all.unwrap_or_else(|why| panic!("{why}: {}", self.redis.log_tail(5)));
+    }
+
     /// Fills a memory file system to its last byte, or empties it again.
     ///
     /// # Panics
