@@ -141,7 +141,7 @@ fn play(order: &Order, dir: &Path, runtime: &Runtime, began: Instant) -> Result<
         settled
     });
     tally.flush();
-    let verdict = runtime.block_on(judge(order, &ground, &store, &tally, &doors, settled, began));
+    let verdict = runtime.block_on(judge(order, &ground, &tally, &doors, settled, began));
     ground.stop();
     verdict
 }
@@ -173,15 +173,16 @@ fn guarded(tally: &Tally, who: &str, act: impl FnOnce()) {
 async fn judge(
     order: &Order,
     ground: &Ground,
-    store: &Store,
     tally: &Tally,
     doors: &Doors<'_>,
     settled: Result<(), String>,
     began: Instant,
 ) -> Result<Verdict, String> {
     say("all is quiet; the audit begins");
+    // The last fault may have been the end of a server that our other connections still lead to.
+    let store = connect(ground).await?;
     let stats = ground.ask("stats").await?;
-    let mut audit: Audit = audit::audit(order, store, ground, &stats, doors).await?;
+    let mut audit: Audit = audit::audit(order, &store, ground, &stats, doors).await?;
     if let Err(why) = settled {
         audit.wrong(format!("2: {why}"));
     }
