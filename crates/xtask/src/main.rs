@@ -42,7 +42,7 @@ The chores of this repository. Needs Rust, a C compiler and Redis (found, or ins
                        [--policy balanced|strict] [--for 40m] [--without FAULT,...] [--mutant NAME]
                        [--release] [--json] [--keep] [--dir DIR] [--write-evidence] [--mutants]
                        [--doubts] [--doubt QUESTION=ANSWER,...] [--aimed] [--rolling] [--shorten N]
-                       [--backlog N] [--create-rpm N] [--running N] [--only WEATHER,...]
+                       [--backlog N] [--create-rpm N] [--running N] [--held N] [--only WEATHER,...]
       The whole fleet under load while programs are killed at named points, the server loses power
       and time, lines go dead and the provider loses answers; then an audit from outside. The last
       line is one JSON object; exit 1 on a duplicate, a loss, a broken invariant or a fault that

@@ -49,6 +49,8 @@ pub struct Order {
     pub create_rpm: u32,
     /// Tasks of one model of one account at once, at the simulator as in the fleet.
     pub running: u32,
+    /// Creates in a thousand that stay in the provider's front door for almost as long as any may; 0: few, and shorter.
+    pub held: u32,
     /// Answers to open questions of the contract, `name=answer`, as the simulator takes them.
     pub doubts: BTreeSet<String>,
     /// The commit this was built from, as the caller says.
@@ -80,6 +82,7 @@ impl Default for Order {
             rolling: false,
             create_rpm: settings::CREATE_RPM,
             running: settings::RUNNING,
+            held: 0,
             doubts: BTreeSet::new(),
             commit: "unknown".to_owned(),
             command: String::new(),
@@ -128,6 +131,7 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Order, String> {
             "--rolling" => order.rolling = true,
             "--create-rpm" => order.create_rpm = within(&flag, &value()?, 60_000)?,
             "--running" => order.running = within(&flag, &value()?, 10_000)?,
+            "--held" => order.held = within(&flag, &value()?, 1_000)?,
             "--doubt" => order.doubts.extend(value()?.split(',').map(str::to_owned)),
             "--evidence" => order.evidence = Some(value()?.into()),
             "--for" => order.within = Some(duration(&flag, &value()?)?),

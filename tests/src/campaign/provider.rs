@@ -6,11 +6,19 @@
 //! person by the policy's own rule and prove nothing more. Wrong bytes of the right length are left
 //! out: the provider publishes no checksum, so nobody could tell them from a film.
 
+use super::Order;
 use serde_json::{Value, json};
 
 /// The plan. Waits are those of the real provider divided by the run's factor.
-pub(super) fn plan(shorten: u32) -> Value {
-    let ms = |real_ms: u64| (real_ms / u64::from(shorten)).max(1);
+pub(super) fn plan(order: &Order) -> Value {
+    let ms = |real_ms: u64| (real_ms / u64::from(order.shorten)).max(1);
+    // Made later than anybody waits for, yet within the front door's longest stay.
+    let held = match order.held {
+        0 => json!({"kind": "delay_create", "ms": ms(33_000), "probability": 0.01}),
+        n => {
+            json!({"kind": "delay_create", "ms": ms(58_000), "probability": f64::from(n) / 1_000.0})
+        }
+    };
     json!({
         "connect": [
             {"kind": "close", "probability": 0.004},
@@ -26,8 +34,7 @@ pub(super) fn plan(shorten: u32) -> Value {
             {"kind": "200_without_id", "probability": 0.025},
             {"kind": "200_cut_body", "probability": 0.025},
             {"kind": "delay_reply", "ms": ms(34_000), "probability": 0.02},
-            // Made later than anybody waits for, yet within the front door's longest stay.
-            {"kind": "delay_create", "ms": ms(33_000), "probability": 0.01},
+            held,
             {"kind": "callback_before_reply", "ms": ms(5_000), "probability": 0.05},
             // 10 in 100: nothing is made.
             {"kind": "answer", "code": "ServerOverloaded", "probability": 0.02},
@@ -57,8 +64,8 @@ pub(super) fn plan(shorten: u32) -> Value {
             {"kind": "failed", "code": "OutputVideoSensitiveContentDetected", "probability": 0.01},
             {"kind": "failed", "code": "InternalServiceError", "probability": 0.01},
         ],
-        "callback": callbacks(shorten),
-        "media": media(shorten),
+        "callback": callbacks(order.shorten),
+        "media": media(order.shorten),
     })
 }
 
@@ -112,7 +119,7 @@ mod tests {
 
     #[test]
     fn one_create_in_five_is_ambiguous_and_names_are_unique() {
-        let plan = plan(10);
+        let plan = plan(&Order::default());
         let creates = plan["create"].as_array().unwrap();
         let nothing =
             ["answer", "500_without_create", "502_html_without_create", "drop_after_read"];

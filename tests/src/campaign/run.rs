@@ -109,7 +109,7 @@ fn conclude(order: &Order, dir: &Path, verdict: &Verdict) -> ExitCode {
 fn play(order: &Order, dir: &Path, runtime: &Runtime, began: Instant) -> Result<Verdict, String> {
     let ground = Ground::start(order, dir)?;
     if !order.rolling {
-        runtime.block_on(ground.put("faults", &provider::plan(order.shorten)))?;
+        runtime.block_on(ground.put("faults", &provider::plan(order)))?;
     }
     let tally = Tally::new(dir).map_err(|error| error.to_string())?;
     let doors = Doors::new(&ground, order, &tally);

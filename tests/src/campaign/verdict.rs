@@ -34,7 +34,7 @@ fn named(order: &Order) -> Vec<String> {
     }
     if order.jobs >= 1_500 {
         names.push("door.replay".to_owned());
-        let plan = provider::plan(order.shorten);
+        let plan = provider::plan(order);
         names.extend(provider::fired(&plan).into_iter().map(|(name, _)| name));
     }
     names.retain(|name| !order.without.contains(name));
