@@ -110,6 +110,30 @@ fn a_callback_adopts_a_job_in_doubt_and_may_come_before_the_answer() {
     fleet.audit(&[doubtful, early]);
 }
 
+// covers: M6, M9
+#[test]
+fn a_named_task_that_cannot_be_read_yet_is_asked_for_again() {
+    // The list shows nothing for long, and nothing is excluded before it does.
+    let patience = "[settle]\nlook_first = \"300ms\"\nfront_door_max = \"30s\"\n";
+    let options = Options::with_gateway().config(RARE_POLLS).config(patience);
+    let fleet = Fleet::start(options.simulator(&["--doubt", "list_lag_ms=20000"]));
+    fleet.faults(&json!({
+        "create": [{"kind": "accept_then_drop", "times": 1}],
+        "retrieve": [{"kind": "not_found_at_first", "ms": 2_500}],
+    }));
+    let id = fleet.admit(text("too young to be read"));
+    let record = fleet.wait(&id, "succeeded");
+    let ledger = fleet.ledger();
+    assert_eq!(ledger.creates_of(&record), 1);
+    let task = ledger.billed_to(&record)[0].task.clone();
+    let reads = ledger.calls("retrieve", &task);
+    let unknown = reads.iter().filter(|read| **read == Some(404)).count();
+    assert!((2..20).contains(&unknown), "again, but not all the time: {reads:#?}");
+    let way = fleet.timeline(&id);
+    assert!(way.iter().any(|line| line.contains("named by its callback")), "{way:#?}");
+    fleet.audit(&[id]);
+}
+
 // covers: M10
 #[test]
 fn forged_news_is_read_up_on_and_not_believed() {

@@ -38,11 +38,14 @@ impl Step for SettleStep {
             return self.late(&held.stored, turn).await;
         };
         let site = Site::for_reads(&attempt.facts);
+        let mut named = Named::Nothing;
         if let Some(hint) = &held.stored.hint
             && self.is_free(hint, turn).await
-            && let Some(bought_by) = self.confirms(&site, record, hint, turn).await
         {
-            return found(bought_by, hint.clone(), FoundVia::Callback).await;
+            named = self.confirms(&site, record, hint, turn).await;
+            if let Named::Bought(bought_by) = named {
+                return found(bought_by, hint.clone(), FoundVia::Callback).await;
+            }
         }
         let reach_back_to = settle::created_after(attempt);
         let scanner = self.context.scanner(&site);
@@ -54,7 +57,7 @@ impl Step for SettleStep {
         let Some(scan) = scan else {
             return Outcome::hand_back(STORE_PAUSE, "the scanner ended; a new one begins");
         };
-        match &*scan {
+        let outcome = match &*scan {
             Scan::Torn { why } => {
                 tracing::info!(why, "a scan of the task list proves nothing");
                 looked(attempt, Look::Inconclusive)
@@ -62,8 +65,30 @@ impl Step for SettleStep {
             Scan::Whole { began_at, seen, .. } => {
                 self.judge(record, attempt, *began_at, seen, turn).await
             }
+        };
+        // Before the horizon no empty look proves anything: the task that a callback named is worth more.
+        let early = held.stored.now < settle::quiet_horizon(attempt, turn.policy());
+        match outcome {
+            Outcome::Report(Event::Looked {
+                look: Look::Nothing { .. } | Look::Inconclusive,
+                ..
+            }) if early && matches!(named, Named::Unread) => {
+                let why = "the task that a callback named cannot be read yet";
+                Outcome::hand_back(turn.policy().settle.look_first, why)
+            }
+            outcome => outcome,
         }
     }
+}
+
+/// What a callback's word is worth.
+enum Named<'a> {
+    /// There is none, or it names another's task.
+    Nothing,
+    /// The task cannot be read: too young, or the provider does not answer.
+    Unread,
+    /// The task is this attempt's.
+    Bought(&'a OpenAttempt),
 }
 
 impl SettleStep {
@@ -144,16 +169,16 @@ impl SettleStep {
         record: &'a Record,
         hint: &TaskId,
         turn: &Turn,
-    ) -> Option<&'a OpenAttempt> {
+    ) -> Named<'a> {
         let Retrieved::Task { task, .. } = self.context.retrieve(site, hint).await else {
-            return None;
+            return Named::Unread;
         };
         let sighting = Sighting::of(hint.clone(), &task);
-        let bought_by = settle::bought_late(record, &sighting, turn.policy());
-        if bought_by.is_none() {
-            tracing::warn!(task.id = %hint, "a callback named a task that is not this job's");
+        if let Some(bought_by) = settle::bought_late(record, &sighting, turn.policy()) {
+            return Named::Bought(bought_by);
         }
-        bought_by
+        tracing::warn!(task.id = %hint, "a callback named a task that is not this job's");
+        Named::Nothing
     }
 
     async fn judge(
