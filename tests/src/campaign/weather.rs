@@ -111,6 +111,9 @@ pub(super) fn impossible(order: &Order) -> Option<String> {
     })
 }
 
+/// Answers that a server under `everysec` may still forget: Redis tells of two seconds, and this machine is slow.
+const UNSYNCED_MAX: Duration = Duration::from_secs(4);
+
 /// Whoever plays the schedule.
 pub(super) struct Weather<'a> {
     pub(super) ground: &'a Ground,
@@ -222,15 +225,17 @@ impl Weather<'_> {
     /// An end of the server. Under `everysec` it answers for writes that wait up to two seconds for a sync, and what has
     /// not reached the file yet goes with the process: callers repeat what they were told lately.
     fn end<T>(&self, how: impl FnOnce() -> T) -> T {
-        const UNSYNCED_MAX: Duration = Duration::from_secs(4);
-        if self.order.fsync == "always" {
-            return how();
-        }
+        let Some(unsynced) = self.unsynced() else { return how() };
         self.doors.forgetting();
         let begun = Instant::now();
         let ended = how();
-        self.doors.forgotten_since(begun - UNSYNCED_MAX);
+        self.doors.forgotten_since(begun - unsynced);
         ended
+    }
+
+    /// How far back the server may forget what it answered; under `always` it may not.
+    fn unsynced(&self) -> Option<Duration> {
+        (self.order.fsync != "always").then_some(UNSYNCED_MAX)
     }
 
     fn power_cut(&self, time: Duration) -> bool {
@@ -249,8 +254,8 @@ impl Weather<'_> {
 
     /// The server comes back as it was a moment ago, with creates made since then forgotten.
     fn rollback(&self, time: Duration) -> bool {
-        // Under `everysec` a copy of the files lacks what waits for a sync.
-        let then = Instant::now() - Duration::from_secs(4);
+        // A copy of the files lacks what waits for a sync.
+        let then = Instant::now() - self.unsynced().unwrap_or_default();
         let older = self.ground.redis.snapshot();
         tally::wait_out(time + Duration::from_millis(500));
         self.doors.forgetting();
