@@ -3,8 +3,8 @@
 use e2e::kit::{Fleet, Options, text};
 use job::settle::quiet_horizon;
 use job::{
-    AttemptId, AttemptOutcome, By, Event, Facts, Intent, JobId, OpenAttempt, Record, State,
-    StateWord,
+    AttemptId, AttemptOutcome, By, Event, Facts, Intent, JobId, OpenAttempt, ParkWhy, Record,
+    State, StateWord,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -193,4 +193,61 @@ fn a_mark_that_is_ignored_lets_nobody_send_again() {
         assert_eq!((record.life.resends, record.life.attempts_begun), (0, 1), "{record:?}");
         assert_eq!(fleet.ledger().creates_of(&record), 1);
     }
+}
+
+/// A key with custom permissions may list nothing without naming a model: the scan then names the one
+/// that the doubt is about.
+// covers: M6, M9
+#[test]
+fn a_key_that_lists_one_model_at_a_time_finds_what_it_bought() {
+    let fleet = Fleet::start(Options::default());
+    let mut all = Vec::new();
+    for answer in ["missing_parameter", "denied"] {
+        fleet.doubts(&json!({"list_model": answer}));
+        fleet.faults(&json!({
+            "create": [{"kind": "accept_then_drop", "times": 2}, {"kind": "drop_after_read", "times": 1}],
+        }));
+        let models = ["seedance-2.0", "seedance-2.0-mini", "seedance-2.0"];
+        let rows = models.iter().enumerate().map(|(n, model)| {
+            let mut row = Value::from(text(&format!("{answer}, one model at a time, {n}")));
+            row["model"] = json!(model);
+            row
+        });
+        let ids = fleet.admit_many(rows);
+        for id in &ids {
+            let record = fleet.wait(id, "succeeded");
+            assert_eq!(fleet.ledger().tasks_of(&record).len(), 1, "{answer}");
+        }
+        let found = ids
+            .iter()
+            .filter(|id| fleet.timeline(id).iter().any(|line| line.contains("found in the list")));
+        assert_eq!(found.count(), 2, "{answer}");
+        all.extend(ids);
+    }
+    fleet.audit(&all);
+}
+
+/// Nothing can be looked up: a person is told in the end, and the slot is free again.
+// covers: M6
+#[test]
+fn a_doubt_that_nobody_can_look_up_is_parked_in_the_end() {
+    let fleet = Fleet::start(Options::default().config("[settle]\nblind_max = \"1s\"\n"));
+    fleet.faults(&json!({
+        "create": [{"kind": "accept_then_drop", "times": 1}],
+        "callback": [{"kind": "lose"}],
+        "list": [{"kind": "500"}],
+    }));
+    let id = fleet.admit(text("nobody can look"));
+    let record = fleet.wait(&id, "parked");
+    let State::Parked { attempt, why, .. } = &record.life.state else { panic!("{record:?}") };
+    assert_eq!(*why, ParkWhy::ListUnreadable);
+    let earliest = quiet_horizon(attempt, fleet.policy()) + Duration::from_secs(1);
+    assert!(record.life.updated_at >= earliest, "not before it is due");
+    assert_eq!(fleet.ledger().creates_of(&record), 1);
+
+    // The list can be read again: what was paid for comes home without a person.
+    fleet.faults(&json!({}));
+    let record = fleet.wait(&id, "succeeded");
+    assert_eq!((record.life.resends, fleet.ledger().creates_of(&record)), (0, 1));
+    fleet.audit(&[id]);
 }

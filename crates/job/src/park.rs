@@ -36,7 +36,7 @@ impl fmt::Display for ParkWhy {
                 f.write_str("no task was seen; the automatic re-sends of the day are spent")
             }
             Self::ListUnreadable => f.write_str(
-                "for a day no scan of the provider's list proved anything, or its records have ended",
+                "no scan of the provider's list proved anything for as long as `settle.blind_max`, or its records have ended",
             ),
             Self::SeveralTasks { tasks } => {
                 let tasks: Vec<&str> = tasks.iter().map(TaskId::as_str).collect();

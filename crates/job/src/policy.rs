@@ -76,6 +76,9 @@ pub struct SettlePolicy {
     /// Longest pause between look-ups.
     #[serde(with = "humantime_serde")]
     pub look_max: Duration,
+    /// Past the quiet horizon by this much without evidence either way, a person is told.
+    #[serde(with = "humantime_serde")]
+    pub blind_max: Duration,
     /// Automatic re-sends of one job under `balanced`.
     pub resend_max: u32,
     /// Pause between look-ups for a parked job.

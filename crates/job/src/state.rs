@@ -186,7 +186,7 @@ pub enum ParkWhy {
     EvidenceMissing,
     /// No task was seen, and the pool's automatic re-sends of the day are spent.
     DayBudgetSpent,
-    /// For a day after the quiet horizon no scan of the list proved anything, or the attempt is older
+    /// For `settle.blind_max` after the quiet horizon no scan of the list proved anything, or the attempt is older
     /// than the provider's records.
     ListUnreadable,
     /// More than one task fits the attempt.

@@ -8,9 +8,12 @@ use crate::context::Context;
 use crate::leave::Leave;
 use crate::report::report;
 use job::settle::{self, Match, Sighting};
-use job::{Event, FoundVia, JobId, Look, OpenAttempt, Record, Source, State, TaskId, Timestamp};
+use job::{
+    Event, FoundVia, JobId, Look, OpenAttempt, Policy, Record, Source, State, TaskId, Timestamp,
+};
 use provider::{Retrieved, Site};
 use reconcile::scan::Scan;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Held, Queue, StoreError, Stored};
@@ -49,8 +52,17 @@ impl Step for SettleStep {
         }
         let reach_back_to = settle::created_after(attempt);
         let scanner = self.context.scanner(&site);
+        let model_ids = BTreeSet::from([attempt.facts.model_id.clone()]);
+        // Before the horizon no empty look proves anything: the task that a callback named is worth more.
+        let early = held.stored.now < settle::quiet_horizon(attempt, turn.policy());
+        let reads_again = early && matches!(named, Named::Unread);
+        let pause = reread_pause(held.stored.now.since(attempt.begun_at), turn.policy());
+        let unread =
+            |pause| Outcome::hand_back(pause, "the task that a callback named cannot be read yet");
         let scan = tokio::select! {
-            scan = scanner.scan(reach_back_to) => scan,
+            scan = scanner.scan(reach_back_to, model_ids) => scan,
+            // The turn at the list may be long in coming.
+            () = tokio::time::sleep(pause), if reads_again => return unread(Duration::ZERO),
             // A stopping process does not wait for its turn at the list.
             () = turn.drain() => return Outcome::hand_back(Duration::ZERO, "stopping"),
         };
@@ -66,19 +78,21 @@ impl Step for SettleStep {
                 self.judge(record, attempt, *began_at, seen, turn).await
             }
         };
-        // Before the horizon no empty look proves anything: the task that a callback named is worth more.
-        let early = held.stored.now < settle::quiet_horizon(attempt, turn.policy());
         match outcome {
             Outcome::Report(Event::Looked {
                 look: Look::Nothing { .. } | Look::Inconclusive,
                 ..
-            }) if early && matches!(named, Named::Unread) => {
-                let why = "the task that a callback named cannot be read yet";
-                Outcome::hand_back(turn.policy().settle.look_first, why)
-            }
+            }) if reads_again => unread(pause),
             outcome => outcome,
         }
     }
+}
+
+/// How long the task that a callback named is left alone after a read in vain. Most are readable within
+/// seconds of the create, so the young are asked about more often than the old.
+fn reread_pause(age: Duration, policy: &Policy) -> Duration {
+    let longest = policy.settle.look_first;
+    (age / 4).clamp(longest / 4, longest)
 }
 
 /// What a callback's word is worth.

@@ -2,13 +2,16 @@
 //!
 //! The list allows about one page a second for the whole account, so doubts never scan alone: who
 //! asks while a scan runs gets the next one, together with everybody else who waits.
+//!
+//! A key with custom permissions may list nothing without naming a model (`docs/provider.md` §3.1):
+//! then the lists of the models asked about are read in turn.
 
 use crate::steady::{self, Steady};
 use job::settle::Sighting;
 use job::{TaskId, Timestamp};
 use limiter::Limiter;
 use provider::{Client, ListQuery, Listed, Site};
-use seedance::{Call, TaskStatus};
+use seedance::{Call, Class, TaskStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::Store;
@@ -24,7 +27,8 @@ const WAITING_MAX: usize = 1_024;
 /// What a whole scan saw, or why it proves nothing.
 #[derive(Debug)]
 pub enum Scan {
-    /// Every task the list showed for the window asked for.
+    /// Every task the list showed for the window and, where the key must name models, the models asked
+    /// for.
     Whole {
         /// Start, on Redis's clock; never later than the provider's own clock told while it was read.
         began_at: Timestamp,
@@ -57,6 +61,7 @@ pub struct Row {
 
 struct Ask {
     reach_back_to: Timestamp,
+    model_ids: BTreeSet<String>,
     answer: oneshot::Sender<Arc<Scan>>,
 }
 
@@ -131,20 +136,26 @@ impl Scanner {
         self.asks.is_closed()
     }
 
-    /// A scan that begins after this call and reaches back at least to `reach_back_to`. `None` when
-    /// the scanner has ended.
-    pub async fn scan(&self, reach_back_to: Timestamp) -> Option<Arc<Scan>> {
+    /// A scan that begins after this call, reaches back at least to `reach_back_to` and shows at least
+    /// the tasks of these models (ids on the wire). `None` when the scanner has ended.
+    pub async fn scan(
+        &self,
+        reach_back_to: Timestamp,
+        model_ids: BTreeSet<String>,
+    ) -> Option<Arc<Scan>> {
         let (answer, waiting) = oneshot::channel();
-        self.asks.send(Ask { reach_back_to, answer }).await.ok()?;
+        self.asks.send(Ask { reach_back_to, model_ids, answer }).await.ok()?;
         waiting.await.ok()
     }
 }
 
 async fn serve(source: Source, mut inbox: mpsc::Receiver<Ask>) {
     let mut asks = Vec::new();
+    let mut lists = Lists::Whole;
     while inbox.recv_many(&mut asks, WAITING_MAX).await > 0 {
         let reach_back_to = asks.iter().map(|ask| ask.reach_back_to).min().unwrap_or_default();
-        let scan = Arc::new(read_all(&source, reach_back_to).await);
+        let model_ids = asks.iter().flat_map(|ask| ask.model_ids.iter().cloned()).collect();
+        let scan = Arc::new(read_all(&source, &mut lists, reach_back_to, &model_ids).await);
         for ask in asks.drain(..) {
             // Whoever no longer waits has been answered by a callback or is stopping.
             drop(ask.answer.send(Arc::clone(&scan)));
@@ -152,34 +163,99 @@ async fn serve(source: Source, mut inbox: mpsc::Receiver<Ask>) {
     }
 }
 
-async fn read_all(source: &Source, reach_back_to: Timestamp) -> Scan {
+/// What the account's key may list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lists {
+    /// Everything at once.
+    Whole,
+    /// One model at a time.
+    ByModel,
+}
+
+/// Why a window could not be read to its end.
+struct Unread {
+    why: String,
+    /// The provider refused the question itself, not this time of asking.
+    refused: bool,
+}
+
+async fn read_all(
+    source: &Source,
+    lists: &mut Lists,
+    reach_back_to: Timestamp,
+    model_ids: &BTreeSet<String>,
+) -> Scan {
     let mut began_at = match source.store.now().await {
         Ok(now) => source.steady.believed(now),
         Err(error) => return Scan::Torn { why: format!("no clock: {error}") },
     };
+    if *lists == Lists::Whole {
+        match read_window(source, None, reach_back_to, &mut began_at).await {
+            Ok(Window { seen, ends, .. }) => return Scan::Whole { began_at, seen, ends },
+            Err(Unread { why, refused: false }) => return Scan::Torn { why },
+            Err(Unread { refused: true, .. }) => {}
+        }
+    }
+    let (mut seen, mut ends) = (Vec::new(), Vec::new());
+    for model_id in model_ids {
+        match read_window(source, Some(model_id), reach_back_to, &mut began_at).await {
+            Ok(window) => {
+                seen.extend(window.seen);
+                ends.extend(window.ends);
+            }
+            Err(Unread { why, refused }) => {
+                if refused {
+                    *lists = Lists::Whole;
+                }
+                return Scan::Torn { why };
+            }
+        }
+    }
+    if *lists == Lists::Whole {
+        let account = &source.site.account;
+        tracing::info!(account, "this key lists one model at a time: a scan asks for each");
+        *lists = Lists::ByModel;
+    }
+    Scan::Whole { began_at, seen, ends }
+}
+
+/// One list from its start until it is older than the window. `began_at` moves back to the provider's
+/// own clock where that is behind.
+async fn read_window(
+    source: &Source,
+    model_id: Option<&str>,
+    reach_back_to: Timestamp,
+    began_at: &mut Timestamp,
+) -> Result<Window, Unread> {
+    let unread = |why: String| Unread { why, refused: false };
     let mut window = Window::new(reach_back_to);
     for page_num in 1..=PAGES_MAX {
         let Some(permit) = source.limiter.permit(&source.site.account, Call::List).await else {
             let why = format!("account `{}` is not configured here", source.site.account);
-            return Scan::Torn { why };
+            return Err(unread(why));
         };
         let query = ListQuery::page(page_num, PAGE_ROWS);
+        let query = match model_id {
+            Some(model_id) => query.of_model(model_id),
+            None => query,
+        };
         let page = match source.client.list(permit, &source.site, &query).await {
             Listed::Page { page, sent_at_s } => {
-                began_at = steady::witnessed(began_at, sent_at_s);
+                *began_at = steady::witnessed(*began_at, sent_at_s);
                 page
             }
-            Listed::Trouble(trouble) => return Scan::Torn { why: trouble.code },
+            Listed::Trouble(trouble) => {
+                let refused = matches!(trouble.class, Class::Input | Class::Account | Class::Auth);
+                return Err(Unread { why: trouble.code, refused });
+            }
         };
         match window.take(&page) {
             Progress::More => {}
-            Progress::Done => {
-                return Scan::Whole { began_at, seen: window.seen, ends: window.ends };
-            }
-            Progress::Torn(why) => return Scan::Torn { why: why.to_owned() },
+            Progress::Done => return Ok(window),
+            Progress::Torn(why) => return Err(unread(why.to_owned())),
         }
     }
-    Scan::Torn { why: format!("more than {PAGES_MAX} pages") }
+    Err(unread(format!("more than {PAGES_MAX} pages")))
 }
 
 enum Progress {

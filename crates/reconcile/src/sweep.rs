@@ -10,7 +10,7 @@ use job::filter::Filter;
 use job::settle::{self, Sighting};
 use job::{Event, FoundVia, Intent, JobId, State, StateWord, TaskId, TaskRef, Timestamp};
 use provider::{Deleted, Retrieved, Site};
-use seedance::TaskStatus;
+use seedance::{ModelKey, TaskStatus};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,8 +117,12 @@ impl Sweep<'_> {
     async fn list(&mut self) -> Option<(Timestamp, Vec<Listed>)> {
         let since = self.report.since;
         let mut last = "the scanner ended".to_owned();
+        let route = self.ground.settings.route;
+        let model_ids: BTreeSet<String> =
+            ModelKey::ALL.into_iter().map(|model| model.wire_id(route).to_owned()).collect();
         for tries in 1..=SCANS_MAX {
-            match self.ground.scanners.of(self.site).scan(since).await.as_deref() {
+            let scanner = self.ground.scanners.of(self.site);
+            match scanner.scan(since, model_ids.clone()).await.as_deref() {
                 Some(Scan::Whole { began_at, seen, ends }) => {
                     let mut once = BTreeSet::new();
                     let rows = seen.iter().cloned().zip(ends.iter().cloned());

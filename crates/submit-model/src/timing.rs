@@ -57,6 +57,7 @@ pub(crate) fn policy(doubt: DoubtPolicy) -> Policy {
             scan_gap: Duration::ZERO,
             look_first: Duration::ZERO,
             look_max: Duration::ZERO,
+            blind_max: Duration::from_secs(86_400),
             resend_max: 1,
             parked_look: Duration::ZERO,
             records_kept: ticks(RECORDS_KEPT),

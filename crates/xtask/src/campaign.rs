@@ -32,8 +32,9 @@ const WORLDS: &[&str] = &[
      delete_cancelled=not_found,expired_filter=refused,rate_header=retry_after,callback_order=before_reply,\
      callback_retries=0,callback_acknowledged=only200,callback_cancelled=sent,last_frame=jpeg,links=each_read,\
      references_max=12,image_bounds=open,video_minimum=not_charged,list_lag_ms=2000",
-    "identifier=not_in_list,unknown_task=bare,delete_cancelled=done,callback_order=after_reply,link_life_s=3600",
-    "nonce=clamped,list_model=missing_parameter",
+    "identifier=not_in_list,unknown_task=bare,delete_cancelled=done,callback_order=after_reply,link_life_s=3600,\
+     list_model=missing_parameter",
+    "nonce=clamped",
     "nonce=absent,identifier=never,list_model=denied",
 ];
 /// A short order each, with some weather of every sort.

@@ -95,10 +95,7 @@ impl Order {
     /// what no callback settled, and that is as it must be.
     #[must_use]
     pub fn hides_tasks(&self) -> bool {
-        let hides = |doubt: &String| {
-            matches!(doubt.split_once('='), Some(("nonce", answer)) if answer != "echoed")
-                || matches!(doubt.split_once('='), Some(("list_model", answer)) if answer != "optional")
-        };
+        let hides = |doubt: &String| matches!(doubt.split_once('='), Some(("nonce", answer)) if answer != "echoed");
         self.doubts.iter().any(hides)
     }
 }

@@ -58,6 +58,9 @@ pub(super) const LIST_QPS: u32 = 10;
 /// Deletes a second and account.
 pub(super) const DELETE_QPS: u32 = 20;
 
+/// Where no list can show a task, a person is told soon: its slot is free again, and the run goes on.
+const BLIND_MAX: &str = "20s";
+
 /// What the file depends on.
 pub(super) struct Places<'a> {
     pub(super) dir: &'a Path,
@@ -82,6 +85,7 @@ pub(super) fn file(order: &Order, places: &Places<'_>) -> Result<String, String>
         ("@policy@", order.policy.clone()),
         ("@fence@", order.fence.to_string()),
         ("@limits@", limits(order)),
+        ("@blind_max@", if order.hides_tasks() { BLIND_MAX } else { "24h" }.to_owned()),
     ];
     let text = marks.iter().fold(BASE.to_owned(), |page, (mark, value)| page.replace(mark, value));
     let mut file: toml::Table = toml::from_str(&text).map_err(|error| error.to_string())?;

@@ -36,6 +36,7 @@ pub(crate) fn policy(doubt: DoubtPolicy) -> Policy {
             scan_gap: s(15),
             look_first: s(2),
             look_max: s(60),
+            blind_max: s(86_400),
             resend_max: 1,
             parked_look: s(3600),
             records_kept: s(7 * 86_400),

@@ -6,13 +6,10 @@ use crate::event::{Look, ResendLeave};
 use crate::mutant::{self, Mutant};
 use crate::state::{Looks, ParkWhy, State, Step};
 use crate::{Alarm, AttemptId, DoubtPolicy, Ticket, Timestamp, Verdict, retry, settle};
-use std::time::Duration;
 
 /// Whole scans after the quiet horizon that together prove absence; the second guards against a
 /// list that shifted under the first.
 const EMPTY_SCANS_NEEDED: u32 = 2;
-/// Past the quiet horizon by this much without evidence either way, a person is told.
-const BLIND_MAX: Duration = Duration::from_secs(86_400);
 
 pub(super) fn looked(draft: Draft<'_>, id: &AttemptId, look: &Look) -> Verdict {
     match draft.state() {
@@ -44,7 +41,7 @@ fn in_doubt(mut draft: Draft<'_>, attempt: &OpenAttempt, looks: Looks, look: &Lo
             let why = ParkWhy::SeveralTasks { tasks: tasks.clone() };
             return park(draft, attempt, looks, why);
         }
-        Look::Inconclusive if draft.now >= horizon + BLIND_MAX => {
+        Look::Inconclusive if draft.now >= horizon + policy.blind_max => {
             return park(draft, attempt, looks, ParkWhy::ListUnreadable);
         }
         Look::Inconclusive => draft.now + pause,

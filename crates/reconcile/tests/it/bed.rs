@@ -108,6 +108,7 @@ fn policy() -> Policy {
             scan_gap: zero,
             look_first: zero,
             look_max: zero,
+            blind_max: Duration::from_secs(86_400),
             resend_max: 1,
             parked_look: zero,
             records_kept: 9 * hour,

@@ -154,6 +154,7 @@ pub fn policy(doubt: DoubtPolicy) -> Policy {
             scan_gap: zero,
             look_first: zero,
             look_max: zero,
+            blind_max: Duration::from_secs(86_400),
             resend_max: 1,
             parked_look: zero,
             // The records of these tests begin on a fixed day.

@@ -98,7 +98,7 @@ async fn list_model(asker: &mut Asker, report: &mut Report) -> Result<(), Failur
     let word = if plain.raw.status == 403 { "denied" } else { "missing_parameter" };
     report.add(LIST_MODEL, Some(word), in_words(&plain.raw));
     report.remarks.push(
-        "this key may list only with filter.model: doubts are settled by callback or by a person, not by the list"
+        "this key may list only with filter.model: a scan asks for each model, one page more per model"
             .to_owned(),
     );
     Ok(())
