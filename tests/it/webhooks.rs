@@ -319,6 +319,13 @@ fn a_job_brings_its_own_address_and_private_ones_are_refused() {
     let hook = fleet.until("its end", || receiver.at("/own").into_iter().next());
     assert_eq!((hook.kind(), &hook.body["data"]["id"]), ("job.succeeded", &made.body["id"]));
     assert!(signed(&hook, SECRET));
+    // Its log passes with time, as it does itself; that of an endpoint stays.
+    let kept = fleet.until("its line in the log", || {
+        let logs = fleet.redis().command(&["KEYS", "*hooklog:*"]).expect("Redis answers");
+        let log = logs.lines().next()?.to_owned();
+        fleet.redis().command(&["PTTL", &log]).expect("Redis answers").parse::<i64>().ok()
+    });
+    assert!((1..=7 * 86_400_000).contains(&kept), "{kept} ms");
 
     for url in [
         "http://10.0.0.1/",
@@ -341,6 +348,8 @@ fn a_job_brings_its_own_address_and_private_ones_are_refused() {
         log["items"].as_array().and_then(|lines| lines.last().cloned())
     });
     assert_eq!(line["result"], "refused", "{line}");
+    let log = fleet.store().keys().hook_log(&inside);
+    assert_eq!(fleet.redis().command(&["PTTL", &log]).expect("Redis answers"), "-1");
     let metrics = fleet.metrics("notifier");
     assert!(
         metrics.contains("seedfleet_webhook_deliveries_total{result=\"refused\"}"),

@@ -18,7 +18,8 @@
 
   ARGV  1 facts  JSON: id, fence, entry (the one delivered), end ("done", "again", "off"), why, tries,
                  delay (ms until the next try), lease_ms, more (the caller goes on with the next entry),
-                 line (fields of the log), lines_max, kept_ms (how long the outbox of one that is off stays),
+                 line (fields of the log), lines_max, kept_ms (how long the outbox of one that is off
+                 and the log of one that a job brought along stay),
                  alarm (words for a person; absent: none)
 
   Reply {"next", entry}   the caller keeps the ticket and delivers this one
@@ -31,7 +32,11 @@
 local f = cjson.decode(ARGV[1])
 if redis.call('HGET', KEYS[6], f.id) ~= f.fence then return {'fenced'} end
 local now = math.floor(now_us() / 1000)
-if #f.line > 0 then redis.call('XADD', KEYS[3], 'MAXLEN', '~', f.lines_max, '*', unpack(f.line)) end
+if #f.line > 0 then
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', f.lines_max, '*', unpack(f.line))
+  -- What a job brought along passes with time, or is gone; its log is not kept for longer than that.
+  if redis.call('PTTL', KEYS[1]) ~= -1 then redis.call('PEXPIRE', KEYS[3], f.kept_ms) end
+end
 local there = redis.call('EXISTS', KEYS[1]) == 1
 
 if f['end'] == 'done' then

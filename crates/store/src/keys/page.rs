@@ -453,7 +453,7 @@ const TABLE: &[Row] = &[
     Row {
         key: "hooklog:<endpoint>",
         kind: "stream",
-        holds: "deliveries: `event` (JSON), `result`, `status`, `ms`, `attempt`, `next`, `why`",
+        holds: "deliveries: `event` (JSON), `result`, `status`, `ms`, `attempt`, `next`, `why`; of a job's own webhook it expires 7 days after the last delivery",
         bound: "1,000",
     },
     Row {
