@@ -5,6 +5,7 @@
 
 mod edges;
 mod features;
+mod goals;
 mod layout;
 mod licences;
 mod metadata;

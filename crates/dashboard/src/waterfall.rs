@@ -14,17 +14,21 @@ enum Phase {
     Doubt,
     ProviderQueue,
     Generate,
+    Detect,
     Download,
+    Webhook,
 }
 
 impl Phase {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Wait,
         Self::Submit,
         Self::Doubt,
         Self::ProviderQueue,
         Self::Generate,
+        Self::Detect,
         Self::Download,
+        Self::Webhook,
     ];
 
     const fn name(self) -> &'static str {
@@ -34,7 +38,9 @@ impl Phase {
             Self::Doubt => "Doubt",
             Self::ProviderQueue => "Provider’s queue",
             Self::Generate => "Generate",
+            Self::Detect => "Detect",
             Self::Download => "Download",
+            Self::Webhook => "Webhook",
         }
     }
 
@@ -45,7 +51,9 @@ impl Phase {
             Self::Doubt => "s-in_doubt",
             Self::ProviderQueue => "s-waits-there",
             Self::Generate => "s-running",
+            Self::Detect => "s-overdue",
             Self::Download => "s-downloading",
+            Self::Webhook => "s-succeeded",
         }
     }
 
@@ -70,6 +78,15 @@ impl Phase {
             | StateWord::TimedOut => None,
         }
     }
+}
+
+/// Instants that the timeline does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beside {
+    /// When the provider had made the film, by its own clock.
+    pub made_at: Option<Timestamp>,
+    /// When the caller's own webhook was told of the end; still open: now.
+    pub told_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,9 +117,30 @@ fn stretches(lines: &[Line], now: Timestamp) -> Vec<Stretch> {
     stretches
 }
 
+/// The same with the time between the film's making and our noticing, and with that until the caller was
+/// told.
+fn whole(lines: &[Line], now: Timestamp, beside: Beside) -> Vec<Stretch> {
+    let mut stretches = stretches(lines, now);
+    // The last stretch at the provider is the one that made the film.
+    if let (Some(made_at), Some(at)) =
+        (beside.made_at, stretches.iter().rposition(|s| s.phase == Phase::Generate))
+        && (stretches[at].from..stretches[at].to).contains(&made_at)
+    {
+        let noticed = Stretch { phase: Phase::Detect, from: made_at, to: stretches[at].to };
+        stretches[at].to = made_at;
+        stretches.insert(at + 1, noticed);
+    }
+    if let (Some(told_at), Some(end)) = (beside.told_at, lines.first().map(|line| line.at))
+        && told_at >= end
+    {
+        stretches.push(Stretch { phase: Phase::Webhook, from: end, to: told_at });
+    }
+    stretches
+}
+
 #[allow(clippy::cast_precision_loss)]
-pub(crate) fn chart(lines: &[Line], now: Timestamp) -> Markup {
-    let stretches = stretches(lines, now);
+pub(crate) fn chart(lines: &[Line], now: Timestamp, beside: Beside) -> Markup {
+    let stretches = whole(lines, now, beside);
     let (Some(from), Some(to)) =
         (stretches.first().map(|s| s.from), stretches.iter().map(|s| s.to).max())
     else {
@@ -143,6 +181,8 @@ pub(crate) fn chart(lines: &[Line], now: Timestamp) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOTHING: Beside = Beside { made_at: None, told_at: None };
 
     fn line(at_s: i64, from: StateWord, to: StateWord, what: &str) -> Line {
         Line { at: Timestamp::from_unix_s(at_s), from, to, what: what.into(), by: "x".into() }
@@ -189,13 +229,28 @@ mod tests {
             told.last().map(|s| (s.phase, s.to)),
             Some((Phase::Submit, Timestamp::from_unix_s(100)))
         );
-        let page = chart(&lines, Timestamp::from_unix_s(100)).into_string();
+        let page = chart(&lines, Timestamp::from_unix_s(100), NOTHING).into_string();
         assert!(page.contains("1 m 40 s"), "{page}");
         assert!(page.contains("35 s"), "both attempts: {page}");
     }
 
     #[test]
+    fn noticing_and_telling_are_told_apart_where_they_are_known() {
+        let at = Timestamp::from_unix_s;
+        let told = |made_s, told_s| {
+            let beside = Beside { made_at: Some(at(made_s)), told_at: Some(at(told_s)) };
+            let stretches = whole(&lines(), at(82), beside);
+            let lasts = |s: &Stretch| (s.phase, s.to.since(s.from).as_secs());
+            stretches.iter().skip(3).map(lasts).collect::<Vec<_>>()
+        };
+        use Phase::{Detect, Download, Generate, Webhook};
+        assert_eq!(told(75, 85), [(Generate, 55), (Detect, 5), (Download, 2), (Webhook, 3)]);
+        // A clock that disagrees with ours says nothing.
+        assert_eq!(told(90, 81), [(Generate, 60), (Download, 2)]);
+    }
+
+    #[test]
     fn no_timeline_is_said() {
-        assert!(chart(&[], Timestamp::default()).into_string().contains("no timeline"));
+        assert!(chart(&[], Timestamp::default(), NOTHING).into_string().contains("no timeline"));
     }
 }

@@ -4,6 +4,7 @@ use crate::forms::{self, Weight};
 use crate::notice::Notice;
 use crate::shell::{Frame, Live, Screen};
 use crate::viewer::Viewer;
+pub use crate::waterfall::Beside;
 use crate::wording::{ago, clock, grouped, sized};
 use crate::{PREFIX, chart, chips, waterfall};
 use job::{
@@ -53,6 +54,8 @@ pub struct Job<'a> {
     pub record: &'a Record,
     /// Newest first.
     pub timeline: &'a [Line],
+    /// What the timeline does not tell.
+    pub beside: Beside,
     /// Estimated or billed cost in words, where a price is known.
     pub cost: Option<String>,
     /// The provider's last payload, with its links cut; `None`: there is none.
@@ -82,7 +85,7 @@ impl Job<'_> {
                     (self.film())
                     section aria-labelledby="time" {
                         h2 id="time" { "Where the time went" }
-                        (waterfall::chart(self.timeline, self.until()))
+                        (waterfall::chart(self.timeline, self.until(), self.beside))
                     }
                 }
                 (self.facts())

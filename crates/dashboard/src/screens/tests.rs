@@ -1,6 +1,6 @@
 //! Screens as text: what they offer to whom, and that words from outside stay words.
 
-use super::job::{Again, Job, Line};
+use super::job::{Again, Beside, Job, Line};
 use super::jobs::{Bulk, Confirm, Jobs};
 use super::review::Review;
 use super::{audit, batches, doubt, failures, fleet, limits, operations, webhooks};
@@ -72,6 +72,7 @@ fn of_job(record: &Record, viewer: &Viewer) -> String {
         now: at(60),
         record,
         timeline: &timeline,
+        beside: Beside { made_at: Some(at(5)), told_at: Some(at(30)) },
         cost: Some(HOSTILE.into()),
         payload: Some(HOSTILE.into()),
         advice: Some(HOSTILE.into()),
@@ -294,10 +295,11 @@ fn a_job_that_failed_can_be_run_again_by_who_accepts_the_charge() {
     let page = |again| {
         let record = stored();
         let (notice, now) = (None, at(60));
+        let beside = Beside { made_at: None, told_at: None };
         let (cost, payload, advice) = (None, None, None);
         let timeline = &[];
         let viewer = &ann;
-        Job { viewer, notice, now, record: &record, timeline, cost, payload, advice, again }.page()
+        Job { viewer, notice, now, record: &record, timeline, beside, cost, payload, advice, again }.page()
     };
     assert!(!page(Again::No).contains("/retry\""));
     let cost = Some("about USD 0.50".to_owned());

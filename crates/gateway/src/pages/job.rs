@@ -5,15 +5,18 @@ use super::session::Visitor;
 use super::{jobs, money, sight};
 use crate::app::{App, PoolDoor};
 use axum::extract::{Path, Query, State};
-use dashboard::screens::job::{Again, Job, Line};
+use dashboard::screens::job::{Again, Beside, Job, Line};
 use futures::TryStreamExt;
-use job::{End, Record, State as JobState};
-use seedance::{Day, ErrorTable, PriceTable};
+use job::{End, Record, State as JobState, Timestamp};
+use seedance::{Day, ErrorTable, PriceTable, TaskStatus};
 use serde_json::Value;
 use std::sync::Arc;
+use store::{Endpoint, StoreError};
 
 /// The largest payload shown, bytes.
 const PAYLOAD_BYTES_MAX: u64 = 256 << 10;
+/// Newest lines of a delivery log that are looked through for one job's.
+const DELIVERIES_READ: usize = 200;
 
 pub(super) async fn show(
     State(app): State<Arc<App>>,
@@ -26,14 +29,20 @@ pub(super) async fn show(
     let record = &stored.record;
     let timeline = door.pool.store.timeline(&record.id).await?;
     let timeline: Vec<Line> = timeline.into_iter().map(line).collect();
+    let payload = payload(&app, record).await;
+    let beside = Beside {
+        made_at: payload.as_deref().and_then(made_at),
+        told_at: told_at(door, record, stored.now).await?,
+    };
     let screen = Job {
         viewer,
         notice: said.notice(),
         now: stored.now,
         record,
         timeline: &timeline,
+        beside,
         cost: cost(door, record),
-        payload: payload(&app, record).await,
+        payload,
         advice: advice(record),
         again: again(door, record),
     };
@@ -43,6 +52,35 @@ pub(super) async fn show(
 fn line(line: store::TimelineLine) -> Line {
     let store::TimelineLine { at, from, to, what, by, .. } = line;
     Line { at, from, to, what, by }
+}
+
+/// When the provider had made the film: a finished task does not change any more.
+fn made_at(payload: &str) -> Option<Timestamp> {
+    let payload: Value = serde_json::from_str(payload).ok()?;
+    let is_made = payload["status"].as_str() == Some(TaskStatus::Succeeded.word());
+    payload["updated_at"].as_i64().filter(|_| is_made).map(Timestamp::from_unix_s)
+}
+
+/// When the job's own webhook took the news of its end; now, while it has not.
+async fn told_at(
+    door: &PoolDoor,
+    record: &Record,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, StoreError> {
+    let (Some(hook), JobState::Finished { .. }) = (&record.spec.webhook, &record.life.state) else {
+        return Ok(None);
+    };
+    let id = Endpoint::own_id(&record.spec.tenant, &hook.url, hook.secret_ref.as_deref());
+    let lines = door.pool.store.deliveries(&id, None, DELIVERIES_READ).await?;
+    let mut of_this_end = lines.iter().filter(|line| {
+        line.event.job.as_deref() == Some(record.id.as_str())
+            && line.event.state.as_deref() == Some(record.life.state.word().as_str())
+    });
+    // An old end whose lines have passed says nothing.
+    Ok(match of_this_end.clone().find(|line| line.result == "delivered") {
+        Some(line) => Some(line.at),
+        None => of_this_end.next().map(|_| now),
+    })
 }
 
 /// What the job costs: billed where that is known, else expected.
