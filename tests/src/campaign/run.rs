@@ -239,6 +239,7 @@ async fn watch(
 async fn storm(order: &Order, store: &Store, tally: &Tally, doors: &Doors<'_>) {
     let began = Instant::now();
     let (mut told, mut all_in) = (Instant::now(), None);
+    let mut moved = (0, Instant::now());
     loop {
         tally::wait_a_turn(LOOK_EVERY).await;
         let counts = look(store, tally).await;
@@ -249,6 +250,13 @@ async fn storm(order: &Order, store: &Store, tally: &Tally, doors: &Doors<'_>) {
         let kills = tally.kills.load(Ordering::Relaxed);
         let ended = tally.ended.load(Ordering::Relaxed);
         let dealt = tally.dealt.load(Ordering::Relaxed) >= 1_000;
+        if ended != moved.0 {
+            moved = (ended, Instant::now());
+        }
+        if doors.is_done() && moved.1.elapsed() > settle_max(order) {
+            say("no job ends any more: the faults stop");
+            return;
+        }
         if doors.is_done() && ended + order.jobs / 50 >= tally.accepted.load(Ordering::Relaxed) {
             let since = *all_in.get_or_insert_with(Instant::now);
             if (kills >= order.kills && dealt) || since.elapsed() > LAST_KILLS_MAX {
@@ -284,10 +292,15 @@ async fn calm(
             told = Instant::now();
             progress(began, tally, &counts);
         }
-        if began.elapsed() > SETTLE_MAX / order.shorten + Duration::from_secs(30) {
+        if began.elapsed() > settle_max(order) {
             return Err(format!("not every job ended in time: {counts:?}"));
         }
     }
+}
+
+/// Longest time in which nothing has to end.
+fn settle_max(order: &Order) -> Duration {
+    SETTLE_MAX / order.shorten + Duration::from_secs(30)
 }
 
 /// Jobs per state; nothing while the server is away.

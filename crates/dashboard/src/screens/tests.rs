@@ -299,7 +299,8 @@ fn a_job_that_failed_can_be_run_again_by_who_accepts_the_charge() {
         let (cost, payload, advice) = (None, None, None);
         let timeline = &[];
         let viewer = &ann;
-        Job { viewer, notice, now, record: &record, timeline, beside, cost, payload, advice, again }.page()
+        Job { viewer, notice, now, record: &record, timeline, beside, cost, payload, advice, again }
+            .page()
     };
     assert!(!page(Again::No).contains("/retry\""));
     let cost = Some("about USD 0.50".to_owned());
