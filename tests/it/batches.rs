@@ -127,6 +127,49 @@ fn a_batch_is_completed_when_its_upload_is() {
 }
 
 #[test]
+fn an_upload_of_which_no_row_is_taken_in_is_a_batch_too() {
+    let fleet = Fleet::start(still());
+    let path = "/v1/batches/none";
+    assert_eq!(fleet.get(path, ALICE).status, 404);
+    let taken = upload(&fleet, "none", ALICE, "{\"model\":\"no such\"}\nnot a row\n");
+    assert_eq!((&taken.body["created"], &taken.body["rejected"]), (&json!(0), &json!(2)));
+    let shown = fleet.get(path, ALICE);
+    assert_eq!(shown.status, 200, "{}", shown.body);
+    let told = ["state", "jobs", "finished", "rejects"].map(|field| shown.body[field].clone());
+    assert_eq!(told, [json!("completed_with_failures"), json!(0), json!(0), json!(2)]);
+    let rejects = fleet.get(&format!("{path}/rejects"), ALICE).bytes;
+    assert_eq!(rejects.iter().filter(|byte| **byte == b'\n').count(), 2);
+    let results = fleet.get(&format!("{path}/results"), ALICE);
+    assert_eq!((results.status, results.bytes.len()), (200, 0));
+    let listed = fleet.get("/v1/batches", ALICE).body;
+    assert_eq!(listed["items"][0]["id"], "none", "{listed}");
+    for verb in ["pause", "resume", "cancel"] {
+        let turned = send(&fleet, Method::POST, &format!("{path}:{verb}"), ALICE, None);
+        assert_eq!(turned.status, 202, "{verb}: {}", turned.body);
+        let path = format!("/v1/operations/{}", turned.body["operation"]["id"].as_str().unwrap());
+        let done = fleet.until("its end", || {
+            let told = fleet.get(&path, ALICE).body;
+            (told["state"] == "done").then_some(told)
+        });
+        assert_eq!(done["jobs"]["changed"], 0, "{verb}: {done}");
+    }
+    for sub in ["", "/rejects", "/results"] {
+        assert_eq!(fleet.get(&format!("{path}{sub}"), BOB).status, 404, "it is another's");
+    }
+    let page = fleet.logged_in(ALICE).get("/ui/batches/none").text;
+    assert!(page.contains("0 of 0 jobs") && page.contains("Rows refused"), "{page}");
+    let shown = fleet.cli(&["-o", "json", "batch", "show", "none"]).json();
+    assert_eq!(shown["state"], "completed_with_failures", "{shown}");
+
+    // Mended rows under the same name make it an ordinary one; an empty stream has nothing that failed.
+    upload(&fleet, "none", ALICE, rows("mended", 2));
+    assert_eq!(fleet.get(path, ALICE).body["state"], "running");
+    upload(&fleet, "empty", ALICE, "");
+    assert_eq!(fleet.get("/v1/batches/empty", ALICE).body["state"], "completed");
+    assert!(fleet.run(fleet.store().recount()).unwrap().drifts.is_empty());
+}
+
+#[test]
 fn jobs_that_ended_badly_are_made_again_by_filter_when_the_charge_is_accepted() {
     let fleet = Fleet::start(still());
     upload(&fleet, "b", ALICE, rows("once more", 5));

@@ -52,11 +52,6 @@ negative_data_rejection.expected-statuses = [@refusals@, "5xx"]
 [[operations]]
 include-tag = "events"
 request-timeout = 0.3
-
-# Found and still to be mended: an upload of which no row is taken in has an id and rejects, and no batch.
-[[operations]]
-include-path-regex = "^/v1/batches/"
-checks.ensure_resource_availability.enabled = false
 """
 REFUSALS = ["400", "401", "403", "404", "405", "406", "409", "413", "415", "422", "428", "429"]
 

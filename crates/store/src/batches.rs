@@ -32,10 +32,12 @@ pub struct Batch {
     pub name: String,
     /// Whose.
     pub tenant: String,
-    /// When its first job was taken in.
+    /// When its first upload began, or its first job was taken in.
     pub created_at: Timestamp,
     /// Jobs by state.
     pub counts: BTreeMap<StateWord, u64>,
+    /// Refused rows that are kept: they made no job.
+    pub rejects: u64,
     /// What its finished jobs cost.
     pub spent: Spent,
     /// When the first and the last of its jobs ended.
@@ -64,8 +66,10 @@ impl Batch {
     pub fn word(&self) -> &'static str {
         let succeeded = self.counts.get(&StateWord::Succeeded).copied().unwrap_or(0);
         let over = self.finished() == self.jobs() && !self.uploading;
+        // Rows that were refused beside good ones are for their sender to mend; where there is nothing else, all failed.
+        let made_none = self.jobs() == 0 && self.rejects > 0;
         match (over, self.paused.is_some()) {
-            (true, _) if succeeded == self.jobs() => "completed",
+            (true, _) if succeeded == self.jobs() && !made_none => "completed",
             (true, _) => "completed_with_failures",
             (false, true) => "paused",
             (false, false) => "running",
@@ -73,8 +77,26 @@ impl Batch {
     }
 }
 
+/// What says that there is a batch: command, key and arguments. Its first upload writes it, or else its first
+/// job; what comes later changes nothing.
+pub(crate) fn begun(
+    keys: &Keys,
+    tenant: &str,
+    batch: &str,
+    at: Timestamp,
+) -> [(&'static str, String, Vec<String>); 4] {
+    let at = at.unix_ms().to_string();
+    let listed = |name: &str| vec!["NX".to_owned(), at.clone(), name.to_owned()];
+    [
+        ("HSETNX", keys.batch(tenant, batch), vec!["created_at".to_owned(), at.clone()]),
+        ("ZADD", keys.batches(None), listed(&Keys::batch_member(tenant, batch))),
+        ("ZADD", keys.batches(Some(tenant)), listed(batch)),
+        ("ZADD", keys.batch_owners(batch), listed(tenant)),
+    ]
+}
+
 impl Store {
-    /// A tenant's batch; none where no job of it ever named it.
+    /// A tenant's batch; none where neither an upload nor a job of it ever named it.
     ///
     /// # Errors
     ///
@@ -127,6 +149,7 @@ impl Store {
             pipe.cmd("HGETALL").arg(self.keys().batch_counts(tenant, name));
             let uploads = self.keys().uploads_to(tenant, name);
             pipe.cmd("ZRANGE").arg(uploads).arg(0).arg(0).arg("REV").arg("WITHSCORES");
+            pipe.cmd("HLEN").arg(self.keys().rejects(tenant, name));
         }
         let now = self.now().await?;
         let mut answers = self.connection().pipe(&mut pipe).await?.into_iter();
@@ -144,9 +167,12 @@ impl Store {
             let uploads: Vec<(String, i64)> =
                 redis::from_redis_value(answers.next().unwrap_or_else(nil))
                     .map_err(|error| corrupt(&error))?;
+            let rejects: u64 = redis::from_redis_value(answers.next().unwrap_or_else(nil))
+                .map_err(|error| corrupt(&error))?;
             if !fields.is_empty() {
                 let uploading = uploads.iter().any(|(_, until)| *until > now.unix_ms());
-                batches.push(Batch { uploading, ..read(tenant, name, &fields, &counts) });
+                let batch = read(tenant, name, &fields, &counts);
+                batches.push(Batch { rejects, uploading, ..batch });
             }
         }
         Ok(batches)
@@ -222,6 +248,7 @@ fn read(
         tenant: tenant.to_owned(),
         created_at: at("created_at").unwrap_or_default(),
         counts: counts.iter().filter_map(count).collect(),
+        rejects: 0,
         spent,
         ended: at("first_end").zip(at("last_end")),
         paused: fields.get("paused").and_then(|text| serde_json::from_str(text).ok()),
@@ -253,6 +280,13 @@ mod tests {
         let whole = BTreeMap::from([("succeeded".to_owned(), 2)]);
         let batch = Batch { uploading: true, ..read("a", "b", &fields(false), &whole) };
         assert_eq!(batch.word(), "running", "more rows are on their way");
+        let refused = |counts: &[(&str, i64)]| {
+            let counts = counts.iter().map(|(word, n)| ((*word).to_owned(), *n)).collect();
+            Batch { rejects: 2, ..read("a", "b", &fields(false), &counts) }.word()
+        };
+        assert_eq!(refused(&[]), "completed_with_failures", "no row made a job");
+        assert_eq!(refused(&[("succeeded", 2)]), "completed", "two rows wait to be mended");
+        assert_eq!(word(&[], false), "completed", "an empty stream");
         let batch = read("a", "b", &fields(true), &BTreeMap::new());
         assert_eq!((batch.spent.tokens, batch.paused.map(|p| p.reason)), (7, Some("look".into())));
     }

@@ -3,6 +3,7 @@
 //! The one place that knows which index, counter, slot, nonce and owner a state calls for. `admit`
 //! compares with nothing, `commit` with the life before, and `recount` with what Redis holds.
 
+use crate::batches;
 use crate::ends::Ended;
 use crate::events::Mark;
 use crate::failures::Scope;
@@ -246,12 +247,12 @@ impl<'a> Moves<'a> {
         let created = self.record.created_at.unix_ms().to_string();
         self.push("HSETNX", keys.tenants(), &[&spec.tenant, &created]);
         if let Some(batch) = &spec.batch {
-            let (tenant, member) = (&spec.tenant, Keys::batch_member(&spec.tenant, batch));
-            self.index(keys.ix_batch(tenant, batch));
-            self.push("HSETNX", keys.batch(tenant, batch), &["created_at", &created]);
-            self.push("ZADD", keys.batches(None), &["NX", &created, &member]);
-            self.push("ZADD", keys.batches(Some(tenant)), &["NX", &created, batch]);
-            self.push("ZADD", keys.batch_owners(batch), &["NX", &created, tenant]);
+            self.index(keys.ix_batch(&spec.tenant, batch));
+            let begun = batches::begun(keys, &spec.tenant, batch, self.record.created_at);
+            for (command, key, args) in begun {
+                let key = self.table.at(key);
+                self.list.push(Move(command, key, args));
+            }
         }
         content_indexes(keys, spec).into_iter().for_each(|index| self.index(index));
         if let Some(custom) = &spec.custom_id {

@@ -69,17 +69,4 @@ impl Store {
             self.connection().ask(&scan).await?;
         Ok((next, pairs.into_iter().map(|(_, told)| told).collect()))
     }
-
-    /// Whether a batch of this name has ever had a job or a refused row of this tenant.
-    ///
-    /// # Errors
-    ///
-    /// As every call.
-    pub async fn has_batch(&self, tenant: &str, batch: &str) -> Result<bool, StoreError> {
-        let keys = self.keys();
-        let mut command = redis::cmd("EXISTS");
-        command.arg(keys.rejects(tenant, batch)).arg(keys.batch(tenant, batch));
-        let known: u64 = self.connection().ask(&command).await?;
-        Ok(known > 0)
-    }
 }

@@ -3,6 +3,7 @@
 //!
 //! An upload holds a lease, so that a process that dies in the middle does not keep its batch open for ever.
 
+use crate::batches;
 use crate::keys::Keys;
 use crate::lease::millis;
 use crate::{Store, StoreError};
@@ -38,7 +39,8 @@ pub struct Uploaded {
 }
 
 impl Store {
-    /// Says that rows of a batch are about to come. Before the first of them is admitted.
+    /// Says that rows of a batch are about to come. Before the first of them is admitted: from now on there is a
+    /// batch of this name, whatever becomes of them.
     ///
     /// # Errors
     ///
@@ -47,7 +49,14 @@ impl Store {
         let id = ulid::Ulid::generate().to_string();
         let (tenant, batch) = (tenant.to_owned(), batch.to_owned());
         let mut upload = Upload { tenant, batch, id, renewed: Instant::now() };
-        self.renew_upload(&mut upload).await?;
+        // The lease first: a batch that was seen before it would be an empty one that is completed.
+        let now = self.renew_upload(&mut upload).await?;
+        let mut pipe = Pipeline::new();
+        for (command, key, args) in batches::begun(self.keys(), &upload.tenant, &upload.batch, now)
+        {
+            pipe.cmd(command).arg(key).arg(args);
+        }
+        self.connection().pipe(&mut pipe).await?;
         Ok(upload)
     }
 
@@ -60,21 +69,23 @@ impl Store {
         if upload.renewed.elapsed() < RENEW {
             return Ok(());
         }
-        self.renew_upload(upload).await
+        self.renew_upload(upload).await.map(drop)
     }
 
-    async fn renew_upload(&self, upload: &mut Upload) -> Result<(), StoreError> {
+    /// Tells the instant of it.
+    async fn renew_upload(&self, upload: &mut Upload) -> Result<Timestamp, StoreError> {
         let Upload { tenant, batch, id, renewed } = upload;
         let (key, member) =
             (self.keys().uploads_to(tenant, batch), Keys::batch_member(tenant, batch));
-        let until = (self.now().await? + UPLOAD_LEASE).unix_ms();
+        let now = self.now().await?;
+        let until = (now + UPLOAD_LEASE).unix_ms();
         let mut pipe = Pipeline::new();
         pipe.cmd("ZADD").arg(&key).arg(until).arg(&*id);
         pipe.cmd("PEXPIRE").arg(&key).arg(2 * millis(UPLOAD_LEASE));
         pipe.cmd("ZADD").arg(self.keys().uploads()).arg("GT").arg(until).arg(&member);
         self.connection().pipe(&mut pipe).await?;
         *renewed = Instant::now();
-        Ok(())
+        Ok(now)
     }
 
     /// The upload is over: whoever tells of completed batches looks at this one at once, since its last job

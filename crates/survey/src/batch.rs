@@ -16,7 +16,7 @@ pub struct BatchView {
     pub object: &'static str,
     /// `running`, `paused`, `completed` or `completed_with_failures`.
     pub state: &'static str,
-    /// When its first job was taken in.
+    /// When its first upload began, or its first job was taken in.
     pub created_at: String,
     /// All its jobs.
     pub jobs: u64,
@@ -24,6 +24,8 @@ pub struct BatchView {
     pub finished: u64,
     /// Jobs by state.
     pub counts: BTreeMap<&'static str, u64>,
+    /// Refused rows that are kept; they made no job.
+    pub rejects: u64,
     /// Tokens that its finished jobs are billed.
     pub tokens: u64,
     /// What they cost, by currency, as a decimal number.
@@ -65,6 +67,7 @@ impl From<&Batch> for BatchView {
             jobs: batch.jobs(),
             finished: batch.finished(),
             counts: batch.counts.iter().map(|(word, n)| (word.as_str(), *n)).collect(),
+            rejects: batch.rejects,
             tokens: batch.spent.tokens,
             cost: cost(&batch.spent),
             first_ended_at: batch.ended.map(|(first, _)| first.rfc3339()),

@@ -25,7 +25,9 @@ pub struct Row {
     pub word: &'static str,
     /// Its jobs by state.
     pub counts: Vec<(StateWord, u64)>,
-    /// When its first job was taken in.
+    /// Refused rows that are kept: they made no job.
+    pub rejects: u64,
+    /// When its first upload began, or its first job was taken in.
     pub created_at: Timestamp,
     /// What its finished jobs cost, in words; none before there is any.
     pub spent: Option<String>,
@@ -274,6 +276,7 @@ impl Batch<'_> {
             dl class="tiles" {
                 (tile("Stored", &html! { (grouped(row.stored())) }))
                 (tile("Failed", &html! { (grouped(self.failures.iter().map(|failure| failure.jobs).sum())) }))
+                @if row.rejects > 0 { (tile("Rows refused", &html! { (grouped(row.rejects)) })) }
                 (tile("Spent", &html! { (row.spent.as_deref().unwrap_or("nothing yet")) }))
                 @if let Some(each) = &self.each { (tile("A stored video", &html! { (each) })) }
                 (tile("Begun", &html! { (ago(row.created_at, self.now)) }))

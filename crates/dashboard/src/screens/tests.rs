@@ -122,6 +122,7 @@ fn batch() -> batches::Row {
         tenant: HOSTILE.into(),
         word: "running",
         counts: vec![(StateWord::Queued, 3), (StateWord::Succeeded, 1)],
+        rejects: 0,
         created_at: at(0),
         spent: Some(HOSTILE.into()),
     }
@@ -275,6 +276,12 @@ fn a_batch_is_paused_or_resumed_and_one_that_is_over_is_left_alone() {
     let over = batches::Row { word: "completed", counts, ..batch() };
     let over = of_batch(&over, &[], &ann);
     assert!(!over.contains("/cancel?tenant") && !over.contains("data-live"), "{over}");
+    assert!(!over.contains("Rows refused"), "{over}");
+    let word = "completed_with_failures";
+    let none = batches::Row { word, counts: Vec::new(), rejects: 1_200, ..batch() };
+    let none = of_batch(&none, &[], &ann);
+    assert!(none.contains("Rows refused") && none.contains("1,200"), "{none}");
+    assert!(none.contains("0 of 0 jobs") && !none.contains("/cancel?tenant"), "{none}");
 }
 
 #[test]

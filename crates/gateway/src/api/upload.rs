@@ -4,6 +4,7 @@
 //! Redis waits. A row is known by its `custom_id` within the batch, else by its fingerprint, never by its place: a
 //! stream that broke off is sent again, and what is in already answers as existing.
 
+use super::batches::find;
 use super::body::{media_type, wrong_type};
 use super::query::Asked;
 use crate::app::{App, PoolDoor};
@@ -219,10 +220,7 @@ pub(super) async fn rejects(
 ) -> Result<Response, Problem> {
     let door = app.enter(&caller, Scope::JobsRead)?;
     let (store, tenant) = (door.pool.store.clone(), caller.tenant.clone());
-    if !store.has_batch(&tenant, &id).await? {
-        let title = "there is no such batch";
-        return Err(Problem::new(StatusCode::NOT_FOUND, "not-found", title));
-    }
+    find(&store, &tenant, &id).await?;
     let pages = futures::stream::try_unfold(Some(0), move |cursor| {
         let (store, tenant, id) = (store.clone(), tenant.clone(), id.clone());
         async move {

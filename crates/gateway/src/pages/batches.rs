@@ -61,6 +61,7 @@ fn row(batch: &Batch) -> Row {
         tenant: batch.tenant.clone(),
         word: batch.word(),
         counts: batch.counts.iter().map(|(word, n)| (*word, *n)).collect(),
+        rejects: batch.rejects,
         created_at: batch.created_at,
         spent: money::of_spent(&batch.spent),
     }
@@ -115,6 +116,7 @@ fn joined(parts: &[(&PoolDoor, Batch)]) -> Option<Batch> {
         for (word, n) in &part.counts {
             *whole.counts.entry(*word).or_insert(0) += n;
         }
+        whole.rejects += part.rejects;
         whole.spent.join(&part.spent);
         whole.created_at = whole.created_at.min(part.created_at);
         whole.ended = match (whole.ended, part.ended) {
@@ -256,6 +258,7 @@ mod tests {
                 (StateWord::Queued, queued),
                 (StateWord::Succeeded, succeeded),
             ]),
+            rejects: 0,
             spent: Spent::default(),
             ended: Some((at(60), at(160))),
             paused: None,
