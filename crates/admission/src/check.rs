@@ -89,6 +89,24 @@ impl Judge {
         Ok(Sound { checked, media, intake, envelope })
     }
 
+    /// Judges requests up to the first that brought media, so that those of one at most are held.
+    pub(crate) fn judge_some(
+        &self,
+        requests: &mut impl Iterator<Item = Intake>,
+        now: Timestamp,
+    ) -> Vec<Result<Sound, Refusal>> {
+        let mut judged = Vec::new();
+        for intake in requests {
+            let sound = self.judge(intake, now);
+            let has_media = sound.as_ref().is_ok_and(|sound| !sound.media.is_empty());
+            judged.push(sound);
+            if has_media {
+                break;
+            }
+        }
+        judged
+    }
+
     fn weigh(
         &self,
         intake: &Intake,

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use store::{ADMIT_MAX, NewJob, Pulse, Store, StoreError};
 use telemetry::metrics;
 
-/// Requests judged and copied to the bucket at once. Each may hold its document and its decoded
-/// media, so this bounds memory as well.
+/// Rows of requests judged and copied to the bucket at once. Each holds the decoded media of one request at most, so
+/// this bounds memory as well.
 const PREPARE_AT_ONCE: usize = 8;
 
 /// The door of one pool. Cheap to clone; as many processes as like may have one.
@@ -122,11 +122,53 @@ impl Door {
 
     async fn prepare_all(&self, group: Vec<Intake>, pulse: Pulse) -> Vec<Result<Ready, Refusal>> {
         let paused = self.paused(pulse);
-        let prepared = group.into_iter().map(|intake| {
-            let (door, paused) = (self.clone(), paused.clone());
-            async move { door.prepare(intake, pulse.now, paused).await }
+        let each = group.len().div_ceil(PREPARE_AT_ONCE);
+        let mut group = group.into_iter();
+        let rows = std::iter::from_fn(|| {
+            let row: Vec<Intake> = group.by_ref().take(each).collect();
+            (!row.is_empty()).then_some(row)
         });
-        stream::iter(prepared).buffered(PREPARE_AT_ONCE).collect().await
+        let prepared = rows.map(|row| self.clone().prepare_row(row, pulse.now, paused.clone()));
+        let prepared: Vec<_> = stream::iter(prepared).buffered(PREPARE_AT_ONCE).collect().await;
+        prepared.into_iter().flatten().collect()
+    }
+
+    /// Handing a small request to another thread costs as much as judging it, so one hand-over takes as many as there
+    /// are up to the first with media, which are put away before the next.
+    async fn prepare_row(
+        self,
+        row: Vec<Intake>,
+        now: Timestamp,
+        paused: Option<Refusal>,
+    ) -> Vec<Result<Ready, Refusal>> {
+        let requests = row.len();
+        let (mut row, mut prepared) = (row.into_iter(), Vec::with_capacity(requests));
+        while row.len() > 0 {
+            let judge = Arc::clone(&self.judge);
+            // Decoding and hashing tens of megabytes is no work for a thread that serves others.
+            let judged = tokio::task::spawn_blocking(move || {
+                let judged = judge.judge_some(&mut row, now);
+                (judged, row)
+            });
+            let judged = match judged.await {
+                Ok((judged, rest)) => {
+                    row = rest;
+                    judged
+                }
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(error) => {
+                    prepared.resize_with(requests, || Err(unavailable(&error)));
+                    return prepared;
+                }
+            };
+            for sound in judged {
+                prepared.push(match sound {
+                    Ok(sound) => self.prepare(sound, now, paused.clone()).await,
+                    Err(refusal) => Err(refusal),
+                });
+            }
+        }
+        prepared
     }
 
     /// Why nobody is let in: running jobs need the memory that is left.
@@ -150,18 +192,11 @@ impl Door {
     }
 
     async fn prepare(
-        self,
-        intake: Intake,
+        &self,
+        mut sound: Sound,
         now: Timestamp,
         paused: Option<Refusal>,
     ) -> Result<Ready, Refusal> {
-        let judge = Arc::clone(&self.judge);
-        // Decoding and hashing tens of megabytes is no work for a thread that serves others.
-        let mut sound = match tokio::task::spawn_blocking(move || judge.judge(intake, now)).await {
-            Ok(judged) => judged?,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(error) => return Err(unavailable(error)),
-        };
         // After the judgement: who sends a faulty document need not wait to hear so.
         if let Some(paused) = paused {
             return Err(paused);

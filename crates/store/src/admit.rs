@@ -1,13 +1,8 @@
 //! New jobs, and forgotten ones: many in one pipeline, each created once however often it is sent.
 
-use crate::connection::Call;
-use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing};
-use crate::freeze::Known;
-use crate::queue::Lane;
-use crate::{Store, StoreError, caps, commit, script};
-use job::{Fingerprint, JobId, Note, Record, State, TaskId, Ticket, Timestamp};
-use redis::Value;
-use serde::Serialize;
+use crate::birth::{Birth, Born};
+use crate::{Store, StoreError, facts};
+use job::{Fingerprint, JobId, Record, State, Ticket, Timestamp};
 
 /// Jobs in one call.
 pub const ADMIT_MAX: usize = 200;
@@ -87,57 +82,6 @@ pub enum Match {
     Fingerprint,
 }
 
-#[derive(Serialize)]
-struct Facts<'a> {
-    id: &'a JobId,
-    st: &'a str,
-    by: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    idem: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<Place>,
-    tasks: usize,
-    own: &'a [TaskId],
-    known: Known<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cap: Option<Cap>,
-    #[serde(rename = "use")]
-    usage: Usage,
-    moves: Vec<Move>,
-}
-
-/// What the tenant may have.
-#[derive(Serialize)]
-struct Cap {
-    counts: usize,
-    words: Vec<&'static str>,
-    queued_max: u32,
-    spend_max: u64,
-}
-
-/// What the job takes of its tenant's day.
-#[derive(Serialize)]
-struct Usage {
-    usage: usize,
-    day: i64,
-    kept: i64,
-    /// As text: a script's numbers lose digits.
-    micros: String,
-}
-
-/// What one job is written with.
-struct Birth<'a> {
-    record: &'a Record,
-    idempotency: Option<&'a Idempotency>,
-    ticket: Ticket,
-    what: &'static str,
-    at: Timestamp,
-    /// Nobody caps what has been accepted before.
-    capped: bool,
-}
-
 impl Store {
     /// Creates jobs, in the order given; equal requests among them become one job.
     ///
@@ -154,15 +98,9 @@ impl Store {
         if jobs.len() > ADMIT_MAX {
             return Err(StoreError::Bug(format!("{} jobs in one call", jobs.len())));
         }
-        let floor = self.inner.told.floor();
-        let calls: Vec<Call> =
-            jobs.iter().map(|job| self.create_call(job)).collect::<Result<_, _>>()?;
-        let replies = self.connection().call_many(&calls).await;
-        Ok(jobs
-            .iter()
-            .zip(replies)
-            .map(|(job, reply)| self.read(&job.record, reply?, floor))
-            .collect())
+        let births: Vec<Birth<'_>> = jobs.iter().map(new).collect::<Result<_, _>>()?;
+        let born = self.bear(&births).await?;
+        Ok(jobs.iter().zip(born).map(|(job, born)| admitted(&job.record, born?)).collect())
     }
 
     /// Brings back jobs that the server forgot, each in the state its record carries, with ticket, slot, mark
@@ -178,23 +116,19 @@ impl Store {
         let at = self.now().await?;
         let mut back = Vec::with_capacity(records.len());
         for records in records.chunks(ADMIT_MAX) {
-            let floor = self.inner.told.floor();
-            let calls: Vec<Call> = records
+            let births: Vec<Birth<'_>> = records
                 .iter()
                 .map(|record| {
                     let step = record.life.state.step();
                     let ticket = step.map_or(Ticket::Gone, |step| Ticket::Due(step, at));
                     let what = "restored";
-                    let (idempotency, capped) = (None, false);
-                    self.birth_call(&Birth { record, idempotency, ticket, what, at, capped })
+                    Birth { record, idempotency: None, ticket, what, at, capped: false }
                 })
-                .collect::<Result<_, _>>()?;
-            for (record, reply) in records.iter().zip(self.connection().call_many(&calls).await) {
-                let reply = reply?;
-                let created = matches!(&reply, Value::Array(parts)
-                    if parts.first().and_then(commit::word).as_deref() == Some("created"));
-                self.read(record, reply, floor)?;
-                back.push(created);
+                .collect();
+            for (record, born) in records.iter().zip(self.bear(&births).await?) {
+                let born = born?;
+                back.push(matches!(born, Born::Created));
+                admitted(record, born)?;
             }
         }
         Ok(back)
@@ -208,21 +142,16 @@ impl Store {
     ///
     /// As every call; it may have been taken over.
     pub async fn adopt(&self, record: &Record) -> Result<Adopted, StoreError> {
-        let floor = self.inner.told.floor();
         let ticket = Ticket::Due(job::Step::Poll, record.created_at);
         let (what, at) = ("adopted: bought elsewhere", record.created_at);
         // Nothing is spent on it here.
-        let (idempotency, capped) = (None, false);
-        let call = self.birth_call(&Birth { record, idempotency, ticket, what, at, capped })?;
-        let reply = self.connection().call(call).await?;
-        if let Value::Array(parts) = &reply
-            && parts.first().and_then(commit::word).as_deref() == Some("owned")
-        {
-            let by = parts.get(2).and_then(commit::word).unwrap_or_default();
-            let by = JobId::parse(&by).map_err(|_| StoreError::reply("create", &reply))?;
+        let birth = Birth { record, idempotency: None, ticket, what, at, capped: false };
+        let nothing = || StoreError::Bug("a birth without an answer".into());
+        let born = self.bear(&[birth]).await?.pop().ok_or_else(nothing)??;
+        if let Born::Owned { by, .. } = born {
             return Ok(Adopted::Owned { by });
         }
-        match self.read(record, reply, floor)? {
+        match admitted(record, born)? {
             Admitted::Created => Ok(Adopted::New),
             Admitted::Existing { id, .. } | Admitted::KeyReused { id } => {
                 Ok(Adopted::Before { id })
@@ -247,123 +176,45 @@ impl Store {
         let id: Option<String> = self.connection().ask(redis::cmd("GET").arg(&key)).await?;
         id.map(|id| JobId::parse(&id).map_err(|e| StoreError::corrupt(&key, e))).transpose()
     }
+}
 
-    fn create_call(&self, job: &NewJob) -> Result<Call, StoreError> {
-        let record = &job.record;
-        let ticket = match &record.life.state {
-            State::Held { .. } => Ticket::Gone,
-            State::Queued { .. } => Ticket::Due(job::Step::Submit, record.created_at),
-            State::Submitting { .. }
-            | State::InDoubt { .. }
-            | State::Parked { .. }
-            | State::Generating { .. }
-            | State::Overdue { .. }
-            | State::Downloading { .. }
-            | State::Finished { .. } => {
-                let word = record.life.state.word().as_str();
-                return Err(StoreError::Bug(format!("a new job cannot be {word}")));
-            }
-        };
-        let idempotency = job.idempotency.as_ref();
-        let (what, at) = ("accepted", record.created_at);
-        self.birth_call(&Birth { record, idempotency, ticket, what, at, capped: true })
-    }
-
-    fn birth_call(&self, birth: &Birth<'_>) -> Result<Call, StoreError> {
-        let (keys, record) = (self.keys(), birth.record);
-        let (spec, life) =
-            record.to_parts().map_err(|error| StoreError::corrupt(record.id.as_str(), error))?;
-        let mut table = KeyTable::default();
-        table.at(keys.job(&record.id));
-        table.at(keys.fingerprint(&record.spec.tenant, &record.spec.fingerprint));
-        let idem = birth
-            .idempotency
-            .map(|idem| table.at(keys.idempotency(&record.spec.tenant, &idem.key)));
-        let lane = Lane::of(record);
-        let to = facts::ticket_queue(record, birth.ticket)
-            .map(|(queue, at)| Place::of(keys, &mut table, queue, &lane, Some(at)));
-        let standing = Standing::of(&record.life);
-        let word = record.life.state.word();
-        let note = Note { what: birth.what.to_owned(), from: word, to: word };
-        let mut moves = Moves::new(keys, &mut table, record);
-        moves.born();
-        moves.change(&Standing::default(), &standing);
-        moves.told(&Standing::default(), &standing, 1);
-        moves.line(&Line { at: birth.at, rev: 1, by: "outside", note: &note });
-        let moves = moves.into_list();
-        let facts = Facts {
-            id: &record.id,
-            st: word.as_str(),
-            by: "created",
-            idem,
-            body: birth.idempotency.map(|idem| idem.body_sha256.as_str()),
-            to,
-            tasks: table.at(keys.tasks()),
-            own: &standing.tasks,
-            known: self.known(&mut table),
-            cap: birth.capped.then(|| self.cap(record, &mut table)).flatten(),
-            usage: self.usage_of(record, &mut table),
-            moves,
-        };
-        let facts = serde_json::to_string(&facts)
-            .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
-        Ok(Call::new(&script::CREATE, table.into_keys(), vec![facts, spec, life]))
-    }
-
-    fn cap(&self, record: &Record, table: &mut KeyTable) -> Option<Cap> {
-        let tenant = &record.spec.tenant;
-        let limits = self.caps_of(tenant);
-        let (queued_max, spend_max) = (limits.queued_max, limits.spend_day_micros_max());
-        (queued_max > 0 || spend_max > 0).then(|| Cap {
-            counts: table.at(self.keys().tenant_counts(tenant)),
-            words: caps::words(&caps::WAITING),
-            queued_max,
-            spend_max,
-        })
-    }
-
-    fn usage_of(&self, record: &Record, table: &mut KeyTable) -> Usage {
-        Usage {
-            usage: table.at(self.keys().usage(&record.spec.tenant)),
-            day: facts::day_of(record.created_at),
-            kept: facts::USAGE_DAYS_KEPT,
-            micros: record.spec.charge_micros(&record.life).to_string(),
+/// The birth of a new job.
+fn new(job: &NewJob) -> Result<Birth<'_>, StoreError> {
+    let record = &job.record;
+    let ticket = match &record.life.state {
+        State::Held { .. } => Ticket::Gone,
+        State::Queued { .. } => Ticket::Due(job::Step::Submit, record.created_at),
+        State::Submitting { .. }
+        | State::InDoubt { .. }
+        | State::Parked { .. }
+        | State::Generating { .. }
+        | State::Overdue { .. }
+        | State::Downloading { .. }
+        | State::Finished { .. } => {
+            let word = record.life.state.word().as_str();
+            return Err(StoreError::Bug(format!("a new job cannot be {word}")));
         }
-    }
+    };
+    let (what, at) = ("accepted", record.created_at);
+    let idempotency = job.idempotency.as_ref();
+    Ok(Birth { record, idempotency, ticket, what, at, capped: true })
+}
 
-    fn read(&self, record: &Record, reply: Value, floor: u64) -> Result<Admitted, StoreError> {
-        let asked = &record.id;
-        let bug = || StoreError::reply("create", &reply);
-        let Value::Array(parts) = &reply else { return Err(bug()) };
-        let text = |i: usize| parts.get(i).and_then(commit::word).ok_or_else(bug);
-        let id = |i: usize| JobId::parse(&text(i)?).map_err(|_| bug());
-        let existing = |by, id: JobId| {
-            // Our own id: an earlier call of ours, whose reply was lost.
-            if id == *asked { Admitted::Created } else { Admitted::Existing { id, by } }
-        };
-        Ok(match text(0)?.as_str() {
-            "created" => {
-                let number = |i: usize| parts.get(i).and_then(commit::integer).ok_or_else(bug);
-                let lsn = u64::try_from(number(1)?).map_err(|_| bug())?;
-                self.inner.told.hear(lsn, number(2)?, floor);
-                Admitted::Created
-            }
-            "existing" => match text(1)?.as_str() {
-                "key" => existing(Match::Key, id(2)?),
-                "fingerprint" => existing(Match::Fingerprint, id(2)?),
-                _ => return Err(bug()),
-            },
-            "owned" => {
-                let why = format!("its task {} belongs to {}", text(1)?, text(2)?);
-                return Err(StoreError::corrupt(asked.as_str(), why));
-            }
-            "reused" => Admitted::KeyReused { id: id(1)? },
-            "full" => Admitted::Full { waiting: text(1)?.parse().map_err(|_| bug())? },
-            "spent" => Admitted::Spent {
-                micros: text(1)?.parse().map_err(|_| bug())?,
-                resets_at: facts::day_end(facts::day_of(record.created_at)),
-            },
-            _ => return Err(bug()),
-        })
-    }
+fn admitted(record: &Record, born: Born) -> Result<Admitted, StoreError> {
+    Ok(match born {
+        // Our own id: an earlier call of ours, whose reply was lost.
+        Born::Existing { id, .. } if id == record.id => Admitted::Created,
+        Born::Created => Admitted::Created,
+        Born::Existing { id, by } => Admitted::Existing { id, by },
+        Born::Owned { task, by } => {
+            let why = format!("its task {task} belongs to {by}");
+            return Err(StoreError::corrupt(record.id.as_str(), why));
+        }
+        Born::Reused { id } => Admitted::KeyReused { id },
+        Born::Full { waiting } => Admitted::Full { waiting },
+        Born::Spent { micros } => {
+            let resets_at = facts::day_end(facts::day_of(record.created_at));
+            Admitted::Spent { micros, resets_at }
+        }
+    })
 }

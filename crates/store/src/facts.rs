@@ -157,11 +157,11 @@ impl KeyTable {
 }
 
 /// A plain write: command, key index, arguments.
-#[derive(Debug, Serialize)]
-pub(crate) struct Move(&'static str, usize, Vec<String>);
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Move(pub(crate) &'static str, pub(crate) usize, pub(crate) Vec<String>);
 
 /// Where a ticket is put down.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Place {
     pub(crate) due: usize,
     pub(crate) wake: usize,
@@ -425,7 +425,7 @@ impl<'a> Moves<'a> {
     /// One line of the job's timeline.
     pub(crate) fn line(&mut self, line: &Line<'_>) {
         let key = self.keys.timeline(&self.record.id);
-        self.prepend(key, line, TIMELINE_LINES_MAX);
+        self.prepend(key, &written(line), TIMELINE_LINES_MAX);
     }
 
     /// One entry of the pool's stream: from here on the job's public state is another one. Each entry has
@@ -444,7 +444,7 @@ impl<'a> Moves<'a> {
 
     /// One line of the audit list.
     pub(crate) fn audit(&mut self, at: Timestamp, alarm: Alarm) {
-        let line = Audit { at, job: &self.record.id, alarm };
+        let line = written(&Audit { at, job: &self.record.id, alarm });
         self.prepend(self.keys.audit(), &line, AUDIT_LINES_MAX);
     }
 
@@ -459,9 +459,8 @@ impl<'a> Moves<'a> {
         self.push("HINCRBY", key, &[field, "1"]);
     }
 
-    fn prepend(&mut self, key: String, line: &impl Serialize, lines_max: usize) {
-        let line = serde_json::to_string(line).expect("plain data always serialises");
-        self.push("LPUSH", key.clone(), &[&line]);
+    fn prepend(&mut self, key: String, line: &str, lines_max: usize) {
+        self.push("LPUSH", key.clone(), &[line]);
         self.push("LTRIM", key, &["0", &(lines_max - 1).to_string()]);
     }
 }
@@ -474,6 +473,11 @@ pub(crate) struct Line<'a> {
     pub(crate) by: &'a str,
     #[serde(flatten)]
     pub(crate) note: &'a Note,
+}
+
+/// As it stands in its list.
+pub(crate) fn written(line: &impl Serialize) -> String {
+    serde_json::to_string(line).expect("plain data always serialises")
 }
 
 #[derive(Serialize)]

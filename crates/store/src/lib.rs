@@ -16,6 +16,7 @@
 mod admit;
 mod batches;
 mod begin;
+mod birth;
 mod caps;
 mod claim;
 mod commit;

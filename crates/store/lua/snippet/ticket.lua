@@ -22,12 +22,24 @@ local function join_lanes(lanes, tenant)
   redis.call('ZADD', KEYS[lanes], front[2] or 0, tenant)
 end
 
--- to: due, wake = key indexes; lanes, tenant = for a submit lane
-local function put_down(to, id, at, now)
+-- Members of one score, as ZADD takes them.
+local function scored(score, members)
+  local args = {}
+  for i, member in ipairs(members) do
+    args[2 * i - 1] = score
+    args[2 * i] = member
+  end
+  return args
+end
+
+-- to: due, wake = key indexes; lanes, tenant = for a submit lane. Not more jobs than fit into one call.
+local function put_down_all(to, ids, at, now)
   if to.lanes then join_lanes(to.lanes, to.tenant) end
-  redis.call('ZADD', KEYS[to.due], at, id)
+  redis.call('ZADD', KEYS[to.due], unpack(scored(string.format('%.0f', at), ids)))
   if at <= now then wake(to.wake) end
 end
+
+local function put_down(to, id, at, now) put_down_all(to, {id}, at, now) end
 
 -- Plain writes that need no look first: {command, key index, {arguments…}}
 local function apply(moves)

@@ -3,6 +3,7 @@
 mod admit;
 mod api_keys;
 mod begin;
+mod births;
 mod caps;
 mod claim;
 mod commit;
