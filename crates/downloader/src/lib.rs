@@ -67,9 +67,11 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         let timeouts = FetchTimeouts { connect: provider.connect_timeout, idle: idle_timeout };
         let trust = Url::parse(pool.settings.base_url())
             .map_or(Trust::System, |base| Trust::for_url(&base));
+        let client = Arc::new(Client::open(&pool.name, &pool.settings, &provider)?);
+        tokio::spawn(provider::keep(client.keys(), fleet.rereads()));
         let step = DownloadStep {
             fetch: GuardedClient::new(rules, timeouts, trust)?,
-            client: Arc::new(Client::open(&pool.name, &pool.settings, &provider)?),
+            client,
             limiter: Limiter::new(pool.store.clone(), &pool.settings, &limits),
             buckets: buckets.clone(),
             policy: Arc::clone(&pool.policy),

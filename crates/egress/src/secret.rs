@@ -77,6 +77,12 @@ impl Secret {
         Ok(Self(Arc::new(SecretString::from(key))))
     }
 
+    /// Whether both are the same key.
+    #[must_use]
+    pub fn equals(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
+    }
+
     /// `text` with every occurrence of this key taken out: for what others tell us about it.
     #[must_use]
     pub fn strip_from(&self, text: &str) -> String {

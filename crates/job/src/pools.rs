@@ -42,7 +42,8 @@ pub struct PoolSettings {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccountSettings {
-    /// File whose trimmed content is the API key. Read again on every start and SIGHUP.
+    /// File whose trimmed content is the API key. Read at every start, on SIGHUP, and by itself when its
+    /// content changes.
     pub api_key_file: PathBuf,
     /// Quota table; `individual` unless said otherwise.
     #[serde(default = "individual")]

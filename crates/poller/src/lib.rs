@@ -59,6 +59,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     for pool in fleet.pools() {
         let limiter = Limiter::new(pool.store.clone(), &pool.settings, &limits);
         let client = Arc::new(Client::open(&pool.name, &pool.settings, &provider)?);
+        chores.spawn(provider::keep(client.keys(), fleet.rereads()));
         let context = Arc::new(Context::new(pool.store.clone(), limiter, client, tries_per_turn));
         let ground = Arc::new(ground(pool, &context, intents.clone()));
         chores.spawn(warden::watch(Arc::clone(&ground), reconciling.clone()));

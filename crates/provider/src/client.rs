@@ -1,5 +1,6 @@
 //! The pool's client: its HTTP clients, its keys, and what every call has in common.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use egress::{BuildError, CreateClient, HeaderMap, HeaderName, RouteClient, Secret, Trust, Url};
@@ -69,7 +70,7 @@ pub struct Client {
     pub(crate) creates: CreateClient,
     pub(crate) reads: RouteClient,
     route: Route,
-    keys: Keys,
+    keys: Arc<Keys>,
     simulated: bool,
 }
 
@@ -103,7 +104,7 @@ impl Client {
             pool: pool.to_owned(),
             creates: CreateClient::new(&provider.creates(), trust)?,
             reads: RouteClient::new(&provider.reads(), trust)?,
-            keys: Keys::open(pool, settings)?,
+            keys: Arc::new(Keys::open(pool, settings)?),
             route: settings.route,
             simulated: settings.simulated,
         })
@@ -115,10 +116,10 @@ impl Client {
         telemetry::metrics().provider_request_duration.record(took, labels);
     }
 
-    /// The accounts' keys, to read them again when they were rotated.
+    /// The accounts' keys, for whoever keeps them fresh ([`crate::keep`]).
     #[must_use]
-    pub fn keys(&self) -> &Keys {
-        &self.keys
+    pub fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys)
     }
 
     /// Spends the permit and checks that the call is the one it was given for, that there is a key,

@@ -23,7 +23,7 @@ mod sort;
 pub use callback::{CALLBACK_PREFIX, CallbackFault, CallbackSettings, Callbacks};
 pub use client::{Client, OpenError, Site};
 pub use create::{CreateAnswer, CreateCall};
-pub use keys::{KeyFault, Keys};
+pub use keys::{KeyFault, Keys, Reread, keep};
 pub use raw::{Raw, RawQuestion};
 pub use read::{Deleted, ListQuery, Listed, Retrieved, TooManyIds};
 pub use settings::Settings;

@@ -49,7 +49,7 @@ pub(crate) const PATTERNS: &[Pattern] = &[
     },
     Pattern {
         key: "pools.<pool>.accounts.<account>.api_key_file",
-        meaning: "File with the account's key, trimmed when read. Read at start, never printed.",
+        meaning: "File with the account's key, trimmed when read. Read at start, on SIGHUP and by itself after a change; never printed.",
         allowed: "path of a readable file. Required.",
     },
     Pattern {

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use crate::doubts::Doubts;
 use crate::faults::{Connect, Plan};
 use crate::ledger::Contents;
 use crate::limits::LimitPlan;
+use crate::options::Key;
 use crate::world::{State, World};
 
 /// What the handlers share.
@@ -38,6 +39,7 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/_sim/doubts", get(show_doubts).put(set_doubts))
         .route("/_sim/clock", get(show_clock).put(set_clock))
         .route("/_sim/limits", get(show_limits).put(set_limits))
+        .route("/_sim/keys", put(set_keys))
         .with_state(control)
 }
 
@@ -182,4 +184,22 @@ async fn set_limits(
         state.fill_all_slots();
         state.limits.clone()
     })))
+}
+
+/// Which keys are known from now on.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeysOrder {
+    /// In the words of `--api-key`; every other key is refused.
+    accepted: Vec<String>,
+}
+
+async fn set_keys(
+    Shared(control): Shared<Control>,
+    body: bytes::Bytes,
+) -> Result<Json<Value>, Complaint> {
+    let order: KeysOrder = parsed(&body)?;
+    let keys: Vec<Key> = order.accepted.iter().map(|words| Key::parse(words)).collect();
+    control.world.with(|state| state.accept_only(&keys));
+    Ok(Json(json!({"accepted": keys.len()})))
 }

@@ -27,7 +27,7 @@ use crate::ledger::{Entry, Ledger};
 use crate::limits::{LimitPlan, Limits, Window};
 use crate::link::{Artefact, Signer, Span};
 use crate::models::Model;
-use crate::options::{Options, Route};
+use crate::options::{Key, Options, Route};
 use crate::task::{Fate, Group, Links, Status, Task};
 
 pub(crate) use self::create::{CreateCall, Created};
@@ -41,6 +41,16 @@ use self::timers::{Timer, Timers};
 pub(crate) struct Who {
     pub(crate) account: Arc<str>,
     pub(crate) project: Arc<str>,
+}
+
+/// Who stands behind each secret.
+fn known(keys: &[Key]) -> HashMap<String, Who> {
+    let place = |key: &Key| {
+        let who =
+            Who { account: key.account.as_str().into(), project: key.project.as_str().into() };
+        (key.secret.clone(), who)
+    };
+    keys.iter().map(place).collect()
 }
 
 /// Shared by all listeners and background futures.
@@ -140,11 +150,6 @@ pub(crate) struct State {
 impl State {
     fn new(options: &Options, ledger: Arc<Ledger>, signer: Signer) -> Self {
         let dice = Dice::new(options.seed);
-        let who = options.keys.iter().map(|key| {
-            let place =
-                Who { account: key.account.as_str().into(), project: key.project.as_str().into() };
-            (key.secret.clone(), place)
-        });
         let endpoints = options.endpoints.iter().filter_map(|(endpoint, key)| {
             Model::of_key(key).map(|model| (endpoint.clone(), model))
         });
@@ -161,7 +166,7 @@ impl State {
             callback_retry_ms: options.callback_retry_ms,
             route: options.route,
             endpoints: endpoints.collect(),
-            who: who.collect(),
+            who: known(&options.keys),
             dice,
             ledger,
             signer: Arc::new(signer),
@@ -185,6 +190,11 @@ impl State {
         self.requests += 1;
         let tail = |n| self.dice.bits(crate::dice::Purpose::RequestId, self.requests * 2 + n);
         format!("02{:013}{:016x}{:016x}", self.clock.calendar_ms(), tail(0), tail(1))
+    }
+
+    /// Knows these keys from now on, and no other.
+    pub(crate) fn accept_only(&mut self, keys: &[Key]) {
+        self.who = known(keys);
     }
 
     /// Who a bearer secret belongs to.

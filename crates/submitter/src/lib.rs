@@ -67,6 +67,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         let mut pool = pool.clone();
         pool.store = pool.store.with_rooms(accounts.rooms());
         let client = Client::open(&pool.name, &pool.settings, &provider)?;
+        tokio::spawn(provider::keep(client.keys(), fleet.rereads()));
         let callbacks = Callbacks::open(&callbacks, [&pool.settings])?;
         let limiter = Limiter::new(pool.store.clone(), &pool.settings, &limits);
         // Half of an attempt's time is for the intent at most, the other for the send.

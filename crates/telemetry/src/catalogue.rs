@@ -170,6 +170,7 @@ const VIOLATION: Label = closed(
         "counter",
     ],
 );
+const KEY_READ: Label = closed("result", &["taken", "bad"]);
 const RECOVERED: Label = closed("result", &["restored", "doubted"]);
 const VERSION: Label = internal("version");
 const SCHEMA_READ: Label = internal("schema_read");
@@ -294,6 +295,14 @@ catalogue! {
     provider_errors: Counter<3> {
         name: "seedfleet_provider_errors_total", unit: "answers", labels: [OP, CODE, CLASS],
         help: "Errors the provider answered, by its code.",
+    }
+    keys_read: Counter<2> {
+        name: "seedfleet_keys_read_total", unit: "files", labels: [KEY_READ, POOL],
+        help: "Key files of the provider's accounts that changed under this process: taken, or bad, and then the key read before stays in use.",
+    }
+    key_files_bad: Gauge<1> {
+        name: "seedfleet_key_files_bad", unit: "accounts", labels: [POOL],
+        help: "Accounts whose key file this process could not use when it read it last. Should stay 0.",
     }
     callbacks: Counter<1> {
         name: "seedfleet_callbacks_total", unit: "callbacks", labels: [CALLBACK],

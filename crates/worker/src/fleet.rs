@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use settings::Loaded;
 use store::engine::{Engine, EngineSettings};
 use store::{Queue, Store};
+use tokio::sync::watch;
 
 use crate::health::Health;
 use crate::runtime::{self, Row};
@@ -95,6 +96,7 @@ pub(crate) struct Process {
     pub(crate) health: Health,
     pub(crate) ask: Ask,
     pub(crate) drain: Drain,
+    pub(crate) rereads: watch::Receiver<u64>,
 }
 
 /// The whole `main` of a binary: reads arguments and settings, starts the process, runs `work`, and
@@ -204,6 +206,12 @@ impl Fleet {
     #[must_use]
     pub const fn drain(&self) -> &Drain {
         &self.process.drain
+    }
+
+    /// Changes whenever somebody asks, by SIGHUP, for key files to be read again.
+    #[must_use]
+    pub fn rereads(&self) -> watch::Receiver<u64> {
+        self.process.rereads.clone()
     }
 
     /// The same process with another grace, for a role whose section sets one.

@@ -1,4 +1,5 @@
-//! The first SIGTERM or SIGINT asks for a drain, the second ends the process at once.
+//! The first SIGTERM or SIGINT asks for a drain, the second ends the process at once. SIGHUP asks for
+//! files of keys to be read again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -65,4 +66,21 @@ async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> Arrived {
         _ = terminate.recv() => Arrived { name: "SIGTERM", exit_code: 143 },
         _ = interrupt.recv() => Arrived { name: "SIGINT", exit_code: 130 },
     }
+}
+
+/// Counts SIGHUPs from now on; the receiver sees each as a change. Also keeps a process alive in which
+/// nobody reads any file again: the system's own answer to SIGHUP is to end it.
+pub(crate) fn rereads() -> std::io::Result<watch::Receiver<u64>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (count, seen) = watch::channel(0);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!(
+                signal = "SIGHUP",
+                "key files of the provider's accounts are read again"
+            );
+            count.send_modify(|count| *count += 1);
+        }
+    });
+    Ok(seen)
 }

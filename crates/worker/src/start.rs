@@ -138,10 +138,9 @@ impl Fleet {
         let name = format!("{}-{}", role.name, ulid::Ulid::generate());
         let health = Health::starting("connecting to Redis");
         let (ask, drain) = signals::pair();
-        signals::listen(ask.clone()).map_err(|error| StartError::System {
-            what: "cannot listen for signals".into(),
-            error,
-        })?;
+        let deaf = |error| StartError::System { what: "cannot listen for signals".into(), error };
+        signals::listen(ask.clone()).map_err(deaf)?;
+        let rereads = signals::rereads().map_err(deaf)?;
         let admin = open_admin(&loaded, &health).await?;
         spawn_beat(health.clone());
 
@@ -161,7 +160,7 @@ impl Fleet {
         if role.name == RECOUNTS {
             recount::spawn(stores);
         }
-        let process = Process { role, name, loaded, admin, health, ask, drain };
+        let process = Process { role, name, loaded, admin, health, ask, drain, rereads };
         Ok(Self::new(process, connected))
     }
 }

@@ -24,6 +24,11 @@ impl Fleet {
         self.put("doubts", answers);
     }
 
+    /// Makes these the only keys the provider knows, in the words of `--api-key`.
+    pub fn provider_keys(&self, accepted: &[&str]) {
+        self.put("keys", &serde_json::json!({"accepted": accepted}));
+    }
+
     /// The provider's counters.
     #[must_use]
     pub fn stats(&self) -> Value {
