@@ -17,6 +17,7 @@ mod doubt;
 mod drill;
 mod events;
 mod flood;
+mod holds;
 mod keys;
 mod kills;
 mod matrix;

@@ -147,8 +147,9 @@ impl DownloadStep {
     /// (`docs/provider.md` §8.3).
     async fn ask(&self, task: &TaskRef, dead: &Links, now: Timestamp) -> Told {
         let site = Site::for_reads(&task.facts);
-        let Some(permit) = self.limiter.permit(&site.account, Call::Retrieve).await else {
-            return Told::Unanswered(format!("account `{}` is not configured", site.account));
+        let permit = match self.limiter.permit(&site.account, Call::Retrieve).await {
+            Ok(permit) => permit,
+            Err(why) => return Told::Unanswered(why.to_string()),
         };
         match self.client.retrieve(permit, &site, &task.id).await {
             Retrieved::Task { task: seen, .. } if seen.status == TaskStatus::Succeeded => {

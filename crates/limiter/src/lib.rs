@@ -5,6 +5,9 @@
 //! than used late. In front of it each process has a local gate (`governor`), which is not the limit:
 //! it spaces what this process sends and catches programming errors.
 //!
+//! A call that is told off for its rate holds its kind for the whole fleet: the answer is told to the
+//! permit it was made with, so that no caller can forget it. A hold is an instant and ends by itself.
+//!
 //! Fails closed: while Redis does not answer, nobody gets a permit.
 //!
 //! Must not know: HTTP, what a call is for, the state of any job.
@@ -13,10 +16,11 @@
 mod flood;
 mod gate;
 mod permit;
+mod rest;
 mod settings;
 mod wait;
 
 pub use flood::Flood;
-pub use permit::{Permit, Stale};
+pub use permit::{Permit, Spent, Stale};
 pub use settings::{Settings, pace};
-pub use wait::Limiter;
+pub use wait::{Limiter, NoPermit};

@@ -1,5 +1,6 @@
 //! One permit, spent on use.
 
+use crate::wait::Limiter;
 use seedance::Call;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,15 @@ use std::time::{Duration, Instant};
 pub struct Permit {
     account: String,
     call: Call,
+    /// Who hears how the call was answered; nobody where the right to call came from elsewhere.
+    teller: Option<Limiter>,
+}
+
+/// A permit whose call has been made, to be told what the answer says about the limit.
+#[derive(Debug)]
+pub struct Spent {
+    permit: Permit,
+    at: Instant,
 }
 
 /// The instant of the slot has passed: throw it away and ask again.
@@ -48,7 +58,18 @@ impl Permit {
     /// A permit whose instant is now: for callers that have another proof of their right to call, and
     /// for the tests of the rooms that spend permits.
     pub const fn new(account: String, call: Call) -> Self {
-        Self { account, call }
+        Self { account, call, teller: None }
+    }
+
+    /// The same, and the limiter hears how the call is answered.
+    pub(crate) fn told_to(self, limiter: &Limiter) -> Self {
+        Self { teller: Some(limiter.clone()), ..self }
+    }
+
+    /// The call is made now.
+    #[must_use]
+    pub fn spend(self) -> Spent {
+        Spent { permit: self, at: Instant::now() }
     }
 
     /// The account whose limit this call counts against.
@@ -61,6 +82,25 @@ impl Permit {
     #[must_use]
     pub const fn call(&self) -> Call {
         self.call
+    }
+}
+
+impl Spent {
+    /// The account was told off for this kind of call, by `code`, and perhaps `asked` to wait: nobody
+    /// of the fleet makes another before a rest is over. Creates have stops of their own.
+    pub async fn refused(&self, code: &str, asked: Option<Duration>) {
+        let Permit { account, call, teller } = &self.permit;
+        if let Some(limiter) = teller {
+            limiter.hold(account, *call, self.at, code, asked).await;
+        }
+    }
+
+    /// It was answered otherwise.
+    pub fn passed(&self) {
+        let Permit { account, call, teller } = &self.permit;
+        if let Some(limiter) = teller {
+            limiter.passed(account, *call, self.at);
+        }
     }
 }
 

@@ -17,6 +17,12 @@ pub struct Settings {
     /// Slowest minus fastest way to the provider.
     #[serde(with = "humantime_serde")]
     pub network_spread: Duration,
+    /// First rest of a kind of call that the provider refused for its rate without naming a time.
+    #[serde(with = "humantime_serde")]
+    pub hold_first: Duration,
+    /// Longest such rest; it doubles with each refusal that follows.
+    #[serde(with = "humantime_serde")]
+    pub hold_max: Duration,
 }
 
 impl Default for Settings {
@@ -25,6 +31,8 @@ impl Default for Settings {
             grant_horizon: Duration::from_millis(500),
             use_within: Duration::from_millis(100),
             network_spread: Duration::from_millis(250),
+            hold_first: Duration::from_secs(1),
+            hold_max: Duration::from_secs(60),
         }
     }
 }

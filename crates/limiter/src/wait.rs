@@ -2,11 +2,13 @@
 
 use crate::gate::Gate;
 use crate::permit::Permit;
+use crate::rest::Rest;
 use crate::settings::{Settings, pace};
 use job::PoolSettings;
 use seedance::Call;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use store::{Grant, Pace, Store};
 
@@ -17,18 +19,58 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 /// Least sleep, so that a busy limit is not asked in a spin.
 const WAIT_MIN: Duration = Duration::from_millis(2);
 
+/// Longest hold that is waited for; of a longer one the caller is told, who has better to do than to
+/// keep a lease meanwhile.
+const HOLD_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Why there is no right to a call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoPermit {
+    /// The account or the call kind has no line here: the account is not in this process's
+    /// configuration, or the call is a create.
+    #[error("account `{account}` is not in the configuration: put it back")]
+    Unconfigured {
+        /// Which account.
+        account: String,
+    },
+    /// The provider asked for a pause.
+    #[error("no {call} on account `{account}` for another {}s: the provider asked for a pause", .rest.as_secs())]
+    Held {
+        /// Which account.
+        account: String,
+        /// Which kind.
+        call: Call,
+        /// What is left of it.
+        rest: Duration,
+    },
+}
+
 struct Line {
     pace: Pace,
     gate: Gate,
+    // What this process was told last; Redis holds what everybody was.
+    rest: Mutex<Rest>,
+}
+
+impl Line {
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Permits for one pool. Cheap to clone.
 #[derive(Clone)]
 pub struct Limiter {
     store: Store,
-    use_within: Duration,
+    settings: Settings,
     route: &'static str,
     lines: Arc<BTreeMap<(String, &'static str), Line>>,
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter").field("route", &self.route).finish_non_exhaustive()
+    }
 }
 
 impl Limiter {
@@ -46,36 +88,62 @@ impl Limiter {
             for (call, qps) in limits {
                 let pace = pace(second, qps, settings);
                 let gate = Gate::new(Duration::from_micros(pace.interval_us));
-                lines.insert((name.clone(), call.word()), Line { pace, gate });
+                let line = Line { pace, gate, rest: Mutex::default() };
+                lines.insert((name.clone(), call.word()), line);
             }
         }
         let route = pool.route.word();
-        Self { store, use_within: settings.use_within, route, lines: Arc::new(lines) }
+        Self { store, settings: *settings, route, lines: Arc::new(lines) }
     }
 
-    /// Waits for the right to one call. `None` when the account or the call kind has no line here: the
-    /// account is not in this process's configuration, or the call is a create.
+    fn line(&self, account: &str, call: Call) -> Option<&Line> {
+        self.lines.get(&(account.to_owned(), call.word()))
+    }
+
+    /// Waits for the right to one call.
     ///
     /// Bounded by the caller: drop the future to stop waiting.
-    pub async fn permit(&self, account: &str, call: Call) -> Option<Permit> {
-        let line = self.lines.get(&(account.to_owned(), call.word()))?;
+    ///
+    /// # Errors
+    ///
+    /// [`NoPermit`]: there is no such line, or it is held for longer than is worth waiting for.
+    pub async fn permit(&self, account: &str, call: Call) -> Result<Permit, NoPermit> {
+        let Some(line) = self.line(account, call) else {
+            return Err(NoPermit::Unconfigured { account: account.to_owned() });
+        };
         let began = Instant::now();
         loop {
             line.gate.pass().await;
             let asked = Instant::now();
             match self.store.grant(account, call.word(), 1, line.pace).await {
                 Ok(Grant::Granted { first_in, .. }) => {
-                    let answered = Instant::now();
-                    let within = self.use_within;
+                    let (answered, within) = (Instant::now(), self.settings.use_within);
                     match Permit::at_slot(account, call, asked, answered, first_in, within).await {
                         Ok(permit) => {
+                            let left = line.rest().left(Instant::now());
+                            // Told off while this one waited for its instant, or Redis could not be
+                            // told: it is lost.
+                            match left {
+                                Some(rest) if rest > HOLD_WAIT_MAX => {
+                                    let account = account.to_owned();
+                                    return Err(NoPermit::Held { account, call, rest });
+                                }
+                                Some(rest) => {
+                                    tokio::time::sleep(rest).await;
+                                    continue;
+                                }
+                                None => {}
+                            }
                             telemetry::metrics().limiter_wait.record(began.elapsed(), [self.route]);
-                            return Some(permit);
+                            return Ok(permit.told_to(self));
                         }
                         Err(stale) => tracing::debug!(%stale, account, call = call.word()),
                     }
                 }
-                Ok(Grant::Wait { after }) => {
+                Ok(Grant::Wait { held: rest, .. }) if rest > HOLD_WAIT_MAX => {
+                    return Err(NoPermit::Held { account: account.to_owned(), call, rest });
+                }
+                Ok(Grant::Wait { after, .. }) => {
                     tokio::time::sleep(after.clamp(WAIT_MIN, WAIT_MAX)).await;
                 }
                 Err(error) => {
@@ -83,6 +151,36 @@ impl Limiter {
                     tokio::time::sleep(REDIS_PAUSE).await;
                 }
             }
+        }
+    }
+
+    /// Holds a kind of call for everybody, after an answer to one that left at `sent`.
+    pub(crate) async fn hold(
+        &self,
+        account: &str,
+        call: Call,
+        sent: Instant,
+        code: &str,
+        asked: Option<Duration>,
+    ) {
+        let Some(line) = self.line(account, call) else { return };
+        let rest = line.rest().refused(sent, Instant::now(), asked, &self.settings);
+        telemetry::metrics().call_holds.add(1, [call.word(), self.route]);
+        tracing::warn!(account, call = call.word(), code, ?rest, "the provider asks for a pause");
+        let held = async {
+            let until = self.store.now().await? + rest;
+            self.store.hold_calls(account, call.word(), until, code).await
+        };
+        // This process keeps to it all the same, and nobody gets a permit while Redis is away.
+        if let Err(error) = held.await {
+            tracing::warn!(%error, account, call = call.word(), "a pause is not told to the others");
+        }
+    }
+
+    /// A call that left at `sent` was answered, and not told off.
+    pub(crate) fn passed(&self, account: &str, call: Call, sent: Instant) {
+        if let Some(line) = self.line(account, call) {
+            line.rest().passed(sent);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the poll and settle steps of one pool share.
 
 use job::{TaskId, Timestamp, Trouble};
-use limiter::Limiter;
+use limiter::{Limiter, NoPermit};
 use provider::{Client, Retrieved, Site};
 use reconcile::scan::{Scanner, Scanners};
 use seedance::{Call, Class};
@@ -45,8 +45,9 @@ impl Context {
         let mut tries = 0;
         loop {
             tries += 1;
-            let Some(permit) = self.limiter.permit(&site.account, Call::Retrieve).await else {
-                return Retrieved::Trouble(not_configured(&site.account));
+            let permit = match self.limiter.permit(&site.account, Call::Retrieve).await {
+                Ok(permit) => permit,
+                Err(why) => return Retrieved::Trouble(no_permit(&why)),
             };
             let read = self.client.retrieve(permit, site, task).await;
             let passing = matches!(&read, Retrieved::Trouble(t) if t.class == Class::Server);
@@ -58,16 +59,21 @@ impl Context {
     }
 }
 
-/// The trouble of a task whose account was taken out of the configuration: it waits, it is not lost.
-pub(crate) fn not_configured(account: &str) -> provider::Trouble {
+/// The trouble of a task that nobody may ask about: its account was taken out of the configuration, or
+/// the provider asked for a pause. It waits, it is not lost.
+pub(crate) fn no_permit(why: &NoPermit) -> provider::Trouble {
+    let (class, code, retry_after) = match why {
+        NoPermit::Unconfigured { .. } => (Class::Auth, "account-not-configured", None),
+        NoPermit::Held { rest, .. } => (Class::Rate, "calls-held", Some(*rest)),
+    };
     provider::Trouble {
-        class: Class::Auth,
-        code: "account-not-configured".to_owned(),
-        message: format!("account `{account}` is not in the configuration: put it back"),
-        retry_after: None,
+        class,
+        code: code.to_owned(),
+        message: why.to_string(),
+        retry_after,
         resets_at: None,
         request_id: None,
-        alert: true,
+        alert: class == Class::Auth,
     }
 }
 

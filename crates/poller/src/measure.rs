@@ -174,7 +174,7 @@ async fn sample(
     for _ in 0..=most.as_secs() {
         let began = Instant::now();
         let permit = context.limiter.permit(&site.account, Call::List);
-        let permit = tokio::time::timeout(PERMIT_MAX, permit).await.ok()??;
+        let permit = tokio::time::timeout(PERMIT_MAX, permit).await.ok()?.ok()?;
         let (before, asked) = (Instant::now(), context.store.now().await.ok()?.since(begun_at));
         let query = ListQuery::page(1, PAGE_ROWS).of_model(&task.facts.model_id);
         let Listed::Page { page, .. } = context.client.list(permit, &site, &query).await else {

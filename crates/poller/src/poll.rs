@@ -1,6 +1,6 @@
 //! The poll step: one authenticated read of one task, and what it means.
 
-use crate::context::{Context, trouble};
+use crate::context::{Context, no_permit, trouble};
 use crate::measure::Echo;
 use crate::report::report;
 use job::{Event, State, TaskRef, TaskReport};
@@ -67,15 +67,14 @@ impl PollStep {
         let read_at = Instant::now();
         let permit = self.context.limiter.permit(&site.account, Call::Delete);
         let permit = match tokio::time::timeout(QUEUED_IS_NEWS, permit).await {
-            Ok(Some(permit)) if read_at.elapsed() <= QUEUED_IS_NEWS => permit,
-            Ok(None) => {
-                let missing = crate::context::not_configured(&site.account);
-                let trouble = trouble(&missing, held.stored.now);
+            Ok(Ok(permit)) if read_at.elapsed() <= QUEUED_IS_NEWS => permit,
+            Ok(Err(why)) => {
+                let trouble = trouble(&no_permit(&why), held.stored.now);
                 return Event::PollTroubled { task: id, trouble };
             }
             // Redis was away, or this process stood still: by now the task may have succeeded. The
             // wish stays, the next turn reads again.
-            Ok(Some(_)) | Err(_) => {
+            Ok(Ok(_)) | Err(_) => {
                 let word = TaskStatus::Queued.word().to_owned();
                 return Event::TaskSeen {
                     task: id,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use egress::{BuildError, CreateClient, HeaderMap, HeaderName, RouteClient, Secret, Trust, Url};
 use job::{Facts, PoolSettings};
-use limiter::Permit;
+use limiter::{Permit, Spent};
 use seedance::{Call, Class, ErrorTable, Route, TASKS_PATH};
 
 use crate::{
@@ -78,6 +78,8 @@ pub struct Client {
 pub(crate) struct Cleared {
     pub(crate) url: Url,
     pub(crate) key: Secret,
+    /// Told how the call is answered.
+    pub(crate) spent: Spent,
 }
 
 impl Client {
@@ -150,7 +152,7 @@ impl Client {
         let safe =
             |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && self.simulated);
         match url.filter(|url| safe(url) && url.has_host()) {
-            Some(url) => Ok(Cleared { url, key }),
+            Some(url) => Ok(Cleared { url, key, spent: permit.spend() }),
             None => {
                 let reason = "the recorded address is not an https URL; no key is sent there";
                 Err(Trouble::not_asked(Class::Account, reason.to_owned()))

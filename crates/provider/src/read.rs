@@ -158,10 +158,12 @@ impl Client {
         if !(200..300).contains(&answer.status) {
             let sorted = sort(Call::Retrieve, &answer, &cleared.key);
             if is_unknown_task(&answer, &sorted) {
+                cleared.spent.passed();
                 return Retrieved::NotFound;
             }
-            return Retrieved::Trouble(Trouble::of(sorted, answer.head.retry_after));
+            return Retrieved::Trouble(troubled(&cleared, sorted, &answer).await);
         }
+        cleared.spent.passed();
         match Task::parse(&answer.body) {
             Ok(read) if read.id != task.as_str() => {
                 let message = "the answer is about another task".to_owned();
@@ -195,8 +197,9 @@ impl Client {
         };
         if !(200..300).contains(&answer.status) {
             let sorted = sort(Call::List, &answer, &cleared.key);
-            return Listed::Trouble(Trouble::of(sorted, answer.head.retry_after));
+            return Listed::Trouble(troubled(&cleared, sorted, &answer).await);
         }
+        cleared.spent.passed();
         match TaskPage::parse(&answer.body) {
             Ok(page) => Listed::Page { page, sent_at_s: answer.head.sent_at_s },
             Err(error) => Listed::Trouble(Trouble::unreadable(&answer, error.to_string())),
@@ -219,6 +222,7 @@ impl Client {
             Err(trouble) => return Deleted::Trouble(trouble),
         };
         if (200..300).contains(&answer.status) {
+            cleared.spent.passed();
             return Deleted::Cancelled;
         }
         let sorted = sort(Call::Delete, &answer, &cleared.key);
@@ -227,7 +231,7 @@ impl Client {
         } else if is_unknown_task(&answer, &sorted) {
             Deleted::Gone
         } else {
-            Deleted::Trouble(Trouble::of(sorted, answer.head.retry_after))
+            Deleted::Trouble(troubled(&cleared, sorted, &answer).await)
         }
     }
 
@@ -283,6 +287,26 @@ impl Client {
             trouble
         })
     }
+}
+
+/// The trouble an answer makes; one that tells the account off for calling holds the calls of its kind,
+/// whoever made this one.
+async fn troubled(cleared: &Cleared, sorted: Sorted, answer: &Answer) -> Trouble {
+    let trouble = Trouble::of(sorted, answer.head.retry_after);
+    match trouble.class {
+        Class::Rate | Class::Capacity | Class::Pause => {
+            cleared.spent.refused(&trouble.code, trouble.asked_wait()).await;
+        }
+        Class::Input
+        | Class::Content
+        | Class::Output
+        | Class::Auth
+        | Class::Account
+        | Class::Server
+        | Class::Ambiguous
+        | Class::State => cleared.spent.passed(),
+    }
+    trouble
 }
 
 /// Whether a 404 speaks of the task, and not of a wrong model or a closed door.

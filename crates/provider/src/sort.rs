@@ -1,6 +1,6 @@
 //! From an HTTP answer to what it means, by the contract's error table.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use egress::{Answer, CallError, Secret, redact_text};
 use job::Timestamp;
@@ -125,6 +125,14 @@ impl Trouble {
             request_id: sorted.request_id,
             retry_after,
         }
+    }
+
+    /// How long the provider asks us to wait, from now: its header, or the end of its window.
+    pub(crate) fn asked_wait(&self) -> Option<Duration> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = Timestamp::from_unix_ms(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
+        let reset = self.resets_at.map(|at| at.since(now));
+        self.retry_after.into_iter().chain(reset).max()
     }
 
     /// A call without a whole answer.

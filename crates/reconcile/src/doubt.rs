@@ -286,7 +286,7 @@ impl Desk<'_> {
         let limiter = Limiter::new(self.store.clone(), self.pool, self.limits);
         let site = Site::for_reads(&attempt.facts);
         let permit = limiter.permit(&site.account, Call::Retrieve);
-        let Ok(Some(permit)) = tokio::time::timeout(PERMIT_MAX, permit).await else {
+        let Ok(Ok(permit)) = tokio::time::timeout(PERMIT_MAX, permit).await else {
             return Err(DoubtError::NoPermit { account: site.account });
         };
         let seen = match client.retrieve(permit, &site, task).await {

@@ -74,17 +74,17 @@ impl Ground {
             + policy.settle.list_lag_max
     }
 
-    /// One read of a task; `None` when no permit came in time.
+    /// One read of a task; `None` when no permit came in time, or reads of the account are held.
     pub(crate) async fn retrieve(&self, site: &Site, task: &TaskId) -> Option<Retrieved> {
         let permit = self.limiter.permit(&site.account, Call::Retrieve);
-        let permit = tokio::time::timeout(PERMIT_MAX, permit).await.ok().flatten()?;
+        let permit = tokio::time::timeout(PERMIT_MAX, permit).await.ok()?.ok()?;
         Some(self.client.retrieve(permit, site, task).await)
     }
 
     /// Withdraws a task that a read has just shown as queued.
     pub(crate) async fn delete(&self, site: &Site, task: &TaskId) -> Option<Deleted> {
         let permit = self.limiter.permit(&site.account, Call::Delete);
-        let permit = tokio::time::timeout(PERMIT_MAX, permit).await.ok().flatten()?;
+        let permit = tokio::time::timeout(PERMIT_MAX, permit).await.ok()?.ok()?;
         Some(self.client.delete(permit, site, task).await)
     }
 }

@@ -9,11 +9,12 @@
 use crate::steady::{self, Steady};
 use job::settle::Sighting;
 use job::{TaskId, Timestamp};
-use limiter::Limiter;
+use limiter::{Limiter, NoPermit, Permit};
 use provider::{Client, ListQuery, Listed, Site};
 use seedance::{Call, Class, TaskStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use store::Store;
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,6 +22,8 @@ use tokio::sync::{mpsc, oneshot};
 const PAGE_ROWS: u32 = 500;
 /// Pages the list has at most.
 const PAGES_MAX: u32 = 500;
+/// Longest pause in the middle of a scan; past it the scan proves nothing and whoever asked goes on.
+const HELD_MAX: Duration = Duration::from_secs(30);
 /// Doubts that may wait for a scan in one process.
 const WAITING_MAX: usize = 1_024;
 
@@ -230,10 +233,7 @@ async fn read_window(
     let unread = |why: String| Unread { why, refused: false };
     let mut window = Window::new(reach_back_to);
     for page_num in 1..=PAGES_MAX {
-        let Some(permit) = source.limiter.permit(&source.site.account, Call::List).await else {
-            let why = format!("account `{}` is not configured here", source.site.account);
-            return Err(unread(why));
-        };
+        let permit = permit(source).await.map_err(|why| unread(why.to_string()))?;
         let query = ListQuery::page(page_num, PAGE_ROWS);
         let query = match model_id {
             Some(model_id) => query.of_model(model_id),
@@ -256,6 +256,20 @@ async fn read_window(
         }
     }
     Err(unread(format!("more than {PAGES_MAX} pages")))
+}
+
+/// The right to one page. A short pause that the provider asked for is waited out: whoever waits for this
+/// scan would only ask again.
+async fn permit(source: &Source) -> Result<Permit, NoPermit> {
+    let give_up = Instant::now() + HELD_MAX;
+    loop {
+        match source.limiter.permit(&source.site.account, Call::List).await {
+            Err(NoPermit::Held { rest, .. }) if Instant::now() + rest <= give_up => {
+                tokio::time::sleep(rest).await;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 enum Progress {

@@ -10,7 +10,8 @@
         2 interval  µs between two instants
         3 horizon   µs: none later than this from now
 
-  Reply {count, µs from now to the first}   count 0: ask again after that time less the horizon
+  Reply {count, µs from now to the first, µs left of a hold}   count 0: ask again after the second less
+        the horizon. The third is told then only, and is 0 where no hold stands
 
   Safe to repeat: a lost reply leaves instants unused, never an excess.
   Cost: O(1). ]]
@@ -19,5 +20,9 @@ local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local interval, horizon = tonumber(ARGV[2]), tonumber(ARGV[3])
 local count, first = row(KEYS[1], now, interval, horizon, 0, tonumber(ARGV[1]))
-if count > 0 then take_row(KEYS[1], first, interval, count) end
-return {count, first - now}
+if count == 0 then
+  local held = tonumber(redis.call('HGET', KEYS[1], 'hold')) or 0
+  return {0, first - now, math.max(0, held - now)}
+end
+take_row(KEYS[1], first, interval, count)
+return {count, first - now, 0}

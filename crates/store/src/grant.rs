@@ -4,7 +4,7 @@ use crate::begin::Pace;
 use crate::connection::Call;
 use crate::{Store, StoreError, commit, script};
 use job::Timestamp;
-use redis::Value;
+use redis::{Pipeline, Value};
 use std::time::Duration;
 
 /// Instants given away by the server's clock.
@@ -23,7 +23,26 @@ pub enum Grant {
     Wait {
         /// Ask again after this.
         after: Duration,
+        /// What is left of a hold; zero where the row is only busy.
+        held: Duration,
     },
+}
+
+/// The calls that can be held. Creates have stops of their own.
+const HELD_CALLS: [seedance::Call; 3] =
+    [seedance::Call::Retrieve, seedance::Call::List, seedance::Call::Delete];
+
+/// A kind of call that an account does not make for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldRow {
+    /// Which account.
+    pub account: String,
+    /// Which kind.
+    pub call: seedance::Call,
+    /// None before this, by the server's clock.
+    pub until: Timestamp,
+    /// The code of the answer that asked for it.
+    pub code: String,
 }
 
 impl Store {
@@ -52,7 +71,8 @@ impl Store {
         let (count, first_us) = (number(0)?, number(1)?);
         Ok(if count == 0 {
             let after_us = first_us.saturating_sub(pace.horizon_us).max(1_000);
-            Grant::Wait { after: Duration::from_micros(after_us) }
+            let held = Duration::from_micros(number(2)?);
+            Grant::Wait { after: Duration::from_micros(after_us), held }
         } else {
             Grant::Granted {
                 count: u32::try_from(count).unwrap_or(n),
@@ -62,8 +82,8 @@ impl Store {
         })
     }
 
-    /// No grant of this kind on this account before `until`: the provider asked for a pause. It ends
-    /// by itself.
+    /// No grant of this kind on this account before `until`: the provider asked for a pause, by `code`.
+    /// It ends by itself; a longer one that stands already stays.
     ///
     /// # Errors
     ///
@@ -73,10 +93,40 @@ impl Store {
         account: &str,
         call: &str,
         until: Timestamp,
+        code: &str,
     ) -> Result<(), StoreError> {
-        let mut command = redis::cmd("HSET");
+        let names = vec![self.keys().pace(account, call)];
         let until_us = until.unix_ms().saturating_mul(1_000);
-        command.arg(self.keys().pace(account, call)).arg("hold").arg(until_us);
-        self.connection().ask::<i64>(&command).await.map(drop)
+        let args = vec![until_us.to_string(), code.to_owned()];
+        self.connection().call(Call::new(&script::HOLD, names, args)).await.map(drop)
+    }
+
+    /// The holds of these accounts that have not passed.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn holds<'a>(
+        &self,
+        accounts: impl IntoIterator<Item = &'a String>,
+    ) -> Result<Vec<HoldRow>, StoreError> {
+        let of = |account: &String| HELD_CALLS.map(|call| (account.clone(), call));
+        let asked: Vec<_> = accounts.into_iter().flat_map(of).collect();
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipe = Pipeline::new();
+        for (account, call) in &asked {
+            pipe.cmd("HMGET").arg(self.keys().pace(account, call.word())).arg(&["hold", "code"]);
+        }
+        let answers = self.connection().pipe(&mut pipe).await?;
+        let now = self.now().await?;
+        let row = |((account, call), answer): ((String, seedance::Call), Value)| {
+            let (held, code): (Option<i64>, Option<String>) =
+                redis::from_redis_value(answer).ok()?;
+            let until = Timestamp::from_unix_ms(held? / 1_000);
+            (until > now).then(|| HoldRow { account, call, until, code: code.unwrap_or_default() })
+        };
+        Ok(asked.into_iter().zip(answers).filter_map(row).collect())
     }
 }

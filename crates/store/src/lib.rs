@@ -72,7 +72,7 @@ pub use fleet::{
     API_KEYS_MAX, EndWhy, FleetStore, KnownKey, Minted, RATE_WINDOW, Rated, Revoked, Session,
 };
 pub use freeze::{Freeze, FreezeKind, Watch};
-pub use grant::Grant;
+pub use grant::{Grant, HoldRow};
 pub use hint::HintOutcome;
 pub use hooks::{
     BatchEnd, Bell, DELIVERY_LINES_MAX, Delivered, DeliveryEnd, DeliveryLine, DeliveryReport,

@@ -46,6 +46,7 @@ script!(RENEW, "renew");
 script!(RELEASE, "release", "ticket");
 script!(HINT, "hint", "ticket");
 script!(GRANT, "grant", "pace");
+script!(HOLD, "hold");
 script!(FREEZE, "freeze", "lsn");
 script!(THAW, "thaw", "lsn");
 script!(LOCK, "lock");

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// wait for an account that is not in order whatever is said here.
 pub(crate) async fn greet(shared: Arc<Shared>, limiter: Limiter, pool: PoolSettings) {
     for account in pool.accounts.keys() {
-        let Some(permit) = limiter.permit(account, Call::List).await else { continue };
+        let Ok(permit) = limiter.permit(account, Call::List).await else { continue };
         let site = Site::configured(&pool, account);
         // Some keys may list nothing without naming a model.
         let query = ListQuery::page(1, 1).of_model(ModelKey::V20.wire_id(pool.route));

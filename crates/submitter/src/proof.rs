@@ -7,6 +7,7 @@
 use crate::submit::Shared;
 use job::settle::{Sighting, bought_late};
 use job::{Event, FoundVia, Record, TaskId};
+use limiter::NoPermit;
 use provider::{Retrieved, Site};
 use seedance::Call;
 use worker::Outcome;
@@ -21,8 +22,15 @@ pub(crate) async fn late_proof(shared: &Shared, record: &Record, hint: &TaskId) 
         }
     }
     for site in sites {
-        let permit = shared.limiter.permit(&site.account, Call::Retrieve).await;
-        let Some(permit) = permit else { continue };
+        let permit = match shared.limiter.permit(&site.account, Call::Retrieve).await {
+            Ok(permit) => permit,
+            Err(NoPermit::Unconfigured { .. }) => continue,
+            // The question stays open.
+            Err(why @ NoPermit::Held { .. }) => {
+                let why = format!("a callback named a task that cannot be read: {why}");
+                return Some(Outcome::hand_back(shared.policy.submit.retry_max, why));
+            }
+        };
         match shared.client.retrieve(permit, &site, hint).await {
             Retrieved::Task { task, .. } => {
                 let sighting = Sighting::of(hint.clone(), &task);

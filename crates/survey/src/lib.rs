@@ -16,7 +16,7 @@ mod usage;
 
 pub use batch::{BatchView, PauseView};
 pub use failures::{FailureView, failures};
-pub use limits::{AccountView, ClassView, LimitsView, limits};
+pub use limits::{AccountView, ClassView, HeldView, LimitsView, limits};
 pub use operation::{OperationJobs, OperationView};
 pub use quota::{QuotaView, SpendView, UseView};
 pub use result::{RESULT_COLUMNS, ResultRow, Results, csv_line};

@@ -5,7 +5,7 @@ use job::{PoolSettings, Slot, StateWord};
 use seedance::SlotClass;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use store::{Depth, Freeze, StopRow, Store, StoreError};
+use store::{Depth, Freeze, HoldRow, StopRow, Store, StoreError};
 use utoipa::ToSchema;
 
 /// The limits of one pool, and what of them is used.
@@ -37,8 +37,23 @@ pub struct AccountView {
     pub stopped_until: Option<String>,
     /// The code that stopped it.
     pub stopped_by: Option<String>,
+    /// Calls other than creates that it does not make for a while, because the provider asked for a
+    /// pause. Each ends by itself.
+    pub held: Vec<HeldView>,
     /// Its limits by slot class.
     pub classes: Vec<ClassView>,
+}
+
+/// A kind of call that rests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = HeldCall)]
+pub struct HeldView {
+    /// `retrieve`, `list` or `delete`.
+    pub call: &'static str,
+    /// None before this.
+    pub until: String,
+    /// The code of the answer that asked for it.
+    pub code: String,
 }
 
 /// One slot class of an account.
@@ -73,8 +88,9 @@ pub async fn limits(
     settings: &PoolSettings,
     tenant: Option<&str>,
 ) -> Result<LimitsView, StoreError> {
-    let (slots, stops, depths, watch) =
-        tokio::try_join!(store.slots(), store.stops(), store.depths(), store.watch())?;
+    let holds = store.holds(settings.accounts.keys());
+    let (slots, stops, holds, depths, watch) =
+        tokio::try_join!(store.slots(), store.stops(), holds, store.depths(), store.watch())?;
     let (counts, yours) = match tenant {
         Some(tenant) => {
             let counts = store.tenant_counts(tenant).await?;
@@ -101,6 +117,7 @@ pub async fn limits(
             account: name.clone(),
             stopped_until: stop.map(|stop| stop.until.rfc3339()),
             stopped_by: stop.map(|stop| stop.code.clone()),
+            held: holds.iter().filter(|hold| hold.account == *name).map(held).collect(),
             classes: SlotClass::ALL.into_iter().map(class).collect(),
         }
     };
@@ -114,6 +131,10 @@ pub async fn limits(
         accounts: scene.accounts,
         yours,
     })
+}
+
+fn held(row: &HoldRow) -> HeldView {
+    HeldView { call: row.call.word(), until: row.until.rfc3339(), code: row.code.clone() }
 }
 
 /// What holds the pool up, from the strongest reason to the weakest.
@@ -172,6 +193,7 @@ mod tests {
             account: "a".into(),
             stopped_until: None,
             stopped_by: None,
+            held: Vec::new(),
             classes: vec![class],
         };
         let depth = Depth { queue: Queue::Submit(SlotClass::V20), waiting: due, due, leased };

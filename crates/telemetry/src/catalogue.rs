@@ -286,6 +286,10 @@ catalogue! {
         buckets: CALL,
         help: "Time a call waited for its permit.",
     }
+    call_holds: Counter<2> {
+        name: "seedfleet_call_holds_total", unit: "holds", labels: [OP, ROUTE],
+        help: "Kinds of calls that rest for the whole fleet because the provider refused one for its rate.",
+    }
     provider_request_duration: Histogram<3> {
         name: "seedfleet_provider_request_duration_seconds", unit: "seconds",
         labels: [OP, OUTCOME, ROUTE],

@@ -1,7 +1,7 @@
 //! Permits against a real Redis, from several holders at once.
 
 use job::{AccountSettings, LimitSettings, PoolSettings};
-use limiter::{Limiter, Settings};
+use limiter::{Limiter, NoPermit, Settings};
 use sandbox::{Options, Redis};
 use seedance::{Call, Route, Tier};
 use std::collections::BTreeMap;
@@ -76,19 +76,50 @@ async fn several_holders_together_never_pass_the_limit() {
 async fn an_account_that_is_not_configured_gets_no_permit() {
     let redis = Redis::start(Options::default()).expect("a private Redis starts");
     let limiter = limiter(&redis, &pool(20)).await;
-    assert!(limiter.permit("b", Call::Retrieve).await.is_none());
-    assert!(limiter.permit("a", Call::Create).await.is_none(), "creates get theirs inside Begin");
+    assert!(limiter.permit("b", Call::Retrieve).await.is_err());
+    assert!(limiter.permit("a", Call::Create).await.is_err(), "creates get theirs inside Begin");
 }
 
 #[tokio::test]
 async fn nobody_gets_a_permit_while_redis_does_not_answer() {
     let redis = Redis::start(Options::default()).expect("a private Redis starts");
     let limiter = limiter(&redis, &pool(1_000)).await;
-    assert!(limiter.permit("a", Call::Retrieve).await.is_some());
+    assert!(limiter.permit("a", Call::Retrieve).await.is_ok());
     redis.kill9();
     let waits = limiter.permit("a", Call::Retrieve);
     assert!(tokio::time::timeout(SECOND, waits).await.is_err(), "a permit without Redis");
     redis.restart().expect("restarted");
     let again = tokio::time::timeout(30 * SECOND, limiter.permit("a", Call::Retrieve)).await;
-    assert!(again.expect("permits come back with Redis").is_some());
+    assert!(again.expect("permits come back with Redis").is_ok());
+}
+
+// covers: M28
+#[tokio::test]
+async fn a_refusal_heard_by_one_holds_that_call_for_everybody_until_it_ends_by_itself() {
+    let redis = Redis::start(Options::default()).expect("a private Redis starts");
+    let pool = pool(1_000);
+    let (told, other) = (limiter(&redis, &pool).await, limiter(&redis, &pool).await);
+    let permit = told.permit("a", Call::Retrieve).await.expect("configured");
+    let heard = Instant::now();
+    permit.spend().refused("RateLimitExceeded", Some(4 * SECOND)).await;
+    for limiter in [&told, &other] {
+        let refused = limiter.permit("a", Call::Retrieve).await.unwrap_err();
+        let NoPermit::Held { rest, call: Call::Retrieve, .. } = refused else {
+            panic!("{refused}");
+        };
+        assert!(rest <= 4 * SECOND && rest > 2 * SECOND, "{rest:?}");
+        assert!(limiter.permit("a", Call::List).await.is_ok(), "that kind of call only");
+    }
+    let end = tokio::time::timeout(30 * SECOND, async {
+        loop {
+            match other.permit("a", Call::Retrieve).await {
+                Ok(permit) => break permit,
+                Err(NoPermit::Held { .. }) => tokio::task::yield_now().await,
+                Err(refused) => panic!("{refused}"),
+            }
+        }
+    });
+    end.await.expect("it ends by itself").spend().passed();
+    // The server tells whole milliseconds.
+    assert!(heard.elapsed() + Duration::from_millis(5) >= 4 * SECOND, "{:?}", heard.elapsed());
 }

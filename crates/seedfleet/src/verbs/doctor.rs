@@ -273,10 +273,18 @@ async fn check_provider(
     for account in pool.accounts.keys() {
         let about = format!("{about}/{account}");
         let permit = tokio::time::timeout(PERMIT_MAX, limiter.permit(account, Call::List)).await;
-        let Ok(Some(permit)) = permit else {
-            let what = format!("no permit to list within {PERMIT_MAX:?}: the fleet uses them all");
-            report.warn(&about, what, "ask again later");
-            continue;
+        let permit = match permit {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(why)) => {
+                report.warn(&about, why.to_string(), "ask again later");
+                continue;
+            }
+            Err(_) => {
+                let what =
+                    format!("no permit to list within {PERMIT_MAX:?}: the fleet uses them all");
+                report.warn(&about, what, "ask again later");
+                continue;
+            }
         };
         let site = Site::configured(pool, account);
         // Some keys may list nothing without naming a model.

@@ -119,6 +119,13 @@ pub(crate) async fn limits(global: &Global, verb: LimitsVerb) -> Outcome {
         }
     }
     rows.end()?;
-    output::say(&format!("\n{}\n", view.limited_by))?;
+    let mut said = format!("\n{}\n", view.limited_by);
+    for account in &view.accounts {
+        for held in &account.held {
+            let (name, survey::HeldView { call, until, code }) = (&account.account, held);
+            said.push_str(&format!("No {call} on account {name} until {until}: {code}.\n"));
+        }
+    }
+    output::say(&said)?;
     Ok(Exit::Done)
 }

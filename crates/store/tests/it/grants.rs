@@ -21,7 +21,7 @@ async fn many_processes_share_one_row_without_an_excess() {
                     let first = i64::try_from(first_in.as_micros()).expect("short");
                     spans.push((asked + first, count));
                 }
-                Grant::Wait { after } => assert!(!after.is_zero()),
+                Grant::Wait { after, held } => assert!(!after.is_zero() && held.is_zero()),
             }
         }
         spans
@@ -41,9 +41,20 @@ async fn a_hold_is_kept_and_ends_by_itself() {
     let ask = || async { ground.store.grant("main", "list", 1, pace).await.expect("answers") };
     assert!(matches!(ask().await, Grant::Granted { .. }));
     let until = ground.store.now().await.expect("answers") + Duration::from_millis(200);
-    ground.store.hold_calls("main", "list", until).await.expect("answers");
-    let Grant::Wait { after } = ask().await else { panic!("held") };
-    assert!(after <= Duration::from_millis(200));
+    let hold = |until, code| ground.store.hold_calls("main", "list", until, code);
+    hold(until, "Slow").await.expect("answers");
+    // A shorter one, learned later, does not end it.
+    hold(until + Duration::ZERO, "Same").await.expect("answers");
+    let Grant::Wait { after, held } = ask().await else { panic!("held") };
+    assert!(after <= Duration::from_millis(200) && after <= held, "{after:?} {held:?}");
+    let accounts = ["main".to_owned(), "other".to_owned()];
+    let holds = || async { ground.store.holds(&accounts).await.expect("answers") };
+    let [row] = &holds().await[..] else { panic!("one hold") };
+    assert_eq!(
+        (row.account.as_str(), row.call.word(), row.code.as_str()),
+        ("main", "list", "Slow")
+    );
+    assert_eq!(row.until, until);
     let other = ground.store.grant("main", "retrieve", 1, pace).await.expect("answers");
     assert!(matches!(other, Grant::Granted { .. }), "that call only");
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -51,6 +62,10 @@ async fn a_hold_is_kept_and_ends_by_itself() {
         assert!(Instant::now() < deadline, "the hold ends by itself");
     }
     assert!(ground.store.now().await.expect("answers") + Duration::from_millis(11) >= until);
+    while ground.store.now().await.expect("answers") < until {
+        assert!(Instant::now() < deadline, "the server's clock goes on");
+    }
+    assert_eq!(holds().await, []);
 }
 
 #[tokio::test]
@@ -60,7 +75,8 @@ async fn a_clock_that_was_set_back_does_not_stop_the_fleet() {
     let hours_ahead = (ground.store.now().await.expect("answers").unix_ms() + 7_200_000) * 1_000;
     ground.redis.command(&["HSET", &key, "tat", &hours_ahead.to_string()]).expect("written");
     let pace = Pace { interval_us: 1_000_000, horizon_us: 500_000, lead_us: 0 };
-    let Grant::Wait { after } = ground.store.grant("main", "list", 1, pace).await.expect("answers")
+    let Grant::Wait { after, .. } =
+        ground.store.grant("main", "list", 1, pace).await.expect("answers")
     else {
         panic!("the row is far ahead")
     };

@@ -90,8 +90,10 @@ impl Asker {
 
     async fn ask_once(&self, question: RawQuestion<'_>) -> Result<Raw, String> {
         let permit = self.limiter.permit(&self.account, question.call());
-        let permit = tokio::time::timeout(PERMIT_MAX, permit).await.ok().flatten();
-        let permit = permit.ok_or("no permit: the fleet uses them all, ask again later")?;
+        let permit = tokio::time::timeout(PERMIT_MAX, permit).await;
+        let permit =
+            permit.map_err(|_| "no permit: the fleet uses them all, ask again later".to_owned())?;
+        let permit = permit.map_err(|why| why.to_string())?;
         self.client
             .ask_raw(permit, &self.site, question)
             .await
@@ -113,7 +115,7 @@ impl Asker {
     async fn hold(&self, call: Call) -> Result<(), String> {
         let until = async {
             let until = self.store.now().await? + READ_WINDOW + self.network_spread;
-            self.store.hold_calls(&self.account, call.word(), until).await
+            self.store.hold_calls(&self.account, call.word(), until, "probe").await
         };
         until.await.map_err(|error| error.to_string())
     }
@@ -179,7 +181,7 @@ impl Asker {
                         return Ok(permit);
                     }
                 }
-                Grant::Wait { after } => tokio::time::sleep(after).await,
+                Grant::Wait { after, .. } => tokio::time::sleep(after).await,
             }
         }
         Err("no instant for a create: the fleet uses them all".to_owned())
