@@ -15,7 +15,8 @@ pub(crate) use import::{Duplicates, ImportArgs};
 pub(crate) use keys::{CreateArgs, KeysVerb, TenantsVerb};
 pub(crate) use reconcile::{FreezeArgs, ReconcileArgs, ThawArgs};
 pub(crate) use totals::{
-    BatchArgs, BatchNamed, BatchVerb, FailedArgs, FailedVerb, LimitsVerb, UsageArgs,
+    BatchArgs, BatchNamed, BatchVerb, CostVerb, EstimateArgs, FailedArgs, FailedVerb, LimitsVerb,
+    UsageArgs,
 };
 
 use crate::output::Format;
@@ -75,6 +76,9 @@ pub(crate) enum Verb {
     Failed(FailedVerb),
     /// Jobs that ended, tokens and cost, by day, tenant, batch or model.
     Usage(UsageArgs),
+    /// What requests would cost.
+    #[command(subcommand)]
+    Cost(CostVerb),
     /// Limits of the provider and what holds jobs up now.
     #[command(subcommand)]
     Limits(LimitsVerb),

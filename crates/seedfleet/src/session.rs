@@ -55,7 +55,7 @@ pub(crate) fn pools(loaded: &Loaded) -> Result<BTreeMap<String, PoolSettings>, F
 }
 
 /// The one pool that is meant.
-fn choose(
+pub(crate) fn choose(
     global: &Global,
     tenant: Option<&str>,
     loaded: &Loaded,

@@ -1,8 +1,11 @@
-//! The command line of `failed`, `usage`, `batch` and `limits`.
+//! The command line of `failed`, `usage`, `cost`, `batch` and `limits`.
 
 use super::doubt::Decision;
+use super::import::RowFormat;
 use clap::{Args, Subcommand, ValueEnum};
 use job::Timestamp;
+use std::path::PathBuf;
+use std::str::FromStr;
 use survey::Group;
 
 #[derive(Debug, Subcommand)]
@@ -110,6 +113,28 @@ pub(crate) struct BatchArgs {
     pub(crate) named: BatchNamed,
     #[command(flatten)]
     pub(crate) decision: Decision,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CostVerb {
+    /// What a file of requests would need, by the price table. Asks nobody: neither Redis nor the provider.
+    Estimate(EstimateArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EstimateArgs {
+    /// One request as a JSON object, or a file of requests as `import` takes it; `-` for lines of JSON on
+    /// standard input.
+    pub(crate) file: PathBuf,
+    /// How its rows are written; told by the end of its name if not given, and else lines of JSON.
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<RowFormat>,
+    /// At the prices of this route; those of the pool if not given, and then no pool is needed.
+    #[arg(long, value_parser = seedance::Route::from_str)]
+    pub(crate) route: Option<seedance::Route>,
+    /// At the prices of this day, such as 2026-12-01; today's if not given.
+    #[arg(long, value_parser = seedance::Day::from_str)]
+    pub(crate) on: Option<seedance::Day>,
 }
 
 #[derive(Debug, Subcommand)]

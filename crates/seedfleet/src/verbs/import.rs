@@ -11,7 +11,7 @@ use crate::cli::{Duplicates, Global, ImportArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Progress, note};
 use crate::session::{Session, operator};
-use admission::{Admitted, Door, How, Intake, Refusal, Row};
+use admission::{Admitted, Door, How, Intake, Refusal, Row, RowForm};
 use job::{Source, StateWord};
 use rejects::{Reject, Rejects};
 use rows::Batch;
@@ -72,7 +72,19 @@ enum Stop {
 ///
 /// It is not there or cannot be read.
 pub(crate) fn open(path: &Path) -> Result<Receiver<Result<Batch, String>>, Failure> {
-    Ok(rows::open(path, rows::form_of(path))?.batches)
+    open_as(path, None)
+}
+
+/// The same, in a form that need not be the one its name tells.
+///
+/// # Errors
+///
+/// As there.
+pub(crate) fn open_as(
+    path: &Path,
+    form: Option<RowForm>,
+) -> Result<Receiver<Result<Batch, String>>, Failure> {
+    Ok(rows::open(path, form.unwrap_or_else(|| rows::form_of(path)))?.batches)
 }
 
 /// Runs the verb.

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod batch;
 pub(crate) mod config;
+pub(crate) mod cost;
 pub(crate) mod docs;
 pub(crate) mod doctor;
 pub(crate) mod doubt;

@@ -3,6 +3,7 @@
 
 mod bench;
 mod configuration;
+mod cost;
 mod doctor;
 mod doubt;
 mod import;

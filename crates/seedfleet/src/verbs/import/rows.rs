@@ -20,7 +20,7 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// Rows read together.
 pub(crate) struct Batch {
-    pub(super) rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
     pub(super) bytes: u64,
 }
 
