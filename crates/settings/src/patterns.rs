@@ -148,6 +148,11 @@ pub(crate) const PATTERNS: &[Pattern] = &[
         allowed: "count, 0 to 1000000000. 0: no cap.",
     },
     Pattern {
+        key: "tenants.<tenant>.weight",
+        meaning: "Share of the tenant while several wait, in place of `caps.weight`.",
+        allowed: "count, 1 to 1000.",
+    },
+    Pattern {
         key: "tenants.<tenant>.review",
         meaning: "Which of the tenant's jobs wait for a person, in place of `review.require`.",
         allowed: "off, marked, any_image_or_video or always.",

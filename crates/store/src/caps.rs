@@ -20,6 +20,8 @@ pub struct Caps {
     pub media_bytes_day_max: u64,
     /// What jobs accepted on one day (UTC) may cost, in whole units of the route's currency.
     pub spend_day_max: u32,
+    /// Share of the creates while several tenants wait, beside the others'. No cap; 0 counts as 1.
+    pub weight: u32,
 }
 
 /// What differs for one tenant; the rest of `tenants.<tenant>` is read by other rooms.
@@ -31,6 +33,7 @@ pub struct OwnCaps {
     in_flight_max: Option<u32>,
     media_bytes_day_max: Option<u64>,
     spend_day_max: Option<u32>,
+    weight: Option<u32>,
 }
 
 /// The caps of every tenant.
@@ -54,6 +57,7 @@ impl TenantCaps {
             in_flight_max: own.in_flight_max.unwrap_or(all.in_flight_max),
             media_bytes_day_max: own.media_bytes_day_max.unwrap_or(all.media_bytes_day_max),
             spend_day_max: own.spend_day_max.unwrap_or(all.spend_day_max),
+            weight: own.weight.unwrap_or(all.weight),
         }
     }
 }
@@ -63,6 +67,12 @@ impl Caps {
     #[must_use]
     pub const fn spend_day_micros_max(&self) -> u64 {
         self.spend_day_max as u64 * 1_000_000
+    }
+
+    /// How far a create of so many tokens moves its tenant back in the line: less for a heavy one.
+    #[must_use]
+    pub fn charge(&self, tokens: u64) -> u64 {
+        (tokens / u64::from(self.weight.max(1))).max(1)
     }
 }
 
@@ -97,5 +107,7 @@ mod tests {
         assert_eq!((acme.rpm, acme.queued_max, acme.in_flight_max), (0, 5, 3));
         assert_eq!(caps.of("other"), caps.all);
         assert_eq!(acme.spend_day_micros_max(), 2_000_000);
+        let charge = |weight, tokens| Caps { weight, ..acme }.charge(tokens);
+        assert_eq!([charge(0, 90), charge(1, 90), charge(3, 90), charge(100, 90)], [90, 90, 30, 1]);
     }
 }

@@ -387,7 +387,7 @@ impl Store {
             lead: guard.pace.lead_us,
             lanes: table.at(keys.lanes(class)),
             tenant: record.spec.tenant.as_str(),
-            cost: record.spec.estimate_tokens.max(1),
+            cost: self.caps_of(&record.spec.tenant).charge(record.spec.estimate_tokens),
             days: table.at(keys.days()),
             hint: request.before.hint.as_ref().map_or("", TaskId::as_str),
             cap: self.flight_cap(&record.spec.tenant, table),

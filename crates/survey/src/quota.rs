@@ -104,6 +104,7 @@ mod tests {
             in_flight_max: 2,
             media_bytes_day_max: 100,
             spend_day_max: 2,
+            weight: 1,
         };
         let capped = seen(caps, used, Route::Byteplus, &counts);
         assert_eq!(capped.requests_per_minute_max, Some(60));

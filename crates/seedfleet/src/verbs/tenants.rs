@@ -19,6 +19,7 @@ const COLUMNS: &[&str] = &[
     "in_flight_max",
     "spent_today",
     "spend_day_max",
+    "weight",
     "rpm",
 ];
 const DAY_MS: i64 = 86_400_000;
@@ -77,6 +78,7 @@ async fn row(store: &Store, tenant: &str, keys: &[KnownKey]) -> Result<Row, Fail
         ("in_flight_max".to_owned(), cap(u64::from(caps.in_flight_max))),
         ("spent_today".to_owned(), json!(money(spent))),
         ("spend_day_max".to_owned(), cap(u64::from(caps.spend_day_max))),
+        ("weight".to_owned(), json!(caps.weight.max(1))),
         ("rpm".to_owned(), cap(u64::from(caps.rpm))),
         ("media_bytes_day_max".to_owned(), cap(caps.media_bytes_day_max)),
     ]))

@@ -300,6 +300,33 @@ async fn a_tenant_that_goes_and_comes_back_still_owes_what_it_bought() {
 }
 
 #[tokio::test]
+async fn a_heavy_tenant_gets_its_share_and_a_light_one_is_not_starved() {
+    let mut ground = Ground::new().await;
+    let own = |weight: u32| serde_json::from_value(serde_json::json!({"weight": weight}));
+    let caps = store::TenantCaps {
+        own: [("heavy", 3), ("light", 1)]
+            .map(|(name, weight)| (name.to_owned(), own(weight).expect("a weight")))
+            .into(),
+        ..store::TenantCaps::default()
+    };
+    ground.store = ground.store.clone().with_caps(caps);
+    for _ in 0..12 {
+        for tenant in ["heavy", "light"] {
+            ground.admit(record_of(tenant, Priority::Normal, None)).await;
+        }
+    }
+    let mut bought = Vec::new();
+    for n in 0..12 {
+        bought.push(buy(&ground, 1_000 + n).await);
+    }
+    assert_eq!(bought.iter().filter(|tenant| *tenant == "heavy").count(), 9, "{bought:?}");
+    // Who waits alone gets everything, and what is left of the other is bought as well.
+    let light = bought.iter().rposition(|tenant| tenant == "light");
+    assert!(light.is_some_and(|at| at >= 8), "its turns are spread: {bought:?}");
+    ground.sound().await;
+}
+
+#[tokio::test]
 async fn a_newcomer_starts_beside_the_others_and_not_before_them() {
     let ground = Ground::new().await;
     for _ in 0..4 {
