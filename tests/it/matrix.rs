@@ -204,6 +204,26 @@ fn a_poll_goes_again_after_every_kind_of_trouble() {
     fleet.audit(&ids);
 }
 
+// covers: M24/poll
+#[test]
+fn a_status_word_that_nobody_knows_is_told_once_and_polled_on() {
+    let fleet = Fleet::start(Options::default().simulator(&["--run-s", "2-3"]));
+    let word = json!({"kind": "unknown_status", "word": "paused", "times": 4});
+    fleet.faults(&json!({"retrieve": [word]}));
+    let id = fleet.admit(film("a word that is new"));
+    let record = fleet.wait(&id, "succeeded");
+    let left = fleet.fault_plan()["retrieve"][0]["times"].clone();
+    assert_eq!(left, 0, "the word was read four times");
+    let told = fleet.run(fleet.store().audit(50)).expect("Redis answers");
+    let told = told.iter().filter(|line| line.alarm == "unknown_status");
+    assert_eq!(told.filter(|line| line.job.as_ref() == Some(&id)).count(), 1);
+    let heard =
+        fleet.timeline(&id).into_iter().filter(|line| line.contains("provider says paused"));
+    assert_eq!(heard.count(), 1, "{:#?}", fleet.timeline(&id));
+    assert_eq!(fleet.ledger().tasks_of(&record).len(), 1);
+    fleet.audit(&[id]);
+}
+
 /// The task's calls that matter to a download, in order: `(call, status)`.
 fn after_success(ledger: &Ledger, task: &str) -> Vec<(String, Option<u64>)> {
     let of_task = |line: &&Value| line["task"] == task && line["call"] != "list";

@@ -1,8 +1,9 @@
 //! Redis under a running fleet: killed, in the dark, frozen, out of memory, out of disk, slow,
 //! forgetful of scripts. Time passes; no job and no money is lost.
 
-use e2e::kit::{BOUND, Fleet, Options, PowerOptions, text};
+use e2e::kit::{ALICE, BOUND, Fleet, Options, PowerOptions, Reply, text};
 use job::JobId;
+use serde_json::json;
 use std::time::Duration;
 
 /// The workers' patience is shorter than the faults, so that they are felt.
@@ -68,4 +69,59 @@ fn whatever_befalls_redis_every_job_is_bought_once_and_ends() {
         assert!(fleet.role(role).is_running(), "{role} ended because Redis did");
     }
     fleet.audit(&ids);
+}
+
+/// Bytes that belong to nobody, so that a share of the memory is a number of megabytes.
+const BALLAST: u64 = 64 << 20;
+
+/// Sets the server's limit so that `share` of it is used now.
+fn memory_used(fleet: &Fleet, share: f64) {
+    let ask = |args: &[&str]| fleet.redis().command(args).expect("Redis answers");
+    let info = ask(&["INFO", "memory"]);
+    let used = info.lines().find_map(|line| line.trim().strip_prefix("used_memory:"));
+    let used: f64 = used.and_then(|n| n.parse().ok()).expect("a number");
+    ask(&["CONFIG", "SET", "maxmemory", &format!("{:.0}", used / share)]);
+}
+
+/// Refused for now, with a time to come again, and without a word about the fleet's insides.
+fn is_paused(reply: &Reply) {
+    assert_eq!(
+        (reply.status, &reply.body["code"]),
+        (503, &json!("intake-paused")),
+        "{}",
+        reply.body
+    );
+    let after = reply.headers.get("retry-after").and_then(|after| after.to_str().ok());
+    assert!(after.and_then(|s| s.parse::<u64>().ok()).is_some_and(|s| s > 0), "{after:?}");
+    let detail = reply.body["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("running jobs go on"), "{detail}");
+}
+
+#[test]
+fn a_redis_short_of_memory_takes_no_new_job_in_and_running_ones_go_on() {
+    let options = Options::with_gateway().simulator(&["--run-s", "2-3"]);
+    let fleet = Fleet::start(options);
+    let ids = jobs(&fleet, "before it is tight", 6);
+    fleet.until("running tasks", || (fleet.ledger().events("running").count() >= 3).then_some(()));
+    let ballast = BALLAST.to_string();
+    fleet.redis().command(&["SETRANGE", "ballast", &ballast, "x"]).expect("room for it");
+    memory_used(&fleet, 0.85);
+
+    is_paused(&fleet.post_job(text("one more")));
+    // Who must mend a request need not wait to hear so, and who asks is answered.
+    assert_eq!(fleet.post_job(text("one more").with("duration", 99)).status, 422);
+    assert_eq!(fleet.get(&format!("/v1/jobs/{}", ids[0]), ALICE).status, 200);
+    for record in fleet.wait_stored(&ids) {
+        assert_eq!(fleet.ledger().tasks_of(&record).len(), 1);
+    }
+    is_paused(&fleet.post_job(text("one more")));
+
+    fleet.redis().command(&["DEL", "ballast"]).expect("Redis answers");
+    let reply = fleet.until("intake goes on by itself", || {
+        let reply = fleet.post_job(text("one more"));
+        (reply.status != 503).then_some(reply)
+    });
+    let late = JobId::parse(reply.body["id"].as_str().unwrap_or_default()).expect("taken in");
+    fleet.wait_stored(std::slice::from_ref(&late));
+    fleet.audit(&[ids, vec![late]].concat());
 }

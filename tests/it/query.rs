@@ -96,6 +96,49 @@ fn lists_and_totals_tell_what_became_of_the_jobs() {
     fleet.audit(&ids);
 }
 
+/// `group: [jobs, succeeded]` of an answer's groups; every group has tokens and a cost.
+fn groups(items: &Value) -> Value {
+    let rows = items.as_array().unwrap_or_else(|| panic!("{items}"));
+    let row = |row: &Value| {
+        assert!(row["tokens"].as_u64() > Some(0), "{row}");
+        let cost = row["cost"]["usd"].as_str().and_then(|cost| cost.parse::<f64>().ok());
+        assert!(cost.is_some_and(|cost| cost > 0.0), "{row}");
+        let group = row["group"].as_str().unwrap_or_default().to_owned();
+        (group, json!([row["jobs"], row["succeeded"]]))
+    };
+    rows.iter().map(row).collect::<serde_json::Map<_, _>>().into()
+}
+
+#[test]
+fn usage_is_added_up_by_tenant_and_by_batch() {
+    let fleet = Fleet::start(Options::with_gateway());
+    let mut ids = batch(&fleet, "spring", 3);
+    ids.extend(batch(&fleet, "autumn", 2));
+    let request = fleet.ask(fleet.gateway_port(), Method::POST, "/v1/jobs", BOB);
+    let reply = fleet.send(request.json(&Value::from(text("of another tenant"))));
+    ids.push(JobId::parse(reply.body["id"].as_str().unwrap_or_default()).expect("an id"));
+    fleet.wait_stored(&ids);
+
+    let usage = |args: &[&str]| {
+        let ended = fleet.cli(&[&["-o", "json", "usage", "--by"], args].concat());
+        assert_eq!(ended.code, 0, "{ended:?}");
+        groups(&ended.json())
+    };
+    assert_eq!(usage(&["tenant"]), json!({"bob": [1, 1], "default": [5, 5]}));
+    assert_eq!(usage(&["tenant", "--tenant", "bob"]), json!({"bob": [1, 1]}));
+    let batches = json!({"default/autumn": [2, 2], "default/spring": [3, 3]});
+    assert_eq!(usage(&["batch"]), batches);
+
+    let asked = |by: &str, key: &str| {
+        groups(&fleet.get(&format!("/v1/usage?group_by={by}"), key).body["items"])
+    };
+    assert_eq!(asked("tenant", ALICE), json!({"default": [5, 5]}));
+    assert_eq!(asked("tenant", BOB), json!({"bob": [1, 1]}), "nobody else's");
+    assert_eq!(asked("batch", ALICE), json!({"autumn": [2, 2], "spring": [3, 3]}));
+    assert_eq!(asked("batch", BOB), json!({}));
+    fleet.audit(&ids);
+}
+
 #[test]
 fn a_paused_batch_submits_nothing_until_it_is_resumed() {
     let options = Options { roles: vec!["gateway"], ..Options::default() };

@@ -16,6 +16,8 @@ mod lookup;
 #[cfg(test)]
 mod outputs;
 mod people;
+#[cfg(test)]
+mod records_end;
 mod submit;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,14 @@ impl Fleet {
         self.put("faults", plan);
     }
 
+    /// The faults in force, with what is left of each.
+    #[must_use]
+    pub fn fault_plan(&self) -> Value {
+        let reply = self.send(self.web.client.get(self.control("faults")));
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        reply.body
+    }
+
     /// Moves or scales the provider's time.
     pub fn clock(&self, order: &Value) {
         self.put("clock", order);
