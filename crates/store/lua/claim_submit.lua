@@ -4,8 +4,10 @@
                  instant, or two claimers fill it twice.
   Caller         Store::claim (src/claim.rs), once per group of 16 tenants, lowest virtual time first.
   Decides        Nothing. The rule is fixed: expired leases first; then, while there is room, the tenant
-                 with the lowest virtual time, its highest priority first, a ticket older than age_ms
-                 before that. A tenant with as much in flight as it may have is passed over: its tickets
+                 with the lowest virtual time. Of its lanes `high` goes first; of the others, while
+                 tickets are older than age_ms, the one with the oldest, else the higher one. One claim
+                 in 1,024, counted by the fence, is the oldest ticket of the tenant, so that nothing
+                 waits for ever behind a stream of urgent jobs. A tenant with as much in flight as it may have is passed over: its tickets
                  wait, and it earns no virtual time by waiting. Virtual time is charged with the exact cost by commit.lua at Begin; inside
                  one call each ticket counts as the mean.
 
@@ -21,7 +23,7 @@
   ARGV  1 n         tickets wanted, at most 500
         2 lease_ms  how long they are lent
         3 capacity  slots of the class over all accounts, look-ahead included
-        4 age_ms    a ticket due for longer goes before its tenant's higher priorities
+        4 age_ms    a ticket due for longer goes by its age, save before `high`
         5 mean      cost that one ticket counts for inside this call
         6 clean     1: the group is the first one, and empty tenants in front of it may be dropped
         7 words     the states that count as in flight, blanks between
@@ -71,18 +73,27 @@ for k = 1, count do
   }
 end
 
+-- The share of claims that goes by age alone.
+local BY_AGE_ONE_IN = 1024
+local fence = tonumber(redis.call('GET', KEYS[4]) or 0)
+
+-- The oldest head of lanes `from` to `to` that is due before `limit`.
+local function oldest_of(from, to, limit)
+  local found
+  for p = from, to do
+    local head = heads[p]
+    if head and head[2] <= limit and (not found or head[2] < heads[found][2]) then found = p end
+  end
+  return found
+end
+
 -- The lane to serve of tenant k, if one has a due ticket.
 local function lane_of(k)
-  local best, oldest
+  local high, low = 3 * k - 2, 3 * k
   if tenants[k].free < 1 then return nil end
-  for p = 3 * k - 2, 3 * k do
-    local head = heads[p]
-    if head and head[2] <= now then
-      best = best or p
-      if head[2] <= now - age and (not oldest or head[2] < heads[oldest][2]) then oldest = p end
-    end
-  end
-  return oldest or best
+  if (fence + #ids + 1) % BY_AGE_ONE_IN == 0 then return oldest_of(high, low, now) end
+  local urgent = oldest_of(high, high, now) or oldest_of(high + 1, low, now - age)
+  return urgent or oldest_of(high + 1, high + 1, now) or oldest_of(low, low, now)
 end
 
 local served

@@ -20,7 +20,7 @@ const CLAIM_SUBMIT_MAX: usize = 500;
 const TENANTS_PER_CALL: usize = 16;
 /// Tenants one claim looks at, lowest virtual time first; the next claim begins there again.
 const TENANTS_MAX: usize = 512;
-/// A ticket due for longer goes before its tenant's higher priorities: nothing waits for ever.
+/// Among normal and low priority, tickets due for longer go by their age; `high` goes before them.
 const AGEING: Duration = Duration::from_secs(30 * 60);
 /// Cost that one ticket counts for inside one claim: about a 5-second 720p video, in tokens.
 const COST_MEAN: u64 = 100_000;

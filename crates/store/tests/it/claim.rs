@@ -340,14 +340,39 @@ async fn a_newcomer_starts_beside_the_others_and_not_before_them() {
     assert_eq!(next, ["b", "c"], "having been away earns nothing");
 }
 
+/// One job of a tenant with each priority: an old low one, an old normal one, and fresh ones.
+async fn old_and_fresh(ground: &Ground) -> [Record; 4] {
+    let now = ground.store.now().await.expect("answers");
+    let old_low = ground.admit(record_of("t", Priority::Low, None)).await;
+    let mut old_normal = record_of("t", Priority::Normal, None);
+    old_normal.created_at = old_low.created_at + Duration::from_secs(1);
+    let mut fresh = [record_of("t", Priority::Normal, None), record_of("t", Priority::High, None)];
+    fresh.iter_mut().for_each(|record| record.created_at = now);
+    let [normal, high] = fresh;
+    let (old_normal, normal) = (ground.admit(old_normal).await, ground.admit(normal).await);
+    [old_low, old_normal, normal, ground.admit(high).await]
+}
+
 #[tokio::test]
-async fn an_old_ticket_of_low_priority_is_not_starved() {
+async fn an_urgent_job_goes_before_an_old_backlog_and_below_it_age_goes_first() {
     let ground = Ground::new().await;
-    let old = ground.admit(record_of("t", Priority::Low, None)).await;
-    let mut urgent = record_of("t", Priority::High, None);
-    urgent.created_at = ground.store.now().await.expect("answers");
-    ground.admit(urgent).await;
-    assert_eq!(ground.claim(SUBMIT, 1).await[0].claim.id, old.id);
+    let [old_low, old_normal, normal, high] = old_and_fresh(&ground).await;
+    let held = ground.claim(SUBMIT, 4).await;
+    let ids: Vec<_> = held.iter().map(|held| &held.claim.id).collect();
+    assert_eq!(ids, [&high.id, &old_low.id, &old_normal.id, &normal.id]);
+}
+
+#[tokio::test]
+async fn one_claim_in_1024_is_the_oldest_of_all() {
+    let ground = Ground::new().await;
+    let [old_low, .., high] = old_and_fresh(&ground).await;
+    let mut later = record_of("t", Priority::High, None);
+    later.created_at = ground.store.now().await.expect("answers");
+    let later = ground.admit(later).await;
+    ground.redis.command(&["SET", &ground.store.keys().fence(), "1022"]).expect("written");
+    let held = ground.claim(SUBMIT, 3).await;
+    let ids: Vec<_> = held.iter().map(|held| (held.claim.fence, &held.claim.id)).collect();
+    assert_eq!(ids, [(1_023, &high.id), (1_024, &old_low.id), (1_025, &later.id)]);
 }
 
 #[tokio::test]
