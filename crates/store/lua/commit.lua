@@ -41,7 +41,8 @@
         {"hinted"}               a callback named another task since the caller read the record
         {"nonce_taken"}          another open attempt of the account uses it
         {"wait", ms}             the next paced instant lies beyond the horizon
-        All but ok and gone leave everything as it was, save a freeze when the lsn shows a loss.
+        All but ok and gone leave everything as it was, save a freeze when the lsn shows a loss, and a
+        row of instants that a loss or a step of the clock has made doubtful.
 
   Safe to repeat: the token tells a repeated call from a late one.
   Cost: O(log n) per ticket and index, n being its length; about 15 writes. ]]
@@ -100,7 +101,7 @@ if g then
   if tonumber(redis.call('HGET', KEYS[g.slots], g.slot) or 0) >= g.limit then return {'no_slot'} end
   if redis.call('HEXISTS', KEYS[g.nonces], g.nonce) == 1 then return {'nonce_taken'} end
   local count
-  count, usable = row(KEYS[g.pace], us, g.interval, g.horizon, g.lead, 1)
+  count, usable = row(KEYS[g.pace], KEYS[f.known.audit], us, g.interval, g.horizon, g.lead, 1)
   if count < 1 then return {'wait', math.ceil((usable - us - g.lead - g.horizon) / 1000)} end
 end
 

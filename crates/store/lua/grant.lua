@@ -4,7 +4,8 @@
   Caller         Store::grant (src/grant.rs). Creates get theirs inside commit.lua.
   Decides        Nothing: spacing and horizon come from the configured limit.
 
-  KEYS  1 pace  hash  tat, hold (µs)
+  KEYS  1 pace   hash  tat, hold (µs), stamp, run
+        2 audit  list
 
   ARGV  1 n         calls wanted
         2 interval  µs between two instants
@@ -19,7 +20,7 @@
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local interval, horizon = tonumber(ARGV[2]), tonumber(ARGV[3])
-local count, first = row(KEYS[1], now, interval, horizon, 0, tonumber(ARGV[1]))
+local count, first = row(KEYS[1], KEYS[2], now, interval, horizon, 0, tonumber(ARGV[1]))
 if count == 0 then
   local held = tonumber(redis.call('HGET', KEYS[1], 'hold')) or 0
   return {0, first - now, math.max(0, held - now)}

@@ -59,7 +59,7 @@ impl Store {
         n: u32,
         pace: Pace,
     ) -> Result<Grant, StoreError> {
-        let names = vec![self.keys().pace(account, call)];
+        let names = vec![self.keys().pace(account, call), self.keys().audit()];
         let args =
             vec![n.max(1).to_string(), pace.interval_us.to_string(), pace.horizon_us.to_string()];
         let reply = self.connection().call(Call::new(&script::GRANT, names, args)).await?;

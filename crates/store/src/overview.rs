@@ -66,7 +66,8 @@ pub struct AuditLine {
     /// Which job; none for what concerns the pool.
     #[serde(default)]
     pub job: Option<JobId>,
-    /// What: as `job::Alarm` is written, or `frozen`, `thawed`, `repaired`, `operation`.
+    /// What: as `job::Alarm` is written, or `frozen`, `thawed`, `repaired`, `operation`,
+    /// `clock_set_back`.
     pub alarm: String,
     /// Who; told for the pool.
     #[serde(default)]

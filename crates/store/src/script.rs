@@ -38,17 +38,17 @@ macro_rules! script {
     };
 }
 
-script!(CREATE, "create", "ticket", "lsn", "days");
-script!(COMMIT, "commit", "ticket", "pace", "lsn", "days");
+script!(CREATE, "create", "ticket", "audit", "run", "lsn", "days");
+script!(COMMIT, "commit", "ticket", "audit", "run", "pace", "lsn", "days");
 script!(CLAIM, "claim");
 script!(CLAIM_SUBMIT, "claim_submit");
 script!(RENEW, "renew");
 script!(RELEASE, "release", "ticket");
 script!(HINT, "hint", "ticket");
-script!(GRANT, "grant", "pace");
+script!(GRANT, "grant", "audit", "run", "pace");
 script!(HOLD, "hold");
-script!(FREEZE, "freeze", "lsn");
-script!(THAW, "thaw", "lsn");
+script!(FREEZE, "freeze", "audit", "run", "lsn");
+script!(THAW, "thaw", "audit");
 script!(LOCK, "lock");
 script!(NOTE, "note", "days");
 script!(RESERVE, "reserve", "days");

@@ -1,17 +1,11 @@
 --[[ snippet/lsn.lua: does the server still know all that it acknowledged? Shared by create, commit and freeze.
 
   Why a snippet  Every write carries the highest `lsn` its process was ever told; two ways to compare it
-                 would be two alarms, and the one that is missed buys a second video.
+                 would be two alarms, and the one that is missed buys a second video. After snippets audit and run.
   Decides        Nothing: a lower count than an acknowledged one is proof of loss, not a judgment. ]]
 
 -- Farther than any process can have counted before it tells us what it has seen.
 local LSN_STEP = 1000000000
-local AUDIT_LINES_MAX = 10000
-
-local function audit_line(key, now, alarm, by, reason)
-  redis.call('LPUSH', key, cjson.encode({at = now, alarm = alarm, by = by, reason = reason}))
-  redis.call('LTRIM', key, 0, AUDIT_LINES_MAX - 1)
-end
 
 -- k: freeze, audit = key indexes
 local function set_freeze(k, now, kind, why, by, seen)
@@ -20,13 +14,6 @@ local function set_freeze(k, now, kind, why, by, seen)
   redis.call('HSET', KEYS[k.freeze], 'since_ms', now, 'kind', kind, 'why', why, 'by', by,
     'seen', string.format('%.0f', seen))
   audit_line(KEYS[k.audit], now, 'frozen', by, why)
-end
-
--- The instant of the server's last save, which is that of its start where it saves nothing: another value
--- may mean another run of it. A server that does not tell runs for ever.
-local function run_stamp()
-  local stamp = redis.pcall('LASTSAVE')
-  return type(stamp) == 'number' and stamp or 0
 end
 
 -- k: lsn, run, freeze, audit = key indexes; floor = the highest count the caller was told, in the run of

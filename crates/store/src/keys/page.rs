@@ -166,7 +166,7 @@ const TABLE: &[Row] = &[
     Row {
         key: "pace:<account>:<call>",
         kind: "hash",
-        holds: "`tat`: first instant not yet given away (µs); `hold`: none before this instant (µs), `code`: of the answer that asked for it; call is `create.<class>`, `retrieve`, `list` or `delete`",
+        holds: "`tat`: first instant not yet given away (µs); `hold`: none before this instant (µs), `code`: of the answer that asked for it; `stamp` and `run` of the server that wrote it: after another run the row may be older than what was given away; call is `create.<class>`, `retrieve`, `list` or `delete`",
         bound: "accounts × 7",
     },
     Row {

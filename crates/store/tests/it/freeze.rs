@@ -365,20 +365,24 @@ async fn a_lead_moves_the_instant_and_not_the_rate() {
     let pace = store::Pace { interval_us: 100_000, horizon_us: 250_000, lead_us: 2_000_000 };
     let guard = store::BeginGuard { pace, ..FREE };
     let mut usable = Vec::new();
-    for n in 0..6 {
-        let job = ground.admit(record()).await;
+    for n in 0.. {
+        assert!(usable.len() < 6, "six instants in a horizon of two and a half: {usable:?}");
+        ground.admit(record()).await;
         let held = ground.claim(SUBMIT, 1).await.remove(0);
         let at = tokio::time::Instant::now();
-        match ground.begin(&held, &attempt(&job, 172_800 + n), &guard).await {
+        match ground.begin(&held, &attempt(&held.stored.record, 172_800 + n), &guard).await {
             Begun::Granted { usable_in, .. } => usable.push(at.elapsed() + usable_in),
+            // The row was never used: it waits until what a lost server gave away lies before it.
+            Begun::Wait { .. } if usable.is_empty() => {
+                ground.store.release(&held.claim, Duration::ZERO).await.expect("ours");
+                continue;
+            }
             Begun::Wait { after } => {
                 assert!(after <= Duration::from_millis(400), "{after:?}");
                 return;
             }
             other => panic!("{other:?} in {CLASS:?}"),
         }
-        // The row was never used: what a lost server gave away lies before its first instant.
         assert!(usable[0] >= Duration::from_millis(2_000), "{usable:?}");
     }
-    panic!("six instants in a horizon of two and a half: {usable:?}");
 }

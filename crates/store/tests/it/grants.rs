@@ -1,6 +1,6 @@
 //! Paced calls: never more in any window than the spacing allows, whoever asks.
 
-use crate::ground::{Ground, connect};
+use crate::ground::{Ground, connect, until, until_answers};
 use std::time::{Duration, Instant};
 use store::{Grant, Pace};
 
@@ -39,12 +39,13 @@ async fn a_hold_is_kept_and_ends_by_itself() {
     let ground = Ground::new().await;
     let pace = Pace { interval_us: 1_000, horizon_us: 10_000, lead_us: 0 };
     let ask = || async { ground.store.grant("main", "list", 1, pace).await.expect("answers") };
-    assert!(matches!(ask().await, Grant::Granted { .. }));
-    let until = ground.store.now().await.expect("answers") + Duration::from_millis(200);
-    let hold = |until, code| ground.store.hold_calls("main", "list", until, code);
-    hold(until, "Slow").await.expect("answers");
+    // Never used: one interval passes first.
+    until("the first", async || matches!(ask().await, Grant::Granted { .. })).await;
+    let held_till = ground.store.now().await.expect("answers") + Duration::from_millis(200);
+    let hold = |till, code| ground.store.hold_calls("main", "list", till, code);
+    hold(held_till, "Slow").await.expect("answers");
     // A shorter one, learned later, does not end it.
-    hold(until + Duration::ZERO, "Same").await.expect("answers");
+    hold(held_till, "Same").await.expect("answers");
     let Grant::Wait { after, held } = ask().await else { panic!("held") };
     assert!(after <= Duration::from_millis(200) && after <= held, "{after:?} {held:?}");
     let accounts = ["main".to_owned(), "other".to_owned()];
@@ -54,31 +55,112 @@ async fn a_hold_is_kept_and_ends_by_itself() {
         (row.account.as_str(), row.call.word(), row.code.as_str()),
         ("main", "list", "Slow")
     );
-    assert_eq!(row.until, until);
-    let other = ground.store.grant("main", "retrieve", 1, pace).await.expect("answers");
-    assert!(matches!(other, Grant::Granted { .. }), "that call only");
+    assert_eq!(row.until, held_till);
+    until("that call only", async || {
+        let other = ground.store.grant("main", "retrieve", 1, pace).await.expect("answers");
+        matches!(other, Grant::Granted { .. })
+    })
+    .await;
     let deadline = Instant::now() + Duration::from_secs(20);
     while !matches!(ask().await, Grant::Granted { .. }) {
         assert!(Instant::now() < deadline, "the hold ends by itself");
     }
-    assert!(ground.store.now().await.expect("answers") + Duration::from_millis(11) >= until);
-    while ground.store.now().await.expect("answers") < until {
+    assert!(ground.store.now().await.expect("answers") + Duration::from_millis(11) >= held_till);
+    while ground.store.now().await.expect("answers") < held_till {
         assert!(Instant::now() < deadline, "the server's clock goes on");
     }
     assert_eq!(holds().await, []);
 }
 
+/// A row, and what it says.
+struct Row {
+    ground: Ground,
+    key: String,
+    pace: Pace,
+}
+
+impl Row {
+    async fn new(pace: Pace) -> Self {
+        let ground = Ground::new().await;
+        let key = ground.store.keys().pace("main", "list");
+        Self { ground, key, pace }
+    }
+
+    async fn ask(&self) -> Grant {
+        self.ground.store.grant("main", "list", 1, self.pace).await.expect("answers")
+    }
+
+    /// One grant; the instant it is for, µs.
+    async fn granted(&self) -> u64 {
+        until("a grant", async || matches!(self.ask().await, Grant::Granted { .. })).await;
+        self.tat() - self.pace.interval_us
+    }
+
+    /// The first instant that is not given away, µs.
+    fn tat(&self) -> u64 {
+        self.redis(&["HGET", &self.key, "tat"]).parse().expect("a number")
+    }
+
+    fn redis(&self, command: &[&str]) -> String {
+        self.ground.redis.command(command).expect("the server takes it")
+    }
+
+    async fn now_us(&self) -> u64 {
+        let now = self.ground.store.now().await.expect("answers");
+        u64::try_from(now.unix_ms()).expect("after 1970") * 1_000
+    }
+}
+
+/// As long as nothing is given away, time is the distance between the clock and the row: shifting the row is
+/// a step of the clock, and waiting too.
 #[tokio::test]
-async fn a_clock_that_was_set_back_does_not_stop_the_fleet() {
-    let ground = Ground::new().await;
-    let key = ground.store.keys().pace("main", "list");
-    let hours_ahead = (ground.store.now().await.expect("answers").unix_ms() + 7_200_000) * 1_000;
-    ground.redis.command(&["HSET", &key, "tat", &hours_ahead.to_string()]).expect("written");
-    let pace = Pace { interval_us: 1_000_000, horizon_us: 500_000, lead_us: 0 };
-    let Grant::Wait { after, .. } =
-        ground.store.grant("main", "list", 1, pace).await.expect("answers")
-    else {
-        panic!("the row is far ahead")
-    };
-    assert!(after <= Duration::from_secs(61), "{after:?}");
+async fn a_clock_that_was_set_back_stops_a_row_for_a_minute_and_says_so() {
+    let row = Row::new(Pace { interval_us: 200_000, horizon_us: 500_000, lead_us: 0 }).await;
+    let before_the_step = row.granted().await;
+    let (back_us, minute_us) = (7_200_000_000_u64, 60_000_000);
+    row.redis(&["HINCRBY", &row.key, "tat", &back_us.to_string()]);
+    let stepped_at = row.now_us().await;
+    let Grant::Wait { after, .. } = row.ask().await else { panic!("the row is far ahead") };
+    assert!(after > Duration::from_secs(59) && after <= Duration::from_secs(61), "{after:?}");
+    assert!(row.tat() < stepped_at + 62_000_000, "what was cut is written: time passes");
+    assert!(matches!(row.ask().await, Grant::Wait { .. }));
+    let audit = row.ground.store.audit(10).await.expect("answers");
+    assert_eq!(audit.len(), 1, "once, not at every call: {audit:?}");
+    assert_eq!(audit[0].alarm, "clock_set_back");
+
+    row.redis(&["HINCRBY", &row.key, "tat", &format!("-{minute_us}")]);
+    let (first, second) = (row.granted().await, row.granted().await);
+    assert!(first + minute_us >= before_the_step + row.pace.interval_us, "{first}");
+    assert!(second >= first + row.pace.interval_us);
+}
+
+/// What an earlier life of the row gave away may lie as far ahead as the horizon.
+#[tokio::test]
+async fn after_a_lost_row_the_next_call_keeps_its_distance_too() {
+    let row = Row::new(Pace { interval_us: 50_000, horizon_us: 300_000, lead_us: 0 }).await;
+    for _ in 0..3 {
+        let last = row.granted().await;
+        row.redis(&["DEL", &row.key]);
+        let next = row.granted().await;
+        assert!(next >= last + row.pace.interval_us, "{last} and {next}");
+    }
+}
+
+/// A server that forgets its last second brings an old row back, and the calls it forgot were made.
+#[tokio::test]
+async fn a_row_that_another_run_of_the_server_wrote_is_held_and_a_save_holds_nothing() {
+    let row = Row::new(Pace { interval_us: 200_000, horizon_us: 2_000_000, lead_us: 0 }).await;
+    row.granted().await;
+    row.redis(&["HINCRBY", &row.key, "tat", "-600000"]);
+    // A save changes the stamp; the run is the same.
+    row.redis(&["HSET", &row.key, "stamp", "1"]);
+    let before = row.tat();
+    assert!(matches!(row.ask().await, Grant::Granted { .. }), "within the horizon");
+    assert_eq!(row.tat(), before + row.pace.interval_us);
+    row.ground.redis.restart().expect("started");
+    until_answers(&row.ground.store).await;
+    let asked_at = row.now_us().await;
+    row.redis(&["HSET", &row.key, "tat", &asked_at.to_string()]);
+    assert!(matches!(row.ask().await, Grant::Wait { .. }), "held");
+    assert!(row.tat() >= asked_at + row.pace.horizon_us + row.pace.interval_us);
 }
