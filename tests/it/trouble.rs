@@ -56,6 +56,45 @@ fn an_account_that_is_stopped_leaves_its_work_to_the_others_of_the_pool() {
     fleet.audit(&ids);
 }
 
+// covers: M24
+#[test]
+fn two_accounts_share_a_backlog_in_proportion_to_their_slots() {
+    let flags = ["--api-key", "canary-second-key-9d3e=b", "--run-s", "2"];
+    let fleet = Fleet::start(Options::empty().simulator(&flags));
+    std::fs::write(fleet.path("second.key"), "canary-second-key-9d3e").unwrap();
+    let classes = |account: &str, running: u32| {
+        format!(
+            "[pools.sim.accounts.{account}.limits.classes]\n\
+             \"2.0\" = {{ create_rpm = 6000, running = {running} }}\n"
+        )
+    };
+    let second = fleet.path("second.key");
+    fleet.reconfigure(&format!(
+        "[pools.sim.accounts.b]\napi_key_file = \"{}\"\n{}{}[submit]\nlookahead = 0\n",
+        second.display(),
+        classes("a", 10),
+        classes("b", 3),
+    ));
+    let ids = fleet.admit_many((0..39).map(|n| text(&format!("shared {n}")).into()));
+    for role in ["submitter", "poller", "downloader"] {
+        fleet.start_role(role);
+    }
+    let mut most = std::collections::BTreeMap::new();
+    fleet.until("all slots in use", || {
+        for (slot, n) in fleet.run(fleet.store().slots()).ok()? {
+            let seen = most.entry(slot.account).or_insert(n);
+            *seen = n.max(*seen);
+        }
+        (most.values().sum::<i64>() == 13).then_some(())
+    });
+    assert_eq!(most.into_iter().collect::<Vec<_>>(), [("a".to_owned(), 10), ("b".to_owned(), 3)]);
+    let on_second =
+        |record: &job::Record| record.life.state.task().expect("a task").facts.account == "b";
+    let n = fleet.wait_stored(&ids).iter().filter(|record| on_second(record)).count();
+    assert!((6..=12).contains(&n), "3 of 13 slots made {n} of 39 videos");
+    fleet.audit(&ids);
+}
+
 // covers: M22
 #[test]
 fn a_redis_that_falls_silent_pauses_the_fleet_and_loses_nothing() {

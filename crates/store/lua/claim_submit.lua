@@ -1,15 +1,21 @@
---[[ claim_submit.lua: hands out due tickets of one slot class, fairly between tenants.
+--[[ claim_submit.lua: hands out due tickets of one slot class, fairly between tenants, each with the account
+  that has most room for it.
 
-  Why a script   As claim.lua; and the room left by slots and open leases must be read in the same
-                 instant, or two claimers fill it twice.
+  Why a script   As claim.lua; and the room of the accounts must be read in the same instant, or two
+                 claimers fill it twice.
   Caller         Store::claim (src/claim.rs), once per group of 16 tenants, lowest virtual time first.
-  Decides        Nothing. The rule is fixed: expired leases first; then, while there is room, the tenant
-                 with the lowest virtual time. Of its lanes `high` goes first; of the others, while
+  Decides        Nothing. The rule is fixed: expired leases first; then, while an account can begin one more,
+                 the tenant with the lowest virtual time. Of its lanes `high` goes first; of the others, while
                  tickets are older than age_ms, the one with the oldest, else the higher one. One claim
                  in 1,024, counted by the fence, is the oldest ticket of the tenant, so that nothing
-                 waits for ever behind a stream of urgent jobs. A tenant with as much in flight as it may have is passed over: its tickets
-                 wait, and it earns no virtual time by waiting. Virtual time is charged with the exact cost by commit.lua at Begin; inside
-                 one call each ticket counts as the mean.
+                 waits for ever behind a stream of urgent jobs. A tenant with as much in flight as it may
+                 have is passed over: its tickets wait, and it earns no virtual time by waiting. Virtual time is
+                 charged with the exact cost by commit.lua at Begin; inside one call each ticket counts as the
+                 mean.
+                 An account can begin as many as it has free slots, less what was handed out for it and has not
+                 begun; none while it is stopped, one after a stop; and no more than it has instants before
+                 the horizon. The one with the largest part of its slots free comes first. commit.lua looks at
+                 all of it again; where nothing can begin, no ticket moves.
 
   KEYS  1 lease   zset    job id by end of lease, Unix ms
         2 holder  hash    job id to claim fence
@@ -17,60 +23,135 @@
         4 fence   string  last fence handed out in the pool
         5 slots   hash    slots in use per account and class
         6 lanes   zset    tenants by virtual time
-        7…        zset    three lanes per tenant of ARGV: high, normal, low
-        …         hash    jobs per state of each of these tenants, in the same order
+        7 stops   hash    stopped accounts
+        8 offers  hash    job id to end and account of an offer: a lease that has not begun
+        9 audit   list
+        10…       zset    three lanes per tenant: high, normal, low
+        …         hash    jobs per state of each tenant, in the same order
+        …         hash    row of creates of each account
 
-  ARGV  1 n         tickets wanted, at most 500
-        2 lease_ms  how long they are lent
-        3 capacity  slots of the class over all accounts, look-ahead included
-        4 age_ms    a ticket due for longer goes by its age, save before `high`
-        5 mean      cost that one ticket counts for inside this call
-        6 clean     1: the group is the first one, and empty tenants in front of it may be dropped
-        7 words     the states that count as in flight, blanks between
-        8 fields    how many fields of slots follow, then these, then tenant and cap in turn; 0: no cap
+  ARGV  1 facts  JSON:
+            n         tickets wanted, at most 500
+            lease_ms  how long they are lent
+            age_ms    a ticket due for longer goes by its age, save before `high`
+            mean      cost that one ticket counts for inside this call
+            clean     the group is the first one, and empty tenants in front of it may be dropped
+            words     the states that count as in flight
+            tenants   list of {name, cap}; cap 0: none
+            accounts  list of {name, slot (field), limit (slots, look-ahead included), interval (µs)};
+                      absent: whatever is asked for is handed out, without an account
+            horizon, lead  µs, as commit.lua takes them
 
-  Reply {now ms, ms until the next ticket of the group falls due or -1, how many ids were reclaimed,
-         first fence, room left, ids…}
+  Reply {now ms, ms until a ticket of the group can be handed out or -1, how many ids were reclaimed, first fence,
+         room left, id, account, id, account…}   an account may be empty: look for one
 
-  Safe to repeat: as claim.lua.
-  Cost: O((n + tenants) log m). ]]
+  Safe to repeat: as claim.lua. An offer whose holder is silent ends with its first lease.
+  Cost: O((n + tenants) log m + accounts + offers). ]]
 
+local f = cjson.decode(ARGV[1])
 local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local n, capacity, age = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local fields = tonumber(ARGV[8])
+local us = t[1] * 1000000 + t[2]
+local now = math.floor(us / 1000)
+local LANES, COUNTS = 9, 9 + 3 * #f.tenants
+local PACES = COUNTS + #f.tenants
 
-local used = redis.call('ZCARD', KEYS[1])
-for i = 9, 8 + fields do used = used + math.max(tonumber(redis.call('HGET', KEYS[5], ARGV[i]) or 0), 0) end
-local ids = redis.call('ZRANGE', KEYS[1], '-inf', now, 'BYSCORE', 'LIMIT', 0, n)
+local ids = redis.call('ZRANGE', KEYS[1], '-inf', now, 'BYSCORE', 'LIMIT', 0, f.n)
 local lost = #ids
-local room = math.min(n - lost, math.max(capacity - used, 0))
 
 -- heads[j]: {id, due} of lane j, or false
-local tenants, heads = {}, {}
+local tenants, heads, some_due = {}, {}, false
 local function look(lane)
-  local head = redis.call('ZRANGE', KEYS[6 + lane], 0, 0, 'WITHSCORES')
+  local head = redis.call('ZRANGE', KEYS[LANES + lane], 0, 0, 'WITHSCORES')
   heads[lane] = head[1] and {head[1], tonumber(head[2])} or false
 end
-local words = {}
-for word in ARGV[7]:gmatch('%S+') do words[#words + 1] = word end
 -- What a tenant may begin beside what it has in flight. What others have claimed and not begun is not seen
 -- here: commit.lua looks again when the attempt begins.
 local function free_of(counts, cap)
   if cap == 0 then return math.huge end
-  for _, had in ipairs(redis.call('HMGET', counts, unpack(words))) do
+  for _, had in ipairs(redis.call('HMGET', counts, unpack(f.words))) do
     cap = cap - math.max(tonumber(had or 0), 0)
   end
   return cap
 end
-local count = (#ARGV - 8 - fields) / 2
-for k = 1, count do
-  for p = 3 * k - 2, 3 * k do look(p) end
-  local name, cap = ARGV[7 + fields + 2 * k], tonumber(ARGV[8 + fields + 2 * k])
+for k, tenant in ipairs(f.tenants) do
   tenants[k] = {
-    name = name, free = free_of(KEYS[6 + 3 * count + k], cap),
-    time = tonumber(redis.call('ZSCORE', KEYS[6], name) or 0),
+    name = tenant.name, free = free_of(KEYS[COUNTS + k], tenant.cap),
+    time = tonumber(redis.call('ZSCORE', KEYS[6], tenant.name) or 0),
   }
+  for p = 3 * k - 2, 3 * k do
+    look(p)
+    some_due = some_due or heads[p] and heads[p][2] <= now and tenants[k].free >= 1
+  end
+end
+
+-- Offers that stand, counted by account, and who held one that has ended: neither has begun.
+local function count_offers()
+  local open, ended, gone = {}, {}, {}
+  local all = redis.call('HGETALL', KEYS[8])
+  for i = 1, #all, 2 do
+    local till, account = all[i + 1]:match('^(%d+) (.*)$')
+    if till and tonumber(till) > now then
+      open[account] = (open[account] or 0) + 1
+    elseif #gone < 1000 then
+      gone[#gone + 1], ended[all[i]] = all[i], true
+    end
+  end
+  if #gone > 0 then redis.call('HDEL', KEYS[8], unpack(gone)) end
+  return open, ended
+end
+
+-- Per account: `slots` free, `can` begin now, `next` instant and the `last` that may be given away.
+local function look_at_accounts(open)
+  local accounts, stops, slots = {}, {}, {}
+  for i, a in ipairs(f.accounts) do
+    stops[2 * i - 1], stops[2 * i], slots[i] = a.name .. '|until', a.name .. '|in_row', a.slot
+  end
+  stops = redis.call('HMGET', KEYS[7], unpack(stops))
+  slots = redis.call('HMGET', KEYS[5], unpack(slots))
+  for i, a in ipairs(f.accounts) do
+    local offered = open[a.name] or 0
+    local seen = {
+      name = a.name, limit = a.limit, interval = a.interval, offered = offered, can = 0,
+      slots = a.limit - math.max(tonumber(slots[i] or 0), 0) - offered,
+      stopped = math.max(tonumber(stops[2 * i - 1] or 0) - now, 0),
+      probes = tonumber(stops[2 * i] or 0) > 0,
+    }
+    if seen.slots >= 1 and seen.stopped == 0 then
+      local count
+      count, seen.next = row(KEYS[PACES + i], KEYS[9], us, a.interval, f.horizon, f.lead, a.limit)
+      seen.can = math.max(math.min(seen.slots, count - offered, seen.probes and 1 - offered or math.huge), 0)
+    end
+    accounts[i] = seen
+  end
+  return accounts
+end
+
+-- Only where a ticket may go out: an idle queue costs nothing.
+local accounts, ended, can = {}, {}, 0
+if f.accounts and #f.accounts > 0 and (some_due or lost > 0) then
+  local open
+  open, ended = count_offers()
+  accounts = look_at_accounts(open)
+  for _, a in ipairs(accounts) do can = can + a.can end
+elseif not f.accounts or not some_due then
+  can = 2 ^ 31
+end
+
+local offers = {}
+local function offer(n)
+  local best
+  for _, a in ipairs(accounts) do
+    local more = best and a.slots * best.limit - best.slots * a.limit
+    if a.can >= 1 and (not best or more > 0 or (more == 0 and a.slots > best.slots)) then best = a end
+  end
+  offers[n] = best and best.name or ''
+  if best then
+    best.can, best.slots, best.offered, can = best.can - 1, best.slots - 1, best.offered + 1, can - 1
+  end
+end
+-- Who had begun holds a slot already.
+for i = 1, lost do
+  if ended[ids[i]] then offer(i) else offers[i] = '' end
 end
 
 -- The share of claims that goes by age alone.
@@ -92,12 +173,12 @@ local function lane_of(k)
   local high, low = 3 * k - 2, 3 * k
   if tenants[k].free < 1 then return nil end
   if (fence + #ids + 1) % BY_AGE_ONE_IN == 0 then return oldest_of(high, low, now) end
-  local urgent = oldest_of(high, high, now) or oldest_of(high + 1, low, now - age)
+  local urgent = oldest_of(high, high, now) or oldest_of(high + 1, low, now - f.age_ms)
   return urgent or oldest_of(high + 1, high + 1, now) or oldest_of(low, low, now)
 end
 
 local served
-while room > 0 do
+while can >= 1 and #ids < f.n do
   local turn, lane
   for k, tenant in ipairs(tenants) do
     if not turn or tenant.time < tenants[turn].time then
@@ -107,20 +188,22 @@ while room > 0 do
   end
   if not turn then break end
   ids[#ids + 1] = heads[lane][1]
-  redis.call('ZREM', KEYS[6 + lane], heads[lane][1])
+  offer(#ids)
+  redis.call('ZREM', KEYS[LANES + lane], heads[lane][1])
   look(lane)
   served = served or tenants[turn].time
-  tenants[turn].time = tenants[turn].time + ARGV[5]
+  tenants[turn].time = tenants[turn].time + f.mean
   tenants[turn].free = tenants[turn].free - 1
-  room = room - 1
 end
 
 local first = 0
 if #ids > 0 then
   first = redis.call('INCRBY', KEYS[4], #ids) - #ids + 1
   for i = 1, #ids do
-    redis.call('ZADD', KEYS[1], now + ARGV[2], ids[i])
+    local ends = string.format('%.0f', now + f.lease_ms)
+    redis.call('ZADD', KEYS[1], ends, ids[i])
     redis.call('HSET', KEYS[2], ids[i], first + i - 1)
+    if offers[i] ~= '' then redis.call('HSET', KEYS[8], ids[i], ends .. ' ' .. offers[i]) end
   end
 end
 
@@ -135,23 +218,34 @@ for k, tenant in ipairs(tenants) do
   end
   if waits and (not front or tenant.time < front) then front = tenant.time end
 end
-if ARGV[6] == '1' then
+if f.clean then
   for _, tenant in ipairs(tenants) do
     if tenant.empty and (not front or tenant.time <= front) then redis.call('ZREM', KEYS[6], tenant.name) end
   end
 end
 
-local next_due = -1
+local function sooner(one, other) return one < 0 and other or math.min(one, other) end
+
+-- When a ticket falls due, and when an account can begin one; a slot that frees leaves a token.
+local next_due, opens = -1, -1
 for lane, head in ipairs(heads) do
   if head and tenants[math.ceil(lane / 3)].free >= 1 then
-    local left = math.max(head[2] - now, 0)
-    if next_due < 0 or left < next_due then next_due = left end
+    next_due = sooner(next_due, math.max(head[2] - now, 0))
   end
 end
-local left = math.max(capacity - used - (#ids - lost), 0)
-if left == 0 then
-  next_due = -1
+for _, a in ipairs(accounts) do
+  if a.slots >= 1 and a.stopped > 0 then
+    opens = sooner(opens, a.stopped)
+  elseif a.slots >= 1 and (not a.probes or a.offered == 0) then
+    local over = a.next + a.offered * a.interval - us - f.lead - f.horizon
+    opens = sooner(opens, math.max(math.ceil(over / 1000), 1))
+  end
+end
+if can < 1 then
+  next_due = next_due >= 0 and opens >= 0 and math.max(next_due, opens) or -1
 elseif next_due == 0 and redis.call('LLEN', KEYS[3]) == 0 then
   redis.call('LPUSH', KEYS[3], '1')
 end
-return {now, next_due, lost, first, left, unpack(ids)}
+local reply = {now, next_due, lost, first, can}
+for i = 1, #ids do reply[#reply + 1], reply[#reply + 2] = ids[i], offers[i] end
+return reply

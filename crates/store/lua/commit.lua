@@ -12,12 +12,12 @@
   ARGV  1 facts  JSON:
             id, st (state word, opaque), by (token of this commit), rev (revision the verdict saw)
             kept    ticket and lease stay as they are
-            writer  {lease, holder, fence} of the claim; absent: a callback or a person
-            from    {due, lease, holder} where the job's ticket may lie; absent: it has none
+            writer  {lease, holder, fence, offers} of the claim; offers: absent where none can be open; absent: a callback or a person
+            from    {due, lease, holder, offers} where the job's ticket may lie; absent: it has none
             to      {due, wake, at, lanes, tenant} the new ticket; absent: none
             same    `to` is the queue of `from`
             tasks, own   key of the owners; task ids that must be this job's or nobody's
-            begin   {slots, slot, limit, nonces, nonce, stops, account, probe_ms, attempt, pace,
+            begin   {slots, slot, limit, offers, nonces, nonce, stops, account, probe_ms, attempt, pace,
                      interval, horizon, lead, lanes, tenant, cost, days, hint, batch, cap}: the guard of a new
                      attempt; cap {counts, words, max}: what the tenant may have in flight, absent: no cap
             only    {key, field}: written only while the hash has the field
@@ -58,6 +58,7 @@ local holds = not w or redis.call('HGET', KEYS[w.holder], id) == w.fence
 local function drop(place)
   redis.call('ZREM', KEYS[place.lease], id)
   redis.call('HDEL', KEYS[place.holder], id)
+  if place.offers then redis.call('HDEL', KEYS[place.offers], id) end
 end
 
 if not had[1] then
@@ -113,6 +114,8 @@ local lsn = redis.call('INCR', KEYS[f.known.lsn])
 if g then
   take_row(KEYS[g.pace], usable, g.interval, 1)
   redis.call('HSET', job, 'usable', string.format('%.0f', usable))
+  -- From here on it is the slot that counts.
+  redis.call('HDEL', KEYS[g.offers], id)
   join_lanes(g.lanes, g.tenant)
   redis.call('ZINCRBY', KEYS[g.lanes], g.cost, g.tenant)
   if probing then

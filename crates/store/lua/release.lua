@@ -9,7 +9,8 @@
         3 holder  hash  job id to claim fence
         4…        named by index in ARGV 1
 
-  ARGV  1 facts  JSON: id, fence, delay (ms), to {due, wake, lanes, tenant}; without `to` it is dropped
+  ARGV  1 facts  JSON: id, fence, delay (ms), offers (submit only), to {due, wake, lanes, tenant}; without
+                 `to` it is dropped
 
   Reply "released" | "fenced"
 
@@ -20,6 +21,7 @@ local f = cjson.decode(ARGV[1])
 if redis.call('HGET', KEYS[3], f.id) ~= f.fence then return 'fenced' end
 redis.call('ZREM', KEYS[2], f.id)
 redis.call('HDEL', KEYS[3], f.id)
+if f.offers then redis.call('HDEL', KEYS[f.offers], f.id) end
 local nudged = redis.call('HDEL', KEYS[1], 'nudged') == 1
 if f.to then
   local now = math.floor(now_us() / 1000)

@@ -8,8 +8,10 @@ use crate::{Store, StoreError, caps, commit, facts, script};
 use job::{JobId, Priority, Timestamp};
 use redis::{Pipeline, Value};
 use seedance::SlotClass;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Tickets one claim may bring, from a plain queue; Lua unpacks no more than 8,000 values.
@@ -24,16 +26,62 @@ const TENANTS_MAX: usize = 512;
 const AGEING: Duration = Duration::from_secs(30 * 60);
 /// Cost that one ticket counts for inside one claim: about a 5-second 720p video, in tokens.
 const COST_MEAN: u64 = 100_000;
+/// Numbers in front of the ids in the answer of each script.
+const HEAD_PLAIN: usize = 4;
+const HEAD_SUBMIT: usize = 5;
 /// A record that this binary cannot read stays lent for so long: a newer one may come.
 const UNREADABLE_LEASE: Duration = Duration::from_secs(60);
 
+/// What one account can take of one slot class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountRoom {
+    /// Its name.
+    pub account: String,
+    /// Slots, look-ahead included.
+    pub slot_limit: u32,
+    /// Between two creates, µs; 0: no pacing.
+    pub interval_us: u64,
+}
+
 /// What the accounts of a pool can take of one slot class.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Room {
-    /// Slots of all accounts together, look-ahead included.
-    pub capacity: u32,
-    /// The accounts whose slots count.
-    pub accounts: Vec<String>,
+    /// Each of them.
+    pub accounts: Vec<AccountRoom>,
+    /// As [`Pace::horizon_us`](crate::Pace), the same for all.
+    pub horizon_us: u64,
+    /// What Begin will ask for as [`Pace::lead_us`](crate::Pace); it moves with the bucket's speed.
+    pub lead_us: Arc<AtomicU64>,
+}
+
+/// What the script is told.
+#[derive(Serialize)]
+struct Facts<'a> {
+    n: usize,
+    lease_ms: u64,
+    age_ms: u64,
+    mean: u64,
+    clean: bool,
+    words: Vec<&'static str>,
+    tenants: Vec<TenantFacts<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accounts: Option<Vec<AccountFacts<'a>>>,
+    horizon: u64,
+    lead: u64,
+}
+
+#[derive(Serialize)]
+struct TenantFacts<'a> {
+    name: &'a str,
+    cap: u32,
+}
+
+#[derive(Serialize)]
+struct AccountFacts<'a> {
+    name: &'a str,
+    slot: String,
+    limit: u32,
+    interval: u64,
 }
 
 struct Batch {
@@ -45,11 +93,13 @@ struct Batch {
     room_left: u64,
     /// In the order of their fences; none for what is no job id and lies in a queue all the same.
     ids: Vec<Result<JobId, String>>,
+    /// Submit only: the account of each id.
+    accounts: Vec<Option<String>>,
 }
 
 impl Store {
-    /// The same store, claiming creates only while the pool has room for them. Without this a submit
-    /// queue hands out what is asked for, and Begin refuses what exceeds the slots.
+    /// The same store, claiming creates only while an account has room for them, and naming it. Without this a
+    /// submit queue hands out what is asked for, and Begin refuses what exceeds the slots.
     #[must_use]
     pub fn with_rooms(mut self, rooms: BTreeMap<SlotClass, Room>) -> Self {
         self.rooms = Arc::new(rooms);
@@ -103,7 +153,7 @@ impl Store {
         }
         let args = vec![n.to_string(), millis(lease).to_string()];
         let reply = self.connection().call(Call::new(&script::CLAIM, names, args)).await?;
-        read(script::CLAIM.name(), reply, 4)
+        read(script::CLAIM.name(), reply, HEAD_PLAIN)
     }
 
     async fn claim_submit(
@@ -123,8 +173,12 @@ impl Store {
         };
         let (mut batches, mut wanted) = (Vec::new(), n);
         for (turn, group) in groups.into_iter().enumerate() {
-            let call = self.submit_call(class, wanted, lease, group, turn == 0);
-            let batch = read(script::CLAIM_SUBMIT.name(), self.connection().call(call).await?, 5)?;
+            let call = self.submit_call(class, wanted, lease, group, turn == 0)?;
+            let batch = read(
+                script::CLAIM_SUBMIT.name(),
+                self.connection().call(call).await?,
+                HEAD_SUBMIT,
+            )?;
             wanted -= batch.ids.len().min(wanted);
             let full = wanted == 0 || batch.room_left == 0;
             batches.push(batch);
@@ -142,7 +196,43 @@ impl Store {
         lease: Duration,
         tenants: &[String],
         first: bool,
-    ) -> Call {
+    ) -> Result<Call, StoreError> {
+        let room = self.rooms.get(&class);
+        let names = self.submit_keys(class, tenants, room);
+        let accounts = room.map(|room| {
+            let facts = room.accounts.iter().map(|of| AccountFacts {
+                name: &of.account,
+                slot: facts::slot_field(&job::Slot { account: of.account.clone(), class }),
+                limit: of.slot_limit,
+                interval: of.interval_us,
+            });
+            facts.collect()
+        });
+        let tenant = |name| TenantFacts { name, cap: self.caps_of(name).in_flight_max };
+        let facts = Facts {
+            n,
+            lease_ms: millis(lease),
+            age_ms: millis(AGEING),
+            mean: COST_MEAN,
+            clean: first,
+            words: caps::words(&caps::IN_FLIGHT),
+            tenants: tenants.iter().map(|name| tenant(name)).collect(),
+            accounts,
+            horizon: room.map_or(0, |room| room.horizon_us),
+            lead: room.map_or(0, |room| room.lead_us.load(Ordering::Relaxed)),
+        };
+        let facts = serde_json::to_string(&facts)
+            .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
+        Ok(Call::new(&script::CLAIM_SUBMIT, names, vec![facts]))
+    }
+
+    /// In the order of the script's head.
+    fn submit_keys(
+        &self,
+        class: SlotClass,
+        tenants: &[String],
+        room: Option<&Room>,
+    ) -> Vec<String> {
         let (keys, queue) = (self.keys(), Queue::Submit(class));
         let mut names = vec![
             keys.lease(queue),
@@ -151,6 +241,9 @@ impl Store {
             keys.fence(),
             keys.slots(),
             keys.lanes(class),
+            keys.stops(),
+            keys.offers(class),
+            keys.audit(),
         ];
         for tenant in tenants {
             for priority in [Priority::High, Priority::Normal, Priority::Low] {
@@ -158,50 +251,34 @@ impl Store {
             }
         }
         names.extend(tenants.iter().map(|tenant| keys.tenant_counts(tenant)));
-        let (capacity, fields) = match self.rooms.get(&class) {
-            Some(room) => {
-                let slot = |account: &String| job::Slot { account: account.clone(), class };
-                let fields = room.accounts.iter().map(|a| facts::slot_field(&slot(a))).collect();
-                (u64::from(room.capacity), fields)
-            }
-            None => (u64::from(u32::MAX), Vec::new()),
-        };
-        let mut args = vec![
-            n.to_string(),
-            millis(lease).to_string(),
-            capacity.to_string(),
-            millis(AGEING).to_string(),
-            COST_MEAN.to_string(),
-            u8::from(first).to_string(),
-            caps::words(&caps::IN_FLIGHT).join(" "),
-            fields.len().to_string(),
-        ];
-        args.extend(fields);
-        for tenant in tenants {
-            args.extend([tenant.clone(), self.caps_of(tenant).in_flight_max.to_string()]);
-        }
-        Call::new(&script::CLAIM_SUBMIT, names, args)
+        let accounts = room.iter().flat_map(|room| &room.accounts);
+        names.extend(accounts.map(|of| keys.creates(&of.account, class)));
+        names
     }
 
     async fn read_claimed(&self, queue: Queue, batch: Batch) -> Result<Vec<Held>, StoreError> {
         let (mut claims, mut strange) = (Vec::with_capacity(batch.ids.len()), Vec::new());
-        for (i, (id, fence)) in batch.ids.into_iter().zip(batch.first_fence..).enumerate() {
+        let accounts = batch.accounts.into_iter().chain(std::iter::repeat(None));
+        let each = batch.ids.into_iter().zip(batch.first_fence..).zip(accounts);
+        for (i, ((id, fence), account)) in each.enumerate() {
             match id {
-                Ok(id) => claims.push((Claim { queue, id, fence }, i < batch.reclaimed)),
+                Ok(id) => claims.push((Claim { queue, id, fence }, i < batch.reclaimed, account)),
                 Err(text) => strange.push(text),
             }
         }
         self.drop_strange(queue, &strange).await?;
-        let ids: Vec<JobId> = claims.iter().map(|(claim, _)| claim.id.clone()).collect();
+        let ids: Vec<JobId> = claims.iter().map(|(claim, ..)| claim.id.clone()).collect();
         let mut held = Vec::with_capacity(ids.len());
         let mut found = Vec::with_capacity(ids.len());
         for ids in ids.chunks(crate::LOAD_MAX) {
             found.extend(self.find_many(ids).await?.1);
         }
         let (mut gone, mut unreadable) = (Vec::new(), Vec::new());
-        for ((claim, reclaimed), found) in claims.into_iter().zip(found) {
+        for ((claim, reclaimed, account), found) in claims.into_iter().zip(found) {
             match found {
-                Found::Stored(stored) => held.push(Held { stored: *stored, claim, reclaimed }),
+                Found::Stored(stored) => {
+                    held.push(Held { stored: *stored, claim, reclaimed, account });
+                }
                 Found::Missing => {
                     tracing::warn!(job = %claim.id, %queue, "a ticket without a record was dropped");
                     gone.push(claim);
@@ -228,6 +305,9 @@ impl Store {
         let mut pipe = Pipeline::new();
         pipe.cmd("ZREM").arg(self.keys().lease(queue)).arg(members);
         pipe.cmd("HDEL").arg(self.keys().holder(queue)).arg(members);
+        if let Some(class) = queue.class() {
+            pipe.cmd("HDEL").arg(self.keys().offers(class)).arg(members);
+        }
         self.connection().pipe(&mut pipe).await.map(drop)
     }
 }
@@ -237,17 +317,24 @@ fn read(script: &str, reply: Value, head: usize) -> Result<Batch, StoreError> {
     let Value::Array(parts) = &reply else { return Err(bug()) };
     let number = |i: usize| parts.get(i).and_then(commit::integer).ok_or_else(bug);
     let count = |i: usize| number(i).and_then(|n| u64::try_from(n).map_err(|_| bug()));
-    let mut ids = Vec::with_capacity(parts.len().saturating_sub(head));
-    for part in parts.iter().skip(head) {
-        let text = commit::word(part).ok_or_else(bug)?;
+    // A submit queue names an account behind each id.
+    let submit = head == HEAD_SUBMIT;
+    let (mut ids, mut accounts) = (Vec::with_capacity(parts.len()), Vec::new());
+    for part in parts.get(head..).unwrap_or_default().chunks(if submit { 2 } else { 1 }) {
+        let text = commit::word(&part[0]).ok_or_else(bug)?;
         ids.push(JobId::parse(&text).map_err(|_| text));
+        if submit {
+            let account = part.get(1).and_then(commit::word).ok_or_else(bug)?;
+            accounts.push(Some(account).filter(|account| !account.is_empty()));
+        }
     }
     Ok(Batch {
         now: Timestamp::from_unix_ms(number(0)?),
         next_due: u64::try_from(number(1)?).ok().map(Duration::from_millis),
         reclaimed: usize::try_from(count(2)?).map_err(|_| bug())?,
         first_fence: count(3)?,
-        room_left: if head > 4 { count(4)? } else { 0 },
+        room_left: if submit { count(4)? } else { 0 },
         ids,
+        accounts,
     })
 }

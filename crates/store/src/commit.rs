@@ -1,12 +1,15 @@
 //! The only writer of a job's life: one verdict, whole or not at all.
 
+mod door;
+
 use crate::begin::BeginGuard;
 use crate::connection::Call;
-use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing, fresh_tasks, slot_field};
+use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing, fresh_tasks};
 use crate::freeze::{Known, Told};
 use crate::operations::Only;
 use crate::queue::{Claim, Lane, Queue};
 use crate::{Store, StoreError, Stored, caps, script};
+use door::Begin;
 use job::mutant::{self, Mutant};
 use job::{Effect, JobId, Life, Note, Record, TaskId, Ticket, Timestamp};
 use redis::Value;
@@ -160,6 +163,8 @@ struct Holding {
     lease: usize,
     holder: usize,
     fence: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offers: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -167,40 +172,8 @@ struct Whereabouts {
     due: usize,
     lease: usize,
     holder: usize,
-}
-
-#[derive(Serialize)]
-struct Begin<'a> {
-    slots: usize,
-    slot: String,
-    limit: u32,
-    nonces: usize,
-    nonce: String,
-    attempt: &'a str,
-    stops: usize,
-    account: &'a str,
-    probe_ms: u64,
-    pace: usize,
-    interval: u64,
-    horizon: u64,
-    lead: u64,
-    lanes: usize,
-    tenant: &'a str,
-    cost: u64,
-    days: usize,
-    hint: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    batch: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cap: Option<Cap>,
-}
-
-/// What the tenant may have in flight.
-#[derive(Serialize)]
-struct Cap {
-    counts: usize,
-    words: Vec<&'static str>,
-    max: u32,
+    offers: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -246,11 +219,18 @@ impl Store {
         let (before, after) = (Standing::of(&record.life), Standing::of(request.life));
         let lane = Lane::of(record);
 
+        // Whoever has begun has no offer any more.
+        let open = before.open.is_some();
+        let offers = |queue: Queue, table: &mut KeyTable| {
+            let class = queue.class().filter(|_| !open);
+            class.map(|class| table.at(keys.offers(class)))
+        };
         let writer = match request.writer {
             Writer::Worker(claim) => Some(Holding {
                 lease: table.at(keys.lease(claim.queue)),
                 holder: table.at(keys.holder(claim.queue)),
                 fence: claim.fence.to_string(),
+                offers: offers(claim.queue, &mut table),
             }),
             Writer::Outside => None,
         };
@@ -262,6 +242,7 @@ impl Store {
             due: table.at(facts::due_key(keys, queue, &lane)),
             lease: table.at(keys.lease(queue)),
             holder: table.at(keys.holder(queue)),
+            offers: offers(queue, &mut table),
         });
         let target = facts::ticket_queue(record, request.ticket);
         let to = target.map(|(queue, at)| Place::of(keys, &mut table, queue, &lane, Some(at)));
@@ -358,49 +339,6 @@ impl Store {
     fn frees_flight(&self, record: &Record, before: &Standing, after: &Standing) -> bool {
         let flies = |at: &Standing| at.word.is_some_and(|word| caps::IN_FLIGHT.contains(&word));
         flies(before) && !flies(after) && self.caps_of(&record.spec.tenant).in_flight_max > 0
-    }
-
-    fn begin_facts<'a>(
-        &self,
-        request: &CommitRequest<'a>,
-        table: &mut KeyTable,
-    ) -> Result<Option<Begin<'a>>, StoreError> {
-        let Some(guard) = request.guard else { return Ok(None) };
-        let Some(attempt) = request.life.state.open_attempt() else {
-            return Err(StoreError::Bug("a guard without an attempt".into()));
-        };
-        let (keys, record) = (self.keys(), &request.before.record);
-        let (account, class) = (attempt.facts.account.as_str(), record.spec.request.slot_class());
-        Ok(Some(Begin {
-            slots: table.at(keys.slots()),
-            slot: slot_field(&attempt.facts.slot()),
-            limit: guard.slot_limit,
-            nonces: table.at(keys.nonces(account)),
-            nonce: attempt.nonce_s.to_string(),
-            attempt: attempt.id.as_str(),
-            stops: table.at(keys.stops()),
-            account,
-            probe_ms: u64::try_from(guard.probe.as_millis()).unwrap_or(u64::MAX),
-            pace: table.at(keys.pace(account, &format!("create.{}", class.word()))),
-            interval: guard.pace.interval_us,
-            horizon: guard.pace.horizon_us,
-            lead: guard.pace.lead_us,
-            lanes: table.at(keys.lanes(class)),
-            tenant: record.spec.tenant.as_str(),
-            cost: self.caps_of(&record.spec.tenant).charge(record.spec.estimate_tokens),
-            days: table.at(keys.days()),
-            hint: request.before.hint.as_ref().map_or("", TaskId::as_str),
-            cap: self.flight_cap(&record.spec.tenant, table),
-            batch: (record.spec.batch.as_ref())
-                .map(|batch| table.at(keys.batch(&record.spec.tenant, batch))),
-        }))
-    }
-
-    fn flight_cap(&self, tenant: &str, table: &mut KeyTable) -> Option<Cap> {
-        let max = self.caps_of(tenant).in_flight_max;
-        let counts = self.keys().tenant_counts(tenant);
-        let words = caps::words(&caps::IN_FLIGHT);
-        (max > 0).then(|| Cap { counts: table.at(counts), words, max })
     }
 
     fn stop_facts<'a>(

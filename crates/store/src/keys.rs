@@ -9,6 +9,7 @@ mod fleet;
 mod hooks;
 mod page;
 mod privacy;
+mod queues;
 
 pub(crate) use family::Family;
 pub use fleet::{FLEET, FleetKeys};
@@ -16,8 +17,7 @@ pub use page::{documented, markdown};
 pub use privacy::user_hash;
 
 use crate::failures::Scope;
-use crate::queue::{Lane, Queue};
-use job::{AttemptId, Fingerprint, JobId, Priority, StateWord};
+use job::{AttemptId, Fingerprint, JobId, StateWord};
 use seedance::SlotClass;
 use std::fmt::Write as _;
 
@@ -44,49 +44,6 @@ impl Keys {
     #[must_use]
     pub fn job(&self, id: &JobId) -> String {
         self.key(format_args!("job:{id}"))
-    }
-
-    /// The due tickets of a queue that has one set of them; a submit queue has lanes instead.
-    #[must_use]
-    pub fn due(&self, queue: Queue) -> String {
-        debug_assert!(queue.class().is_none(), "submit tickets lie in lanes");
-        self.key(format_args!("due:{}", queue.word()))
-    }
-
-    /// The due tickets of one lane of a submit queue.
-    #[must_use]
-    pub fn lane(&self, class: SlotClass, lane: &Lane) -> String {
-        self.lane_of(class, &lane.tenant, lane.priority)
-    }
-
-    /// As [`Keys::lane`].
-    #[must_use]
-    pub fn lane_of(&self, class: SlotClass, tenant: &str, priority: Priority) -> String {
-        self.key(format_args!("due:submit:{}:{}:{}", class.word(), part(tenant), priority.word()))
-    }
-
-    /// The tenants of a submit queue, by virtual time.
-    #[must_use]
-    pub fn lanes(&self, class: SlotClass) -> String {
-        self.key(format_args!("lanes:{}", class.word()))
-    }
-
-    /// The tickets of a queue in work.
-    #[must_use]
-    pub fn lease(&self, queue: Queue) -> String {
-        self.key(format_args!("lease:{}", queue.word()))
-    }
-
-    /// The fences of a queue's holders.
-    #[must_use]
-    pub fn holder(&self, queue: Queue) -> String {
-        self.key(format_args!("holder:{}", queue.word()))
-    }
-
-    /// The wake token of a queue.
-    #[must_use]
-    pub fn wake(&self, queue: Queue) -> String {
-        self.key(format_args!("wake:{}", queue.word()))
     }
 
     /// The last claim fence.
@@ -153,6 +110,12 @@ impl Keys {
     #[must_use]
     pub fn pace(&self, account: &str, call: &str) -> String {
         self.key(format_args!("pace:{}:{}", part(account), part(call)))
+    }
+
+    /// The row of creates of a class on an account.
+    #[must_use]
+    pub fn creates(&self, account: &str, class: SlotClass) -> String {
+        self.pace(account, &format!("create.{}", class.word()))
     }
 
     /// Owners of tasks.
@@ -446,6 +409,8 @@ fn whole(part: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::{Lane, Queue};
+    use job::Priority;
 
     #[test]
     fn parts_from_outside_cannot_meet() {

@@ -29,6 +29,8 @@ struct Facts<'a> {
     fence: String,
     delay: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    offers: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<Place>,
 }
 
@@ -133,7 +135,8 @@ impl Store {
         table.at(self.keys().holder(claim.queue));
         let delay = back.as_ref().map_or(0, |(_, delay)| millis(*delay));
         let to = back.map(|(lane, _)| Place::of(self.keys(), &mut table, claim.queue, &lane, None));
-        let facts = Facts { id: &claim.id, fence: claim.fence.to_string(), delay, to };
+        let offers = claim.queue.class().map(|class| table.at(self.keys().offers(class)));
+        let facts = Facts { id: &claim.id, fence: claim.fence.to_string(), delay, offers, to };
         let facts = serde_json::to_string(&facts)
             .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
         Ok(Call::new(&script::RELEASE, table.into_keys(), vec![facts]))

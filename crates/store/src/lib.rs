@@ -59,7 +59,7 @@ pub use admit::{ADMIT_MAX, Admitted, Adopted, Idempotency, Match, NewJob};
 pub use batches::{BATCHES_MAX, Batch, OWNERS_MAX, Paused};
 pub use begin::{BeginGuard, Begun, Pace};
 pub use caps::{Caps, IN_FLIGHT, OwnCaps, TenantCaps, WAITING};
-pub use claim::{CLAIM_MAX, Room};
+pub use claim::{AccountRoom, CLAIM_MAX, Room};
 pub use commit::{CommitRequest, Committed, Writer};
 pub use decide::{Decided, DecisionLine};
 pub use doctor::{Drift, DriftKind, Mended, Recount};

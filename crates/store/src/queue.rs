@@ -124,6 +124,8 @@ pub struct Held {
     pub claim: Claim,
     /// Somebody held it before and let the lease pass: that worker is dead or late.
     pub reclaimed: bool,
+    /// The account with most room for it; none: any. Submit only.
+    pub account: Option<String>,
 }
 
 /// What a claim brought.

@@ -41,7 +41,7 @@ macro_rules! script {
 script!(CREATE, "create", "ticket", "audit", "run", "lsn", "days");
 script!(COMMIT, "commit", "ticket", "audit", "run", "pace", "lsn", "days");
 script!(CLAIM, "claim");
-script!(CLAIM_SUBMIT, "claim_submit");
+script!(CLAIM_SUBMIT, "claim_submit", "audit", "run", "pace");
 script!(RENEW, "renew");
 script!(RELEASE, "release", "ticket");
 script!(HINT, "hint", "ticket");

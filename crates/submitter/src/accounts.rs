@@ -1,12 +1,16 @@
 //! The pool's accounts: which may take a job, and where its calls go.
 
+use crate::lead::Lead;
 use job::{Facts, PoolSettings};
 use limiter::{Settings as Limits, pace};
 use seedance::{Request, Route, SlotClass, TASKS_PATH};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use store::{BeginGuard, Pace, Room};
+use store::{AccountRoom, BeginGuard, Pace, Room};
 
+/// Accounts tried for one ticket: the one it was handed out for and, should that have filled up or stopped
+/// since, one more. Whoever is refused there goes back to its place.
+const TRIED_MAX: usize = 2;
 /// The provider counts creates by the minute.
 const CREATE_WINDOW: Duration = Duration::from_secs(60);
 
@@ -51,22 +55,33 @@ impl Accounts {
         self.route
     }
 
-    /// What the accounts together can take of each class.
-    pub(crate) fn rooms(&self) -> BTreeMap<SlotClass, Room> {
+    /// What each account can take of each class.
+    pub(crate) fn rooms(&self, limits: &Limits, lead: &Lead) -> BTreeMap<SlotClass, Room> {
+        let horizon_us = u64::try_from(limits.grant_horizon.as_micros()).unwrap_or(u64::MAX);
         let mut rooms: BTreeMap<SlotClass, Room> = BTreeMap::new();
         for ((account, class), line) in &self.lines {
-            let room = rooms.entry(*class).or_default();
-            room.capacity = room.capacity.saturating_add(line.slot_limit);
-            room.accounts.push(account.clone());
+            let fresh = || Room { accounts: Vec::new(), horizon_us, lead_us: lead.shared() };
+            rooms.entry(*class).or_insert_with(fresh).accounts.push(AccountRoom {
+                account: account.clone(),
+                slot_limit: line.slot_limit,
+                interval_us: line.pace.interval_us,
+            });
         }
         rooms
     }
 
-    /// The accounts in the order in which to try them, another first for each `turn`, so that load
-    /// spreads. Which of them has room is decided by Begin, in one step with taking it.
-    pub(crate) fn in_turn(&self, turn: usize) -> impl Iterator<Item = &str> {
-        let count = self.names.len().max(1);
-        self.names.iter().cycle().skip(turn % count).take(self.names.len()).map(String::as_str)
+    /// The accounts to try: first the one that had most room when the ticket was handed out, then another for
+    /// each `turn`. Whether it has room still is decided by Begin, in one step with taking it.
+    pub(crate) fn to_try<'a>(
+        &'a self,
+        offered: Option<&str>,
+        turn: usize,
+    ) -> impl Iterator<Item = &'a str> {
+        let count = self.names.len();
+        let first = offered.and_then(|name| self.names.iter().position(|known| known == name));
+        let others = (0..count).map(move |n| (turn % count.max(1) + n) % count.max(1));
+        let order = first.into_iter().chain(others.filter(move |n| Some(*n) != first));
+        order.take(TRIED_MAX).map(|n| self.names[n].as_str())
     }
 
     /// What must hold for an attempt on `account` to begin. `lead` is the time it has for its intent
@@ -95,5 +110,32 @@ impl Accounts {
             class: request.slot_class(),
             price_version,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(names: &[&str]) -> Accounts {
+        Accounts {
+            route: Route::Byteplus,
+            tasks_url: String::new(),
+            lines: BTreeMap::new(),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn the_offered_account_comes_first_and_one_more_in_turn() {
+        let fifty: Vec<String> = (0..50).map(|n| format!("a{n}")).collect();
+        let fifty = named(&fifty.iter().map(String::as_str).collect::<Vec<_>>());
+        let tried = |offered, turn| fifty.to_try(offered, turn).collect::<Vec<_>>();
+        assert_eq!(tried(Some("a7"), 3), ["a7", "a3"]);
+        assert_eq!(tried(Some("a7"), 7), ["a7", "a8"]);
+        assert_eq!(tried(None, 49), ["a49", "a0"]);
+        assert_eq!(tried(Some("of another configuration"), 101), ["a1", "a2"]);
+        assert_eq!(named(&["a"]).to_try(Some("a"), 9).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(named(&[]).to_try(Some("a"), 9).count(), 0);
     }
 }

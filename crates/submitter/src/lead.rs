@@ -4,6 +4,7 @@
 //! takes half a second for every write would then let nobody send, for ever: so the time is the longest
 //! that a write took lately, and never less than `fence.lead`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -17,13 +18,13 @@ const FADES_TO_PERCENT: u32 = 90;
 pub(crate) struct Lead {
     least: Duration,
     most: Duration,
-    now_us: AtomicU64,
+    now_us: Arc<AtomicU64>,
 }
 
 impl Lead {
     /// `least` is `fence.lead`; `most` what is left of an attempt's time at the worst.
     pub(crate) fn new(least: Duration, most: Duration) -> Self {
-        Self { least, most: most.max(least), now_us: AtomicU64::new(micros(least)) }
+        Self { least, most: most.max(least), now_us: Arc::new(AtomicU64::new(micros(least))) }
     }
 
     /// No fence, no time for it.
@@ -34,6 +35,11 @@ impl Lead {
     /// What Begin leaves now.
     pub(crate) fn now(&self) -> Duration {
         Duration::from_micros(self.now_us.load(Ordering::Relaxed))
+    }
+
+    /// The same, µs, for whoever follows it.
+    pub(crate) fn shared(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.now_us)
     }
 
     /// A write took so long, whatever came of it. Rises at once, and falls slowly.

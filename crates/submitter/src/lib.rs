@@ -63,13 +63,9 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     let mut crews = Vec::new();
     for pool in fleet.pools() {
         let accounts = Accounts::new(&pool.settings, &limits, settings.lookahead);
-        // Late binding: no ticket is taken out of its lane before there is room for its task.
-        let mut pool = pool.clone();
-        pool.store = pool.store.with_rooms(accounts.rooms());
         let client = Client::open(&pool.name, &pool.settings, &provider)?;
         tokio::spawn(provider::keep(client.keys(), fleet.rereads()));
         let callbacks = Callbacks::open(&callbacks, [&pool.settings])?;
-        let limiter = Limiter::new(pool.store.clone(), &pool.settings, &limits);
         // Half of an attempt's time is for the intent at most, the other for the send.
         let lead = match &intents {
             Some(_) => {
@@ -77,6 +73,10 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
             }
             None => Lead::none(),
         };
+        // Late binding: no ticket is taken out of its lane before an account can begin it.
+        let mut pool = pool.clone();
+        pool.store = pool.store.with_rooms(accounts.rooms(&limits, &lead));
+        let limiter = Limiter::new(pool.store.clone(), &pool.settings, &limits);
         let shared = Arc::new(Shared {
             store: pool.store.clone(),
             policy: Arc::clone(&pool.policy),

@@ -23,6 +23,8 @@ use worker::{Outcome, Step, Turn, fault};
 const NONCE_DRAWS_MAX: u32 = 8;
 /// Pause when no account has a free slot: a freed slot wakes the queue sooner.
 const NO_SLOT_PAUSE: Duration = Duration::from_millis(500);
+/// Longest pause of a ticket that no account took: claims see what stops the accounts and leave it alone.
+const NO_ROOM_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Pause after a fault of our own surroundings: bucket or Redis.
 const SURROUNDINGS_PAUSE: Duration = Duration::from_secs(2);
 
@@ -121,16 +123,17 @@ impl SubmitStep {
         Self { shared, class, turns: AtomicUsize::new(0) }
     }
 
-    /// Commits the intent on the first account that has room for it.
+    /// Commits the intent on the account that the ticket was handed out for, or on another that has room.
     async fn begin(
         &self,
         record: &Record,
         intent: Option<u32>,
         turn: &Turn,
     ) -> Result<Granted, Outcome> {
-        let first = self.turns.fetch_add(1, Ordering::Relaxed);
+        let (turns, offered) = (&self.turns, turn.held().account.as_deref());
+        let count = turns.fetch_add(1, Ordering::Relaxed);
         let mut pause: Option<(Duration, String)> = None;
-        for account in self.shared.accounts.in_turn(first) {
+        for account in self.shared.accounts.to_try(offered, count) {
             match self.begin_on(account, record, intent, turn).await? {
                 Ok(granted) => return Ok(granted),
                 Err((after, why)) => {
@@ -142,7 +145,8 @@ impl SubmitStep {
         }
         let (after, why) =
             pause.unwrap_or((SURROUNDINGS_PAUSE, "the pool has no account".to_owned()));
-        Err(Outcome::hand_back(after, why))
+        // The next claim knows better what is stopped, and for how long.
+        Err(Outcome::hand_back(after.min(NO_ROOM_PAUSE_MAX), why))
     }
 
     /// Tries one account. `Ok(Err(_))`: it has no room for now, try the next.

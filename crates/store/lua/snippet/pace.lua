@@ -1,4 +1,5 @@
---[[ snippet/pace.lua: instants on a paced row, shared by commit (creates) and grant (reads).
+--[[ snippet/pace.lua: instants on a paced row, shared by commit (creates), grant (reads) and claim_submit
+  (a look).
 
   Why a snippet  The row of instants is the provider's limit; two ways to count it would be two limits.
                  After snippets audit and run.

@@ -102,6 +102,12 @@ const TABLE: &[Row] = &[
         holds: "job id (of notify: endpoint) to the claim fence of its holder",
         bound: "tickets in work",
     },
+    Row {
+        key: "offers:<class>",
+        kind: "hash",
+        holds: "job id to end (Unix ms) and account of an offer: a ticket in work that has not begun counts against this account's slots until then",
+        bound: "tickets in work",
+    },
     Row { key: "wake:<queue>", kind: "list", holds: "a token for one idle claimer", bound: "1" },
     Row {
         key: "fence",

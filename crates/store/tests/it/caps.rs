@@ -1,12 +1,12 @@
 //! Caps of tenants: what may wait, fly and cost.
 
 use crate::ground::{
-    CLASS, FREE, Ground, LEASE, SUBMIT, accepted, attempt, connect, record_of, until,
+    FREE, Ground, LEASE, SUBMIT, accepted, attempt, connect, record_of, rooms, until,
 };
 use job::{By, Event, JobId, Priority, Record, StateWord, Timestamp};
 use seedance::{Cost, Currency, Day};
 use std::collections::BTreeMap;
-use store::{Admitted, Begun, Caps, DayUsage, NewJob, Room, Store, TenantCaps, Writer};
+use store::{Admitted, Begun, Caps, DayUsage, NewJob, Store, TenantCaps, Writer};
 
 fn capped(caps: Caps) -> TenantCaps {
     TenantCaps { all: caps, own: BTreeMap::new() }
@@ -89,8 +89,7 @@ async fn a_day_never_takes_more_than_its_budget_and_an_unpaid_end_gives_back() {
 async fn a_tenant_at_its_cap_is_passed_over_and_holds_nobody_up() {
     let mut ground = Ground::new().await;
     let caps = capped(Caps { in_flight_max: 2, ..Caps::default() });
-    let room = Room { capacity: 100, accounts: vec!["main".into()] };
-    ground.store = ground.store.clone().with_caps(caps).with_rooms(BTreeMap::from([(CLASS, room)]));
+    ground.store = ground.store.clone().with_caps(caps).with_rooms(rooms(&[("main", 100, 0)]));
     for _ in 0..6 {
         ground.admit(of("acme")).await;
     }

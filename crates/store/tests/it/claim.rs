@@ -1,12 +1,11 @@
 //! Claims: order, leases, fences, lanes.
 
 use crate::ground::{
-    CLASS, Ground, LEASE, SUBMIT, attempt, record, record_of, running, succeeded_until, until,
+    Ground, LEASE, SUBMIT, attempt, record, record_of, rooms, running, succeeded_until, until,
 };
 use job::{Priority, Record};
-use std::collections::BTreeMap;
 use std::time::Duration;
-use store::{Begun, Claim, Queue, Released, Reported, Room, Writer};
+use store::{Begun, Claim, Queue, Released, Reported, Writer};
 
 async fn leased(ground: &Ground, queue: Queue) -> u64 {
     let depths = ground.store.depths().await.expect("Redis answers");
@@ -206,8 +205,7 @@ async fn one_idle_claimer_is_woken_for_what_is_due_now() {
 #[tokio::test]
 async fn a_full_class_hands_out_nothing_until_a_slot_frees() {
     let mut ground = Ground::new().await;
-    let room = Room { capacity: 2, accounts: vec!["main".into()] };
-    ground.store = ground.store.with_rooms(BTreeMap::from([(CLASS, room)]));
+    ground.store = ground.store.with_rooms(rooms(&[("main", 2, 0)]));
     for _ in 0..4 {
         ground.admit(record()).await;
     }

@@ -10,8 +10,8 @@ use seedance::{Route, SlotClass};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use store::{
-    Admitted, BeginGuard, Begun, Claimed, Held, NewJob, Pace, Queue, Reported, Settings, Store,
-    Stored, Writer,
+    AccountRoom, Admitted, BeginGuard, Begun, Claimed, Held, NewJob, Pace, Queue, Reported, Room,
+    Settings, Store, Stored, Writer,
 };
 use ulid::Ulid;
 
@@ -120,6 +120,17 @@ fn nonce(task: &str) -> u32 {
 pub async fn connect(redis: &Redis) -> Store {
     let settings = Settings { url: redis.url(), ..Settings::default() };
     Store::connect(&settings, "main").await.expect("the private Redis takes connections")
+}
+
+/// Accounts by name, slots and interval between two creates (µs), with the horizon of [`FREE`].
+pub fn rooms(accounts: &[(&str, u32, u64)]) -> BTreeMap<SlotClass, Room> {
+    let accounts = accounts.iter().map(|(name, slot_limit, interval_us)| AccountRoom {
+        account: (*name).to_owned(),
+        slot_limit: *slot_limit,
+        interval_us: *interval_us,
+    });
+    let room = Room { accounts: accounts.collect(), ..Room::default() };
+    BTreeMap::from([(CLASS, room)])
 }
 
 /// Looks until it holds.

@@ -16,6 +16,7 @@ mod hints;
 mod history;
 mod lists;
 mod model;
+mod rooms;
 mod safety;
 mod sessions;
 mod speed;
