@@ -16,6 +16,7 @@ mod hints;
 mod history;
 mod lists;
 mod model;
+mod places;
 mod rooms;
 mod safety;
 mod sessions;
