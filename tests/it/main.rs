@@ -23,6 +23,7 @@ mod kills;
 mod matrix;
 mod outages;
 mod partition;
+mod polling;
 mod power;
 mod privacy;
 mod probe;

@@ -29,6 +29,7 @@ pub mod docs;
 pub mod filter;
 pub mod mutant;
 pub mod retry;
+pub mod rounds;
 pub mod settle;
 mod transition;
 

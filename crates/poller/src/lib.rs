@@ -1,7 +1,8 @@
 //! The poller: watches tasks at the provider, and settles creates whose outcome is unclear.
 //!
 //! Both steps read the provider and write nothing but events. They share the pool's permits: jobs in
-//! doubt have the list to themselves, reads of single tasks go by the retrieve limit.
+//! doubt come first at the list, tasks that are due together are asked for with one page of it while it is
+//! free, and reads of single tasks go by the retrieve limit.
 //!
 //! Must not know: how a task is bought, where an output goes.
 #![forbid(unsafe_code)]
@@ -12,6 +13,7 @@ mod measure;
 mod poll;
 pub mod report;
 mod settle;
+mod sweeps;
 mod warden;
 
 use assets::Intents;
@@ -66,7 +68,8 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         chores.spawn(warden::sweep(ground, reconciling.clone()));
         let link_life = pool.policy.download.link_life;
         let echo = measure::Echo::new(pool.settings.route, pool.settings.simulated);
-        let watch = poll::PollStep { context: Arc::clone(&context), link_life, echo };
+        let sweeps = sweeps::Sweeps::new(Arc::clone(&context));
+        let watch = poll::PollStep { context: Arc::clone(&context), link_life, echo, sweeps };
         chores.spawn(measure::sample_lags(Arc::clone(&context), measures, pool.settings.route));
         crews.push(Crew::new(pool, watch, poll));
         let leave = leave::Leave {

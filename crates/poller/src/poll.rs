@@ -1,8 +1,9 @@
-//! The poll step: one authenticated read of one task, and what it means.
+//! The poll step: one authenticated look at one task, and what it means.
 
 use crate::context::{Context, no_permit, trouble};
 use crate::measure::Echo;
 use crate::report::report;
+use crate::sweeps::{Answer, Sweeps};
 use job::{Event, State, TaskRef, TaskReport};
 use provider::{Deleted, Retrieved, Site};
 use seedance::{Call, TaskStatus};
@@ -21,6 +22,8 @@ pub(crate) struct PollStep {
     pub(crate) link_life: Duration,
     /// Notes whether tasks show our mark.
     pub(crate) echo: Echo,
+    /// Looks at many tasks with one page of the list.
+    pub(crate) sweeps: Sweeps,
 }
 
 #[async_trait::async_trait]
@@ -29,14 +32,21 @@ impl Step for PollStep {
         Queue::Poll
     }
 
-    async fn run(&self, held: &Held, _: &Turn) -> Outcome {
+    async fn run(&self, held: &Held, turn: &Turn) -> Outcome {
         let record = &held.stored.record;
         let (State::Generating { task, .. } | State::Overdue { task, .. }) = &record.life.state
         else {
             return Outcome::Report(Event::StepLeft);
         };
         let site = Site::for_reads(&task.facts);
-        let event = match self.context.retrieve(&site, &task.id).await {
+        let seen = tokio::select! {
+            seen = self.look(&site, task, held) => seen,
+            // A stopping process does not wait for its turn at the list: nothing is lost with a look.
+            () = turn.drain(), if !is_urgent(task, held) => {
+                return Outcome::hand_back(Duration::ZERO, "stopping");
+            }
+        };
+        let event = match seen {
             Retrieved::Task { task: seen, raw, .. } => {
                 self.echo.note(&self.context, record, &seen).await;
                 let cancel = record.life.cancel.is_some() && seen.status == TaskStatus::Queued;
@@ -59,7 +69,26 @@ impl Step for PollStep {
     }
 }
 
+/// Whether one look at this very task is wanted, and soon: somebody wants it stopped, a callback said that it
+/// has ended, the last answers about it were odd, or it is looked at so rarely that nobody is due with it.
+fn is_urgent(task: &TaskRef, held: &Held) -> bool {
+    let life = &held.stored.record.life;
+    let ordinary = matches!(life.state, State::Generating { odd: 0, .. });
+    !ordinary || life.cancel.is_some() || held.stored.hint.as_ref() == Some(&task.id)
+}
+
 impl PollStep {
+    /// With others by a page of the list where that is cheaper, else by itself.
+    async fn look(&self, site: &Site, task: &TaskRef, held: &Held) -> Retrieved {
+        if !is_urgent(task, held)
+            && let Answer::Row(read) = self.sweeps.look(site, &task.facts.model_id, &task.id).await
+        {
+            let (task, raw) = *read;
+            return Retrieved::Task { task: Box::new(task), raw: raw.into(), request_id: None };
+        }
+        self.context.retrieve(site, &task.id).await
+    }
+
     /// Somebody wants the job stopped and the read just said `queued`. Nothing but a queued task is
     /// ever deleted: on a finished one DELETE destroys the record of what was paid for.
     async fn withdraw(&self, site: &Site, task: &TaskRef, held: &Held) -> Event {

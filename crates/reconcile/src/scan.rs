@@ -27,6 +27,16 @@ const HELD_MAX: Duration = Duration::from_secs(30);
 /// Doubts that may wait for a scan in one process.
 const WAITING_MAX: usize = 1_024;
 
+/// How long the list is a scan's after the last word of it; longer than a page and its turn take.
+const TURN_KEPT: Duration = Duration::from_secs(10);
+
+/// The lock that says whose the account's list is: while anybody holds it, a scan waits for its pages, and
+/// whoever can do without the list lets it go first.
+#[must_use]
+pub fn turn_lock(account: &str) -> String {
+    format!("scan-{account}")
+}
+
 /// What a whole scan saw, or why it proves nothing.
 #[derive(Debug)]
 pub enum Scan {
@@ -159,6 +169,8 @@ async fn serve(source: Source, mut inbox: mpsc::Receiver<Ask>) {
         let reach_back_to = asks.iter().map(|ask| ask.reach_back_to).min().unwrap_or_default();
         let model_ids = asks.iter().flat_map(|ask| ask.model_ids.iter().cloned()).collect();
         let scan = Arc::new(read_all(&source, &mut lists, reach_back_to, &model_ids).await);
+        // It lapses by itself.
+        drop(source.store.unlock(&turn_lock(&source.site.account)).await);
         for ask in asks.drain(..) {
             // Whoever no longer waits has been answered by a callback or is stopping.
             drop(ask.answer.send(Arc::clone(&scan)));
@@ -233,6 +245,8 @@ async fn read_window(
     let unread = |why: String| Unread { why, refused: false };
     let mut window = Window::new(reach_back_to);
     for page_num in 1..=PAGES_MAX {
+        // A courtesy asked of others: without it the pages come later, and come all the same.
+        drop(source.store.lock(&turn_lock(&source.site.account), TURN_KEPT).await);
         let permit = permit(source).await.map_err(|why| unread(why.to_string()))?;
         let query = ListQuery::page(page_num, PAGE_ROWS);
         let query = match model_id {

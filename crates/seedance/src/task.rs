@@ -6,6 +6,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// `execution_expires_after` of a task whose request named none, in seconds (`docs/provider.md` §4.3).
@@ -198,10 +199,21 @@ impl Task {
 pub struct TaskPage {
     /// The tasks that could be read.
     pub items: Vec<Task>,
+    /// The JSON text of each of `items`, as the provider wrote it.
+    pub texts: Vec<String>,
     /// How many tasks match in all, if the answer says so.
     pub total: Option<u64>,
     /// Entries that could not be read. A page with any proves nothing about what is absent.
     pub unreadable: usize,
+}
+
+/// A page before its rows are read.
+#[derive(Deserialize)]
+struct Rows<'a> {
+    #[serde(borrow, default)]
+    items: Option<Vec<&'a RawValue>>,
+    #[serde(default)]
+    total: Option<Value>,
 }
 
 impl TaskPage {
@@ -211,15 +223,20 @@ impl TaskPage {
     ///
     /// [`Unreadable`] if there is no `items` list.
     pub fn parse(body: &[u8]) -> Result<TaskPage, Unreadable> {
-        let value = json(body)?;
-        let object = value.as_object().ok_or(Unreadable { reason: "not a JSON object" })?;
-        let list = object
-            .get("items")
-            .and_then(Value::as_array)
-            .ok_or(Unreadable { reason: "the page has no items" })?;
-        let items: Vec<Task> = list.iter().filter_map(|item| Task::from_value(item).ok()).collect();
+        let no_items = Unreadable { reason: "the page has no items" };
+        let rows: Rows<'_> = serde_json::from_slice(body).map_err(|_| match json(body) {
+            Err(fault) => fault,
+            Ok(value) if !value.is_object() => Unreadable { reason: "not a JSON object" },
+            Ok(_) => no_items.clone(),
+        })?;
+        let list = rows.items.ok_or(no_items)?;
+        let read = |row: &&RawValue| {
+            let text = row.get().to_owned();
+            Task::parse(text.as_bytes()).ok().map(|task| (task, text))
+        };
+        let (items, texts): (Vec<Task>, Vec<String>) = list.iter().filter_map(read).unzip();
         let unreadable = list.len() - items.len();
-        Ok(TaskPage { items, total: number(object, "total"), unreadable })
+        Ok(TaskPage { items, texts, total: rows.total.as_ref().and_then(integer), unreadable })
     }
 }
 
@@ -255,7 +272,11 @@ fn text(object: &Map<String, Value>, key: &str) -> Option<String> {
 
 /// An integer, however it is written; one that does not fit is as good as absent.
 fn number<T: TryFrom<i64>>(object: &Map<String, Value>, key: &str) -> Option<T> {
-    let number = match object.get(key)? {
+    integer(object.get(key)?)
+}
+
+fn integer<T: TryFrom<i64>>(value: &Value) -> Option<T> {
+    let number = match value {
         Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
         Value::String(text) => text.trim().parse().ok(),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,

@@ -231,6 +231,11 @@ async fn list(exchange: Exchange, who: Who, request_id: String) -> Answer {
         if kind == Some(Read::MissingPage) {
             answer["items"] = Value::Array(Vec::new());
         }
+        let strange = rule.filter(|rule| rule.kind == Read::UnknownStatus);
+        if let (Some(rule), Some(items)) = (strange, answer["items"].as_array_mut()) {
+            let word = rule.word.as_deref().unwrap_or("paused");
+            items.iter_mut().for_each(|item| item["status"] = word.into());
+        }
         Ok(answer)
     })
     .await

@@ -58,6 +58,15 @@ impl Store {
         self.lock_call(&lock.token, &lock.name, 0).await.map(drop)
     }
 
+    /// Whether anybody holds the lock `name`.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn is_locked(&self, name: &str) -> Result<bool, StoreError> {
+        self.connection().ask(redis::cmd("EXISTS").arg(self.keys().lock(name))).await
+    }
+
     async fn lock_call(&self, token: &str, name: &str, ms: u64) -> Result<bool, StoreError> {
         let args = vec![token.to_owned(), ms.to_string()];
         let call = Call::new(&script::LOCK, vec![self.keys().lock(name)], args);

@@ -4,6 +4,7 @@ use super::draft::{Draft, ignore};
 use crate::attempt::TaskRef;
 use crate::event::{By, Links, StoredOutput, TaskReport, Trouble};
 use crate::retry::{self, AfterTrouble};
+use crate::rounds;
 use crate::state::{End, State, Step};
 use crate::{Alarm, Contradiction, TaskId, Ticket, Verdict, adopt};
 use seedance::Task;
@@ -82,7 +83,11 @@ fn in_progress(mut draft: Draft<'_>, task: &TaskRef, word: &str, unknown: bool) 
         return past_our_limit(draft, task);
     }
     let turn = checks.saturating_add(1);
-    let due = draft.in_jittered(retry::cadence(poll.first, poll.steady, turn), turn);
+    let pause = retry::cadence(poll.first, poll.steady, turn);
+    let due = match pause < poll.steady {
+        true => draft.in_jittered(pause, turn),
+        false => rounds::next(&task.facts.account, poll.steady, now),
+    };
     let news = seen != word;
     let too_late = draft.job.life.cancel.is_some() && word == "running";
     if let State::Generating { seen, checks, troubles, odd, .. } = &mut draft.life.state {

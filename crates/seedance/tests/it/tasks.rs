@@ -93,6 +93,9 @@ fn a_page_counts_what_it_could_not_read() {
     let body = json!({"items": [{"id": "a", "status": "running"}, {"id": "b"}, 3], "total": "3"});
     let page = TaskPage::parse(body.to_string().as_bytes()).unwrap();
     assert_eq!((page.items.len(), page.unreadable, page.total), (1, 2, Some(3)));
+    let spaced = br#"{"total": 1, "items": [ {"id" : "a", "status":"running", "x": 1.50} ]}"#;
+    let texts = TaskPage::parse(spaced).unwrap().texts;
+    assert_eq!(texts, [r#"{"id" : "a", "status":"running", "x": 1.50}"#], "as it was written");
     assert!(TaskPage::parse(b"{}").is_err(), "no list is no proof of an empty one");
     assert!(TaskPage::parse(b"{\"items\":null}").is_err());
     assert_eq!(TaskPage::parse(b"{\"items\":[]}").unwrap().total, None);
