@@ -67,15 +67,19 @@ fn within(watched: &Watched, tasks: usize, per_task_max: f64) {
     assert!(watched.lag_ms(0.95) <= 1_500 + 1_000, "{watched:?}");
 }
 
+// covers: M8
 #[test]
-fn tasks_in_flight_together_are_looked_at_by_pages_and_few_of_them_singly() {
+fn what_was_learned_of_times_makes_looks_few_for_many_tasks_and_for_one() {
     let fleet = Fleet::start(Options::default().config(TENTH).simulator(&TASKS));
-    let (many, mut ids) = watch(&fleet, "many", 40);
+    let (many, mut ids) = watch(&fleet, "unknown", 40);
     assert!(many.pages >= 5, "{many:?}");
     within(&many, 40, 1.5);
-    let (two, others) = watch(&fleet, "two", 2);
-    assert_eq!(two.pages, 0, "two are read singly: {two:?}");
-    ids.extend(others);
+    for (tasks, per_task_max) in [(40, 1.5), (12, 1.5), (3, 7.0), (1, 12.0)] {
+        let (watched, others) = watch(&fleet, &format!("learned {tasks}"), tasks);
+        within(&watched, tasks, per_task_max);
+        assert!(tasks > 2 || watched.pages == 0, "one is read singly: {watched:?}");
+        ids.extend(others);
+    }
     fleet.audit(&ids);
 }
 

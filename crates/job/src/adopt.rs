@@ -189,7 +189,11 @@ mod tests {
     fn what_the_provider_tells_is_kept() {
         let job = adopted();
         let task = job.life.state.task().expect("a task").id.clone();
-        let seen = TaskReport::InProgress { word: "running".into(), unknown: false };
+        let seen = TaskReport::InProgress {
+            word: "running".into(),
+            unknown: false,
+            outlook: crate::Outlook::default(),
+        };
         let job = told(&job, &Event::TaskSeen { task: task.clone(), report: seen }, instants()[0]);
         let payload = r#"{"id":"cgt-1","status":"failed","model":"m-1","resolution":"720p",
             "duration":5,"error":{"code":"X","message":"no"}}"#;

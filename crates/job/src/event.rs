@@ -1,6 +1,7 @@
 //! What workers, callbacks and people can learn about a job.
 
 use crate::attempt::OpenAttempt;
+use crate::rounds::Outlook;
 use crate::{AttemptId, ErasureId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -336,6 +337,8 @@ pub enum TaskReport {
         word: String,
         /// Not in the contract: alarm, and keep polling.
         unknown: bool,
+        /// What is known of the end that is waited for.
+        outlook: Outlook,
     },
     /// Done, with links.
     Succeeded {

@@ -50,5 +50,6 @@ pub use pools::{AccountSettings, ClassLimits, DoubtPolicy, LimitSettings, PoolSe
 pub use record::{
     CancelAsk, Life, Priority, Record, RecordError, SCHEMA_VERSION, Source, Spec, Webhook,
 };
+pub use rounds::Outlook;
 pub use state::{Cause, End, Filing, HeldWhy, Looks, ParkWhy, State, StateWord, Step};
 pub use transition::transition;

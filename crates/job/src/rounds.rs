@@ -1,14 +1,113 @@
 //! When a task that is being generated is looked at next. Pure.
 //!
 //! The tasks of one account come due together, in rounds: whoever claims them asks for all of them with one
-//! page of the list. Accounts have rounds of their own, so that a fleet does not march in step.
+//! page of the list. Accounts have rounds of their own, so that a fleet does not march in step. Where it is
+//! known how long tasks take, nobody looks before some may have ended, and looks at the few that are later
+//! than almost all become rare; between the two no end waits longer than a round.
 
-use crate::Timestamp;
+mod times;
+
+use crate::policy::PollPolicy;
+use crate::record::Source;
+use crate::{Record, TaskRef, Timestamp};
+use seedance::DurationChoice;
 use std::time::Duration;
+
+pub use times::{BUCKETS, SAMPLES_MIN, Times, bucket};
 
 /// Between two rounds lie fourteen fifteenths of `poll.steady`; the rest is what a page's turn at the list may
 /// take, so that an end is seen within `poll.steady`.
 const PARTS: (u32, u32) = (14, 15);
+/// Share of the tasks that have ended before the first look.
+const EARLY: f64 = 0.02;
+/// Share of the tasks after which looks become rare.
+const LATE: f64 = 0.97;
+/// Longest part of a late task's lateness that passes between two looks.
+const LATE_SHARE: u32 = 2;
+
+/// When tasks like one have ended, by their age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quantiles {
+    /// Almost none has ended.
+    pub early: Duration,
+    /// Almost all have.
+    pub late: Duration,
+}
+
+impl Quantiles {
+    /// Of what was learned; none while that is too little.
+    #[must_use]
+    pub fn of(times: &Times) -> Option<Self> {
+        Some(Self { early: times.quantile(EARLY)?, late: times.quantile(LATE)? })
+    }
+}
+
+/// What is known of a task's end beside the task itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outlook {
+    /// How long tasks like this one take; none until enough of them were seen.
+    pub times: Option<Quantiles>,
+}
+
+impl Outlook {
+    /// The first look at a task that is as old as its create, `since`; none where nothing is known.
+    #[must_use]
+    pub fn first_look(
+        &self,
+        account: &str,
+        steady: Duration,
+        since: Timestamp,
+    ) -> Option<Timestamp> {
+        let begin = self.times?.early;
+        Some(at_or_after(account, between(steady), since + begin))
+    }
+
+    /// The look after one at `now` that found the task in progress; none where nothing is known.
+    #[must_use]
+    pub fn next_look(
+        &self,
+        account: &str,
+        poll: &PollPolicy,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let first = self.first_look(account, poll.steady, since)?;
+        if now < first {
+            return Some(first);
+        }
+        let (turn, late) = (between(poll.steady), self.times?.late);
+        let over = now.since(since).saturating_sub(late);
+        if over.is_zero() {
+            return Some(next(account, poll.steady, now));
+        }
+        let pause = (over / LATE_SHARE).clamp(turn, poll.max.max(turn));
+        Some(at_or_after(account, turn, now + pause - turn / 4 * 3))
+    }
+}
+
+/// Since when a task's age counts: since its create began. None for one that was bought elsewhere: nobody
+/// knows how old it is.
+#[must_use]
+pub fn since(record: &Record, task: &TaskRef) -> Option<Timestamp> {
+    let bought_here = record.spec.source != Source::Adopted;
+    bought_here
+        .then(|| record.life.attempt(&task.attempt))
+        .flatten()
+        .map(|attempt| attempt.begun_at)
+}
+
+/// The tasks that take about as long as this job's: one word of model, resolution and length.
+#[must_use]
+pub fn class(record: &Record) -> String {
+    let request = &record.spec.request;
+    let length = match request.duration_s {
+        DurationChoice::Seconds(..=5) => "5s",
+        DurationChoice::Seconds(..=10) => "10s",
+        DurationChoice::Seconds(_) => "15s",
+        DurationChoice::ModelChooses => "auto",
+    };
+    format!("{}|{}|{length}", request.model.word(), request.resolution.word())
+}
 
 /// The time between two rounds.
 #[must_use]
@@ -37,36 +136,4 @@ fn at_or_after(account: &str, between: Duration, from: Timestamp) -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const STEADY: Duration = Duration::from_secs(15);
-
-    #[test]
-    fn looks_of_one_account_fall_into_one_round_and_stay_in_step() {
-        let start = Timestamp::from_unix_s(1_790_000_000);
-        let mut dues: Vec<Timestamp> =
-            (0..40).map(|n| next("a", STEADY, start + Duration::from_millis(n * 70))).collect();
-        dues.dedup();
-        assert!(dues.len() <= 2, "{dues:?}");
-        let due = dues[0];
-        for late_ms in [0, 300, 2_900] {
-            let after = next("a", STEADY, due + Duration::from_millis(late_ms));
-            assert_eq!(after.since(due), between(STEADY), "{late_ms} ms late");
-        }
-        assert_ne!(next("a", STEADY, start), next("b", STEADY, start));
-    }
-
-    proptest! {
-        #[test]
-        fn a_turn_is_neither_nothing_nor_far_longer_than_usual(
-            account in "[a-z]{1,8}", at_ms in 0_i64..4_000_000_000_000, steady_ms in 50_u64..3_600_000,
-        ) {
-            let (steady, now) = (Duration::from_millis(steady_ms), Timestamp::from_unix_ms(at_ms));
-            let (turn, pause) = (between(steady), next(&account, steady, now).since(now));
-            let ms = Duration::from_millis(1);
-            prop_assert!(pause + ms >= turn / 4 && pause <= turn + turn / 4 + ms);
-        }
-    }
-}
+mod tests;

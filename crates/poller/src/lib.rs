@@ -10,6 +10,7 @@
 mod context;
 mod leave;
 mod measure;
+mod outlooks;
 mod poll;
 pub mod report;
 mod settle;
@@ -69,7 +70,9 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         let link_life = pool.policy.download.link_life;
         let echo = measure::Echo::new(pool.settings.route, pool.settings.simulated);
         let sweeps = sweeps::Sweeps::new(Arc::clone(&context));
-        let watch = poll::PollStep { context: Arc::clone(&context), link_life, echo, sweeps };
+        let outlooks = outlooks::Outlooks::default();
+        let watch =
+            poll::PollStep { context: Arc::clone(&context), link_life, echo, sweeps, outlooks };
         chores.spawn(measure::sample_lags(Arc::clone(&context), measures, pool.settings.route));
         crews.push(Crew::new(pool, watch, poll));
         let leave = leave::Leave {

@@ -2,9 +2,10 @@
 
 use crate::context::{Context, no_permit, trouble};
 use crate::measure::Echo;
+use crate::outlooks::Outlooks;
 use crate::report::report;
 use crate::sweeps::{Answer, Sweeps};
-use job::{Event, State, TaskRef, TaskReport};
+use job::{Event, Outlook, Policy, PollPolicy, Record, State, TaskRef, TaskReport, rounds};
 use provider::{Deleted, Retrieved, Site};
 use seedance::{Call, TaskStatus};
 use std::sync::Arc;
@@ -15,6 +16,9 @@ use worker::{Outcome, Step, Turn, fault};
 /// How long a read that said `queued` allows a DELETE: far less than a generation takes.
 const QUEUED_IS_NEWS: Duration = Duration::from_secs(2);
 
+/// Due times are whole milliseconds.
+const ROUNDED: Duration = Duration::from_millis(2);
+
 /// Watches the tasks of one pool.
 pub(crate) struct PollStep {
     pub(crate) context: Arc<Context>,
@@ -24,6 +28,8 @@ pub(crate) struct PollStep {
     pub(crate) echo: Echo,
     /// Looks at many tasks with one page of the list.
     pub(crate) sweeps: Sweeps,
+    /// How long tasks take.
+    pub(crate) outlooks: Outlooks,
 }
 
 #[async_trait::async_trait]
@@ -39,6 +45,10 @@ impl Step for PollStep {
             return Outcome::Report(Event::StepLeft);
         };
         let site = Site::for_reads(&task.facts);
+        let outlook = self.outlooks.of(&self.context, record).await;
+        if let Some(pause) = too_early(record, task, held, turn.policy(), &outlook) {
+            return Outcome::hand_back(pause, "no task like this one has ended so soon");
+        }
         let seen = tokio::select! {
             seen = self.look(&site, task, held) => seen,
             // A stopping process does not wait for its turn at the list: nothing is lost with a look.
@@ -49,12 +59,14 @@ impl Step for PollStep {
         let event = match seen {
             Retrieved::Task { task: seen, raw, .. } => {
                 self.echo.note(&self.context, record, &seen).await;
+                self.outlooks.learn(&self.context, record, task, &seen, held.stored.now).await;
                 let cancel = record.life.cancel.is_some() && seen.status == TaskStatus::Queued;
                 match cancel {
                     true => self.withdraw(&site, task, held).await,
                     false => {
                         let raw = String::from_utf8_lossy(&raw);
-                        let report = report(&seen, &raw, held.stored.now, self.link_life);
+                        let (now, life) = (held.stored.now, self.link_life);
+                        let report = report(&seen, &raw, now, life, outlook);
                         Event::TaskSeen { task: task.id.clone(), report }
                     }
                 }
@@ -75,6 +87,32 @@ fn is_urgent(task: &TaskRef, held: &Held) -> bool {
     let life = &held.stored.record.life;
     let ordinary = matches!(life.state, State::Generating { odd: 0, .. });
     !ordinary || life.cancel.is_some() || held.stored.hint.as_ref() == Some(&task.id)
+}
+
+/// How long to wait before the first look at a task that cannot have ended yet. Whoever bought it knew nothing
+/// of times; a task that was looked at has its next look from the machine.
+fn too_early(
+    record: &Record,
+    task: &TaskRef,
+    held: &Held,
+    policy: &Policy,
+    outlook: &Outlook,
+) -> Option<Duration> {
+    let untouched = matches!(
+        &record.life.state,
+        State::Generating { seen, checks: 0, troubles: 0, odd: 0, .. } if seen.is_empty()
+    );
+    let PollPolicy { first, jitter_ratio, steady, .. } = &policy.poll;
+    // Due sooner than whoever bought it made it: somebody wanted a look, and a callback may have said why.
+    let made_due = first.mul_f64(1.0 - jitter_ratio.clamp(0.0, 1.0)).saturating_sub(ROUNDED);
+    let asked_for = held.stored.now < task.known_at + made_due;
+    if !untouched || asked_for || is_urgent(task, held) {
+        return None;
+    }
+    let since = rounds::since(record, task)?;
+    let due = outlook.first_look(&task.facts.account, *steady, since)?;
+    let pause = due.since(held.stored.now);
+    (!pause.is_zero()).then_some(pause)
 }
 
 impl PollStep {
@@ -105,10 +143,9 @@ impl PollStep {
             // wish stays, the next turn reads again.
             Ok(Ok(_)) | Err(_) => {
                 let word = TaskStatus::Queued.word().to_owned();
-                return Event::TaskSeen {
-                    task: id,
-                    report: TaskReport::InProgress { word, unknown: false },
-                };
+                let (unknown, outlook) = (false, Outlook::default());
+                let report = TaskReport::InProgress { word, unknown, outlook };
+                return Event::TaskSeen { task: id, report };
             }
         };
         match self.context.client.delete(permit, site, &task.id).await {

@@ -1,6 +1,6 @@
 //! From the provider's task to what the machine understands. Pure.
 
-use job::{Cause, Links, TaskReport, Timestamp};
+use job::{Cause, Links, Outlook, TaskReport, Timestamp};
 use seedance::{ErrorTable, Task, TaskStatus};
 use std::time::Duration;
 
@@ -10,15 +10,20 @@ const MESSAGE_CHARS_MAX: usize = 600;
 /// What `task` says, `raw` being the body it was read from.
 ///
 /// `link_life` is the life of a link whose signature does not tell, counted from the task's last
-/// change, or from `now` when that is not told either.
+/// change, or from `now` when that is not told either. `outlook` is what is known of the end of a task that
+/// is in progress.
 #[must_use]
-pub fn report(task: &Task, raw: &str, now: Timestamp, link_life: Duration) -> TaskReport {
+pub fn report(
+    task: &Task,
+    raw: &str,
+    now: Timestamp,
+    link_life: Duration,
+    outlook: Outlook,
+) -> TaskReport {
     let payload = raw.to_owned();
     match &task.status {
-        TaskStatus::Queued | TaskStatus::Running => {
-            TaskReport::InProgress { word: task.status.word().to_owned(), unknown: false }
-        }
-        TaskStatus::Unknown(word) => TaskReport::InProgress { word: word.clone(), unknown: true },
+        TaskStatus::Queued | TaskStatus::Running => in_progress(task.status.word(), false, outlook),
+        TaskStatus::Unknown(word) => in_progress(word, true, outlook),
         TaskStatus::Succeeded => match Links::of_task(task, now, link_life) {
             Some(links) => TaskReport::Succeeded { links, payload },
             None => TaskReport::SucceededWithoutVideo { payload },
@@ -27,6 +32,10 @@ pub fn report(task: &Task, raw: &str, now: Timestamp, link_life: Duration) -> Ta
         TaskStatus::Expired => TaskReport::Expired { payload },
         TaskStatus::Cancelled => TaskReport::Cancelled { payload },
     }
+}
+
+fn in_progress(word: &str, unknown: bool, outlook: Outlook) -> TaskReport {
+    TaskReport::InProgress { word: word.to_owned(), unknown, outlook }
 }
 
 fn cause(task: &Task) -> Cause {
@@ -51,7 +60,7 @@ mod tests {
 
     fn read(body: serde_json::Value) -> TaskReport {
         let raw = body.to_string();
-        report(&Task::parse(raw.as_bytes()).unwrap(), &raw, NOW, DAY)
+        report(&Task::parse(raw.as_bytes()).unwrap(), &raw, NOW, DAY, Outlook::default())
     }
 
     // covers: M7/queued, M7/running
@@ -59,7 +68,7 @@ mod tests {
     fn work_in_progress_and_words_we_do_not_know_are_never_an_end() {
         for (word, unknown) in [("queued", false), ("running", false), ("rendering", true)] {
             let seen = read(json!({"id": "cgt-1", "status": word}));
-            assert_eq!(seen, TaskReport::InProgress { word: word.to_owned(), unknown });
+            assert_eq!(seen, in_progress(word, unknown, Outlook::default()));
         }
     }
 

@@ -9,7 +9,8 @@ use crate::leave::Leave;
 use crate::report::report;
 use job::settle::{self, Match, Sighting};
 use job::{
-    Event, FoundVia, JobId, Look, OpenAttempt, Policy, Record, Source, State, TaskId, Timestamp,
+    Event, FoundVia, JobId, Look, OpenAttempt, Outlook, Policy, Record, Source, State, TaskId,
+    Timestamp,
 };
 use provider::{Retrieved, Site};
 use reconcile::scan::Scan;
@@ -128,7 +129,7 @@ impl SettleStep {
                     if record.life.state.task().is_some_and(|owned| owned.id == *hint) {
                         let raw = String::from_utf8_lossy(&raw);
                         let life = policy.download.link_life;
-                        let report = report(&task, &raw, stored.now, life);
+                        let report = report(&task, &raw, stored.now, life, Outlook::default());
                         return Outcome::Report(Event::TaskSeen { task: hint.clone(), report });
                     }
                     let sighting = Sighting::of(hint.clone(), &task);

@@ -10,6 +10,7 @@ mod hooks;
 mod page;
 mod privacy;
 mod queues;
+mod watch;
 
 pub(crate) use family::Family;
 pub use fleet::{FLEET, FleetKeys};

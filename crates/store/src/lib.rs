@@ -51,6 +51,7 @@ mod self_check;
 mod settings;
 mod spent;
 mod stored;
+mod times;
 mod uploads;
 mod usage;
 mod wishes;

@@ -62,4 +62,5 @@ script!(ALLOT, "allot", "days");
 script!(MINT, "mint");
 script!(REVOKE, "revoke");
 script!(RATE, "rate");
+script!(LEARN, "learn");
 script!(FORGET, "forget", "ticket");

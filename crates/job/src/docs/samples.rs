@@ -325,6 +325,10 @@ fn answers_of_every_class() -> Vec<Event> {
     events
 }
 
+fn in_progress(word: &str, unknown: bool) -> TaskReport {
+    TaskReport::InProgress { word: word.into(), unknown, outlook: crate::Outlook::default() }
+}
+
 /// One event of every kind, and the kinds that branch in every branch.
 pub(crate) fn events() -> Vec<Event> {
     let attempt = || attempt_id('A');
@@ -356,8 +360,8 @@ pub(crate) fn events() -> Vec<Event> {
             attempt: attempt(),
             look: Look::Several { tasks: vec![task_id("cgt-1"), task_id("cgt-2")] },
         },
-        seen(TaskReport::InProgress { word: "running".into(), unknown: false }),
-        seen(TaskReport::InProgress { word: "paused".into(), unknown: true }),
+        seen(in_progress("running", false)),
+        seen(in_progress("paused", true)),
         seen(TaskReport::Succeeded { links: links(), payload: payload() }),
         seen(TaskReport::SucceededWithoutVideo { payload: payload() }),
         seen(TaskReport::Failed { cause: cause(), payload: payload() }),

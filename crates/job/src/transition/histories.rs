@@ -273,7 +273,11 @@ impl World {
                 }
             }
             (Move::PollRunning, Some(task)) => {
-                let report = TaskReport::InProgress { word: "running".into(), unknown: false };
+                let report = TaskReport::InProgress {
+                    word: "running".into(),
+                    unknown: false,
+                    outlook: crate::Outlook::default(),
+                };
                 self.tell(&Event::TaskSeen { task, report });
             }
             (Move::PollSucceeded, Some(task)) => {

@@ -4,7 +4,7 @@ use super::draft::{Draft, ignore};
 use crate::attempt::TaskRef;
 use crate::event::{By, Links, StoredOutput, TaskReport, Trouble};
 use crate::retry::{self, AfterTrouble};
-use crate::rounds;
+use crate::rounds::{self, Outlook};
 use crate::state::{End, State, Step};
 use crate::{Alarm, Contradiction, TaskId, Ticket, Verdict, adopt};
 use seedance::Task;
@@ -54,7 +54,9 @@ pub(super) fn seen(
 fn generating(draft: Draft<'_>, task: &TaskRef, report: &TaskReport) -> Verdict {
     let owned = Some(task.clone());
     match report {
-        TaskReport::InProgress { word, unknown } => in_progress(draft, task, word, *unknown),
+        TaskReport::InProgress { word, unknown, outlook } => {
+            in_progress(draft, task, word, *unknown, outlook)
+        }
         TaskReport::Succeeded { links, payload } => fetch(draft, task, links, payload),
         TaskReport::SucceededWithoutVideo { payload } => without_video(draft, task, payload),
         TaskReport::Failed { cause, payload } => {
@@ -74,7 +76,13 @@ fn generating(draft: Draft<'_>, task: &TaskRef, report: &TaskReport) -> Verdict 
     }
 }
 
-fn in_progress(mut draft: Draft<'_>, task: &TaskRef, word: &str, unknown: bool) -> Verdict {
+fn in_progress(
+    mut draft: Draft<'_>,
+    task: &TaskRef,
+    word: &str,
+    unknown: bool,
+    outlook: &Outlook,
+) -> Verdict {
     let (now, poll) = (draft.now, &draft.policy.poll);
     let State::Generating { seen, checks, give_up_at, .. } = draft.state() else {
         return ignore("not generating");
@@ -83,10 +91,14 @@ fn in_progress(mut draft: Draft<'_>, task: &TaskRef, word: &str, unknown: bool) 
         return past_our_limit(draft, task);
     }
     let turn = checks.saturating_add(1);
+    let account = task.facts.account.as_str();
+    let learned = rounds::since(draft.job, task)
+        .and_then(|since| outlook.next_look(account, poll, since, now));
     let pause = retry::cadence(poll.first, poll.steady, turn);
-    let due = match pause < poll.steady {
-        true => draft.in_jittered(pause, turn),
-        false => rounds::next(&task.facts.account, poll.steady, now),
+    let due = match learned {
+        Some(due) => due.min(*give_up_at),
+        None if pause < poll.steady => draft.in_jittered(pause, turn),
+        None => rounds::next(account, poll.steady, now),
     };
     let news = seen != word;
     let too_late = draft.job.life.cancel.is_some() && word == "running";

@@ -406,6 +406,12 @@ const TABLE: &[Row] = &[
         bound: "codes × 4",
     },
     Row {
+        key: "times:<class>",
+        kind: "hash",
+        holds: "generation times of tasks by `<model>|<resolution>|<length>`: number of a bucket (eight to a doubling, from 1 s) to samples, `n` of them in all; halved at 1,000, expires 30 days after the last",
+        bound: "161",
+    },
+    Row {
         key: "spent:<day>",
         kind: "hash",
         holds: "`<tenant>|<model>|` and a state word (jobs that ended so), `tokens` or `micros.<currency>`; expires 400 days after its last change",

@@ -281,7 +281,11 @@ pub fn unclear(attempt: &OpenAttempt) -> Event {
 }
 
 pub fn running(id: &str) -> Event {
-    let report = TaskReport::InProgress { word: "running".into(), unknown: false };
+    let report = TaskReport::InProgress {
+        word: "running".into(),
+        unknown: false,
+        outlook: job::Outlook::default(),
+    };
     Event::TaskSeen { task: task(id), report }
 }
 

@@ -23,3 +23,4 @@ mod sessions;
 mod speed;
 mod totals;
 mod uploads;
+mod watching;

@@ -27,7 +27,11 @@ impl Step for StillRunning {
 
     async fn run(&self, held: &Held, _: &Turn) -> Outcome {
         let task = held.stored.record.life.state.task().expect("a watched job").id.clone();
-        let report = TaskReport::InProgress { word: "running".into(), unknown: false };
+        let report = TaskReport::InProgress {
+            word: "running".into(),
+            unknown: false,
+            outlook: job::Outlook::default(),
+        };
         Outcome::Report(Event::TaskSeen { task, report })
     }
 }
