@@ -83,6 +83,36 @@ fn what_was_learned_of_times_makes_looks_few_for_many_tasks_and_for_one() {
     fleet.audit(&ids);
 }
 
+// covers: M8, M9
+#[test]
+fn looks_are_repairs_while_callbacks_come_and_return_when_they_stop() {
+    let patience = "callback_grace = \"1s\"\ncallback_silence = \"4s\"\n";
+    let config = format!("{TENTH}{patience}");
+    let fleet = Fleet::start(Options::with_gateway().config(&config).simulator(&TASKS));
+    let (_, mut ids) = watch(&fleet, "first", 40);
+    fleet.until("trust in callbacks", || {
+        fleet.role("poller").log().contains("looks become rare").then_some(())
+    });
+    let (told, others) = watch(&fleet, "told", 12);
+    ids.extend(others);
+    within(&told, 12, 1.2);
+    // Each callback is confirmed by one read.
+    let own = told.reads().saturating_sub(12);
+    assert!(own <= 2, "{own} reads that no callback asked for: {told:?}");
+    assert!(told.lag_ms(0.95) <= 1_500, "{told:?}");
+
+    fleet.faults(&json!({"callback": [{"kind": "lose"}]}));
+    let (silent, others) = watch(&fleet, "silent", 12);
+    ids.extend(others);
+    let log = fleet.role("poller").log();
+    assert!(log.contains("looks are as usual"), "the silence was noticed: {silent:?}");
+    assert!(silent.lag_ms(0.5) <= 20_000, "and the tasks in flight were looked at: {silent:?}");
+    let (after, others) = watch(&fleet, "after", 12);
+    ids.extend(others);
+    within(&after, 12, 2.0);
+    fleet.audit(&ids);
+}
+
 // covers: M8, M24/poll
 #[test]
 fn a_list_that_does_not_serve_costs_single_reads_and_no_task() {

@@ -16,11 +16,13 @@ use seedance::{Task, TaskStatus};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use store::{HintOutcome, Stored};
+use store::{HintOutcome, StoreError, Stored};
 use worker::Fleet;
 
 /// Deepest nesting of a callback body; a task has three levels.
 const DEPTH_MAX: usize = 16;
+/// How often a job is read anew that moves on while a callback is judged.
+const NOTE_TRIES: u32 = 3;
 /// Longest wait for our own memory once a callback was read.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// A job id nobody has: the token of an unknown attempt is checked against it, so that the answer
@@ -169,44 +171,53 @@ async fn note(
     attempt: &AttemptId,
     task: Option<&Task>,
 ) -> (StatusCode, &'static str) {
-    let stored = match pool.pool.store.load(job).await {
-        Ok(Some(stored)) => stored,
-        Ok(None) => return (StatusCode::OK, "stale"),
-        Err(error) => {
-            tracing::warn!(%error, "a callback cannot be written down");
-            return (StatusCode::SERVICE_UNAVAILABLE, "stale");
+    for tries_left in (0..NOTE_TRIES).rev() {
+        let stored = match pool.pool.store.load(job).await {
+            Ok(Some(stored)) => stored,
+            Ok(None) => return (StatusCode::OK, "stale"),
+            Err(error) => return unwritten(&error),
+        };
+        let first = tries_left + 1 == NOTE_TRIES;
+        if first && task.is_some_and(|t| t.status == TaskStatus::Queued) {
+            note_order(pool, &stored).await;
         }
-    };
-    if task.is_some_and(|t| t.status == TaskStatus::Queued) {
-        note_order(pool, &stored).await;
-    }
-    let ended = task.is_some_and(|t| t.status.is_terminal());
-    let id = task.and_then(named);
-    let look = worth_a_look(&stored, task, id.as_ref(), ended);
-    if look == Look::No {
-        return (StatusCode::OK, "duplicate");
-    }
-    if !door.coalesce.passes(&(attempt.clone(), id.clone(), ended)) {
-        return (StatusCode::OK, "duplicate");
-    }
-    let store = &pool.pool.store;
-    let hinted = match (look, &id) {
-        (Look::Late, Some(id)) => {
-            store.late_hint(attempt, id, stored.record.life.state.word()).await
+        let ended = task.is_some_and(|t| t.status.is_terminal());
+        let id = task.and_then(named);
+        note_end(pool, &stored, id.as_ref().filter(|_| ended)).await;
+        let look = worth_a_look(&stored, task, id.as_ref(), ended);
+        let news = (attempt.clone(), id.clone(), ended);
+        if look == Look::No || (first && !door.coalesce.passes(&news)) {
+            return (StatusCode::OK, "duplicate");
         }
-        (Look::Late | Look::Yes | Look::No, _) => store.hint(attempt, id.as_ref()).await,
-    };
-    match hinted {
-        Ok(HintOutcome::Noted(_)) if stored.record.life.state.open_attempt().is_some() => {
-            (StatusCode::OK, "adopted")
-        }
-        Ok(HintOutcome::Noted(_)) => (StatusCode::OK, "applied"),
-        Ok(HintOutcome::Finished(_) | HintOutcome::Unknown) => (StatusCode::OK, "stale"),
-        Err(error) => {
-            tracing::warn!(%error, "a callback cannot be written down");
-            (StatusCode::SERVICE_UNAVAILABLE, "stale")
-        }
+        // That a task was made is news until it is known, which it may be in a moment.
+        let passing = !ended && task.is_some() && tries_left > 0;
+        let store = &pool.pool.store;
+        let hinted = match (look, &id) {
+            (Look::Late, Some(id)) => {
+                store.late_hint(attempt, id, stored.record.life.state.word()).await
+            }
+            (Look::Yes, id) if passing => {
+                store.hint_at(attempt, id.as_ref(), stored.revision).await
+            }
+            (Look::Late | Look::Yes | Look::No, id) => store.hint(attempt, id.as_ref()).await,
+        };
+        return match hinted {
+            Ok(HintOutcome::Moved(_)) => continue,
+            Ok(HintOutcome::Noted(_)) if stored.record.life.state.open_attempt().is_some() => {
+                (StatusCode::OK, "adopted")
+            }
+            Ok(HintOutcome::Noted(_)) => (StatusCode::OK, "applied"),
+            Ok(HintOutcome::Finished(_) | HintOutcome::Unknown) => (StatusCode::OK, "stale"),
+            Err(error) => unwritten(&error),
+        };
     }
+    // The last try takes any revision.
+    (StatusCode::SERVICE_UNAVAILABLE, "stale")
+}
+
+fn unwritten(error: &StoreError) -> (StatusCode, &'static str) {
+    tracing::warn!(%error, "a callback cannot be written down");
+    (StatusCode::SERVICE_UNAVAILABLE, "stale")
 }
 
 /// The first callback of a task: did it overtake the reply to its create, as far as we had written
@@ -226,6 +237,16 @@ async fn note_order(pool: &PoolDoor, stored: &Stored) {
     };
     if let Err(error) = pool.pool.store.note_callback(account, before_reply).await {
         tracing::debug!(%error, "the order of a callback is not noted");
+    }
+}
+
+/// A callback told the end of the job's own task. Whoever looks at tasks looks rarely while this works.
+async fn note_end(pool: &PoolDoor, stored: &Stored, told: Option<&TaskId>) {
+    let owned = stored.record.life.state.task();
+    let Some(owned) = owned.filter(|owned| Some(&owned.id) == told) else { return };
+    let store = &pool.pool.store;
+    if let Err(error) = store.note_told(&owned.facts.account, &owned.id, stored.now).await {
+        tracing::debug!(%error, "a told end is not noted");
     }
 }
 

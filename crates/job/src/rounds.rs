@@ -5,6 +5,7 @@
 //! known how long tasks take, nobody looks before some may have ended, and looks at the few that are later
 //! than almost all become rare; between the two no end waits longer than a round.
 
+mod callbacks;
 mod times;
 
 use crate::policy::PollPolicy;
@@ -13,6 +14,7 @@ use crate::{Record, TaskRef, Timestamp};
 use seedance::DurationChoice;
 use std::time::Duration;
 
+pub use callbacks::{ENDS_KEPT, Ended, Patience, tell_ends};
 pub use times::{BUCKETS, SAMPLES_MIN, Times, bucket};
 
 /// Between two rounds lie fourteen fifteenths of `poll.steady`; the rest is what a page's turn at the list may
@@ -24,6 +26,9 @@ const EARLY: f64 = 0.02;
 const LATE: f64 = 0.97;
 /// Longest part of a late task's lateness that passes between two looks.
 const LATE_SHARE: u32 = 2;
+
+/// Rounds between two repairs, at least.
+const REPAIR_TURNS: u32 = 4;
 
 /// When tasks like one have ended, by their age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +52,8 @@ impl Quantiles {
 pub struct Outlook {
     /// How long tasks like this one take; none until enough of them were seen.
     pub times: Option<Quantiles>,
+    /// Callbacks tell the ends of the account's tasks: a look is only the repair of one that was lost.
+    pub told: bool,
 }
 
 impl Outlook {
@@ -58,7 +65,8 @@ impl Outlook {
         steady: Duration,
         since: Timestamp,
     ) -> Option<Timestamp> {
-        let begin = self.times?.early;
+        let Quantiles { early, late } = self.times?;
+        let begin = if self.told { late } else { early };
         Some(at_or_after(account, between(steady), since + begin))
     }
 
@@ -77,10 +85,12 @@ impl Outlook {
         }
         let (turn, late) = (between(poll.steady), self.times?.late);
         let over = now.since(since).saturating_sub(late);
-        if over.is_zero() {
+        if over.is_zero() && !self.told {
             return Some(next(account, poll.steady, now));
         }
-        let pause = (over / LATE_SHARE).clamp(turn, poll.max.max(turn));
+        let longest = poll.max.max(turn);
+        let shortest = if self.told { longest.min(turn * REPAIR_TURNS) } else { turn };
+        let pause = (over / LATE_SHARE).clamp(shortest, longest);
         Some(at_or_after(account, turn, now + pause - turn / 4 * 3))
     }
 }

@@ -15,11 +15,13 @@ mod poll;
 pub mod report;
 mod settle;
 mod sweeps;
+mod told;
 mod warden;
 
 use assets::Intents;
 use context::Context;
 use job::StateWord;
+use job::rounds::Patience;
 use limiter::Limiter;
 use provider::Client;
 use reconcile::Ground;
@@ -39,6 +41,17 @@ const COUNT_EVERY: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Settings {
     tries_per_turn: u32,
+    #[serde(with = "humantime_serde")]
+    callback_grace: Duration,
+    #[serde(with = "humantime_serde")]
+    callback_silence: Duration,
+}
+
+impl Settings {
+    /// How long callbacks may take, and be missing.
+    fn patience(&self) -> Patience {
+        Patience { grace: self.callback_grace, silence: self.callback_silence }
+    }
 }
 
 /// Works the poll and settle queues of every pool until a signal comes.
@@ -47,7 +60,7 @@ pub struct Settings {
 ///
 /// In words, with the configuration key where one is at fault.
 pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
-    let Settings { tries_per_turn } = fleet.section("poll")?;
+    let settings: Settings = fleet.section("poll")?;
     let (poll, settle): (CrewSettings, CrewSettings) =
         (fleet.section("poll")?, fleet.section("settle")?);
     let leaves: leave::Settings = fleet.section("settle")?;
@@ -63,7 +76,8 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         let limiter = Limiter::new(pool.store.clone(), &pool.settings, &limits);
         let client = Arc::new(Client::open(&pool.name, &pool.settings, &provider)?);
         chores.spawn(provider::keep(client.keys(), fleet.rereads()));
-        let context = Arc::new(Context::new(pool.store.clone(), limiter, client, tries_per_turn));
+        let context =
+            Arc::new(Context::new(pool.store.clone(), limiter, client, settings.tries_per_turn));
         let ground = Arc::new(ground(pool, &context, intents.clone()));
         chores.spawn(warden::watch(Arc::clone(&ground), reconciling.clone()));
         chores.spawn(warden::sweep(ground, reconciling.clone()));
@@ -71,6 +85,14 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         let echo = measure::Echo::new(pool.settings.route, pool.settings.simulated);
         let sweeps = sweeps::Sweeps::new(Arc::clone(&context));
         let outlooks = outlooks::Outlooks::default();
+        let judge = told::Judge {
+            context: Arc::clone(&context),
+            told: outlooks.told.clone(),
+            patience: settings.patience(),
+            poll: pool.policy.poll.clone(),
+            accounts: pool.settings.accounts.keys().cloned().collect(),
+        };
+        chores.spawn(judge.watch());
         let watch =
             poll::PollStep { context: Arc::clone(&context), link_life, echo, sweeps, outlooks };
         chores.spawn(measure::sample_lags(Arc::clone(&context), measures, pool.settings.route));

@@ -1,6 +1,7 @@
 //! What the fleet has learned of how long tasks take, kept for a while in this process.
 
 use crate::context::Context;
+use crate::told::Told;
 use job::rounds::{self, Quantiles};
 use job::{Outlook, Record, TaskRef, Timestamp};
 use seedance::{Task, TaskStatus};
@@ -19,12 +20,15 @@ const STAMP_SLACK: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(crate) struct Outlooks {
     by_class: Mutex<BTreeMap<String, (Instant, Option<Quantiles>)>>,
+    /// Whether callbacks tell the ends of the accounts' tasks.
+    pub(crate) told: Told,
 }
 
 impl Outlooks {
     /// What is known of tasks like this job's. Nothing, while Redis does not answer.
-    pub(crate) async fn of(&self, context: &Context, record: &Record) -> Outlook {
-        Outlook { times: self.times(context, record).await }
+    pub(crate) async fn of(&self, context: &Context, record: &Record, account: &str) -> Outlook {
+        let told = self.told.by_callbacks(account);
+        Outlook { times: self.times(context, record).await, told }
     }
 
     async fn times(&self, context: &Context, record: &Record) -> Option<Quantiles> {
@@ -43,7 +47,7 @@ impl Outlooks {
         times
     }
 
-    /// Learns from a task that ended well: how long it took on the provider's own clock, which does not
+    /// Notes an end, and learns from a task that ended well: how long it took on the provider's own clock, which does not
     /// depend on when we looked.
     pub(crate) async fn learn(
         &self,
@@ -53,6 +57,7 @@ impl Outlooks {
         task: &Task,
         now: Timestamp,
     ) {
+        Told::note_end(context, owned, task, now).await;
         let Some(took) = took(record, owned, task, now) else { return };
         if let Err(error) = context.store.learn(&rounds::class(record), took).await {
             tracing::debug!(%error, "a generation time is not noted");

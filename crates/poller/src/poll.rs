@@ -45,7 +45,7 @@ impl Step for PollStep {
             return Outcome::Report(Event::StepLeft);
         };
         let site = Site::for_reads(&task.facts);
-        let outlook = self.outlooks.of(&self.context, record).await;
+        let outlook = self.outlooks.of(&self.context, record, &site.account).await;
         if let Some(pause) = too_early(record, task, held, turn.policy(), &outlook) {
             return Outcome::hand_back(pause, "no task like this one has ended so soon");
         }

@@ -11,8 +11,10 @@
   ARGV  1 id    job id
         2 hint  task id the callback named, or empty
         3 st    state word of a job without a ticket that shall get one to settle; or empty
+        4 rev   revision that the caller saw, where the hint is news for that one only; or empty
 
   Reply {state word, "due" | "nudged" | "noted"}   the ticket is due now | will be | there is none
+        {state word, "moved"}   the job has another revision: nothing done
         {} no such job
 
   Safe to repeat: yes; a ticket that is due now stays due now.
@@ -20,6 +22,7 @@
 
 local word = redis.call('HGET', KEYS[1], 'st')
 if not word then return {} end
+if ARGV[4] ~= '' and redis.call('HGET', KEYS[1], 'rev') ~= ARGV[4] then return {word, 'moved'} end
 if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'hint', ARGV[2]) end
 local now = math.floor(now_us() / 1000)
 for k = 2, 5, 3 do

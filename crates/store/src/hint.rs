@@ -14,6 +14,8 @@ pub enum HintOutcome {
     Noted(JobId),
     /// The job is finished: nothing to look at.
     Finished(JobId),
+    /// The job has moved on since the caller saw it: nothing was done.
+    Moved(JobId),
 }
 
 impl Store {
@@ -27,7 +29,21 @@ impl Store {
         attempt: &AttemptId,
         task: Option<&TaskId>,
     ) -> Result<HintOutcome, StoreError> {
-        self.hint_in(attempt, task, None).await
+        self.hint_in(attempt, task, None, None).await
+    }
+
+    /// As [`Store::hint`], for what is news only to the job as the caller saw it, at this revision.
+    ///
+    /// # Errors
+    ///
+    /// As every call; safe to repeat.
+    pub async fn hint_at(
+        &self,
+        attempt: &AttemptId,
+        task: Option<&TaskId>,
+        revision: u64,
+    ) -> Result<HintOutcome, StoreError> {
+        self.hint_in(attempt, task, None, Some(revision)).await
     }
 
     /// As [`Store::hint`], for a task that a job without a ticket does not know: the job gets one
@@ -42,7 +58,7 @@ impl Store {
         task: &TaskId,
         seen: StateWord,
     ) -> Result<HintOutcome, StoreError> {
-        self.hint_in(attempt, Some(task), Some(seen)).await
+        self.hint_in(attempt, Some(task), Some(seen), None).await
     }
 
     async fn hint_in(
@@ -50,6 +66,7 @@ impl Store {
         attempt: &AttemptId,
         task: Option<&TaskId>,
         reopens: Option<StateWord>,
+        revision: Option<u64>,
     ) -> Result<HintOutcome, StoreError> {
         let Some(id) = self.job_of_attempt(attempt).await? else {
             return Ok(HintOutcome::Unknown);
@@ -68,6 +85,7 @@ impl Store {
             id.to_string(),
             task.map_or_else(String::new, TaskId::to_string),
             reopens.map_or_else(String::new, |word| word.as_str().to_owned()),
+            revision.map_or_else(String::new, |revision| revision.to_string()),
         ];
         let reply = self.connection().call(Call::new(&script::HINT, names, args)).await?;
         let Value::Array(parts) = &reply else { return Err(StoreError::reply("hint", &reply)) };
@@ -75,7 +93,11 @@ impl Store {
             return Ok(HintOutcome::Unknown);
         };
         let word = StateWord::parse(&word).ok_or_else(|| StoreError::reply("hint", &reply))?;
-        let looks = parts.get(1).and_then(commit::word).is_some_and(|what| what != "noted");
+        let what = parts.get(1).and_then(commit::word);
+        if what.as_deref() == Some("moved") {
+            return Ok(HintOutcome::Moved(id));
+        }
+        let looks = what.is_some_and(|what| what != "noted");
         let finished = word.is_finished() && !looks;
         Ok(if finished { HintOutcome::Finished(id) } else { HintOutcome::Noted(id) })
     }

@@ -52,6 +52,7 @@ mod settings;
 mod spent;
 mod stored;
 mod times;
+mod told;
 mod uploads;
 mod usage;
 mod wishes;

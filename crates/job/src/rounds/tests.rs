@@ -97,7 +97,7 @@ fn simulate(at_once: usize, tasks: usize, outlook: Outlook, dice: &mut Dice) -> 
 fn learned(dice: &mut Dice) -> Outlook {
     let mut times = Times::default();
     (0..1_000).for_each(|_| times.add(dice.generation()));
-    Outlook { times: Quantiles::of(&times) }
+    Outlook { times: Quantiles::of(&times), told: false }
 }
 
 // covers: M8
@@ -110,6 +110,36 @@ fn reads_and_lag_stay_within_the_goals_for_one_task_and_for_many() {
         let (reads, lag) = (cost.per_task(), cost.lag(0.95));
         assert!(reads <= reads_max, "{at_once} at once: {reads:.2} reads a task");
         assert!(lag <= STEADY, "{at_once} at once: an end in twenty is seen after {lag:?}");
+    }
+}
+
+// covers: M8, M9
+#[test]
+fn where_callbacks_tell_the_ends_a_look_is_a_repair_of_few() {
+    let mut dice = Dice(23);
+    let outlook = Outlook { told: true, ..learned(&mut dice) };
+    let poll = poll();
+    for lost_in in [0, 50] {
+        let (mut reads, mut lags) = (0, Vec::new());
+        for n in 0..4_000 {
+            let end = START + dice.generation();
+            let told = (lost_in == 0 || n % lost_in != 0).then(|| end + Duration::from_secs(2));
+            let mut at = outlook.first_look("a", STEADY, START).unwrap();
+            loop {
+                if told.is_some_and(|told| told <= at) {
+                    break lags.push(Duration::from_secs(2));
+                }
+                reads += 1;
+                if end <= at {
+                    break lags.push(at.since(end));
+                }
+                at = outlook.next_look("a", &poll, START, at).unwrap();
+            }
+        }
+        lags.sort_unstable();
+        let per_task = f64::from(reads) / lags.len() as f64;
+        assert!(per_task <= 0.2, "{per_task} reads a task beside the callbacks' own");
+        assert!(lags[lags.len() * 95 / 100] <= STEADY);
     }
 }
 
@@ -172,7 +202,7 @@ proptest! {
         let mut times = Times::default();
         samples.iter().for_each(|s| times.add(Duration::from_secs(*s)));
         let quantiles = Quantiles::of(&times).unwrap();
-        let outlook = Outlook { times: Some(quantiles) };
+        let outlook = Outlook { times: Some(quantiles), told: false };
         let (poll, turn, end) = (poll(), between(STEADY), START + Duration::from_secs(end_s));
         let mut at = outlook.first_look("a", STEADY, START).unwrap();
         prop_assert!(at.since(START) <= quantiles.early + turn);

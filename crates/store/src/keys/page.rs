@@ -412,6 +412,18 @@ const TABLE: &[Row] = &[
         bound: "161",
     },
     Row {
+        key: "ends:<account>",
+        kind: "zset",
+        holds: "task by the instant (Unix ms) of its end",
+        bound: "100",
+    },
+    Row {
+        key: "told:<account>",
+        kind: "zset",
+        holds: "task by the instant (Unix ms) at which a callback told its end",
+        bound: "5,000",
+    },
+    Row {
         key: "spent:<day>",
         kind: "hash",
         holds: "`<tenant>|<model>|` and a state word (jobs that ended so), `tokens` or `micros.<currency>`; expires 400 days after its last change",

@@ -165,3 +165,17 @@ async fn a_hint_that_comes_during_the_last_scan_is_there_before_anything_is_sent
     assert_eq!(stored.hint, Some(task("cgt-1")), "and named all the same");
     ground.sound().await;
 }
+
+#[tokio::test]
+async fn a_hint_for_one_revision_does_nothing_to_another() {
+    let ground = Ground::new().await;
+    let (job, open) = ground.generating(record(), "cgt-1").await;
+    let seen = ground.load(&job.id).await.revision;
+    let hint = async |revision| {
+        ground.store.hint_at(&open.id, Some(&task("cgt-1")), revision).await.expect("answers")
+    };
+    assert_eq!(hint(seen - 1).await, HintOutcome::Moved(job.id.clone()));
+    assert_eq!(ground.load(&job.id).await.hint, None);
+    assert_eq!(hint(seen).await, HintOutcome::Noted(job.id.clone()));
+    assert_eq!(ground.load(&job.id).await.hint, Some(task("cgt-1")));
+}
