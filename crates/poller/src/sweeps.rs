@@ -201,7 +201,7 @@ impl Sweep {
         while self.context.store.is_locked(&lock).await.unwrap_or(false) {
             tokio::time::sleep(SCAN_PAUSE).await;
         }
-        self.context.limiter.permit(&self.site.account, Call::List).await
+        self.context.limiter.permit(&self.site.account, Call::List).await.ok()
     }
 
     /// One page for as many as wait by now.
