@@ -18,7 +18,11 @@ fn task_of(job: &Record) -> (TaskId, Timestamp) {
 }
 
 fn still_running(task: &TaskId) -> Event {
-    let report = TaskReport::InProgress { word: "running".into(), unknown: false };
+    let report = TaskReport::InProgress {
+        word: "running".into(),
+        unknown: false,
+        outlook: crate::Outlook::default(),
+    };
     Event::TaskSeen { task: task.clone(), report }
 }
 
