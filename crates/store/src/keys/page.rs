@@ -115,12 +115,7 @@ const TABLE: &[Row] = &[
         bound: "tickets in work",
     },
     Row { key: "wake:<queue>", kind: "list", holds: "a token for one idle claimer", bound: "1" },
-    Row {
-        key: "fence",
-        kind: "string",
-        holds: "last claim fence handed out; never reset",
-        bound: "1",
-    },
+    Row { key: "fence", kind: "string", holds: "last claim fence; never reset", bound: "1" },
     Row {
         key: "lsn",
         kind: "string",
@@ -265,12 +260,7 @@ const TABLE: &[Row] = &[
         holds: "ended job id by the instant (Unix ms) at which it ended, while its content is here",
         bound: "ended jobs",
     },
-    Row {
-        key: "kept",
-        kind: "zset",
-        holds: "tenants with ended jobs; scores are 0",
-        bound: "tenants",
-    },
+    Row { key: "kept", kind: "zset", holds: "tenants with ended jobs; score 0", bound: "tenants" },
     Row {
         key: "erasure:<erasure id>",
         kind: "string",
