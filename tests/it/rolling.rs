@@ -216,7 +216,8 @@ fn worst(waits: &[Duration]) -> Duration {
 fn what_a_dead_poller_held_moves_on_within_ten_seconds_at_the_shipped_leases() {
     let options = Options { roles: vec!["submitter", "poller"], ..Options::default() };
     let fleet = Fleet::start(options.config(SHIPPED_LEASES));
-    fleet.faults(&json!({"retrieve": [{"kind": "slow", "ms": 2500}]}));
+    let slow = json!([{"kind": "slow", "ms": 2500}]);
+    fleet.faults(&json!({"retrieve": slow, "list": slow}));
     let ids = films(&fleet, 60);
     let waits = waits_after_death(&fleet, "poller", Queue::Poll, 40);
     assert!(worst(&waits) <= Duration::from_secs(10), "{} polls: {waits:?}", waits.len());
