@@ -4,8 +4,7 @@
   Why a script   As claim.lua; and the room of the accounts must be read in the same instant, or two
                  claimers fill it twice.
   Caller         Store::claim (src/claim.rs), once per group of 16 tenants, lowest virtual time first.
-  Decides        Nothing. The rule is fixed: tickets whose time has come go back to their place in their lane.
-                 Then expired leases first; then, while an account can begin one more,
+  Decides        Nothing. The rule is fixed: expired leases first; then, while an account can begin one more,
                  the tenant with the lowest virtual time. Of its lanes `high` goes first; of the others, while
                  tickets are older than age_ms, the one with the oldest, else the higher one. One claim
                  in 1,024, counted by the fence, is the oldest ticket of the tenant, so that nothing
@@ -29,7 +28,6 @@
         9 audit   list
         10…       zset    three lanes per tenant: high, normal, low
         …         hash    jobs per state of each tenant, in the same order
-        …         zset    of each tenant: tickets by the time at which they go back to their lane
         …         hash    row of creates of each account
 
   ARGV  1 facts  JSON:
@@ -48,20 +46,19 @@
          room left, id, account, id, account…}   an account may be empty: look for one
 
   Safe to repeat: as claim.lua. An offer whose holder is silent ends with its first lease.
-  Cost: O((n + tenants) log m + accounts + offers); at most 20 tickets of a tenant go back at a time. ]]
+  Cost: O((n + tenants) log m + accounts + offers). ]]
 
 local f = cjson.decode(ARGV[1])
 local t = redis.call('TIME')
 local us = t[1] * 1000000 + t[2]
 local now = math.floor(us / 1000)
 local LANES, COUNTS = 9, 9 + 3 * #f.tenants
-local LATERS = COUNTS + #f.tenants
-local PACES = LATERS + #f.tenants
+local PACES = COUNTS + #f.tenants
 
 local ids = redis.call('ZRANGE', KEYS[1], '-inf', now, 'BYSCORE', 'LIMIT', 0, f.n)
 local lost = #ids
 
--- heads[j]: {id, place} of lane j, or false; a place is a time, and lies in the past
+-- heads[j]: {id, due} of lane j, or false
 local tenants, heads, some_due = {}, {}, false
 local function look(lane)
   local head = redis.call('ZRANGE', KEYS[LANES + lane], 0, 0, 'WITHSCORES')
@@ -76,26 +73,8 @@ local function free_of(counts, cap)
   end
   return cap
 end
--- Tickets of tenant k whose time has come go back to their place. Returns the time until the next one may,
--- nil without one.
-local RETURNS_MAX = 20
-local LANE_OF = {high = 1, normal = 2, low = 3}
-local function bring_back(k)
-  local page = redis.call('ZRANGE', KEYS[LATERS + k], 0, RETURNS_MAX - 1, 'WITHSCORES')
-  for i = 1, #page, 2 do
-    local left = tonumber(page[i + 1]) - now
-    if left > 0 then return left end
-    local priority, place, id = page[i]:match('^(%w+):(%-?%d+):(.+)$')
-    local lane = LANE_OF[priority]
-    if lane then redis.call('ZADD', KEYS[LANES + 3 * (k - 1) + lane], place, id) end
-    redis.call('ZREM', KEYS[LATERS + k], page[i])
-  end
-  return #page == 2 * RETURNS_MAX and 0 or nil
-end
 for k, tenant in ipairs(f.tenants) do
-  local back = bring_back(k)
   tenants[k] = {
-    back = back,
     name = tenant.name, free = free_of(KEYS[COUNTS + k], tenant.cap),
     time = tonumber(redis.call('ZSCORE', KEYS[6], tenant.name) or 0),
   }
@@ -231,7 +210,7 @@ end
 -- A tenant without tickets is forgotten only once the others have caught up with what it bought.
 local front
 for k, tenant in ipairs(tenants) do
-  local waits = heads[3 * k - 2] or heads[3 * k - 1] or heads[3 * k] or tenant.back
+  local waits = heads[3 * k - 2] or heads[3 * k - 1] or heads[3 * k]
   tenant.empty = not waits
   if waits and tenant.free < 1 and served and tenant.time < served then
     redis.call('ZADD', KEYS[6], 'XX', served, tenant.name)
@@ -253,9 +232,6 @@ for lane, head in ipairs(heads) do
   if head and tenants[math.ceil(lane / 3)].free >= 1 then
     next_due = sooner(next_due, math.max(head[2] - now, 0))
   end
-end
-for _, tenant in ipairs(tenants) do
-  if tenant.back and tenant.free >= 1 then next_due = sooner(next_due, tenant.back) end
 end
 for _, a in ipairs(accounts) do
   if a.slots >= 1 and a.stopped > 0 then

@@ -13,8 +13,8 @@
             id, st (state word, opaque), by (token of this commit), rev (revision the verdict saw)
             kept    ticket and lease stay as they are
             writer  {lease, holder, fence, offers} of the claim; offers: absent where none can be open; absent: a callback or a person
-            from    {due, lease, holder, offers, later, member} where the job's ticket may lie; absent: it has none
-            to      {due, wake, at, lanes, tenant, place, later, seat} the new ticket; absent: none
+            from    {due, lease, holder, offers} where the job's ticket may lie; absent: it has none
+            to      {due, wake, at, lanes, tenant} the new ticket; absent: none
             same    `to` is the queue of `from`
             tasks, own   key of the owners; task ids that must be this job's or nobody's
             begin   {slots, slot, limit, offers, nonces, nonce, stops, account, probe_ms, attempt, pace,
@@ -133,7 +133,6 @@ if not f.kept then
   elseif f.from then
     if not redis.call('ZSCORE', KEYS[f.from.lease], id) then
       redis.call('ZREM', KEYS[f.from.due], id)
-      if f.from.later then redis.call('ZREM', KEYS[f.from.later], f.from.member) end
     elseif f.same then
       -- A worker holds it: its next commit or release sees the mark and comes back at once.
       nudged, to = true, nil

@@ -14,7 +14,7 @@
             known  {lsn, run, freeze, audit, floor, stamp, by}: the highest lsn the caller was told
             by     token of the first commit; tasks: key of the owners; lines_max: lines a timeline keeps
             kinds  what jobs have in common: st (state word, opaque), created (ms), to (ticket: due, wake,
-                   at, lanes, tenant, place, later, seat; absent: none), index (keys of indexes: job by created), count
+                   at, lanes, tenant; absent: none), index (keys of indexes: job by created), count
                    ({key, field}: one more for each), once (writes of which the first one counts),
                    event {key, arguments; the third is to be the job}, line (of the timeline),
                    use {usage, day, kept}, cap {counts, words, queued_max, spend_max}: what the tenant may

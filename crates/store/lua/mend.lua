@@ -9,7 +9,7 @@
 
   ARGV  1 cure  JSON:
             still  list of {command, key, arguments, seen}: reads and their answers; without `seen`: nothing
-            to     {due, wake, at, lanes, tenant, place, later, seat} a ticket to put down; absent: none
+            to     {due, wake, at, lanes, tenant} a ticket to put down; absent: none
             id     whose ticket
             moves  plain writes
 

@@ -9,7 +9,7 @@
         3 holder  hash  job id to claim fence
         4…        named by index in ARGV 1
 
-  ARGV  1 facts  JSON: id, fence, delay (ms), offers (submit only), to {due, wake, lanes, tenant, place, later, seat}; without
+  ARGV  1 facts  JSON: id, fence, delay (ms), offers (submit only), to {due, wake, lanes, tenant}; without
                  `to` it is dropped
 
   Reply "released" | "fenced"

@@ -1,9 +1,10 @@
 //! Births: many jobs in one call of the script, with what they share told once.
 
 use crate::connection::Call;
-use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Seat, Standing};
+use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing};
 use crate::freeze::Known;
 use crate::keys::TIMELINE_LINES_MAX;
+use crate::queue::Lane;
 use crate::{Idempotency, Match, Store, StoreError, caps, commit, script};
 use job::{JobId, Note, Record, TaskId, Ticket, Timestamp};
 use redis::Value;
@@ -186,9 +187,9 @@ impl Store {
         let (keys, record) = (self.keys(), birth.record);
         let tenant = &record.spec.tenant;
         let (standing, word) = (Standing::of(&record.life), record.life.state.word());
-        let seat = Seat::of(record);
+        let lane = Lane::of(record);
         let to = facts::ticket_queue(record, birth.ticket)
-            .map(|(queue, at)| Place::of(keys, table, queue, &seat, Some(at)));
+            .map(|(queue, at)| Place::of(keys, table, queue, &lane, Some(at)));
         let note = Note { what: birth.what.to_owned(), from: word, to: word };
         let mut moves = Moves::new(keys, table, record);
         moves.born();

@@ -251,7 +251,6 @@ impl Store {
             }
         }
         names.extend(tenants.iter().map(|tenant| keys.tenant_counts(tenant)));
-        names.extend(tenants.iter().map(|tenant| keys.later(class, tenant)));
         let accounts = room.iter().flat_map(|room| &room.accounts);
         names.extend(accounts.map(|of| keys.creates(&of.account, class)));
         names

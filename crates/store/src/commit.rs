@@ -4,12 +4,10 @@ mod door;
 
 use crate::begin::BeginGuard;
 use crate::connection::Call;
-use crate::facts::{
-    self, KeyTable, Line, Move, Moves, Place, Seat, Standing, Waiting, fresh_tasks,
-};
+use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing, fresh_tasks};
 use crate::freeze::{Known, Told};
 use crate::operations::Only;
-use crate::queue::{Claim, Queue};
+use crate::queue::{Claim, Lane, Queue};
 use crate::{Store, StoreError, Stored, caps, script};
 use door::Begin;
 use job::mutant::{self, Mutant};
@@ -176,8 +174,6 @@ struct Whereabouts {
     holder: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     offers: Option<usize>,
-    #[serde(flatten)]
-    waiting: Option<Waiting>,
 }
 
 #[derive(Serialize)]
@@ -221,7 +217,7 @@ impl Store {
         let mut table = KeyTable::default();
         table.at(keys.job(&record.id));
         let (before, after) = (Standing::of(&record.life), Standing::of(request.life));
-        let seat = Seat::of(record);
+        let lane = Lane::of(record);
 
         // Whoever has begun has no offer any more.
         let open = before.open.is_some();
@@ -243,14 +239,13 @@ impl Store {
             Writer::Outside => facts::queue_of(record),
         };
         let from = old_queue.map(|queue| Whereabouts {
-            due: table.at(facts::due_key(keys, queue, &seat.lane)),
+            due: table.at(facts::due_key(keys, queue, &lane)),
             lease: table.at(keys.lease(queue)),
             holder: table.at(keys.holder(queue)),
             offers: offers(queue, &mut table),
-            waiting: Waiting::of(keys, &mut table, queue, &seat),
         });
         let target = facts::ticket_queue(record, request.ticket);
-        let to = target.map(|(queue, at)| Place::of(keys, &mut table, queue, &seat, Some(at)));
+        let to = target.map(|(queue, at)| Place::of(keys, &mut table, queue, &lane, Some(at)));
         let begin = self.begin_facts(request, &mut table)?;
         let wakes = self.wakes(request, &before, &after, &mut table);
         let (stop, clear) = self.stop_facts(request, &mut table);

@@ -3,20 +3,16 @@
 //! The one place that knows which index, counter, slot, nonce and owner a state calls for. `admit`
 //! compares with nothing, `commit` with the life before, and `recount` with what Redis holds.
 
-mod place;
-
-pub(crate) use place::{Place, Seat, Waiting, due_key, ticket_queue};
-
 use crate::batches;
 use crate::ends::Ended;
 use crate::events::Mark;
 use crate::failures::Scope;
 use crate::keys::{AUDIT_LINES_MAX, DECISION_LINES_MAX, Keys, TIMELINE_LINES_MAX};
-use crate::queue::Queue;
+use crate::queue::{Lane, Queue};
 use crate::spent::{SPENT_KEPT, day_text};
 use job::{
     Alarm, AttemptId, Filing, JobId, Life, Note, Record, Slot, Spec, State, StateWord, TaskId,
-    Timestamp,
+    Ticket, Timestamp,
 };
 use serde::Serialize;
 use std::collections::HashMap;
@@ -163,6 +159,54 @@ impl KeyTable {
 /// A plain write: command, key index, arguments.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Move(pub(crate) &'static str, pub(crate) usize, pub(crate) Vec<String>);
+
+/// Where a ticket is put down.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Place {
+    pub(crate) due: usize,
+    pub(crate) wake: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lanes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant: Option<String>,
+}
+
+/// The due set of a queue; for a submit queue, of the job's lane in it.
+pub(crate) fn due_key(keys: &Keys, queue: Queue, lane: &Lane) -> String {
+    match queue.class() {
+        Some(class) => keys.lane(class, lane),
+        None => keys.due(queue),
+    }
+}
+
+impl Place {
+    pub(crate) fn of(
+        keys: &Keys,
+        table: &mut KeyTable,
+        queue: Queue,
+        lane: &Lane,
+        at: Option<Timestamp>,
+    ) -> Self {
+        let class = queue.class();
+        Self {
+            due: table.at(due_key(keys, queue, lane)),
+            wake: table.at(keys.wake(queue)),
+            at: at.map(Timestamp::unix_ms),
+            lanes: class.map(|class| table.at(keys.lanes(class))),
+            tenant: class.map(|_| lane.tenant.clone()),
+        }
+    }
+}
+
+/// The queue and instant a ticket names, if it names one.
+pub(crate) fn ticket_queue(record: &Record, ticket: Ticket) -> Option<(Queue, Timestamp)> {
+    match ticket {
+        Ticket::Due(step, at) => Some((Queue::of(step, record.spec.request.slot_class()), at)),
+        Ticket::Kept | Ticket::Gone => None,
+    }
+}
 
 /// Collects the writes of one call.
 pub(crate) struct Moves<'a> {

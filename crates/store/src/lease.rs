@@ -1,11 +1,11 @@
 //! Keeping, handing back and dropping claims; each for the holder of the fence only.
 
 use crate::connection::Call;
-use crate::facts::{KeyTable, Place, Seat};
-use crate::queue::{Claim, Queue};
+use crate::facts::{KeyTable, Place};
+use crate::queue::{Claim, Lane, Queue};
 use crate::stored::Found;
 use crate::{Store, StoreError, script};
-use job::{JobId, Record};
+use job::{JobId, Priority, Record};
 use redis::Value;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
@@ -73,7 +73,7 @@ impl Store {
     }
 
     /// Hands a ticket back without a commit; it is due again after `delay`, or at once when somebody
-    /// asked for it meanwhile. One of a submit queue keeps its place.
+    /// asked for it meanwhile.
     ///
     /// # Errors
     ///
@@ -97,17 +97,18 @@ impl Store {
         record: &Record,
         delay: Duration,
     ) -> Result<Released, StoreError> {
-        self.put_back(claim, Some(Seat::of(record)), delay).await
+        self.put_back(claim, Some(Lane::of(record)), delay).await
     }
 
     async fn put_back(
         &self,
         claim: &Claim,
-        seat: Option<Seat>,
+        lane: Option<Lane>,
         delay: Duration,
     ) -> Result<Released, StoreError> {
-        let seat = seat.unwrap_or_else(Seat::nowhere);
-        let call = self.release_call(claim, Some((seat, delay)))?;
+        let lane =
+            lane.unwrap_or_else(|| Lane { tenant: String::new(), priority: Priority::Normal });
+        let call = self.release_call(claim, Some((lane, delay)))?;
         read_release(self.connection().call(call).await?)
     }
 
@@ -122,18 +123,18 @@ impl Store {
         self.connection().call_many(&calls).await.into_iter().try_for_each(|reply| reply.map(drop))
     }
 
-    /// Back to its place after a pause, or, without one, dropped.
+    /// Back into its lane after a pause, or, without one, dropped.
     fn release_call(
         &self,
         claim: &Claim,
-        back: Option<(Seat, Duration)>,
+        back: Option<(Lane, Duration)>,
     ) -> Result<Call, StoreError> {
         let mut table = KeyTable::default();
         table.at(self.keys().job(&claim.id));
         table.at(self.keys().lease(claim.queue));
         table.at(self.keys().holder(claim.queue));
         let delay = back.as_ref().map_or(0, |(_, delay)| millis(*delay));
-        let to = back.map(|(seat, _)| Place::of(self.keys(), &mut table, claim.queue, &seat, None));
+        let to = back.map(|(lane, _)| Place::of(self.keys(), &mut table, claim.queue, &lane, None));
         let offers = claim.queue.class().map(|class| table.at(self.keys().offers(class)));
         let facts = Facts { id: &claim.id, fence: claim.fence.to_string(), delay, offers, to };
         let facts = serde_json::to_string(&facts)

@@ -1,6 +1,6 @@
 //! Looks at a whole pool: counts, depths, slots, stops, timelines.
 
-use crate::queue::Queue;
+use crate::queue::{Lane, Queue};
 use crate::{Store, StoreError, commit};
 use job::{AttemptId, JobId, Priority, Slot, StateWord, Timestamp};
 use redis::{Pipeline, Value};
@@ -264,13 +264,11 @@ impl Store {
             .connection()
             .ask(redis::cmd("ZRANGE").arg(self.keys().lanes(class)).arg(0).arg(TENANTS_MAX - 1))
             .await?;
-        let keys = self.keys();
-        let of = |tenant: String| {
-            let lanes = [Priority::High, Priority::Normal, Priority::Low]
-                .map(|priority| keys.lane_of(class, &tenant, priority));
-            lanes.into_iter().chain([keys.later(class, &tenant)])
-        };
-        Ok(tenants.into_iter().flat_map(of).collect())
+        let lanes = tenants.into_iter().flat_map(|tenant| {
+            [Priority::High, Priority::Normal, Priority::Low]
+                .map(|priority| Lane { tenant: tenant.clone(), priority })
+        });
+        Ok(lanes.map(|lane| self.keys().lane(class, &lane)).collect())
     }
 }
 

@@ -133,7 +133,7 @@ pub struct Held {
 pub struct Claimed {
     /// The server's clock.
     pub now: Timestamp,
-    /// When the next ticket can be handed out; [`None`]: no ticket waits, or none may be taken before a
+    /// When the next ticket falls due; [`None`]: no ticket waits, or none may be taken before a
     /// slot frees (which leaves a wake token).
     pub next_due: Option<Duration>,
     /// At most as many as asked for.

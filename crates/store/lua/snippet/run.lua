@@ -4,8 +4,7 @@
   Decides        Nothing. ]]
 
 -- The instant of the server's last save, which is that of its start where it saves nothing: another value
--- may mean another run of it; one that ends in the second of its last save is not seen to end. A server
--- that does not tell runs for ever. Cheap enough for every call.
+-- may mean another run of it. A server that does not tell runs for ever. Cheap enough for every call.
 local function run_stamp()
   local stamp = redis.pcall('LASTSAVE')
   return type(stamp) == 'number' and stamp or 0

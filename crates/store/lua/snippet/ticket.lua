@@ -26,24 +26,16 @@ end
 local function scored(score, members)
   local args = {}
   for i, member in ipairs(members) do
-    args[2 * i - 1] = string.format('%.0f', score)
+    args[2 * i - 1] = score
     args[2 * i] = member
   end
   return args
 end
 
--- to: due, wake = key indexes; for a submit lane also lanes, tenant, place (the order in the lane, for good),
--- and later, seat: where tickets that are not due yet wait, without losing their place, and what their members
--- begin with. Not more jobs than fit into one call.
+-- to: due, wake = key indexes; lanes, tenant = for a submit lane. Not more jobs than fit into one call.
 local function put_down_all(to, ids, at, now)
   if to.lanes then join_lanes(to.lanes, to.tenant) end
-  if to.later and at > now then
-    local seated = {}
-    for i, id in ipairs(ids) do seated[i] = to.seat .. id end
-    redis.call('ZADD', KEYS[to.later], unpack(scored(at, seated)))
-  else
-    redis.call('ZADD', KEYS[to.due], unpack(scored(to.place or at, ids)))
-  end
+  redis.call('ZADD', KEYS[to.due], unpack(scored(string.format('%.0f', at), ids)))
   if at <= now then wake(to.wake) end
 end
 

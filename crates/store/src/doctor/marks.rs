@@ -3,8 +3,9 @@
 use super::look::{Answers, Body, Guard, Question, Read, differ};
 use super::mend::Cure;
 use super::{Drift, DriftKind, Subject};
-use crate::facts::{self, Seat, Standing};
+use crate::facts::{self, Standing};
 use crate::keys::Keys;
+use crate::queue::Lane;
 use crate::{Store, Stored};
 use job::{JobId, Record, State};
 
@@ -142,35 +143,26 @@ impl Store {
     fn ticket(&self, job: &str, stored: &Stored) -> Option<TicketMark> {
         let (keys, record) = (self.keys(), &stored.record);
         let queue = facts::queue_of(record)?;
-        let (seat, id) = (Seat::of(record), record.id.as_str());
-        let (due, lease) = (facts::due_key(keys, queue, &seat.lane), keys.lease(queue));
-        let later = seat.later(keys, queue);
+        let (lane, id) = (Lane::of(record), record.id.as_str());
+        let (due, lease) = (facts::due_key(keys, queue, &lane), keys.lease(queue));
         let mut reads = vec![Read::of("ZSCORE", &due, &[id]), Read::of("ZSCORE", &lease, &[id])];
-        if let (Some(class), Some((later, member))) = (queue.class(), &later) {
-            reads.push(Read::of("ZSCORE", later, &[member]));
-            reads.push(Read::of("ZSCORE", &keys.lanes(class), &[&seat.lane.tenant]));
+        if let Some(class) = queue.class() {
+            reads.push(Read::of("ZSCORE", &keys.lanes(class), &[&lane.tenant]));
         }
         let cure = || Cure::new(id).while_revision(job, Some(stored.revision));
-        let come = |cure: Cure| match &later {
-            Some((later, member)) => cure.write("ZREM", later, &[member]),
-            None => cure,
-        };
-        let mut put_down =
-            cure().still("ZSCORE", &due, &[id], None).still("ZSCORE", &lease, &[id], None);
-        if let Some((later, member)) = &later {
-            put_down = put_down.still("ZSCORE", later, &[member], None);
-        }
-        let put_down = put_down.ticket(queue, seat.clone());
-        let (waits_twice, doubled) = (come(cure()), come(cure().write("ZREM", &due, &[id])));
+        let put_down = cure()
+            .still("ZSCORE", &due, &[id], None)
+            .still("ZSCORE", &lease, &[id], None)
+            .ticket(queue, lane.clone());
+        let doubled = cure().write("ZREM", &due, &[id]);
         let join = queue.class().map(|class| {
-            let (lanes, tenant) = (keys.lanes(class), &seat.lane.tenant);
-            come(cure().still("ZSCORE", &lanes, &[tenant], None).ticket(queue, seat.clone()))
+            let lanes = keys.lanes(class);
+            cure().still("ZSCORE", &lanes, &[&lane.tenant], None).ticket(queue, lane.clone())
         });
         // A parked job is no longer looked up once the provider's records are gone.
         let retires = matches!(record.life.state, State::Parked { .. });
         let id = record.id.clone();
-        let queue = queue.to_string();
-        Some(TicketMark { id, queue, retires, reads, put_down, waits_twice, doubled, join })
+        Some(TicketMark { id, queue: queue.to_string(), retires, reads, put_down, doubled, join })
     }
 }
 
@@ -180,8 +172,6 @@ struct TicketMark {
     retires: bool,
     reads: Vec<Read>,
     put_down: Cure,
-    /// In its lane, and to come back to it.
-    waits_twice: Cure,
     doubled: Cure,
     join: Option<Cure>,
 }
@@ -189,28 +179,23 @@ struct TicketMark {
 impl TicketMark {
     fn compare(self, subject: &Subject, answers: &mut Answers<'_>) -> Vec<Drift> {
         let (due, lease) = (answers.text(), answers.text());
-        let seated = self.join.as_ref().map(|_| (answers.text(), answers.text()));
-        let (later, tenant) = seated.map_or((None, None), |(later, tenant)| (later, Some(tenant)));
+        let tenant = self.join.as_ref().map(|_| answers.text());
         let (id, queue) = (&self.id, &self.queue);
         let what = format!("ticket of {id}");
         let one = format!("one in {queue}");
         let drift = |kind, what, expected: &str, found: Option<&str>, cure| {
             differ(subject, kind, what, expected, found.map(str::to_owned), Some(cure))
         };
-        let found = match [&due, &later, &lease].into_iter().flatten().count() {
-            0 if self.retires => Some(one.clone()),
-            0 => None,
-            1 => Some(one.clone()),
-            _ => Some(format!("two in {queue}")),
+        let found = match (&due, &lease) {
+            (None, None) if self.retires => Some(one.clone()),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => Some(one.clone()),
+            (Some(_), Some(_)) => Some(format!("two in {queue}")),
         };
-        let cure = match (&found, &lease) {
-            (None, _) => self.put_down,
-            (Some(_), None) => self.waits_twice,
-            (Some(_), Some(_)) => self.doubled,
-        };
+        let cure = if found.is_none() { self.put_down } else { self.doubled };
         let mut drifts: Vec<Drift> =
             drift(DriftKind::Ticket, what, &one, found.as_deref(), cure).into_iter().collect();
-        if let (Some(join), Some(None), Some(_)) = (self.join, tenant, due.or(later)) {
+        if let (Some(join), Some(None), Some(_)) = (self.join, tenant, due) {
             let what = format!("place of {id}'s tenant among the lanes of {queue}");
             drifts.extend(drift(DriftKind::Lane, what, "one", None, join));
         }

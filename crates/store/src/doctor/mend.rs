@@ -2,9 +2,9 @@
 
 use super::{Drift, DriftKind};
 use crate::connection::Call;
-use crate::facts::{KeyTable, Place, Seat};
+use crate::facts::{KeyTable, Place};
 use crate::keys::AUDIT_LINES_MAX;
-use crate::queue::Queue;
+use crate::queue::{Lane, Queue};
 use crate::{Store, StoreError, commit, script};
 use job::Timestamp;
 use serde::Serialize;
@@ -31,7 +31,7 @@ struct Write {
 pub(super) struct Cure {
     id: String,
     still: Vec<Still>,
-    ticket: Option<(Queue, Seat)>,
+    ticket: Option<(Queue, Lane)>,
     writes: Vec<Write>,
 }
 
@@ -63,8 +63,8 @@ impl Cure {
     }
 
     /// A ticket, due now.
-    pub(super) fn ticket(mut self, queue: Queue, seat: Seat) -> Self {
-        self.ticket = Some((queue, seat));
+    pub(super) fn ticket(mut self, queue: Queue, lane: Lane) -> Self {
+        self.ticket = Some((queue, lane));
         self
     }
 
@@ -168,7 +168,7 @@ impl Store {
         let to = cure
             .ticket
             .as_ref()
-            .map(|(queue, seat)| Place::of(self.keys(), &mut table, *queue, seat, Some(at)));
+            .map(|(queue, lane)| Place::of(self.keys(), &mut table, *queue, lane, Some(at)));
         let mut moves: Vec<_> = cure
             .writes
             .iter()

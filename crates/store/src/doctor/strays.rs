@@ -4,9 +4,9 @@ use super::look::{Answers, Body, Guard, Question, Read, differ};
 use super::marks::indexes;
 use super::mend::Cure;
 use super::{DriftKind, Subject};
-use crate::facts::{self, Seat};
+use crate::facts;
 use crate::keys::{Family, Keys};
-use crate::queue::Queue;
+use crate::queue::{Lane, Queue};
 use crate::{Store, Stored};
 use job::{JobId, Record};
 
@@ -145,10 +145,7 @@ fn calls_for(keys: &Keys, key: &str, member: &str, record: &Record) -> bool {
     let settle = [keys.due(Queue::Settle), keys.lease(Queue::Settle)];
     match facts::queue_of(record) {
         Some(queue) => {
-            let seat = Seat::of(record);
-            key == facts::due_key(keys, queue, &seat.lane)
-                || key == keys.lease(queue)
-                || seat.later(keys, queue).is_some_and(|(later, is)| key == later && member == is)
+            key == facts::due_key(keys, queue, &Lane::of(record)) || key == keys.lease(queue)
         }
         // Late news of a paid task gives a finished job one more look.
         None => settle.iter().any(|known| known == key),

@@ -4,10 +4,11 @@ use super::endpoint::{read, text};
 use super::{DELIVERY_LINES_MAX, EndpointState, HookEvent, OUTBOX_KEPT};
 use crate::connection::Call;
 use crate::engine::Waker;
-use crate::facts::{KeyTable, Place, Seat};
+use crate::facts::{KeyTable, Place};
 use crate::lease::millis;
+use crate::queue::Lane;
 use crate::{Mark, Queue, Store, StoreError, commit, script};
-use job::Timestamp;
+use job::{Priority, Timestamp};
 use redis::{Pipeline, Value};
 use serde::Serialize;
 use std::time::Duration;
@@ -307,11 +308,12 @@ impl Store {
         table.at(keys.hook(&claim.id));
         table.at(keys.lease(Queue::Notify));
         table.at(keys.holder(Queue::Notify));
+        let nobody = Lane { tenant: String::new(), priority: Priority::Normal };
         let back = Back {
             id: &claim.id,
             fence: claim.fence.to_string(),
             delay: millis(delay),
-            to: Place::of(keys, &mut table, Queue::Notify, &Seat::nowhere(), None),
+            to: Place::of(keys, &mut table, Queue::Notify, &nobody, None),
         };
         let call = Call::new(&script::RELEASE, table.into_keys(), vec![text(&back)?]);
         self.connection().call(call).await.map(drop)

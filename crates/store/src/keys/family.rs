@@ -44,7 +44,7 @@ impl Keys {
             "ix" => Family::Index,
             // Tickets of endpoints: no record calls for them.
             "due" if tail == "notify" => Family::Other,
-            "due" | "later" => Family::Due,
+            "due" => Family::Due,
             "nonces" => Family::Nonces,
             _ => Family::Other,
         })

@@ -81,13 +81,7 @@ const TABLE: &[Row] = &[
     Row {
         key: "due:submit:<class>:<tenant>:<priority>",
         kind: "zset",
-        holds: "a lane: job id by its place, the time at which it was taken in (Unix ms)",
-        bound: "queued jobs",
-    },
-    Row {
-        key: "later:<class>:<tenant>",
-        kind: "zset",
-        holds: "tickets that wait before they go back to their place: `<priority>:<place>:<job id>` by the time before which they are not handed out (Unix ms)",
+        holds: "a lane: job id by due time (Unix ms)",
         bound: "queued jobs",
     },
     Row {

@@ -2,7 +2,7 @@
 
 use super::{Keys, part};
 use crate::queue::{Lane, Queue};
-use job::{Priority, Timestamp};
+use job::Priority;
 use seedance::SlotClass;
 
 impl Keys {
@@ -23,18 +23,6 @@ impl Keys {
     #[must_use]
     pub fn lane_of(&self, class: SlotClass, tenant: &str, priority: Priority) -> String {
         self.key(format_args!("due:submit:{}:{}:{}", class.word(), part(tenant), priority.word()))
-    }
-
-    /// A tenant's tickets of a submit queue that are not to be handed out yet; see [`Keys::later_member`].
-    #[must_use]
-    pub fn later(&self, class: SlotClass, tenant: &str) -> String {
-        self.key(format_args!("later:{}:{}", class.word(), part(tenant)))
-    }
-
-    /// Lane, place in it and job of such a ticket.
-    #[must_use]
-    pub fn later_member(priority: Priority, since: Timestamp, job: &str) -> String {
-        format!("{}:{}:{job}", priority.word(), since.unix_ms())
     }
 
     /// The tenants of a submit queue, by virtual time.

@@ -68,12 +68,6 @@ async fn lost_and_stray_tickets_are_found_and_mended() {
     ward.heals("a lost poll ticket", DriftKind::Ticket).await;
     ward.redis(&["ZREM", &lanes, "other"]);
     ward.heals("a tenant nobody serves", DriftKind::Lane).await;
-    let later = keys.later(CLASS, "other");
-    let member = store::keys::Keys::later_member(Priority::Low, ward.queued.created_at, queued);
-    ward.redis(&["ZADD", &later, "1", &member]);
-    ward.heals("a ticket that waits and shall come back", DriftKind::Ticket).await;
-    ward.redis(&["ZADD", &later, "1", &format!("high:1:{queued}")]);
-    ward.heals("a ticket that would come back to another's place", DriftKind::Ticket).await;
     ward.redis(&["ZADD", &keys.due(Queue::Download), "1", running]);
     ward.heals("a ticket in a queue of another step", DriftKind::Ticket).await;
     ward.redis(&["ZADD", &keys.due(Queue::Poll), "1", "job_nobody"]);

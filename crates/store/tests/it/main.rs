@@ -16,7 +16,6 @@ mod hints;
 mod history;
 mod lists;
 mod model;
-mod places;
 mod rooms;
 mod safety;
 mod sessions;
