@@ -133,6 +133,8 @@ fn two_of_each_worker_together_stay_within_the_accounts_limits() {
     for role in ["submitter", "poller"] {
         fleet.start_as(&format!("{role}-2"), role, &[]);
     }
+    // A list that serves would spare the single reads.
+    fleet.faults(&json!({"list": [{"kind": "500"}]}));
     let ids = fleet.admit_many((0..9).map(|n| text(&format!("in line {n}")).into()));
     fleet.wait_stored(&ids);
     let stats = fleet.stats();

@@ -6,6 +6,7 @@ use crate::outlooks::Outlooks;
 use crate::report::report;
 use crate::sweeps::{Answer, Sweeps};
 use job::{Event, Outlook, Policy, PollPolicy, Record, State, TaskRef, TaskReport, rounds};
+use limiter::NoPermit;
 use provider::{Deleted, Retrieved, Site};
 use seedance::{Call, TaskStatus};
 use std::sync::Arc;
@@ -66,6 +67,9 @@ impl Step for PollStep {
                     false => {
                         let raw = String::from_utf8_lossy(&raw);
                         let (now, life) = (held.stored.now, self.link_life);
+                        // Told of its end and read too early: looked at again as if nothing were known.
+                        let is_told = held.stored.hint.as_ref() == Some(&task.id);
+                        let outlook = if is_told { Outlook::default() } else { outlook };
                         let report = report(&seen, &raw, now, life, outlook);
                         Event::TaskSeen { task: task.id.clone(), report }
                     }
@@ -135,13 +139,13 @@ impl PollStep {
         let permit = self.context.limiter.permit(&site.account, Call::Delete);
         let permit = match tokio::time::timeout(QUEUED_IS_NEWS, permit).await {
             Ok(Ok(permit)) if read_at.elapsed() <= QUEUED_IS_NEWS => permit,
-            Ok(Err(why)) => {
+            Ok(Err(why @ NoPermit::Unconfigured { .. })) => {
                 let trouble = trouble(&no_permit(&why), held.stored.now);
                 return Event::PollTroubled { task: id, trouble };
             }
-            // Redis was away, or this process stood still: by now the task may have succeeded. The
-            // wish stays, the next turn reads again.
-            Ok(Ok(_)) | Err(_) => {
+            // Redis was away, this process stood still, or deletes are held: by now the task may have
+            // succeeded. The wish stays, the next turn reads again.
+            Ok(Ok(_) | Err(NoPermit::Held { .. })) | Err(_) => {
                 let word = TaskStatus::Queued.word().to_owned();
                 let (unknown, outlook) = (false, Outlook::default());
                 let report = TaskReport::InProgress { word, unknown, outlook };

@@ -160,8 +160,10 @@ impl Sweep {
             }
             match tokio::time::timeout_at(self.patience(), self.turn()).await {
                 Ok(Some(permit)) => self.page(permit).await,
-                // The list is somebody else's for now, or this process knows no such account.
-                Ok(None) | Err(_) => {
+                // The list is held, or this process knows no such account.
+                Ok(None) => self.row.rests_until = Some(Instant::now() + REST),
+                // The list is somebody else's for now.
+                Err(_) => {
                     let few = batch.len().min(LET_GO);
                     singly(self.row.take(&batch[..few]));
                     self.row.let_go_at = Some(Instant::now());

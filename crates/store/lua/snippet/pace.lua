@@ -14,6 +14,9 @@
 -- Farther ahead than any row we give away: then the clock was set back.
 local PACE_AHEAD_MAX_US = 60000000
 
+-- Longest hold that a provider may ask for: one that lies farther ahead is of another clock.
+local HOLD_AHEAD_MAX_US = 3600000000
+
 local function keep_row(key, free)
   redis.call('HSET', key, 'tat', string.format('%.0f', free))
 end
@@ -47,7 +50,14 @@ local function row(key, audit, now, interval, horizon, lead, want)
     free = now + ahead
     keep_row(key, free)
   end
-  local first = math.max(free, now + lead, tonumber(seen[2]) or 0)
+  local held = tonumber(seen[2]) or 0
+  if held > now + HOLD_AHEAD_MAX_US then
+    audit_line(audit, math.floor(now / 1000), 'clock_set_back', 'redis', string.format(
+      'the hold of %s lay %.0f s ahead of the clock: dropped', key, (held - now) / 1e6))
+    redis.call('HDEL', key, 'hold')
+    held = 0
+  end
+  local first = math.max(free, now + lead, held)
   local room = want
   if first > last then
     room = 0

@@ -157,10 +157,29 @@ async fn a_row_that_another_run_of_the_server_wrote_is_held_and_a_save_holds_not
     let before = row.tat();
     assert!(matches!(row.ask().await, Grant::Granted { .. }), "within the horizon");
     assert_eq!(row.tat(), before + row.pace.interval_us);
+    // The sign of a run is a second: a server that starts twice in one is not told apart.
+    let started: u64 = row.redis(&["LASTSAVE"]).parse().expect("a number");
+    until("the next second", async || row.now_us().await >= (started + 1) * 1_000_000).await;
     row.ground.redis.restart().expect("started");
     until_answers(&row.ground.store).await;
     let asked_at = row.now_us().await;
     row.redis(&["HSET", &row.key, "tat", &asked_at.to_string()]);
     assert!(matches!(row.ask().await, Grant::Wait { .. }), "held");
     assert!(row.tat() >= asked_at + row.pace.horizon_us + row.pace.interval_us);
+}
+
+/// A hold is an instant of the server's clock as well.
+#[tokio::test]
+async fn a_hold_that_a_clock_left_hours_ahead_is_dropped_and_told() {
+    let row = Row::new(Pace { interval_us: 1_000, horizon_us: 10_000, lead_us: 0 }).await;
+    row.granted().await;
+    let two_hours_us = 7_200_000_000;
+    let held = (row.now_us().await + two_hours_us).to_string();
+    row.redis(&["HSET", &row.key, "hold", &held, "code", "Slow"]);
+    row.granted().await;
+    let audit = row.ground.store.audit(10).await.expect("answers");
+    assert_eq!(
+        audit.iter().map(|line| line.alarm.as_str()).collect::<Vec<_>>(),
+        ["clock_set_back"]
+    );
 }
