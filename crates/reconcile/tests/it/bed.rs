@@ -13,11 +13,14 @@ use reconcile::scan::Scanners;
 use sandbox::{Options, Redis, TempDir};
 use seedance::Route;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use store::{Admitted, NewJob, Store, Writer};
 use ulid::Ulid;
 
 const POOL: &str = "main";
+/// Marks are unique among an account's open attempts.
+static MARKS: AtomicU32 = AtomicU32::new(0);
 
 pub struct Bed {
     pub redis: Redis,
@@ -156,7 +159,7 @@ pub fn attempt(record: &Record, number: u32) -> OpenAttempt {
     OpenAttempt {
         id: AttemptId::from_ulid(ulid),
         number,
-        nonce_s: 100_000 + u32::try_from(ulid.random() % 70_000).unwrap(),
+        nonce_s: 100_000 + MARKS.fetch_add(1, Ordering::Relaxed) % 70_000,
         begun_at: record.created_at,
         send_by: record.created_at,
         renderer: 1,
