@@ -144,6 +144,9 @@ fn an_upload_of_which_no_row_is_taken_in_is_a_batch_too() {
     let listed = fleet.get("/v1/batches", ALICE).body;
     assert_eq!(listed["items"][0]["id"], "none", "{listed}");
     for verb in ["pause", "resume", "cancel"] {
+        let long = Some(json!({"reason": "0".repeat(501)}));
+        let refused = send(&fleet, Method::POST, &format!("{path}:{verb}"), ALICE, long);
+        assert_eq!(refused.status, 422, "{verb}: {}", refused.body);
         let turned = send(&fleet, Method::POST, &format!("{path}:{verb}"), ALICE, None);
         assert_eq!(turned.status, 202, "{verb}: {}", turned.body);
         let path = format!("/v1/operations/{}", turned.body["operation"]["id"].as_str().unwrap());

@@ -2,7 +2,7 @@
 
 use super::body::MayGive;
 use super::job::to_json;
-use super::operations::{new_id, told};
+use super::operations::{REASON_CHARS_MAX, new_id, refused, told};
 use super::page::Page;
 use super::query::{Asked, PageAsked};
 use crate::app::App;
@@ -242,6 +242,10 @@ async fn act(
 ) -> Result<Response, Problem> {
     let store = &app.enter(caller, Scope::JobsWrite)?.pool.store;
     find(store, &caller.tenant, id).await?;
+    if why.reason.as_deref().is_some_and(|reason| reason.chars().count() > REASON_CHARS_MAX) {
+        let why = format!("at most {REASON_CHARS_MAX} characters: it stays in the audit");
+        return Err(refused("reason", &why));
+    }
     let reason = why.reason.filter(|reason| !reason.trim().is_empty());
     let reason = reason.unwrap_or_else(|| NO_REASON.to_owned());
     let wish = OperationWish {

@@ -154,7 +154,7 @@ pub(super) async fn create(
     Ok((status, Json(to_json(&view)?)).into_response())
 }
 
-fn refused(field: &str, why: &str) -> Problem {
+pub(super) fn refused(field: &str, why: &str) -> Problem {
     let title = format!("{field}: {why}");
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-operation", title)
 }
