@@ -99,6 +99,11 @@ pub fn cadence(first: Duration, steady: Duration, checks: u32) -> Duration {
     if checks == 0 { first } else { pause.min(steady) }
 }
 
+/// A number that tells texts apart: `seed`, mixed with one byte after the other (the steps of FNV-1a).
+pub(crate) fn mixed(seed: u64, text: &str) -> u64 {
+    text.bytes().fold(seed, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
 /// Spreads `pause` by up to `ratio` both ways, the same way for the same `seed`: the machine stays
 /// a pure function and two jobs still do not march in step.
 #[must_use]

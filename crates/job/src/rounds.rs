@@ -10,7 +10,7 @@ mod times;
 
 use crate::policy::PollPolicy;
 use crate::record::Source;
-use crate::{Record, TaskRef, Timestamp};
+use crate::{Record, TaskRef, Timestamp, retry};
 use seedance::DurationChoice;
 use std::time::Duration;
 
@@ -136,9 +136,7 @@ pub fn next(account: &str, steady: Duration, now: Timestamp) -> Timestamp {
 /// The account's first round that is not before `from`.
 fn at_or_after(account: &str, between: Duration, from: Timestamp) -> Timestamp {
     let between_ms = i64::try_from(between.as_millis()).unwrap_or(i64::MAX).max(1);
-    let seed = account
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let seed = retry::mixed(0xcbf2_9ce4_8422_2325, account);
     let phase_ms = i64::try_from(seed >> 33).unwrap_or(0).rem_euclid(between_ms);
     let over_ms = (from.unix_ms() - phase_ms).rem_euclid(between_ms);
     let wait_ms = if over_ms == 0 { 0 } else { between_ms - over_ms };

@@ -1,6 +1,7 @@
 //! How long a kind of call rests after the provider told an account off for it. Fed with time.
 
 use crate::settings::Settings;
+use job::retry::backoff;
 use std::time::{Duration, Instant};
 
 /// Longest rest the provider may ask for at a time. What it asks for beyond is asked for again by its
@@ -30,8 +31,8 @@ impl Rest {
         if self.until.is_none_or(|until| sent >= until) {
             self.in_row = self.in_row.saturating_add(1);
         }
-        let doubled = 2_u32.saturating_pow(self.in_row.saturating_sub(1));
-        let own = settings.hold_first.saturating_mul(doubled).min(settings.hold_max);
+        let before = self.in_row.saturating_sub(1);
+        let own = backoff(settings.hold_first, settings.hold_max, before);
         let rest = asked.map_or(own, |asked| asked.min(ASKED_MAX).max(own));
         self.until = self.until.max(Some(now + rest));
         rest

@@ -65,13 +65,18 @@ impl Outlooks {
     }
 }
 
+/// Between the provider's two stamps of a task, which are whole seconds.
+pub(crate) fn stamped(task: &Task) -> Option<Duration> {
+    let seconds = task.updated_at_s?.checked_sub(task.created_at_s?)?;
+    u64::try_from(seconds).ok().map(Duration::from_secs)
+}
+
 /// From the task's create to its end; none where the provider's stamps cannot be believed.
 fn took(record: &Record, owned: &TaskRef, task: &Task, now: Timestamp) -> Option<Duration> {
     if task.status != TaskStatus::Succeeded {
         return None;
     }
     let since = rounds::since(record, owned)?;
-    let seconds = task.updated_at_s?.checked_sub(task.created_at_s?)?;
-    let took = Duration::from_secs(u64::try_from(seconds).ok()?);
+    let took = stamped(task)?;
     (took >= COARSE && took <= now.since(since) + STAMP_SLACK).then_some(took)
 }

@@ -68,8 +68,8 @@ impl Step for PollStep {
                         let raw = String::from_utf8_lossy(&raw);
                         let (now, life) = (held.stored.now, self.link_life);
                         // Told of its end and read too early: looked at again as if nothing were known.
-                        let is_told = held.stored.hint.as_ref() == Some(&task.id);
-                        let outlook = if is_told { Outlook::default() } else { outlook };
+                        let outlook =
+                            if is_told(task, held) { Outlook::default() } else { outlook };
                         let report = report(&seen, &raw, now, life, outlook);
                         Event::TaskSeen { task: task.id.clone(), report }
                     }
@@ -90,7 +90,12 @@ impl Step for PollStep {
 fn is_urgent(task: &TaskRef, held: &Held) -> bool {
     let life = &held.stored.record.life;
     let ordinary = matches!(life.state, State::Generating { odd: 0, .. });
-    !ordinary || life.cancel.is_some() || held.stored.hint.as_ref() == Some(&task.id)
+    !ordinary || life.cancel.is_some() || is_told(task, held)
+}
+
+/// Whether a callback said that this very task has ended.
+fn is_told(task: &TaskRef, held: &Held) -> bool {
+    held.stored.hint.as_ref() == Some(&task.id)
 }
 
 /// How long to wait before the first look at a task that cannot have ended yet. Whoever bought it knew nothing

@@ -8,9 +8,9 @@
 
 use crate::context::Context;
 use job::TaskId;
-use provider::{ListQuery, Listed, Site};
+use provider::{ListQuery, Listed, Lists, Site};
 use reconcile::scan::turn_lock;
-use seedance::{Call, Class, Task, TaskPage, TaskStatus};
+use seedance::{Call, Task, TaskPage, TaskStatus};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -99,16 +99,6 @@ struct Row {
     rests_until: Option<Instant>,
     /// When some last went singly because the list was taken.
     let_go_at: Option<Instant>,
-}
-
-/// What the account's key may list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Lists {
-    /// Everything at once.
-    #[default]
-    Whole,
-    /// One model at a time.
-    ByModel,
 }
 
 impl Row {
@@ -231,7 +221,7 @@ impl Sweep {
     /// The list did not answer: nobody waits for it, and it is left alone for a while.
     fn troubled(&mut self, trouble: &provider::Trouble, asks: Vec<Ask>) {
         let account = &self.site.account;
-        let refused = matches!(trouble.class, Class::Input | Class::Account | Class::Auth);
+        let refused = trouble.refuses_the_question();
         if refused && self.row.lists == Lists::Whole {
             tracing::info!(
                 account,

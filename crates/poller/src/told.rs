@@ -2,6 +2,7 @@
 //! tasks that nobody meant to look at for long are looked at as if there had never been any.
 
 use crate::context::Context;
+use crate::outlooks::stamped;
 use job::rounds::{self, Patience, Quantiles};
 use job::{Outlook, PollPolicy, State, TaskRef, Timestamp};
 use seedance::{Task, TaskStatus};
@@ -38,10 +39,8 @@ impl Told {
         if !matches!(task.status, TaskStatus::Succeeded | TaskStatus::Failed) {
             return;
         }
-        let seconds = task.updated_at_s.zip(task.created_at_s).map(|(end, begin)| end - begin);
-        let took = seconds.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
         // The end lies between our knowing of the task and this look.
-        let at = took.map_or(now, |took| (owned.known_at + took).min(now));
+        let at = stamped(task).map_or(now, |took| (owned.known_at + took).min(now));
         if let Err(error) = context.store.note_end(&owned.facts.account, &owned.id, at).await {
             tracing::debug!(%error, "an end is not noted");
         }

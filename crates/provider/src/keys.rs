@@ -20,8 +20,7 @@ use tokio::time::MissedTickBehavior;
 /// shows it, so a new key is in use after twice this at the latest.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// The accounts' keys. Cheap to ask; the files are read when opened, on [`Keys::reread`] and on
-/// [`Keys::look`].
+/// The accounts' keys. Cheap to ask; the files are read when opened, on [`Keys::reread`] and by [`keep`].
 #[derive(Debug)]
 pub struct Keys {
     pool: String,
@@ -135,12 +134,7 @@ impl Keys {
         self.read(Why::Asked)
     }
 
-    /// Reads the files although nobody asked: a new key is used once two looks have shown it, and a
-    /// bad file is told once.
-    pub fn look(&self) -> Reread {
-        self.read(Why::Looked)
-    }
-
+    /// Where nobody asked, a new key is used once two looks have shown it, and a bad file is told once.
     fn read(&self, why: Why) -> Reread {
         // Before the lock: the files may lie on a slow disk, and calls go on meanwhile.
         let read: Vec<_> =

@@ -25,6 +25,6 @@ pub use client::{Client, OpenError, Site};
 pub use create::{CreateAnswer, CreateCall};
 pub use keys::{KeyFault, Keys, Reread, keep};
 pub use raw::{Raw, RawQuestion};
-pub use read::{Deleted, ListQuery, Listed, Retrieved, TooManyIds};
+pub use read::{Deleted, ListQuery, Listed, Lists, Retrieved, TooManyIds};
 pub use settings::Settings;
 pub use sort::{Refusal, Trouble};

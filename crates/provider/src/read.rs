@@ -6,7 +6,7 @@ use bytes::Bytes;
 use egress::{Answer, CallError, HeaderMap, Url};
 use job::TaskId;
 use limiter::Permit;
-use seedance::{Call, Class, Task, TaskPage, TaskStatus};
+use seedance::{Call, Class, ModelKey, Route, Task, TaskPage, TaskStatus};
 
 use crate::{
     Client, Site,
@@ -66,6 +66,16 @@ pub enum Deleted {
     Trouble(Trouble),
 }
 
+/// What an account's key may list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lists {
+    /// Everything at once.
+    #[default]
+    Whole,
+    /// One model at a time.
+    ByModel,
+}
+
 /// Which page of which tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListQuery {
@@ -98,6 +108,13 @@ impl ListQuery {
             model: None,
             tasks: Vec::new(),
         }
+    }
+
+    /// The smallest list that every key of a route may ask for: some may list nothing without naming a
+    /// model.
+    #[must_use]
+    pub fn smallest(route: Route) -> Self {
+        Self::page(1, 1).of_model(ModelKey::V20.wire_id(route))
     }
 
     /// Only tasks with this status.
@@ -293,18 +310,9 @@ impl Client {
 /// whoever made this one.
 async fn troubled(cleared: &Cleared, sorted: Sorted, answer: &Answer) -> Trouble {
     let trouble = Trouble::of(sorted, answer.head.retry_after);
-    match trouble.class {
-        Class::Rate | Class::Capacity | Class::Pause => {
-            cleared.spent.refused(&trouble.code, trouble.asked_wait()).await;
-        }
-        Class::Input
-        | Class::Content
-        | Class::Output
-        | Class::Auth
-        | Class::Account
-        | Class::Server
-        | Class::Ambiguous
-        | Class::State => cleared.spent.passed(),
+    match trouble.class.is_told_off() {
+        true => cleared.spent.refused(&trouble.code, trouble.asked_wait()).await,
+        false => cleared.spent.passed(),
     }
     trouble
 }

@@ -127,6 +127,13 @@ impl Trouble {
         }
     }
 
+    /// The provider refused the question itself, and not this time of asking: a list may have to be asked
+    /// for by model ([`crate::Lists`]).
+    #[must_use]
+    pub fn refuses_the_question(&self) -> bool {
+        matches!(self.class, Class::Input | Class::Account | Class::Auth)
+    }
+
     /// How long the provider asks us to wait, from now: its header, or the end of its window.
     pub(crate) fn asked_wait(&self) -> Option<Duration> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

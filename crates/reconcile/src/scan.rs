@@ -10,8 +10,8 @@ use crate::steady::{self, Steady};
 use job::settle::Sighting;
 use job::{TaskId, Timestamp};
 use limiter::{Limiter, NoPermit, Permit};
-use provider::{Client, ListQuery, Listed, Site};
-use seedance::{Call, Class, TaskStatus};
+use provider::{Client, ListQuery, Listed, Lists, Site};
+use seedance::{Call, TaskStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -178,15 +178,6 @@ async fn serve(source: Source, mut inbox: mpsc::Receiver<Ask>) {
     }
 }
 
-/// What the account's key may list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lists {
-    /// Everything at once.
-    Whole,
-    /// One model at a time.
-    ByModel,
-}
-
 /// Why a window could not be read to its end.
 struct Unread {
     why: String,
@@ -259,7 +250,7 @@ async fn read_window(
                 page
             }
             Listed::Trouble(trouble) => {
-                let refused = matches!(trouble.class, Class::Input | Class::Account | Class::Auth);
+                let refused = trouble.refuses_the_question();
                 return Err(Unread { why: trouble.code, refused });
             }
         };

@@ -62,6 +62,21 @@ impl Class {
             Class::State => "state",
         }
     }
+
+    /// Whether the account is told to call less, or later.
+    pub const fn is_told_off(self) -> bool {
+        match self {
+            Class::Rate | Class::Capacity | Class::Pause => true,
+            Class::Input
+            | Class::Content
+            | Class::Output
+            | Class::Auth
+            | Class::Account
+            | Class::Server
+            | Class::Ambiguous
+            | Class::State => false,
+        }
+    }
 }
 
 impl std::fmt::Display for Class {

@@ -49,8 +49,7 @@ elseif f['end'] == 'off' and there then
   redis.call('PEXPIRE', KEYS[2], f.kept_ms)
 end
 if f.alarm then
-  redis.call('LPUSH', KEYS[9], cjson.encode({at = now, alarm = 'webhook_disabled', by = 'notifier', reason = f.alarm}))
-  redis.call('LTRIM', KEYS[9], 0, 9999)
+  audit_line(KEYS[9], now, 'webhook_disabled', 'notifier', f.alarm)
 end
 
 local head = there and redis.call('HEXISTS', KEYS[1], 'off') == 0 and redis.call('LINDEX', KEYS[2], 0)

@@ -5,6 +5,7 @@
 
 use crate::connection::Call;
 use crate::facts::{KeyTable, Move, Moves};
+use crate::lease::instant;
 use crate::{Endpoint, Store, StoreError, Stored, commit, script};
 use job::{ERASED, ErasureId, JobId, Timestamp, Webhook};
 use redis::Value;
@@ -168,8 +169,7 @@ impl Store {
             offset += got.len();
             for (id, score) in got {
                 let id = JobId::parse(&id).map_err(|e| StoreError::corrupt(index, e))?;
-                // Scores are whole milliseconds below 2^53.
-                let at = Timestamp::from_unix_ms(score as i64);
+                let at = instant(score);
                 let seen = after.is_some_and(|after| at == after.at && id <= after.id);
                 if !seen {
                     members.push(Member { id, at });

@@ -5,7 +5,7 @@ use crate::facts::{KeyTable, Place};
 use crate::queue::{Claim, Lane, Queue};
 use crate::stored::Found;
 use crate::{Store, StoreError, script};
-use job::{JobId, Priority, Record};
+use job::{JobId, Priority, Record, Timestamp};
 use redis::Value;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
@@ -36,6 +36,11 @@ struct Facts<'a> {
 
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The instant that a score tells: whole milliseconds, far below what a float holds exactly.
+pub(crate) fn instant(score: f64) -> Timestamp {
+    Timestamp::from_unix_ms(score as i64)
 }
 
 impl Store {

@@ -56,7 +56,7 @@ script!(MEND, "mend", "ticket");
 script!(LOOK, "look");
 script!(PAGE, "page");
 script!(SHARE, "share", "ticket");
-script!(DELIVER, "deliver", "ticket");
+script!(DELIVER, "deliver", "ticket", "audit");
 script!(HOOK, "hook");
 script!(ALLOT, "allot", "days");
 script!(MINT, "mint");

@@ -1,5 +1,6 @@
 //! Which ends of tasks were told by callbacks, and tickets that are due sooner because none comes.
 
+use crate::lease::instant;
 use crate::queue::Queue;
 use crate::{Store, StoreError};
 use job::rounds::{ENDS_KEPT, Ended};
@@ -108,11 +109,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// Scores are whole milliseconds, far below what a float holds exactly.
-fn instant(score: f64) -> Timestamp {
-    Timestamp::from_unix_ms(score as i64)
 }
 
 /// Members with their scores.

@@ -4,7 +4,7 @@ use crate::submit::Shared;
 use job::PoolSettings;
 use limiter::Limiter;
 use provider::{ListQuery, Listed, Site};
-use seedance::{Call, Class, ModelKey};
+use seedance::{Call, Class};
 use std::sync::Arc;
 
 /// Lists one task per account. Nothing depends on the answer: it is for the operator's eyes, and jobs
@@ -13,8 +13,7 @@ pub(crate) async fn greet(shared: Arc<Shared>, limiter: Limiter, pool: PoolSetti
     for account in pool.accounts.keys() {
         let Ok(permit) = limiter.permit(account, Call::List).await else { continue };
         let site = Site::configured(&pool, account);
-        // Some keys may list nothing without naming a model.
-        let query = ListQuery::page(1, 1).of_model(ModelKey::V20.wire_id(pool.route));
+        let query = ListQuery::smallest(pool.route);
         match shared.client.list(permit, &site, &query).await {
             Listed::Page { .. } => tracing::info!(account, "the provider knows this key"),
             Listed::Trouble(trouble) => match trouble.class {

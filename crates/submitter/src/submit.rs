@@ -12,7 +12,7 @@ use bytes::Bytes;
 use job::{Event, OpenAttempt, Policy, Record, State, Timestamp};
 use limiter::{Limiter, Permit};
 use provider::{Callbacks, Client, CreateAnswer};
-use seedance::{Call, Class, Day, Envelope, PriceTable, Route, SlotClass};
+use seedance::{Call, Day, Envelope, PriceTable, Route, SlotClass};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -310,17 +310,8 @@ fn metric_word(answer: &CreateAnswer) -> &'static str {
         CreateAnswer::Accepted { .. } => "accepted",
         CreateAnswer::NotSent { .. } => "not_sent",
         CreateAnswer::Unclear { .. } => "unclear",
-        CreateAnswer::Refused(refusal) => match refusal.class {
-            Class::Rate | Class::Capacity | Class::Pause => "throttled",
-            Class::Input
-            | Class::Content
-            | Class::Output
-            | Class::Auth
-            | Class::Account
-            | Class::Server
-            | Class::Ambiguous
-            | Class::State => "rejected",
-        },
+        CreateAnswer::Refused(refusal) if refusal.class.is_told_off() => "throttled",
+        CreateAnswer::Refused(_) => "rejected",
     }
 }
 

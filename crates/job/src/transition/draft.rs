@@ -111,10 +111,7 @@ impl<'a> Draft<'a> {
 
     /// `now` plus a pause, spread so that jobs do not march in step.
     pub(super) fn in_jittered(&self, pause: Duration, turn: u32) -> Timestamp {
-        let seed =
-            self.job.id.as_str().bytes().fold(u64::from(turn), |h, b| {
-                (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
-            });
+        let seed = retry::mixed(u64::from(turn), self.job.id.as_str());
         self.now + retry::jittered(pause, self.policy.poll.jitter_ratio, seed)
     }
 }

@@ -12,7 +12,7 @@ use crate::session::{self, Session};
 use job::PoolSettings;
 use limiter::Limiter;
 use provider::{CallbackSettings, Callbacks, Client, ListQuery, Listed, Site};
-use seedance::{Call, Class, ModelKey};
+use seedance::{Call, Class};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -287,8 +287,7 @@ async fn check_provider(
             }
         };
         let site = Site::configured(pool, account);
-        // Some keys may list nothing without naming a model.
-        let query = ListQuery::page(1, 1).of_model(ModelKey::V20.wire_id(pool.route));
+        let query = ListQuery::smallest(pool.route);
         match client.list(permit, &site, &query).await {
             Listed::Page { .. } => {
                 let simulated = if pool.simulated { ", simulated" } else { "" };

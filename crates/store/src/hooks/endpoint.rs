@@ -2,7 +2,7 @@
 
 use super::{DELIVERY_LINES_MAX, DeliveryLine, Endpoint, EndpointState, OUTBOX_KEPT, Off};
 use crate::connection::Call;
-use crate::lease::millis;
+use crate::lease::{instant, millis};
 use crate::{Store, StoreError, commit, script};
 use job::Timestamp;
 use redis::{Pipeline, Value};
@@ -240,8 +240,7 @@ impl Store {
         let mut range = redis::cmd("ZRANGE");
         range.arg(self.keys().hooks_pending()).arg(0).arg(0).arg("WITHSCORES");
         let first: Vec<(String, f64)> = self.connection().ask(&range).await?;
-        #[allow(clippy::cast_possible_truncation, reason = "milliseconds fit for 285,000 years")]
-        Ok(first.first().map(|(_, at)| Timestamp::from_unix_ms(*at as i64)))
+        Ok(first.first().map(|(_, at)| instant(*at)))
     }
 }
 
