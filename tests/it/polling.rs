@@ -75,7 +75,7 @@ fn what_was_learned_of_times_makes_looks_few_for_many_tasks_and_for_one() {
     let (many, mut ids) = watch(&fleet, "unknown", 40);
     assert!(many.pages >= 5, "{many:?}");
     within(&many, 40, 1.5);
-    for (tasks, per_task_max) in [(12, 1.5), (3, 7.0), (1, 12.0)] {
+    for (tasks, per_task_max) in [(40, 1.5), (12, 1.5), (3, 7.0), (1, 12.0)] {
         let (watched, others) = watch(&fleet, &format!("learned {tasks}"), tasks);
         within(&watched, tasks, per_task_max);
         // A minute after the start a sweep of the records reads the list once.

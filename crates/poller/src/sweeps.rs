@@ -19,8 +19,9 @@ use tokio::time::Instant;
 
 /// As many tasks are read singly: cheaper by no call, and sooner.
 const SINGLY_MAX: usize = 2;
-/// How long a look waits for others that are due with it. They are claimed together.
-const GATHER: Duration = Duration::from_millis(100);
+/// How long a look waits for others that are due with it. They are claimed together, but a busy machine brings
+/// them here a while apart, and who is late costs a page of its own.
+const GATHER: Duration = Duration::from_millis(250);
 /// How long looks wait for the list before some of them go singly.
 const TURN_MAX: Duration = Duration::from_secs(3);
 /// How many go then, and how soon others may follow: about as many as single reads carry.
