@@ -27,8 +27,7 @@ pub struct Sha256Hex(String);
 /// SHA-256 (lower-case hex) of a key as it was given.
 #[must_use]
 pub fn digest(key: &str) -> Sha256Hex {
-    let hash = Sha256::digest(key.as_bytes());
-    Sha256Hex(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    Sha256Hex(hex::encode(Sha256::digest(key.as_bytes())))
 }
 
 impl Sha256Hex {

@@ -5,7 +5,6 @@ use crate::intake::Intake;
 use job::{Fingerprint, Source};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use store::Idempotency;
 
 /// The key of a request, if it has one, with the hash of what was asked under it.
@@ -37,8 +36,5 @@ fn meaning_sha256(envelope: &Envelope, fingerprint: &Fingerprint) -> String {
     }
     let text = serde_json::to_vec(&Meaning { fingerprint, envelope })
         .expect("plain data always serialises");
-    Sha256::digest(&text).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("writing to a string cannot fail");
-        hex
-    })
+    hex::encode(Sha256::digest(&text))
 }

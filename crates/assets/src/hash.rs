@@ -1,7 +1,6 @@
 //! Content hashes as text.
 
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 
 /// Bytes counted and hashed as they pass; what every stored object is later compared with.
 #[derive(Debug, Clone, Default)]
@@ -26,11 +25,7 @@ impl Sha256Hex {
     /// The hash of everything taken, as 64 lower-case hex digits.
     #[must_use]
     pub fn finish(self) -> String {
-        let mut text = String::with_capacity(64);
-        for byte in self.digest.finalize() {
-            write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        }
-        text
+        hex::encode(self.digest.finalize())
     }
 }
 

@@ -111,9 +111,8 @@ impl Assets {
         attempt_id: &str,
         bytes: Bytes,
     ) -> Result<StoredObject, Error> {
-        let kind = ImageKind::sniff(&bytes).ok_or_else(|| Error::NotImage {
-            head: bytes.iter().take(8).map(|b| format!("{b:02x}")).collect(),
-        })?;
+        let kind = ImageKind::sniff(&bytes)
+            .ok_or_else(|| Error::NotImage { head: hex::encode(&bytes[..bytes.len().min(8)]) })?;
         let file = format!("last-frame.{}", kind.extension());
         let path = folder.attempt_path(attempt_id, &file)?;
         self.put_small(path, kind.content_type(), bytes).await

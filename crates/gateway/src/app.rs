@@ -88,11 +88,13 @@ impl App {
         let fence: FenceSettings = fleet.section("fence")?;
         let intents = Intents::open(&fence, &fleet.section("store")?)?;
         let admission = admission::Settings::from_loaded(fleet.loaded())?;
+        let flow = Flow::default();
         let mut pools = BTreeMap::new();
         for pool in fleet.pools() {
             let store = pool.store.clone();
             let door = Door::new(store, buckets.clone(), &pool.settings, admission.clone());
-            let watch = Watch::start(&pool.store, fleet.drain());
+            let watch =
+                Watch::start(&pool.store, settings.dashboard.then(|| flow.clone()), fleet.drain());
             let policy = (*pool.policy).clone();
             let store = pool.store.clone();
             let eraser = Eraser::new(store, buckets.clone(), intents.clone(), policy);
@@ -105,9 +107,6 @@ impl App {
         let simulated = |pool: &Pool| (pool.name.clone(), pool.settings.simulated);
         let memory = fleet.pools().first().map(|pool| pool.store.fleet());
         let visits = memory.filter(|_| settings.dashboard);
-        let stores = fleet.pools().iter().map(|pool| pool.store.clone()).collect();
-        let flow =
-            if settings.dashboard { Flow::follow(stores, fleet.drain()) } else { Flow::default() };
         Ok(Self {
             visits: visits.map(|memory| Visits::open(memory, settings)),
             flow,

@@ -5,6 +5,7 @@
 //! not keep up is let go, and looks at the store again. Subscribe first, then look at the store, then wait:
 //! so nothing falls between.
 
+use crate::pages::Flow;
 use job::JobId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -62,10 +63,10 @@ pub(crate) struct News {
 }
 
 impl Watch {
-    /// Reads until the process drains.
-    pub(crate) fn start(store: &Store, drain: &Drain) -> Self {
+    /// Reads until the process drains; what it reads is counted for the charts as well, where there are any.
+    pub(crate) fn start(store: &Store, flow: Option<Flow>, drain: &Drain) -> Self {
         let board = Arc::new(Board::default());
-        let reading = read(store.clone(), Arc::clone(&board));
+        let reading = read(store.clone(), Arc::clone(&board), flow);
         let drain = drain.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -176,7 +177,7 @@ impl Listeners {
 }
 
 /// Ends with the process only: after an outage it goes on where it stood, so nobody misses anything.
-async fn read(store: Store, board: Arc<Board>) {
+async fn read(store: Store, board: Arc<Board>, flow: Option<Flow>) {
     let mut reader: Option<ChangeReader> = None;
     let mut told = false;
     loop {
@@ -184,6 +185,10 @@ async fn read(store: Store, board: Arc<Board>) {
             Some(reader) => reader.next().await,
             None => match ChangeReader::connect(&store, None).await {
                 Ok(opened) => {
+                    // It goes on from here for as long as the process lives.
+                    if let Some(flow) = flow.clone() {
+                        tokio::spawn(flow.recall(store.clone(), opened.mark()));
+                    }
                     reader = Some(opened);
                     continue;
                 }
@@ -193,6 +198,9 @@ async fn read(store: Store, board: Arc<Board>) {
         match changes {
             Ok(changes) => {
                 told = false;
+                if let Some(flow) = &flow {
+                    flow.hear(&changes);
+                }
                 board.tell(changes);
             }
             Err(error) => {

@@ -193,8 +193,7 @@ impl Filter {
     /// Short, equal for equal filters: binds a cursor to the list it came from.
     #[must_use]
     pub fn digest(&self) -> String {
-        let hash = Sha256::digest(self.to_string());
-        hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&Sha256::digest(self.to_string())[..6])
     }
 }
 

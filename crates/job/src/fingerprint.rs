@@ -38,9 +38,7 @@ impl Fingerprint {
         let value = serde_json::to_value(&canonical).expect("plain data always serialises");
         let mut hasher = Sha256::new();
         feed(&mut hasher, &value);
-        let digest = hasher.finalize();
-        let hex: String = digest.iter().map(|b| format!("{b:02x}")).collect();
-        Self(format!("f{FINGERPRINT_VERSION}_{hex}"))
+        Self(format!("f{FINGERPRINT_VERSION}_{}", hex::encode(hasher.finalize())))
     }
 
     /// The fingerprint as text.

@@ -281,5 +281,5 @@ fn short(parts: &[&str]) -> String {
         hash.update(part.len().to_le_bytes());
         hash.update(part.as_bytes());
     }
-    hash.finalize().iter().take(13).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&hash.finalize()[..13])
 }

@@ -119,7 +119,7 @@ impl Callbacks {
     #[must_use]
     pub fn url(&self, attempt: &AttemptId, job: &JobId, route: Route) -> String {
         let mac = fed(&self.current, attempt, job, route).finalize().into_bytes();
-        let token: String = mac[..TOKEN_BYTES].iter().map(|b| format!("{b:02x}")).collect();
+        let token = hex::encode(&mac[..TOKEN_BYTES]);
         format!("{}{CALLBACK_PREFIX}/{attempt}/{token}", self.base_url)
     }
 

@@ -47,11 +47,7 @@ impl std::fmt::Debug for InlineMedia {
 
 /// SHA-256 as lower-case hex.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("writing to a string cannot fail");
-        hex
-    })
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// A picture format the provider reads (§2.4).

@@ -98,7 +98,7 @@ pub(crate) fn last_frame(spec: &ClipSpec) -> Bytes {
 
 /// Lower-case hex of the SHA-256 of `bytes`.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    crate::hex(&Sha256::digest(bytes))
+    hex::encode(Sha256::digest(bytes))
 }
 
 fn luma(x: u32, y: u32, shade: u8) -> u8 {

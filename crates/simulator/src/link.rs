@@ -112,7 +112,7 @@ impl Signer {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret)
             .expect("a MAC of this kind takes a key of any length");
         mac.update(format!("GET\n{host}\n{path}\n{query}").as_bytes());
-        crate::hex(&mac.finalize().into_bytes())
+        hex::encode(mac.finalize().into_bytes())
     }
 }
 

@@ -152,11 +152,18 @@ impl Change {
 
     fn read(key: &str, entry: &Value) -> Result<Self, StoreError> {
         let bad = |why: &str| StoreError::corrupt(key, why);
-        let (id, fields): (String, Vec<String>) =
-            redis::from_redis_value_ref(entry).map_err(|error| bad(&error.to_string()))?;
+        // Whoever follows reads one for each step of each job: nothing is copied that is not kept.
+        let (id, fields) = match entry {
+            Value::Array(parts) => match parts.as_slice() {
+                [id, Value::Array(fields)] => (plain(id), fields.as_slice()),
+                _ => (None, [].as_slice()),
+            },
+            _ => (None, [].as_slice()),
+        };
+        let id = id.ok_or_else(|| bad("an entry that is no id with fields"))?;
         let field = |name: &str| {
-            let at = fields.iter().step_by(2).position(|field| field == name);
-            at.and_then(|at| fields.get(2 * at + 1)).map(String::as_str).filter(|t| !t.is_empty())
+            let pair = fields.chunks_exact(2).find(|pair| plain(&pair[0]) == Some(name));
+            pair.and_then(|pair| plain(&pair[1])).filter(|text| !text.is_empty())
         };
         let word = |name: &str| match field(name) {
             None => Ok(None),
@@ -172,6 +179,14 @@ impl Change {
             seq: field("seq").and_then(|n| n.parse().ok()).ok_or_else(|| bad("no revision"))?,
             hook: field("hook").is_some(),
         })
+    }
+}
+
+fn plain(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        _ => None,
     }
 }
 

@@ -102,7 +102,7 @@ fn identifier(tenant: &str, end_user: &str, digits: usize) -> String {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    hex::encode(Sha256::digest(bytes))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::answer::{Shown, Trouble, again, done, page};
 use super::session::{Deed as Sent, Visitor};
 use super::sight::{self, Search};
-use super::{jobs, money, session};
+use super::{jobs, money};
 use crate::app::{App, PoolDoor};
 use axum::extract::{Path, Query, State};
 use dashboard::screens::doubt::{Doubt as Screen, Doubts, Row};
@@ -110,7 +110,7 @@ fn mark(stored: &Stored) -> String {
     let grounds = doubt::grounds(stored).unwrap_or(Value::Null);
     let attempt = Doubt::of(&stored.record).map(|doubt| doubt.attempt.id.to_string());
     let text = format!("{grounds} {}", attempt.unwrap_or_default());
-    session::hex(&Sha256::digest(text.as_bytes())[..12])
+    hex::encode(&Sha256::digest(text.as_bytes())[..12])
 }
 
 pub(super) async fn decide(

@@ -5,8 +5,7 @@ use job::{StateWord, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use store::{Change, ChangeReader, Mark, Store, StoreError};
-use worker::Drain;
+use store::{CHANGES_MAX, Change, Mark, Store};
 
 /// Length of a step of the chart.
 const STEP: Duration = Duration::from_secs(60);
@@ -60,7 +59,11 @@ impl Counts {
             if full && !self.0.contains_key(name) {
                 continue;
             }
-            let minutes = self.0.entry(name.to_owned()).or_default();
+            // Looked for before it is named: it is there for all but the first.
+            let minutes = match self.0.get_mut(name) {
+                Some(minutes) => minutes,
+                None => self.0.entry(name.to_owned()).or_default(),
+            };
             minutes.entry(minute(at)).or_default().add(from, to);
             while minutes.len() > STEPS + 1 {
                 minutes.pop_first();
@@ -131,54 +134,34 @@ impl Flow {
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Flow {
-    /// Counts the pools' changes, those of the last minutes first, until the process drains.
-    pub(crate) fn follow(stores: Vec<Store>, drain: &Drain) -> Self {
-        let flow = Self::default();
-        for store in stores {
-            let (flow, drain) = (flow.clone(), drain.clone());
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = drain.wait() => {}
-                    () = read(&store, &flow) => {}
-                }
-            });
+    /// Counts what a pool's followers have just read.
+    pub(crate) fn hear(&self, changes: &[Change]) {
+        let mut counts = self.counts();
+        for change in changes {
+            counts.add(&change.tenant, change.mark.at(), change.from, change.to);
         }
-        flow
     }
 
-    fn hear(&self, change: &Change) {
-        self.counts().add(&change.tenant, change.mark.at(), change.from, change.to);
-    }
-}
-
-async fn read(store: &Store, flow: &Flow) {
-    let kept = STEP * u32::try_from(STEPS).unwrap_or(u32::MAX);
-    let mut reader = None;
-    loop {
-        let changes = match &mut reader {
-            None => match begin(store, kept).await {
-                Ok(begun) => {
-                    reader = Some(begun);
-                    continue;
+    /// Counts what a pool's last minutes brought up to this mark, which is where its followers begin.
+    pub(crate) async fn recall(self, store: Store, until: Mark) {
+        let kept = STEP * u32::try_from(STEPS).unwrap_or(u32::MAX);
+        let mut after = Mark::before(until.at() - kept);
+        while after < until {
+            match store.changes_after(after, CHANGES_MAX).await {
+                Ok(mut changes) => {
+                    changes.retain(|change| change.mark <= until);
+                    let Some(last) = changes.last() else { return };
+                    after = last.mark;
+                    self.hear(&changes);
                 }
-                Err(error) => Err(error),
-            },
-            Some(reader) => ChangeReader::next(reader).await,
-        };
-        match changes {
-            Ok(changes) => changes.iter().for_each(|change| flow.hear(change)),
-            // It goes on where it stood: the chart is late, and misses nothing.
-            Err(error) => {
-                tracing::debug!(pool = store.pool(), %error, "the chart cannot follow; trying again");
-                tokio::time::sleep(PAUSE).await;
+                // It goes on where it stood: the chart is late, and misses nothing.
+                Err(error) => {
+                    tracing::debug!(pool = store.pool(), %error, "the chart cannot look back; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         }
     }
-}
-
-async fn begin(store: &Store, kept: Duration) -> Result<ChangeReader, StoreError> {
-    let now = store.now().await?;
-    ChangeReader::connect(store, Some(Mark::before(now - kept))).await
 }
 
 #[cfg(test)]

@@ -88,11 +88,7 @@ impl Visits {
 
 /// 32 bytes nobody can guess, in hex.
 fn drawn() -> String {
-    hex(&rand::random::<[u8; 32]>())
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(rand::random::<[u8; 32]>())
 }
 
 pub(super) fn equal(a: &str, b: &str) -> bool {

@@ -236,5 +236,5 @@ fn secret(purpose: &str) -> String {
         // Seeded by the system anew for each state.
         hash.update(RandomState::new().hash_one(round).to_le_bytes());
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(hash.finalize())
 }

@@ -82,8 +82,7 @@ impl Endpoint {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part.as_bytes());
         }
-        let hex: String = hash.finalize().iter().take(13).map(|b| format!("{b:02x}")).collect();
-        format!("whj_{hex}")
+        format!("whj_{}", hex::encode(&hash.finalize()[..13]))
     }
 
     /// Whether it wants to hear of events of this type.

@@ -3,7 +3,6 @@
 use super::{Keys, part};
 use job::ErasureId;
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 
 impl Keys {
     /// The jobs of a caller's customer whose content is here. The name stands hashed: a list of keys
@@ -75,8 +74,5 @@ pub fn user_hash(tenant: &str, end_user: &str) -> String {
     hasher.update((tenant.len() as u64).to_be_bytes());
     hasher.update(tenant.as_bytes());
     hasher.update(end_user.as_bytes());
-    hasher.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("a string takes everything");
-        hex
-    })
+    hex::encode(hasher.finalize())
 }

@@ -61,5 +61,5 @@ pub(super) fn next_steps(session: &Session, stored: &Stored) -> Vec<String> {
 pub(super) fn digest(action: &str, pool: &str, stored: &Stored) -> Option<String> {
     let grounds = doubt::grounds(stored)?;
     let text = json!([action, pool, stored.record.id, grounds]).to_string();
-    Some(Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(hex::encode(Sha256::digest(text.as_bytes())))
 }
