@@ -106,7 +106,34 @@ fn a_submitter_paused_past_its_send_deadline_reports_that_it_sent_nothing() {
     fleet.audit(&[record.id]);
 }
 
-/// What the test above proves is no accident of its timing.
+/// The instant of a create is a slot in a row that the whole fleet shares: one that is reached too late is
+/// another's, however long the deadline is.
+// covers: M6, M28
+#[test]
+fn a_submitter_paused_past_its_slot_sends_nothing_and_the_job_goes_again() {
+    let options = Options { roles: vec!["poller", "downloader"], ..Options::default() };
+    let fleet = Fleet::start(options);
+    let points = [fault::SUBMIT_BEGUN, fault::SUBMIT_FENCED, fault::SUBMIT_BEFORE_LAST_BYTE];
+    let mut ids = Vec::new();
+    for point in points {
+        let id = fleet.admit(text(&format!("too late for {}", point.name())));
+        // Longer than lead, horizon and slot of this fleet together, and less than its deadline.
+        let submitter = sleeper(&fleet, point.name(), point, 1_500, &[]);
+        fleet.wait_stored(std::slice::from_ref(&id));
+        submitter.stop();
+        let record = fleet.record(&id);
+        let [late, again] = &record.life.attempts[..] else {
+            panic!("{:#?}", fleet.timeline(&id));
+        };
+        assert!(matches!(late.outcome, AttemptOutcome::NotSent { .. }), "{late:?}");
+        assert!(matches!(again.outcome, AttemptOutcome::Accepted { .. }), "{again:?}");
+        assert_eq!(fleet.ledger().creates_of(&record), 1, "{}", point.name());
+        ids.push(id);
+    }
+    fleet.audit(&ids);
+}
+
+/// What `a_submitter_paused_past_its_send_deadline` proves is no accident of its timing.
 #[test]
 fn a_deadline_that_runs_from_begins_answer_or_none_at_all_is_noticed() {
     let fleet = patient_fleet();

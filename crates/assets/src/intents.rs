@@ -45,7 +45,7 @@ pub struct FenceSettings {
     /// Time for one look or one raise as a whole.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
-    /// Time that Begin leaves for the raise before the instant of its slot.
+    /// Time that the first Begin of a process leaves for the raise before the instant of its slot.
     #[serde(with = "humantime_serde")]
     pub lead: Duration,
 }

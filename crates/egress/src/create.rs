@@ -7,7 +7,7 @@ use http::{HeaderMap, header};
 use url::Url;
 
 use crate::{
-    Answer, AnswerHead, BuildError, CallLimits, Gate, Secret, Trust,
+    Answer, AnswerHead, BuildError, CallLimits, Gate, Moment, Secret, Trust,
     answer::{Unread, read_bounded},
     gate::{GatedBody, LastByte, Lock},
     wire::{self, describe},
@@ -71,6 +71,9 @@ pub enum Hold {
     Connect,
     /// The deadline of the [`Gate`] passed first.
     GateClosed,
+    /// The slot of a paced call was over before the connection was ready, or this process has sent
+    /// more than its slots allow.
+    OutOfTurn,
     /// The connection ended, or the time ran out, before the last byte's turn came.
     Cut,
     /// The request could not even be formed. Trying again changes nothing.
@@ -119,6 +122,10 @@ impl CreateClient {
         if gate.deadline <= Instant::now() {
             let reason = "the send deadline had passed before the call began".to_owned();
             return PostOutcome::NothingSent { hold: Hold::GateClosed, reason };
+        }
+        if gate.moment.as_ref().is_some_and(Moment::is_over) {
+            let reason = "the slot of this call was over before it began".to_owned();
+            return PostOutcome::NothingSent { hold: Hold::OutOfTurn, reason };
         }
         let after_release = gate.after_release.take();
         let Some((lock, body)) = GatedBody::new(body, gate) else {
@@ -176,6 +183,7 @@ impl CreateClient {
             LastByte::Released => PostOutcome::Unclear { how, reason, head: Some((status, head)) },
             LastByte::Kept => PostOutcome::NothingSent { hold: Hold::Cut, reason },
             LastByte::Late => PostOutcome::NothingSent { hold: Hold::GateClosed, reason },
+            LastByte::OutOfTurn => PostOutcome::NothingSent { hold: Hold::OutOfTurn, reason },
         }
     }
 }
@@ -193,6 +201,7 @@ fn no_answer(error: reqwest::Error, lock: &Lock) -> PostOutcome {
         LastByte::Released => PostOutcome::Unclear { how, reason, head: None },
         LastByte::Kept => PostOutcome::NothingSent { hold, reason },
         LastByte::Late => PostOutcome::NothingSent { hold: Hold::GateClosed, reason },
+        LastByte::OutOfTurn => PostOutcome::NothingSent { hold: Hold::OutOfTurn, reason },
     }
 }
 

@@ -30,7 +30,7 @@ mod wire;
 pub use address::{NotPublic, check_public};
 pub use answer::{Answer, AnswerHead};
 pub use create::{CreateClient, Hold, PostOutcome, Silence};
-pub use gate::Gate;
+pub use gate::{Gate, Moment};
 pub use guarded::{Chunks, FetchError, GuardedClient, Range, Response};
 pub use http::{HeaderMap, HeaderName, HeaderValue};
 pub use redact::{redact_text, redact_url};

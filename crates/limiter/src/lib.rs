@@ -2,8 +2,9 @@
 //!
 //! The limit lives in Redis (`store`), as paced slots on the server's clock: nothing is saved up
 //! while idle, so no burst is possible, and a slot that its holder cannot use in time is lost rather
-//! than used late. In front of it each process has a local gate (`governor`), which is not the limit:
-//! it spaces what this process sends and catches programming errors.
+//! than used late. In front of it each process has local gates (`governor`), which are not the limit:
+//! they space the reads this process makes, count the creates whose last byte it lets go, and catch
+//! programming errors.
 //!
 //! A call that is told off for its rate holds its kind for the whole fleet: the answer is told to the
 //! permit it was made with, so that no caller can forget it. A hold is an instant and ends by itself.
@@ -21,6 +22,6 @@ mod settings;
 mod wait;
 
 pub use flood::Flood;
-pub use permit::{Permit, Spent, Stale};
+pub use permit::{Moment, Permit, Reserved, Spent, Stale};
 pub use settings::{Settings, pace};
 pub use wait::{Limiter, NoPermit};

@@ -1,8 +1,11 @@
 //! One permit, spent on use.
 
+use crate::gate::Tally;
 use crate::wait::Limiter;
 use seedance::Call;
-use std::time::{Duration, Instant};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 /// The right to one call of one kind on one account, at once. Spent by value: a call takes it, so no
 /// call happens without one and none happens twice on the same one.
@@ -13,6 +16,81 @@ pub struct Permit {
     call: Call,
     /// Who hears how the call was answered; nobody where the right to call came from elsewhere.
     teller: Option<Limiter>,
+    /// When a create may leave; reads leave at once.
+    moment: Option<Moment>,
+}
+
+/// An instant that the store reserved for a create, as this process learned of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Reserved {
+    /// This process's clock before the request left, and after the reply came.
+    pub asked: Instant,
+    /// See `asked`.
+    pub answered: Instant,
+    /// The wall clock before the request left.
+    pub wall_asked: SystemTime,
+    /// The instant, as seen from the server at some moment between the two.
+    pub usable_in: Duration,
+    /// How long it had passed by then, where a reply was lost and asked for again.
+    pub missed_by: Duration,
+    /// Between two instants of its row.
+    pub spacing: Duration,
+}
+
+/// When the last byte of a create may leave: never early, counted from the reply; never late, counted
+/// from the request.
+#[derive(Clone)]
+pub struct Moment {
+    /// Not before this.
+    pub opens: Instant,
+    /// Not at this or later.
+    pub closes: Instant,
+    /// The same on the wall clock, for a machine that was suspended in between.
+    pub wall_closes: SystemTime,
+    spacing: Duration,
+    tally: Arc<Tally>,
+}
+
+impl fmt::Debug for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Moment")
+            .field("opens", &self.opens)
+            .field("closes", &self.closes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Moment {
+    pub(crate) fn of(reserved: &Reserved, within: Duration, tally: Arc<Tally>) -> Self {
+        let Reserved { asked, answered, wall_asked, usable_in, missed_by, spacing } = *reserved;
+        let lasts = (usable_in + within).saturating_sub(missed_by);
+        Self {
+            opens: answered + usable_in,
+            closes: asked + lasts,
+            wall_closes: wall_asked + lasts,
+            spacing,
+            tally,
+        }
+    }
+
+    /// By how much it is over; none while it is not.
+    #[must_use]
+    pub fn late(&self) -> Option<Duration> {
+        Instant::now().checked_duration_since(self.closes)
+    }
+
+    /// Asked as the last byte leaves: whether this process may send it, by what it has sent before.
+    #[must_use]
+    pub fn last_word(&self) -> Box<dyn FnOnce() -> bool + Send> {
+        let (tally, spacing) = (Arc::clone(&self.tally), self.spacing);
+        Box::new(move || {
+            let may = tally.lets_through(spacing);
+            if !may {
+                tracing::error!(?spacing, "a create without an instant of its own is not sent");
+            }
+            may
+        })
+    }
 }
 
 /// A permit whose call has been made, to be told what the answer says about the limit.
@@ -40,7 +118,7 @@ impl Permit {
     /// # Errors
     ///
     /// [`Stale`] when this process reached the instant more than `use_within` late.
-    pub async fn at_slot(
+    pub(crate) async fn at_slot(
         account: &str,
         call: Call,
         asked: Instant,
@@ -58,7 +136,12 @@ impl Permit {
     /// A permit whose instant is now: for callers that have another proof of their right to call, and
     /// for the tests of the rooms that spend permits.
     pub const fn new(account: String, call: Call) -> Self {
-        Self { account, call, teller: None }
+        Self { account, call, teller: None, moment: None }
+    }
+
+    /// The right to one create, in its slot.
+    pub(crate) const fn for_create(account: String, moment: Moment) -> Self {
+        Self { account, call: Call::Create, teller: None, moment: Some(moment) }
     }
 
     /// The same, and the limiter hears how the call is answered.
@@ -83,13 +166,19 @@ impl Permit {
     pub const fn call(&self) -> Call {
         self.call
     }
+
+    /// When a create may leave.
+    #[must_use]
+    pub const fn moment(&self) -> Option<&Moment> {
+        self.moment.as_ref()
+    }
 }
 
 impl Spent {
     /// The account was told off for this kind of call, by `code`, and perhaps `asked` to wait: nobody
     /// of the fleet makes another before a rest is over. Creates have stops of their own.
     pub async fn refused(&self, code: &str, asked: Option<Duration>) {
-        let Permit { account, call, teller } = &self.permit;
+        let Permit { account, call, teller, .. } = &self.permit;
         if let Some(limiter) = teller {
             limiter.hold(account, *call, self.at, code, asked).await;
         }
@@ -97,7 +186,7 @@ impl Spent {
 
     /// It was answered otherwise.
     pub fn passed(&self) {
-        let Permit { account, call, teller } = &self.permit;
+        let Permit { account, call, teller, .. } = &self.permit;
         if let Some(limiter) = teller {
             limiter.passed(account, *call, self.at);
         }

@@ -1,11 +1,11 @@
-//! Waiting for permits of the read calls. Creates get theirs inside Begin.
+//! Permits: the read calls wait for theirs here, and creates bring an instant that Begin reserved.
 
-use crate::gate::Gate;
-use crate::permit::Permit;
+use crate::gate::{Gate, Tally};
+use crate::permit::{Moment, Permit, Reserved, Stale};
 use crate::rest::Rest;
 use crate::settings::{Settings, pace};
 use job::PoolSettings;
-use seedance::Call;
+use seedance::{Call, SlotClass};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,6 +65,7 @@ pub struct Limiter {
     settings: Settings,
     route: &'static str,
     lines: Arc<BTreeMap<(String, &'static str), Line>>,
+    creates: Arc<BTreeMap<(String, SlotClass), Arc<Tally>>>,
 }
 
 impl fmt::Debug for Limiter {
@@ -78,8 +79,12 @@ impl Limiter {
     #[must_use]
     pub fn new(store: Store, pool: &PoolSettings, settings: &Settings) -> Self {
         let second = Duration::from_secs(1);
-        let mut lines = BTreeMap::new();
+        let (mut lines, mut creates) = (BTreeMap::new(), BTreeMap::new());
         for (name, account) in &pool.accounts {
+            for class in SlotClass::ALL {
+                let tally = Arc::new(Tally::new(settings.use_within));
+                creates.insert((name.clone(), class), tally);
+            }
             let limits = [
                 (Call::Retrieve, account.retrieve_qps()),
                 (Call::List, account.list_qps()),
@@ -93,7 +98,8 @@ impl Limiter {
             }
         }
         let route = pool.route.word();
-        Self { store, settings: *settings, route, lines: Arc::new(lines) }
+        let (lines, creates) = (Arc::new(lines), Arc::new(creates));
+        Self { store, settings: *settings, route, lines, creates }
     }
 
     fn line(&self, account: &str, call: Call) -> Option<&Line> {
@@ -151,6 +157,28 @@ impl Limiter {
                     tokio::time::sleep(REDIS_PAUSE).await;
                 }
             }
+        }
+    }
+
+    /// The right to one create at an instant that the store has reserved for it. It is not waited for
+    /// here: the call's last byte does, so that its connection stands when the instant comes.
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`] when the slot is over already, as it is for an account that this process does not know.
+    pub fn create(
+        &self,
+        account: &str,
+        class: SlotClass,
+        reserved: &Reserved,
+    ) -> Result<Permit, Stale> {
+        let Some(tally) = self.creates.get(&(account.to_owned(), class)) else {
+            return Err(Stale { late: Duration::ZERO });
+        };
+        let moment = Moment::of(reserved, self.settings.use_within, Arc::clone(tally));
+        match moment.late() {
+            Some(late) => Err(Stale { late }),
+            None => Ok(Permit::for_create(account.to_owned(), moment)),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use egress::{Answer, AnswerHead, Gate, Hold, PostOutcome, Secret, Silence};
+use egress::{Answer, AnswerHead, Gate, Hold, Moment, PostOutcome, Secret, Silence};
 use job::mutant::{self, Mutant};
 use job::{AttemptId, TaskId};
 use limiter::Permit;
@@ -24,7 +24,7 @@ pub struct CreateCall<'a> {
     pub attempt: &'a AttemptId,
     /// The rendered JSON body, whose hash stands in the attempt.
     pub body: Bytes,
-    /// Until when the last byte may leave.
+    /// Until when the last byte may leave. The slot of the permit narrows it.
     pub gate: Gate,
 }
 
@@ -43,7 +43,7 @@ pub enum CreateAnswer {
         /// For people.
         reason: String,
         /// The route could not be reached, so other calls will fare alike for a while. `false` when
-        /// our own deadline passed.
+        /// our own deadline, or the call's slot, passed.
         unreachable: bool,
     },
     /// Nothing bought: a definite no.
@@ -73,6 +73,13 @@ impl Client {
     ///
     /// `docs/provider.md` §1.3, §7.3; each failure is played through in `tests/it/create.rs`.
     pub async fn create(&self, permit: Permit, call: CreateCall<'_>) -> CreateAnswer {
+        let moment = permit.moment().map(|slot| Moment {
+            opens: slot.opens,
+            closes: slot.closes,
+            wall_closes: slot.wall_closes,
+            last_word: Some(slot.last_word()),
+        });
+        let gate = Gate { moment, ..call.gate };
         let cleared = match self.clear(permit, Call::Create, call.site) {
             Ok(cleared) => cleared,
             Err(trouble) => {
@@ -81,8 +88,7 @@ impl Client {
         };
         let headers = client_request_id(call.attempt.as_str());
         let began = Instant::now();
-        let outcome =
-            self.creates.post(&cleared.url, headers, &cleared.key, call.body, call.gate).await;
+        let outcome = self.creates.post(&cleared.url, headers, &cleared.key, call.body, gate).await;
         let took = began.elapsed();
         let answer = sort_outcome(outcome, &cleared.key);
         self.count(Call::Create, answer.outcome(), took);
@@ -139,7 +145,7 @@ fn sort_outcome(outcome: PostOutcome, key: &Secret) -> CreateAnswer {
             reason,
             unreachable: match hold {
                 Hold::Connect | Hold::Cut => true,
-                Hold::GateClosed | Hold::Request => false,
+                Hold::GateClosed | Hold::OutOfTurn | Hold::Request => false,
             },
         },
         PostOutcome::Answered { answer, request_complete } => {

@@ -25,7 +25,7 @@ const TENANTS_MAX: usize = 512;
 /// Among normal and low priority, tickets due for longer go by their age; `high` goes before them.
 const AGEING: Duration = Duration::from_secs(30 * 60);
 /// Cost that one ticket counts for inside one claim: about a 5-second 720p video, in tokens.
-const COST_MEAN: u64 = 100_000;
+pub(crate) const COST_MEAN: u64 = 100_000;
 /// Numbers in front of the ids in the answer of each script.
 const HEAD_PLAIN: usize = 4;
 const HEAD_SUBMIT: usize = 5;
@@ -50,7 +50,7 @@ pub struct Room {
     pub accounts: Vec<AccountRoom>,
     /// As [`Pace::horizon_us`](crate::Pace), the same for all.
     pub horizon_us: u64,
-    /// What Begin will ask for as [`Pace::lead_us`](crate::Pace); it moves with the bucket's speed.
+    /// What Begin will ask for as [`Pace::lead_us`](crate::Pace); it moves with what bucket and provider take.
     pub lead_us: Arc<AtomicU64>,
 }
 

@@ -85,7 +85,7 @@ impl Accounts {
     }
 
     /// What must hold for an attempt on `account` to begin. `lead` is the time it has for its intent
-    /// before the instant of its slot.
+    /// and its connection before the instant of its slot.
     pub(crate) fn guard(
         &self,
         account: &str,

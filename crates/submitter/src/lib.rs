@@ -1,8 +1,8 @@
 //! The submitter: the only process that spends money.
 //!
 //! For each queued job: render the body, commit the intent with everything a look-up would need
-//! (nonce, deadline, hash), wait for the slot's instant, send once with the last byte held back until
-//! the deadline check, and report what the answer proves. A ticket that finds its job in `submitting`
+//! (nonce, deadline, hash), send once with the last byte held back until the slot's instant and a check
+//! of slot and deadline, and report what the answer proves. A ticket that finds its job in `submitting`
 //! belongs to a worker that fell silent: that is doubt, and nothing is sent.
 //!
 //! Must not know: what happens after a task id is stored.
@@ -66,13 +66,9 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         let client = Client::open(&pool.name, &pool.settings, &provider)?;
         tokio::spawn(provider::keep(client.keys(), fleet.rereads()));
         let callbacks = Callbacks::open(&callbacks, [&pool.settings])?;
-        // Half of an attempt's time is for the intent at most, the other for the send.
-        let lead = match &intents {
-            Some(_) => {
-                Lead::new(fence.lead, fence.timeout.min(pool.policy.submit.send_deadline / 2))
-            }
-            None => Lead::none(),
-        };
+        // At most half of an attempt's time: the instant lies up to a horizon behind the lead.
+        let lead_max = pool.policy.submit.send_deadline / 2;
+        let lead = Arc::new(Lead::new(fence.lead, lead_max, limits.use_within));
         // Late binding: no ticket is taken out of its lane before an account can begin it.
         let mut pool = pool.clone();
         pool.store = pool.store.with_rooms(accounts.rooms(&limits, &lead));
@@ -88,7 +84,6 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
             intents: intents.clone(),
             lead,
             settings: settings.clone(),
-            use_within: limits.use_within,
         });
         tokio::spawn(greet::greet(Arc::clone(&shared), limiter, pool.settings.clone()));
         for class in SlotClass::ALL {

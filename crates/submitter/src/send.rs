@@ -1,16 +1,26 @@
 //! One send, and what its answer proves.
 
+use crate::lead::Lead;
 use bytes::Bytes;
 use egress::Gate;
 use job::mutant::{self, Mutant};
 use job::{DoubtCause, Event, OpenAttempt, Refusal, Timestamp};
 use limiter::Permit;
 use provider::{Client, CreateAnswer, CreateCall, Site};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use worker::fault;
 
 /// How late the last byte may leave where the gate is switched off to show what it is for.
 const WHENEVER: Duration = Duration::from_secs(86_400);
+
+/// Tells how long it took until the last byte could leave.
+pub(crate) struct Ready {
+    pub(crate) lead: Arc<Lead>,
+    /// When the connection was asked for, and what the intent had taken before.
+    pub(crate) began: Instant,
+    pub(crate) before: Duration,
+}
 
 /// Sends the body once, or not at all.
 pub(crate) async fn send(
@@ -19,13 +29,18 @@ pub(crate) async fn send(
     attempt: &OpenAttempt,
     body: Bytes,
     (deadline, wall_deadline): (Instant, SystemTime),
+    ready: Ready,
 ) -> CreateAnswer {
     let late = if mutant::on(Mutant::GateRemoved) { WHENEVER } else { Duration::ZERO };
     let gate = Gate {
         deadline: deadline + late,
         wall_deadline: wall_deadline + late,
-        before_release: Some(Box::pin(fault::point(fault::SUBMIT_BEFORE_LAST_BYTE))),
+        before_release: Some(Box::pin(async move {
+            ready.lead.took(ready.before + ready.began.elapsed());
+            fault::point(fault::SUBMIT_BEFORE_LAST_BYTE).await;
+        })),
         after_release: Some(Box::pin(fault::point(fault::SUBMIT_SENT))),
+        moment: None,
     };
     let site = Site::for_create(&attempt.facts);
     let call = CreateCall { site: &site, attempt: &attempt.id, body, gate };

@@ -10,9 +10,9 @@ use crate::{render, send};
 use assets::{Buckets, Intents};
 use bytes::Bytes;
 use job::{Event, OpenAttempt, Policy, Record, State, Timestamp};
-use limiter::{Limiter, Permit};
+use limiter::{Limiter, Reserved};
 use provider::{Callbacks, Client, CreateAnswer};
-use seedance::{Call, Day, Envelope, PriceTable, Route, SlotClass};
+use seedance::{Day, Envelope, PriceTable, Route, SlotClass};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -38,17 +38,15 @@ pub(crate) struct Shared {
     pub(crate) policy: Arc<Policy>,
     pub(crate) accounts: Accounts,
     pub(crate) client: Client,
-    /// For reads; creates get their instants inside Begin.
+    /// For reads, and for creates at the instants that Begin has reserved.
     pub(crate) limiter: Limiter,
     pub(crate) callbacks: Option<Callbacks>,
     pub(crate) buckets: Buckets,
     /// The second fence; none where the operator switched it off.
     pub(crate) intents: Option<Intents>,
-    /// The time that Begin leaves for it.
-    pub(crate) lead: Lead,
+    /// The time that Begin leaves for it and for the connection.
+    pub(crate) lead: Arc<Lead>,
     pub(crate) settings: Settings,
-    /// How long after its instant a slot may still be used.
-    pub(crate) use_within: Duration,
 }
 
 /// Submits the jobs of one slot class.
@@ -62,11 +60,7 @@ pub(crate) struct SubmitStep {
 struct Granted {
     attempt: OpenAttempt,
     body: Bytes,
-    /// This process's clock before Begin was asked for, and after it was answered.
-    asked: Instant,
-    answered: Instant,
-    usable_in: Duration,
-    missed_by: Duration,
+    reserved: Reserved,
     /// The last byte leaves before this, or never. Counted from before the server's clock was read,
     /// so it never lies behind the deadline in the record.
     deadline: Instant,
@@ -163,6 +157,7 @@ impl SubmitStep {
         let Some(guard) = shared.accounts.guard(account, self.class, deadline, lead) else {
             return Ok(Err((SURROUNDINGS_PAUSE, format!("account `{account}` has no limits"))));
         };
+        let spacing = Duration::from_micros(guard.pace.interval_us);
         for _ in 0..NONCE_DRAWS_MAX {
             let (before_clock, before_wall) = (Instant::now(), SystemTime::now());
             let now = self.clock().await?;
@@ -171,20 +166,23 @@ impl SubmitStep {
             let blank = Blank::draw(record, facts, now, &shared.settings, intent);
             let body = self.render(record, &blank).await?;
             let attempt = blank.with_body(record, &body, policy);
-            let asked = Instant::now();
+            let (asked, wall_asked) = (Instant::now(), SystemTime::now());
             let begun = turn.begin(&Event::SubmitBegan { attempt: attempt.clone() }, &guard).await;
             let answered = Instant::now();
             match begun {
                 Begun::Granted { usable_in, missed_by, .. } => {
+                    let took = answered.duration_since(asked);
+                    telemetry::metrics()
+                        .begin_duration
+                        .record(took, [shared.accounts.route().word()]);
                     fault::point(fault::SUBMIT_BEGUN).await;
                     let deadline = policy.gate_closes(before_clock, answered);
+                    let reserved =
+                        Reserved { asked, answered, wall_asked, usable_in, missed_by, spacing };
                     return Ok(Ok(Granted {
                         attempt,
                         body,
-                        asked,
-                        answered,
-                        usable_in,
-                        missed_by,
+                        reserved,
                         deadline,
                         wall_deadline: policy.gate_closes(before_wall, SystemTime::now()),
                     }));
@@ -241,17 +239,18 @@ impl SubmitStep {
     async fn send(&self, granted: Granted, record: &Record) -> Outcome {
         let began = Instant::now();
         let fenced = fence::raise(self.shared.intents.as_ref(), record, &granted.attempt).await;
-        self.shared.lead.took(began.elapsed());
+        let fenced_in = began.elapsed();
         fault::point(fault::SUBMIT_FENCED).await;
         let attempt = granted.attempt.clone();
         let answer = match fenced {
-            Fenced::Raised => self.send_fenced(granted).await,
+            Fenced::Raised => self.send_fenced(granted, fenced_in).await,
             // The write of an earlier intent was given up and came through after all.
             Fenced::Taken(other) if record.life.attempt(&other.id).is_some() => {
                 not_sent(&format!("the intent's number went to {} late", other.id))
             }
             Fenced::Taken(other) => return Outcome::Report(fence::met(*other, Some(&attempt))),
             Fenced::Unclear(error) => {
+                self.shared.lead.took(fenced_in);
                 tracing::warn!(%error, attempt = %attempt.id, "the second fence cannot be raised; nothing is sent");
                 not_sent(&format!("the second fence cannot be raised: {error}"))
             }
@@ -270,21 +269,30 @@ impl SubmitStep {
         Outcome::Report(send::event(&attempt, answer, now, in_row))
     }
 
-    /// Sends behind a fence that stands, at the instant of the slot.
-    async fn send_fenced(&self, granted: Granted) -> CreateAnswer {
-        let Granted { attempt, body, asked, answered, usable_in, missed_by, .. } = granted;
-        let deadlines = (granted.deadline, granted.wall_deadline);
+    /// Sends behind a fence that stands, at the instant of the slot. The connection is opened a little
+    /// before it, so that only the last byte is left to go when it comes.
+    async fn send_fenced(&self, granted: Granted, fenced_in: Duration) -> CreateAnswer {
+        let Granted { attempt, body, reserved, deadline, wall_deadline } = granted;
         if hex(&body) != attempt.body_sha256 {
             return not_sent("the rendered body is not the one the intent names");
         }
-        if missed_by > self.shared.use_within {
-            return not_sent("the reply to Begin was lost and its instant has passed");
+        let lead = &self.shared.lead;
+        let permit = self.shared.limiter.create(&attempt.facts.account, self.class, &reserved);
+        let permit = match permit {
+            Ok(permit) => permit,
+            Err(stale) => {
+                lead.took(fenced_in);
+                return not_sent(&stale.to_string());
+            }
+        };
+        let begins = (reserved.answered + reserved.usable_in).checked_sub(lead.head_start());
+        if let Some(begins) = begins.filter(|begins| *begins > Instant::now()) {
+            tokio::time::sleep_until(begins.into()).await;
         }
-        let (account, within) = (&attempt.facts.account, self.shared.use_within);
-        match Permit::at_slot(account, Call::Create, asked, answered, usable_in, within).await {
-            Ok(permit) => send::send(&self.shared.client, permit, &attempt, body, deadlines).await,
-            Err(stale) => not_sent(&stale.to_string()),
-        }
+        let ready =
+            send::Ready { lead: Arc::clone(lead), began: Instant::now(), before: fenced_in };
+        let deadlines = (deadline, wall_deadline);
+        send::send(&self.shared.client, permit, &attempt, body, deadlines, ready).await
     }
 
     /// How often the account was stopped without a success in between; 1 while Redis does not say,

@@ -40,6 +40,10 @@ pub struct Metric {
 const CALL: &[f64] =
     &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
+/// From a commit that waits for no disk to one that waits for a busy one.
+const COMMIT: &[f64] =
+    &[0.001, 0.002, 0.003, 0.005, 0.007_5, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 1.0, 5.0];
+
 /// From an eager download to a generation that waited long.
 const PART: &[f64] = &[
     1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1_200.0, 1_800.0, 3_600.0,
@@ -243,6 +247,11 @@ catalogue! {
     submit_attempts: Counter<3> {
         name: "seedfleet_submit_attempts_total", unit: "calls", labels: [SUBMITTED, ROUTE, MODEL],
         help: "Create calls by what they may have bought.",
+    }
+    begin_duration: Histogram<1> {
+        name: "seedfleet_begin_duration_seconds", unit: "seconds", labels: [ROUTE],
+        buckets: COMMIT,
+        help: "Time until the intent of an attempt was durable: slot, instant and record in one commit.",
     }
     in_doubt: Gauge<1> {
         name: "seedfleet_in_doubt", unit: "jobs", labels: [ROUTE],

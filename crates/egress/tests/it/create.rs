@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use egress::{
-    CallLimits, CreateClient, Gate, HeaderMap, HeaderValue, Hold, PostOutcome, Secret, Silence,
-    Trust, Url,
+    CallLimits, CreateClient, Gate, HeaderMap, HeaderValue, Hold, Moment, PostOutcome, Secret,
+    Silence, Trust, Url,
 };
 use tokio::sync::oneshot;
 
@@ -256,6 +256,57 @@ async fn past_the_deadline_the_last_byte_stays() {
         assert_eq!((seen.whole, seen.body_bytes), (0, body_bytes - 1));
         assert!(seen.heads[0].contains(&format!("content-length: {body_bytes}\r\n")));
     }
+}
+
+/// More than the kernels of both sides take in before somebody reads.
+const LONG_BODY_BYTES: usize = 24 << 20;
+
+/// A gate whose slot begins after `opens_in` and lasts for `lasts`.
+fn slot(opens_in: Duration, lasts: Duration) -> Gate {
+    let opens = Instant::now() + opens_in;
+    let wall_closes = SystemTime::now() + opens_in + lasts;
+    let moment = Moment { opens, closes: opens + lasts, wall_closes, last_word: None };
+    Gate { moment: Some(moment), ..open_gate() }
+}
+
+#[tokio::test]
+async fn a_far_side_that_is_slower_than_the_slot_gets_no_last_byte() {
+    let (text, ms) = (answer("200 OK", "", "{}"), Duration::from_millis);
+    for (lasts, sent) in [(ms(100), false), (Duration::from_secs(60), true)] {
+        let peer = Peer::start(Plan::SlowStart(ms(400), text.clone())).await;
+        let gate = slot(Duration::ZERO, lasts);
+        let outcome = post_to(&client(), &peer.url("/"), LONG_BODY_BYTES, gate).await;
+        let whole = peer.at_the_end().await.whole;
+        if sent {
+            assert!(matches!(outcome, PostOutcome::Answered { .. }), "{outcome:?}");
+        } else {
+            assert_nothing_sent(&outcome, Hold::OutOfTurn);
+        }
+        assert_eq!(whole, usize::from(sent), "within {lasts:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_stands_early_waits_for_its_instant() {
+    let peer = Peer::start(Plan::Whole(answer("200 OK", "", "{}"), End::Fin)).await;
+    let gate = slot(Duration::from_millis(300), Duration::from_secs(60));
+    let opens = gate.moment.as_ref().map(|moment| moment.opens).unwrap();
+    let url = peer.url("/");
+    let posting = tokio::spawn(async move { post_to(&client(), &url, BODY_BYTES, gate).await });
+    let seen = peer.until(|seen| seen.body_bytes >= BODY_BYTES - 1).await;
+    assert_eq!(seen.whole, 0, "all but the last byte is there");
+    peer.until(|seen| seen.whole == 1).await;
+    assert!(Instant::now() >= opens);
+    let outcome = posting.await.unwrap();
+    assert!(matches!(outcome, PostOutcome::Answered { request_complete: true, .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_slot_already_over_opens_no_connection() {
+    let peer = Peer::start(Plan::Whole(answer("200 OK", "", "{}"), End::Fin)).await;
+    let outcome = post(&peer, slot(Duration::ZERO, Duration::ZERO)).await;
+    assert_nothing_sent(&outcome, Hold::OutOfTurn);
+    assert_eq!(peer.now().connections, 0);
 }
 
 /// A fault point may sit between the last byte and the answer, and nowhere else.

@@ -35,6 +35,8 @@ pub enum Plan {
     EarlyAnswer(String),
     /// Reads the whole request, writes this, then ends.
     Whole(String, End),
+    /// As `Whole`, but takes nothing in for so long at first.
+    SlowStart(Duration, String),
     /// Answers every request and closes the idle connection shortly afterwards, in the way of
     /// servers whose patience ends just when the next request leaves.
     AnswerThenCloseIdle(String),
@@ -145,6 +147,13 @@ impl Link<'_> {
                 if self.read_request().await.is_some() {
                     self.write(&text).await;
                     self.end(end).await;
+                }
+            }
+            Plan::SlowStart(pause, text) => {
+                // sleeps: plays a far side that is slow to take a body in
+                tokio::time::sleep(pause).await;
+                if self.read_request().await.is_some() {
+                    self.write(&text).await;
                 }
             }
             Plan::AnswerThenCloseIdle(text) => {

@@ -1,11 +1,11 @@
 //! Permits against a real Redis, from several holders at once.
 
 use job::{AccountSettings, LimitSettings, PoolSettings};
-use limiter::{Limiter, NoPermit, Settings};
+use limiter::{Limiter, NoPermit, Reserved, Settings};
 use sandbox::{Options, Redis};
-use seedance::{Call, Route, Tier};
+use seedance::{Call, Route, SlotClass, Tier};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use store::Store;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -78,6 +78,36 @@ async fn an_account_that_is_not_configured_gets_no_permit() {
     let limiter = limiter(&redis, &pool(20)).await;
     assert!(limiter.permit("b", Call::Retrieve).await.is_err());
     assert!(limiter.permit("a", Call::Create).await.is_err(), "creates get theirs inside Begin");
+}
+
+/// A reservation that lies now, and can be used for `limits.use_within`.
+fn reserved(ago: Duration, missed_by: Duration) -> Reserved {
+    let asked = Instant::now() - ago;
+    let wall_asked = SystemTime::now() - ago;
+    let (usable_in, spacing) = (Duration::ZERO, Duration::from_secs(60));
+    Reserved { asked, answered: asked, wall_asked, usable_in, missed_by, spacing }
+}
+
+// covers: M28
+#[tokio::test]
+async fn a_create_has_its_slot_and_no_other() {
+    let redis = Redis::start(Options::default()).expect("a private Redis starts");
+    let limiter = limiter(&redis, &pool(20)).await;
+    let (class, ms) = (SlotClass::V20, Duration::from_millis);
+    let create = |of: &Reserved| limiter.create("a", class, of);
+    let slot = reserved(ms(0), ms(0));
+    let permit = create(&slot).expect("its slot has just begun");
+    let moment = permit.moment().expect("a create has one");
+    assert_eq!((moment.opens, moment.closes), (slot.answered, slot.asked + ms(100)));
+    assert!(create(&reserved(ms(200), ms(0))).is_err(), "over");
+    assert!(create(&reserved(ms(0), ms(500))).is_err(), "over when the lost reply came again");
+    assert!(limiter.create("b", class, &slot).is_err(), "not configured");
+
+    // What no slots can have led to is a mistake of ours, and is not sent.
+    let sent = (0..20).filter(|_| moment.last_word()()).count();
+    assert!((1..=3).contains(&sent), "{sent} of 20 at once, a minute apart by their row");
+    let fast = limiter.create("a", SlotClass::V20Fast, &slot).expect("a class of its own");
+    assert!(fast.moment().expect("a create has one").last_word()());
 }
 
 #[tokio::test]

@@ -3,11 +3,11 @@
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
 use job::{AttemptId, TaskId};
-use limiter::{Limiter, Permit};
+use limiter::{Limiter, Permit, Reserved};
 use provider::{Client, CreateAnswer, Raw, RawQuestion, Site};
 use seedance::{Call, ModelKey, Route, SlotClass, TaskPage};
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use store::{Grant, Pace, Store};
 use ulid::Ulid;
 
@@ -29,7 +29,6 @@ pub(super) struct Asker {
     limiter: Limiter,
     site: Site,
     create_pace: Pace,
-    use_within: Duration,
     network_spread: Duration,
     list_qps: u32,
     /// Lists of this key must name a model: learned by the first question.
@@ -63,7 +62,6 @@ impl Asker {
             limiter: Limiter::new(session.store.clone(), pool, &limits),
             site: Site::configured(pool, account),
             create_pace: limiter::pace(CREATE_WINDOW, rpm, &limits),
-            use_within: limits.use_within,
             network_spread: limits.network_spread,
             list_qps: account_settings.list_qps(),
             names_model: false,
@@ -164,20 +162,20 @@ impl Asker {
         let line = format!("create.{}", SlotClass::V20Mini.word());
         let deadline = Instant::now() + PERMIT_MAX;
         while Instant::now() < deadline {
-            let asked = Instant::now();
+            let (asked, wall_asked) = (Instant::now(), SystemTime::now());
             let grant = self.store.grant(&self.account, &line, 1, self.create_pace).await;
             match grant.map_err(|error| error.to_string())? {
                 Grant::Granted { first_in, .. } => {
-                    let (answered, within) = (Instant::now(), self.use_within);
-                    let slot = Permit::at_slot(
-                        &self.account,
-                        Call::Create,
+                    let reserved = Reserved {
                         asked,
-                        answered,
-                        first_in,
-                        within,
-                    );
-                    if let Ok(permit) = slot.await {
+                        answered: Instant::now(),
+                        wall_asked,
+                        usable_in: first_in,
+                        missed_by: Duration::ZERO,
+                        spacing: Duration::from_micros(self.create_pace.interval_us),
+                    };
+                    let class = SlotClass::V20Mini;
+                    if let Ok(permit) = self.limiter.create(&self.account, class, &reserved) {
                         return Ok(permit);
                     }
                 }
