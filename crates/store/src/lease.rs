@@ -1,5 +1,6 @@
 //! Keeping, handing back and dropping claims; each for the holder of the fence only.
 
+use crate::claim::COST_MEAN;
 use crate::connection::Call;
 use crate::facts::{KeyTable, Place};
 use crate::queue::{Claim, Lane, Queue};
@@ -30,6 +31,8 @@ struct Facts<'a> {
     delay: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     offers: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<Place>,
 }
@@ -139,9 +142,13 @@ impl Store {
         table.at(self.keys().lease(claim.queue));
         table.at(self.keys().holder(claim.queue));
         let delay = back.as_ref().map_or(0, |(_, delay)| millis(*delay));
+        // Whoever comes back at once was never tried.
+        let tried = back.as_ref().filter(|_| delay > 0 && claim.queue.class().is_some());
+        let cost = tried.map(|(lane, _)| self.caps_of(&lane.tenant).charge(COST_MEAN));
         let to = back.map(|(lane, _)| Place::of(self.keys(), &mut table, claim.queue, &lane, None));
         let offers = claim.queue.class().map(|class| table.at(self.keys().offers(class)));
-        let facts = Facts { id: &claim.id, fence: claim.fence.to_string(), delay, offers, to };
+        let fence = claim.fence.to_string();
+        let facts = Facts { id: &claim.id, fence, delay, offers, cost, to };
         let facts = serde_json::to_string(&facts)
             .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
         Ok(Call::new(&script::RELEASE, table.into_keys(), vec![facts]))

@@ -338,6 +338,67 @@ async fn a_newcomer_starts_beside_the_others_and_not_before_them() {
     assert_eq!(next, ["b", "c"], "having been away earns nothing");
 }
 
+/// A tenant whose own bucket is down hands back what it is given. It has had its turn all the same.
+#[tokio::test]
+async fn who_hands_its_ticket_back_has_had_its_turn() {
+    let ground = Ground::new().await;
+    for _ in 0..4 {
+        for tenant in ["a", "b"] {
+            ground.admit(record_of(tenant, Priority::Normal, None)).await;
+        }
+    }
+    let wake = ground.store.keys().wake(SUBMIT);
+    let mut tried = Vec::new();
+    for n in 0..4 {
+        let held = ground.claim(SUBMIT, 1).await.remove(0);
+        let tenant = held.stored.record.spec.tenant.clone();
+        if tenant == "b" {
+            let open = attempt(&held.stored.record, 172_800 + n);
+            let begun = ground.begin(&held, &open, &crate::ground::FREE).await;
+            assert!(matches!(begun, Begun::Granted { .. }), "{begun:?}");
+        } else {
+            ground.redis.command(&["DEL", &wake]).expect("answers");
+            ground.store.release(&held.claim, LEASE).await.expect("answers");
+            let woken = ground.redis.command(&["LLEN", &wake]).expect("answers");
+            assert_eq!(woken, "1", "the next one is due already");
+        }
+        tried.push(tenant);
+    }
+    assert_eq!(tried, ["a", "b", "a", "b"]);
+    ground.sound().await;
+}
+
+/// However long its bucket is down, a tenant owes no more than one turn when it is up again.
+#[tokio::test]
+async fn turns_without_a_purchase_do_not_add_up() {
+    let ground = Ground::new().await;
+    for n in 0..12 {
+        let tenant = if n < 8 { "a" } else { "b" };
+        let mut record = record_of(tenant, Priority::Normal, None);
+        if tenant == "b" {
+            // Not due for now: the other one is tried alone.
+            record.created_at = ground.store.now().await.expect("answers") + LEASE;
+        }
+        ground.admit(record).await;
+    }
+    for _ in 0..6 {
+        let held = ground.claim(SUBMIT, 1).await.remove(0);
+        assert_eq!(held.stored.record.spec.tenant, "a");
+        ground.store.release(&held.claim, LEASE).await.expect("answers");
+    }
+    for _ in 0..2 {
+        ground.admit(record_of("b", Priority::Normal, None)).await;
+    }
+    let bought = [buy(&ground, 1).await, buy(&ground, 2).await, buy(&ground, 3).await];
+    assert_eq!(bought, ["b", "a", "b"], "one turn behind");
+    // What was given back at once was never tried.
+    let held = ground.claim(SUBMIT, 1).await.remove(0);
+    assert_eq!(held.stored.record.spec.tenant, "a");
+    ground.store.release(&held.claim, Duration::ZERO).await.expect("answers");
+    assert_eq!(ground.claim(SUBMIT, 1).await[0].stored.record.spec.tenant, "a");
+    ground.sound().await;
+}
+
 /// One job of a tenant with each priority: an old low one, an old normal one, and fresh ones.
 async fn old_and_fresh(ground: &Ground) -> [Record; 4] {
     let now = ground.store.now().await.expect("answers");
