@@ -7,6 +7,8 @@
 //! never proves that a task is gone: whoever is not on it is read singly, and that answer counts.
 
 use crate::context::Context;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use job::TaskId;
 use provider::{ListQuery, Listed, Lists, Site};
 use reconcile::scan::turn_lock;
@@ -83,8 +85,8 @@ impl Sweeps {
         let start = || {
             let (asks, inbox) = mpsc::channel(WAITING_MAX);
             let (context, site) = (Arc::clone(&self.context), site.clone());
-            let row = Row::default();
-            tokio::spawn(Sweep { context, site, inbox, row }.serve());
+            let (row, turns) = (Row::default(), Turns::default());
+            tokio::spawn(Sweep { context, site, inbox, row, turns }.serve());
             asks
         };
         sweeps.entry(site.clone()).or_insert_with(start).clone()
@@ -128,12 +130,39 @@ impl Row {
     }
 }
 
+/// A turn at the list that is waited for, by as many looks in a row as it takes. An instant of the list that
+/// is on its way is not thrown away because somebody lost patience: there may be one a second.
+struct Turns<T> {
+    waited_for: Option<BoxFuture<'static, T>>,
+}
+
+impl<T> Default for Turns<T> {
+    fn default() -> Self {
+        Self { waited_for: None }
+    }
+}
+
+impl<T> Turns<T> {
+    /// The turn, if it comes by then; `begin` asks for one where none is waited for.
+    async fn by(
+        &mut self,
+        until: Instant,
+        begin: impl FnOnce() -> BoxFuture<'static, T>,
+    ) -> Option<T> {
+        let turn = self.waited_for.get_or_insert_with(begin);
+        let come = tokio::time::timeout_at(until, turn).await.ok()?;
+        self.waited_for = None;
+        Some(come)
+    }
+}
+
 /// The sweep of one account.
 struct Sweep {
     context: Arc<Context>,
     site: Site,
     inbox: mpsc::Receiver<Ask>,
     row: Row,
+    turns: Turns<Option<limiter::Permit>>,
 }
 
 impl Sweep {
@@ -149,12 +178,14 @@ impl Sweep {
                 singly(self.row.take(&batch));
                 continue;
             }
-            match tokio::time::timeout_at(self.patience(), self.turn()).await {
-                Ok(Some(permit)) => self.page(permit).await,
+            let (patience, context) = (self.patience(), Arc::clone(&self.context));
+            let account = self.site.account.clone();
+            match self.turns.by(patience, || turn(context, account).boxed()).await {
+                Some(Some(permit)) => self.page(permit).await,
                 // The list is held, or this process knows no such account.
-                Ok(None) => self.row.rests_until = Some(Instant::now() + REST),
+                Some(None) => self.row.rests_until = Some(Instant::now() + REST),
                 // The list is somebody else's for now.
-                Err(_) => {
+                None => {
                     let few = batch.len().min(LET_GO);
                     singly(self.row.take(&batch[..few]));
                     self.row.let_go_at = Some(Instant::now());
@@ -185,16 +216,6 @@ impl Sweep {
         let oldest = self.row.waiting.front().map(|ask| ask.since + TURN_MAX);
         let let_go = self.row.let_go_at.map(|at| at + LET_GO_EVERY);
         oldest.max(let_go).unwrap_or_else(Instant::now)
-    }
-
-    /// A turn at the list, behind every scan that wants one.
-    async fn turn(&self) -> Option<limiter::Permit> {
-        let lock = turn_lock(&self.site.account);
-        // Without an answer nothing is reserved; permits fail closed by themselves.
-        while self.context.store.is_locked(&lock).await.unwrap_or(false) {
-            tokio::time::sleep(SCAN_PAUSE).await;
-        }
-        self.context.limiter.permit(&self.site.account, Call::List).await.ok()
     }
 
     /// One page for as many as wait by now.
@@ -251,6 +272,16 @@ impl Sweep {
     }
 }
 
+/// A turn at the list, behind every scan that wants one.
+async fn turn(context: Arc<Context>, account: String) -> Option<limiter::Permit> {
+    let lock = turn_lock(&account);
+    // Without an answer nothing is reserved; permits fail closed by themselves.
+    while context.store.is_locked(&lock).await.unwrap_or(false) {
+        tokio::time::sleep(SCAN_PAUSE).await;
+    }
+    context.limiter.permit(&account, Call::List).await.ok()
+}
+
 /// Gives each look its row. The first of two rows of one task counts.
 fn deal(page: TaskPage, asks: Vec<Ask>) {
     let mut rows: BTreeMap<String, (Task, String)> = BTreeMap::new();
@@ -302,6 +333,18 @@ mod tests {
     fn row(models: &[&str]) -> Row {
         let waiting = models.iter().enumerate().map(|(n, model)| ask(n, model).0).collect();
         Row { waiting, ..Row::default() }
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_on_its_way_outlives_the_patience_of_who_asked_for_it() {
+        let mut turns = Turns::default();
+        let (give, given) = oneshot::channel();
+        let (now, later) = (Instant::now(), Instant::now() + TURN_MAX);
+        assert_eq!(turns.by(now, || given.map(Result::ok).boxed()).await, None, "not yet");
+        give.send("an instant").unwrap();
+        let another = || async { Some("another") }.boxed();
+        assert_eq!(turns.by(later, another).await, Some(Some("an instant")), "that of before");
+        assert_eq!(turns.by(later, another).await, Some(Some("another")), "once only");
     }
 
     #[test]
