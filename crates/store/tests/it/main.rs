@@ -9,6 +9,7 @@ mod claim;
 mod commit;
 mod doctor;
 mod events;
+mod fairness;
 mod freeze;
 mod grants;
 mod ground;
