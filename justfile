@@ -36,6 +36,10 @@ campaign *args:
 bench *args:
     cargo xtask bench {{args}}
 
+# Whether the fleet keeps to the provider's limits and uses them (creates|slots, --submitters, --for, --faults)
+limits *args:
+    cargo xtask limits {{args}}
+
 # Changed inputs for what strangers may send: a target, --for 60s
 fuzz *args:
     cargo xtask fuzz {{args}}

@@ -11,7 +11,7 @@
 mod audit;
 mod canary;
 mod doors;
-mod draw;
+pub(crate) mod draw;
 mod evidence;
 mod ground;
 mod ledger;

@@ -4,5 +4,6 @@
 pub mod bench;
 pub mod campaign;
 pub mod kit;
+pub mod limits;
 pub mod pages;
 pub mod requirements;

@@ -10,6 +10,7 @@ mod campaign;
 mod demo;
 mod docs;
 mod fuzz;
+mod limits;
 mod run;
 mod test;
 mod verify;
@@ -49,6 +50,14 @@ The chores of this repository. Needs Rust, a C compiler and Redis (found, or ins
       never fired. --write-evidence adds the run to docs/evidence.md; --mutants runs builds with one
       rule switched off, each of which must be caught.
 
+  cargo xtask limits [creates|slots] [--submitters N] [--pollers N] [--accounts N] [--create-rpm N]
+                     [--running N] [--run S] [--for S] [--warm-up S] [--scale N] [--faults all|FAULT,...]
+                     [--every S] [--clocks] [--reply-ms N] [--creates-min R] [--slots-min R] [--seed N] [--release]
+      Many submitters and pollers on one backlog, judged by the provider's stamps: exact maxima of all
+      sliding windows, the share of allowed creates that were made (creates), the share of slot time in
+      which a task ran (slots). The last line is one JSON object; exit 1 on any window over.
+      `limits idle [--jobs N] [--fence on|off]`: from enqueue to create, where nothing else waits.
+
   cargo xtask bench [--seconds N] [--rate N] [--forged N] [--jobs N] [--debug]
       How fast jobs are taken in and listed, on a quiet machine: single posts at a rate, the same under
       a flood of forged callbacks, bulk, lists. Prints one table with machine and versions.
@@ -80,6 +89,7 @@ fn main() -> ExitCode {
         Some("verify") => verify::run(&rest),
         Some("campaign") => campaign::run(&rest),
         Some("bench") => bench::run(&rest),
+        Some("limits") => limits::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("docs") => docs::run(&rest),
         Some("redis") => workspace::print_redis(&rest),

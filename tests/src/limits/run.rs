@@ -1,0 +1,271 @@
+//! One run, from the first process to the last line.
+
+use super::idle::{self, unix_ms};
+use super::judge::{self, Allowed, Verdict};
+use super::order::{Asked, Order};
+use super::trouble::{Trouble, Victim, pass};
+use crate::kit::{Clock, Fleet, Options, text};
+use sandbox::TempDir;
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// What an account is fed beyond what it runs; the shipped value.
+const LOOKAHEAD: u32 = 2;
+/// How late a slot may be used, and the spread of the network: the shipped values.
+const USE_WITHIN_MS: i64 = 100;
+const SPREAD_MS: i64 = 250;
+/// Jobs queued with one call.
+const ADMITTED_AT_ONCE: usize = 500;
+/// The longest until everybody is up and the first creates are in.
+const UP_MAX: Duration = Duration::from_secs(120);
+const TEN_MINUTES_S: i64 = 600;
+
+/// Does what is asked, and prints one line of JSON.
+///
+/// # Panics
+///
+/// Something does not start: then there is nothing to judge.
+#[must_use]
+pub fn run(asked: &Asked) -> ExitCode {
+    match asked {
+        Asked::Load(order) => judged(order),
+        Asked::Idle(order) => {
+            let _ = writeln!(std::io::stdout(), "{}", idle::measure(order));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Fails on any window that was over, and on a share below what was asked for.
+fn judged(order: &Order) -> ExitCode {
+    let clock = match (order.clocks, Clock::find()) {
+        (true, None) => {
+            say("libfaketime is not found, or does not work: install it (Debian: faketime)");
+            return ExitCode::FAILURE;
+        }
+        (true, found) => found,
+        (false, _) => None,
+    };
+    let Played { verdict, faults, begin } = play(order, clock.as_ref());
+    let mut line = verdict.json();
+    line["suite"] = json!("limits");
+    line["order"] = told(order);
+    line["faults"] = faults;
+    line["begin_ms_at_most"] = begin;
+    let _ = writeln!(std::io::stdout(), "{line}");
+    let short = |name: &str, share: f64, least: f64| {
+        let missed = share < least;
+        if missed {
+            say(&format!("{name}: {share:.4} is less than {least}"));
+        }
+        missed
+    };
+    let creates_short = short("creates", verdict.creates_ratio, order.creates_min);
+    let slots_short = short("slots", verdict.slots_ratio, order.slots_min);
+    match verdict.over() > 0 || creates_short || slots_short || verdict.creates == 0 {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
+}
+
+/// What a run showed.
+struct Played {
+    verdict: Verdict,
+    faults: Value,
+    begin: Value,
+}
+
+fn play(order: &Order, clock: Option<&Clock>) -> Played {
+    let keys = TempDir::new("limits").expect("a temporary folder");
+    let fleet = Fleet::start(options(order, &keys));
+    let backlog = order.backlog();
+    queue_up(&fleet, backlog, 0);
+    say(&format!("{backlog} jobs are queued"));
+    let mut victims = Vec::new();
+    for n in 0..order.submitters {
+        victims.push(Victim {
+            name: format!("submitter-{n}"),
+            role: "submitter",
+            env: environment(clock, n),
+        });
+    }
+    for n in 0..order.pollers {
+        victims.push(Victim { name: format!("poller-{n}"), role: "poller", env: Vec::new() });
+    }
+    victims.iter().for_each(|victim| victim.start(&fleet));
+    fleet.start_role("downloader");
+    let waits = Instant::now();
+    while fleet.ledger().events("create_seen").next().is_none() {
+        assert!(
+            waits.elapsed() < UP_MAX,
+            "no create came: {}",
+            fleet.role("submitter-0").log_tail(20)
+        );
+        pass(Duration::from_millis(50));
+    }
+    let (began, began_ms) = (Instant::now(), unix_ms());
+    let mut trouble = Trouble::new(&fleet, victims, order);
+    let mut rounds = 0;
+    while began.elapsed() < order.lasts {
+        let left = order.lasts.saturating_sub(began.elapsed());
+        if order.faults.is_empty() || left < order.every {
+            pass(left);
+            break;
+        }
+        pass(order.every);
+        trouble.next(&order.faults);
+        if std::mem::take(&mut trouble.wiped) {
+            rounds += 1;
+            // Our own door may have lost its connection meanwhile.
+            fleet.until("Redis", || fleet.run(fleet.store().now()).ok());
+            queue_up(&fleet, backlog, rounds);
+        }
+    }
+    let between = (began_ms + whole_ms(order.warm_up), unix_ms());
+    let ledger = std::fs::read_to_string(fleet.path("ledger.ndjson")).expect("the ledger");
+    let allowed = Allowed {
+        create_rpm: order.create_rpm,
+        running: order.running,
+        lookahead: LOOKAHEAD,
+        slack_ms: USE_WITHIN_MS + SPREAD_MS,
+    };
+    let verdict = judge::judge(&ledger, &fleet.stats(), &allowed, between);
+    let pages = (0..order.submitters).map(|n| fleet.metrics(&format!("submitter-{n}")));
+    let begin = judge::quantiles(pages, "seedfleet_begin_duration_seconds");
+    Played { verdict, faults: json!(trouble.played), begin }
+}
+
+/// Half of the submitters tell another time.
+fn environment(clock: Option<&Clock>, n: usize) -> Vec<(String, String)> {
+    match (clock, n % 4) {
+        (Some(clock), 1) => clock.shifted(TEN_MINUTES_S),
+        (Some(clock), 3) => clock.shifted(-TEN_MINUTES_S),
+        (Some(_) | None, _) => Vec::new(),
+    }
+}
+
+fn queue_up(fleet: &Fleet, count: usize, round: u32) {
+    for first in (0..count).step_by(ADMITTED_AT_ONCE) {
+        let bodies = (first..count.min(first + ADMITTED_AT_ONCE))
+            .map(|n| text(&format!("mark-{round}-{n} of a backlog")).into());
+        fleet.admit_many(bodies);
+    }
+}
+
+/// The shipped waits, divided by the scale, and the limits of the order on both sides.
+fn options(order: &Order, keys: &TempDir) -> Options {
+    let reads = |qps: u32| qps * order.scale;
+    let classes =
+        format!("\"2.0\" = {{ create_rpm = {}, running = {} }}\n", order.create_rpm, order.running);
+    let limits = |name: &str| {
+        format!(
+            "[pools.sim.accounts.{name}.limits]\nretrieve_qps = {}\nlist_qps = {}\ndelete_qps = {}\n\
+             [pools.sim.accounts.{name}.limits.classes]\n{classes}",
+            reads(20),
+            reads(1),
+            reads(20)
+        )
+    };
+    let mut config = format!(
+        "[limits]\nuse_within = \"{USE_WITHIN_MS}ms\"\nnetwork_spread = \"{SPREAD_MS}ms\"\n"
+    );
+    config.push_str(&waits(order.scale));
+    config.push_str(&limits("a"));
+    let mut flags = vec![
+        format!("--limits=create_rpm={}", order.create_rpm),
+        format!("--limits=running={}", order.running),
+        format!("--limits=retrieve_qps={}", reads(20)),
+        format!("--limits=list_qps={}", reads(1)),
+        format!("--limits=delete_qps={}", reads(20)),
+    ];
+    for n in 1..order.accounts {
+        let (name, key) = (format!("a{n}"), keys.path().join(format!("a{n}.key")));
+        let secret = format!("canary-of-account-a{n}");
+        std::fs::write(&key, &secret).expect("the folder is ours");
+        config.push_str(&format!(
+            "[pools.sim.accounts.{name}]\napi_key_file = \"{}\"\ntier = \"enterprise\"\n{}",
+            key.display(),
+            limits(&name)
+        ));
+        flags.push(format!("--api-key={secret}={name}"));
+    }
+    let run_s = [order.run.0, order.run.1].map(|run| run.as_secs_f64() / f64::from(order.scale));
+    flags.extend(["--run-s".to_owned(), format!("{}-{}", run_s[0], run_s[1])]);
+    flags.extend(["--queue-s".to_owned(), "0-0".to_owned()]);
+    let mut options = Options::empty().config(&config);
+    options.simulator = flags;
+    options
+}
+
+/// The waits of `config/default.toml` that the fleet's pace depends on, ms by section and key.
+const WAITS_MS: &[(&str, &[(&str, u64)])] = &[
+    (
+        "provider",
+        &[("connect_timeout", 5_000), ("create_timeout", 30_000), ("tcp_user_timeout", 10_000)],
+    ),
+    (
+        "submit",
+        &[
+            ("send_deadline", 20_000),
+            ("retry_first", 2_000),
+            ("retry_max", 60_000),
+            ("lease", 30_000),
+            ("renew", 10_000),
+        ],
+    ),
+    (
+        "settle",
+        &[
+            ("front_door_max", 60_000),
+            ("list_lag_max", 30_000),
+            ("scan_gap", 15_000),
+            ("look_first", 2_000),
+            ("look_max", 60_000),
+            ("lease", 30_000),
+            ("renew", 10_000),
+        ],
+    ),
+    (
+        "poll",
+        &[
+            ("first", 5_000),
+            ("steady", 15_000),
+            ("max", 60_000),
+            ("lease", 6_000),
+            ("renew", 2_000),
+            ("not_found_grace", 120_000),
+        ],
+    ),
+];
+/// The least that each of them may be.
+const WAIT_MIN_MS: u64 = 100;
+
+/// The same, shortened.
+fn waits(scale: u32) -> String {
+    let key = |(name, ms): &(&str, u64)| {
+        format!("{name} = \"{}ms\"\n", (ms / u64::from(scale)).max(WAIT_MIN_MS))
+    };
+    let section = |(name, keys): &(&str, &[(&str, u64)])| {
+        format!("[{name}]\n{}", keys.iter().map(key).collect::<String>())
+    };
+    WAITS_MS.iter().map(section).collect()
+}
+
+fn told(order: &Order) -> Value {
+    json!({
+        "submitters": order.submitters, "pollers": order.pollers, "accounts": order.accounts,
+        "create_rpm": order.create_rpm, "running": order.running, "seconds": order.lasts.as_secs(),
+        "warm_up_s": order.warm_up.as_secs(), "scale": order.scale, "clocks": order.clocks,
+        "every_s": order.every.as_secs(), "reply_ms": whole_ms(order.reply), "seed": order.seed,
+    })
+}
+
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "limits: {text}");
+}
+
+fn whole_ms(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
