@@ -9,6 +9,7 @@ mod idle;
 mod judge;
 mod order;
 mod run;
+mod stall;
 mod trouble;
 
 pub use judge::Verdict;

@@ -52,7 +52,8 @@ The chores of this repository. Needs Rust, a C compiler and Redis (found, or ins
 
   cargo xtask limits [creates|slots] [--submitters N] [--pollers N] [--accounts N] [--create-rpm N]
                      [--running N] [--run S] [--for S] [--warm-up S] [--scale N] [--faults all|FAULT,...]
-                     [--every S] [--clocks] [--reply-ms N] [--creates-min R] [--slots-min R] [--seed N] [--release]
+                     [--every S] [--clocks] [--reply-ms N] [--spread-ms N] [--creates-min R] [--slots-min R]
+                     [--seed N] [--release]
       Many submitters and pollers on one backlog, judged by the provider's stamps: exact maxima of all
       sliding windows, the share of allowed creates that were made (creates), the share of slot time in
       which a task ran (slots). The last line is one JSON object; exit 1 on any window over.

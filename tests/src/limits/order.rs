@@ -46,6 +46,9 @@ pub struct Order {
     pub clocks: bool,
     /// How long the provider takes to answer a create.
     pub reply: Duration,
+    /// `limits.network_spread`: what the way to the provider may take longer at one time than at another. On a
+    /// busy machine that is the time a program waits for a processor.
+    pub spread: Duration,
     /// The least share of allowed creates.
     pub creates_min: f64,
     /// The least share of slot time.
@@ -71,6 +74,7 @@ impl Default for Order {
             every: 5 * second,
             clocks: false,
             reply: Duration::ZERO,
+            spread: Duration::from_millis(250),
             creates_min: 0.0,
             slots_min: 0.0,
             seed: 1,
@@ -148,6 +152,7 @@ fn load(mut order: Order, mut words: impl Iterator<Item = String>) -> Result<Ord
             "--scale" => order.scale = small()?,
             "--every" => order.every = seconds()?,
             "--reply-ms" => order.reply = Duration::from_millis(number(&flag, &value)?),
+            "--spread-ms" => order.spread = Duration::from_millis(number(&flag, &value)?),
             "--seed" => order.seed = number(&flag, &value)?,
             "--creates-min" => order.creates_min = share()?,
             "--slots-min" => order.slots_min = share()?,
