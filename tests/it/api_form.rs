@@ -76,3 +76,32 @@ fn an_unknown_parameter_is_told_the_nearest_known_one() {
     let made = post("");
     assert_eq!((made.status, &made.body["estimate"]), (202, &weighed.body["estimate"]));
 }
+
+#[test]
+fn what_the_description_does_not_allow_is_refused_at_every_door() {
+    let fleet = gateway();
+    let post = |path: &str, body: &Value| {
+        fleet.send(fleet.ask(fleet.gateway_port(), Method::POST, path, ALICE).json(body))
+    };
+    let made = post("/v1/batches?batch=mine", &json!([Value::from(text("one of a batch"))]));
+    assert_eq!(made.status, 202, "{}", made.body);
+    let endpoint = json!({"url": "https://hooks.example.com/all"});
+    let endpoint = post("/v1/webhook-endpoints", &endpoint).body["id"].clone();
+    let rotate = format!("/v1/webhook-endpoints/{}:rotate", endpoint.as_str().expect("an id"));
+    // A list is no object, though its values might be taken for an object's fields.
+    for path in
+        ["/v1/batches/mine:pause", "/v1/batches/mine:resume", "/v1/batches/mine:cancel", &rotate]
+    {
+        is_problem(&post(path, &json!([])), 422, "invalid-request");
+        is_problem(&post(path, &json!(["why"])), 422, "invalid-request");
+    }
+    assert_eq!(fleet.get("/v1/batches/mine", ALICE).body["paused"], Value::Null);
+
+    // A dry run is as strict as what follows it.
+    let count = json!({"verb": "pause", "where": "state=queued", "dry_run": true});
+    for (key, status) in [("", 400), ("two words", 400), ("mine", 200)] {
+        let ask = fleet.ask(fleet.gateway_port(), Method::POST, "/v1/operations", ALICE);
+        let reply = fleet.send(ask.header("idempotency-key", key).json(&count));
+        assert_eq!(reply.status, status, "{key:?}: {}", reply.body);
+    }
+}

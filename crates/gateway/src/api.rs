@@ -12,6 +12,7 @@ mod bulk;
 mod document;
 mod erase;
 mod estimate;
+mod headers;
 mod job;
 mod jobs;
 mod keys;

@@ -33,7 +33,7 @@ pub(super) struct AdoptBody {
     /// Your own id.
     custom_id: Option<String>,
     /// Your own notes.
-    metadata: Option<std::collections::BTreeMap<String, String>>,
+    metadata: Option<std::collections::BTreeMap<String, Option<String>>>,
     /// Where its files go, as for a job.
     output: Option<Value>,
 }

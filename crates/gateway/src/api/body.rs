@@ -101,6 +101,12 @@ fn broken(error: &axum::Error) -> Problem {
 }
 
 fn fit<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
+    // A struct would be read from its values in order as well; nobody is told that order.
+    if value.is_array() {
+        let fix = "send an object with the documented fields";
+        let fault = Fault::new("", "wrong-type", "a list is given where an object is wanted", fix);
+        return Err(Problem::faults(&[fault]));
+    }
     serde_json::from_value(value).map_err(|error| {
         let fix = "send the documented fields";
         Problem::faults(&[Fault::new("", "invalid-request", error.to_string(), fix)])

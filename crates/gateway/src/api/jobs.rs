@@ -2,6 +2,7 @@
 
 use super::body::Sent;
 use super::estimate::{self, Weighed};
+use super::headers;
 use super::job::{load, to_json};
 use super::query::Asked;
 use crate::app::App;
@@ -23,8 +24,6 @@ use std::time::Duration;
 use store::{Match, Stored};
 use utoipa::{IntoParams, ToSchema};
 
-/// Longest `Idempotency-Key`, bytes.
-const KEY_BYTES_MAX: usize = 255;
 /// Longest `traceparent`, bytes: the format has 55, and room for its next version.
 const TRACEPARENT_BYTES_MAX: usize = 128;
 
@@ -81,9 +80,10 @@ pub(super) async fn create(
     let mut intake = Intake::new(body, Source::Api);
     intake.tenant.clone_from(&caller.tenant);
     intake.made_by = Some(caller.name.clone());
-    intake.idempotency_key = text(&headers, "idempotency-key", KEY_BYTES_MAX)?;
+    intake.idempotency_key = headers::idempotency_key(&headers)?.map(str::to_owned);
     // A trace context that is not one is not worth refusing a job for.
-    intake.traceparent = text(&headers, "traceparent", TRACEPARENT_BYTES_MAX).unwrap_or(None);
+    let traced = headers::text(&headers, "traceparent", TRACEPARENT_BYTES_MAX);
+    intake.traceparent = traced.ok().flatten().map(str::to_owned);
     if asked.dry_run {
         return Ok(Json(estimate::weigh(door, intake).await?).into_response());
     }
@@ -136,16 +136,4 @@ fn answer(
         headers.insert(HeaderName::from_static("preference-applied"), applied);
     }
     Ok(response)
-}
-
-fn text(headers: &HeaderMap, name: &str, bytes_max: usize) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
-    let text = value.to_str().ok().map(str::trim).filter(|t| !t.is_empty() && t.len() <= bytes_max);
-    match text {
-        Some(text) => Ok(Some(text.to_owned())),
-        None => {
-            let title = format!("{name} must be 1 to {bytes_max} visible ASCII characters");
-            Err(Problem::new(StatusCode::BAD_REQUEST, "bad-header", title))
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! Operations: one verb for all jobs of a filter, told in numbers first, done in the background.
 
 use super::body::Given;
+use super::headers;
 use super::job::to_json;
 use super::list;
 use super::page::Page;
@@ -30,8 +31,6 @@ const COUNT_PAGES_MAX: usize = 200;
 const WHERE_ROOM_BYTES: usize = 64;
 /// Longest reason that is kept in the audit, characters.
 pub(super) const REASON_CHARS_MAX: usize = 500;
-/// Longest `Idempotency-Key`, bytes.
-const KEY_BYTES_MAX: usize = 255;
 /// Operations of one answer.
 const LIST_MAX: usize = 200;
 
@@ -91,7 +90,7 @@ impl From<Verb> for OperationVerb {
     path = "/v1/operations",
     operation_id = "create_operation",
     tag = "operations",
-    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
             description = "Your own name for this operation.")),
     request_body(content = Wish),
     responses(
@@ -108,6 +107,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let door = app.enter(&caller, Scope::JobsWrite)?;
     let store = &door.pool.store;
+    let key = headers::idempotency_key(&headers)?;
     if wish.which.trim().is_empty() {
         return Err(refused("where", "say which jobs: an operation on all of them is never meant"));
     }
@@ -131,15 +131,7 @@ pub(super) async fn create(
         let why = format!("1 to {REASON_CHARS_MAX} characters are needed: it stays in the audit");
         return Err(refused("reason", &why));
     }
-    let key = headers.get("idempotency-key").map(|value| {
-        let text = value.to_str().ok().filter(|t| (1..=KEY_BYTES_MAX).contains(&t.len()));
-        text.ok_or_else(|| {
-            let title =
-                format!("idempotency-key must be 1 to {KEY_BYTES_MAX} visible ASCII characters");
-            Problem::new(StatusCode::BAD_REQUEST, "bad-header", title)
-        })
-    });
-    let id = new_id(key.transpose()?.map(|key| (caller.tenant.as_str(), key)));
+    let id = new_id(key.map(|key| (caller.tenant.as_str(), key)));
     let wish = OperationWish {
         id,
         verb,

@@ -31,14 +31,14 @@ struct Bytes(#[allow(dead_code, reason = "told of in the document only")] ());
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct OutputAsked {
-    /// Send the bytes here instead of pointing to the bucket. `Range` and `If-Range` are honoured.
+    /// `?inline` or `?inline=true`: send the bytes here instead of pointing to the bucket. `Range` and `If-Range` are honoured.
     #[serde(default)]
-    #[param(inline)]
+    #[param(value_type = Option<String>, pattern = "^(true|false)?$")]
     inline: Option<Inline>,
 }
 
 /// `?inline`, `?inline=true` or `?inline=false`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 enum Inline {
     #[serde(rename = "")]
     Named,
