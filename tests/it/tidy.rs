@@ -3,6 +3,7 @@
 //! A rule is a pure function from what was read to complaints, and beside the test that reads the
 //! tree stands one that feeds it a bad sample, because a check that cannot fail checks nothing.
 
+mod alerts;
 mod edges;
 mod features;
 mod goals;
