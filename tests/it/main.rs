@@ -20,6 +20,7 @@ mod flood;
 mod holds;
 mod keys;
 mod kills;
+mod live_limits;
 mod matrix;
 mod outages;
 mod partition;

@@ -148,8 +148,9 @@ fn a_file_system_without_a_byte_left_costs_nothing_acknowledged() {
 type Acked = Mutex<BTreeMap<JobId, u64>>;
 
 const FREE: BeginGuard = BeginGuard {
-    slot_limit: 100_000,
-    pace: Pace { interval_us: 0, horizon_us: 0, lead_us: 0 },
+    running: 100_000,
+    lookahead: 0,
+    pace: Pace { interval_us: 0, calls: 1, horizon_us: 0, lead_us: 0 },
     probe: Duration::from_secs(30),
 };
 

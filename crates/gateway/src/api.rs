@@ -16,6 +16,7 @@ mod headers;
 mod job;
 mod jobs;
 mod keys;
+mod limits;
 mod list;
 mod operations;
 mod output;
@@ -58,7 +59,9 @@ fn api() -> Api {
         .routes(routes!(hooks::deliver_again))
         .routes(routes!(totals::failures))
         .routes(routes!(totals::usage))
-        .routes(routes!(totals::limits))
+        .routes(routes!(limits::show))
+        .routes(routes!(limits::set))
+        .routes(routes!(limits::reset))
         .routes(routes!(batches::list))
         .routes(routes!(batches::show))
         .streams(routes!(batches::results))

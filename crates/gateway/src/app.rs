@@ -40,8 +40,9 @@ pub(crate) struct PoolDoor {
     pub(crate) eraser: Eraser,
 }
 
-/// Sections `limits` and `provider`.
+/// Sections `limits` and `provider`, and what of `submit` bounds an account.
 pub(crate) struct DeskSettings {
+    pub(crate) feed: limiter::Feed,
     pub(crate) limits: limiter::Settings,
     pub(crate) provider: provider::Settings,
 }
@@ -112,6 +113,7 @@ impl App {
             flow,
             drain: fleet.drain().clone(),
             desk: DeskSettings {
+                feed: fleet.section("submit")?,
                 limits: fleet.section("limits")?,
                 provider: fleet.section("provider")?,
             },

@@ -9,11 +9,15 @@
 //! A call that is told off for its rate holds its kind for the whole fleet: the answer is told to the
 //! permit it was made with, so that no caller can forget it. A hold is an instant and ends by itself.
 //!
+//! A person may lower a limit while the fleet runs, never beyond what the configuration says is allowed
+//! (`judge`); what is written into the row holds from the next call on.
+//!
 //! Fails closed: while Redis does not answer, nobody gets a permit.
 //!
 //! Must not know: HTTP, what a call is for, the state of any job.
 #![forbid(unsafe_code)]
 
+mod ask;
 mod flood;
 mod gate;
 mod permit;
@@ -21,6 +25,7 @@ mod rest;
 mod settings;
 mod wait;
 
+pub use ask::{Feed, Wanted, judge, reason, taken_back, told};
 pub use flood::Flood;
 pub use permit::{Moment, Permit, Reserved, Spent, Stale};
 pub use settings::{Settings, pace};

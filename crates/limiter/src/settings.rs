@@ -48,7 +48,8 @@ pub fn pace(window: Duration, limit: u32, settings: &Settings) -> Pace {
     let us = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
     // Rounded up: a spacing that is short by a fraction of a microsecond adds up over a window.
     let interval_us = us(span).div_ceil(u64::from(limit.max(1)));
-    Pace { interval_us, horizon_us: us(settings.grant_horizon), lead_us: 0 }
+    let horizon_us = us(settings.grant_horizon);
+    Pace { interval_us, calls: limit.max(1), horizon_us, lead_us: 0 }
 }
 
 #[cfg(test)]

@@ -85,6 +85,32 @@ impl std::fmt::Display for Class {
     }
 }
 
+/// What a refused create says that we gave too much of. What is taken back of it comes again by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Brake {
+    /// Creates a minute.
+    Rate,
+    /// Growth: the creates began too suddenly.
+    Ramp,
+    /// Tasks that wait in the provider's own queue.
+    Depth,
+}
+
+impl Brake {
+    /// All of them.
+    pub const ALL: [Brake; 3] = [Brake::Rate, Brake::Ramp, Brake::Depth];
+
+    /// The word used in Redis, metrics and output.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Brake::Rate => "rate",
+            Brake::Ramp => "ramp",
+            Brake::Depth => "depth",
+        }
+    }
+}
+
 /// The four calls of the provider (§1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

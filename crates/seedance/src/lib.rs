@@ -28,7 +28,7 @@ mod validate;
 mod wire_body;
 
 pub use api_error::ApiError;
-pub use class::{Call, Class, Created, Retry};
+pub use class::{Brake, Call, Class, Created, Retry};
 pub use content::{ContentItem, ImageRole, Mode};
 pub use error_table::{
     Classified, ClassifiedTask, ErrorTable, OwnRule, Rule, StatusRule, TableError,

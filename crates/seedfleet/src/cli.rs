@@ -15,8 +15,8 @@ pub(crate) use import::{Duplicates, ImportArgs};
 pub(crate) use keys::{CreateArgs, KeysVerb, TenantsVerb};
 pub(crate) use reconcile::{FreezeArgs, ReconcileArgs, ThawArgs};
 pub(crate) use totals::{
-    BatchArgs, BatchNamed, BatchVerb, CostVerb, EstimateArgs, FailedArgs, FailedVerb, LimitsVerb,
-    UsageArgs,
+    BatchArgs, BatchNamed, BatchVerb, CostVerb, EstimateArgs, FailedArgs, FailedVerb, LimitsOf,
+    LimitsResetArgs, LimitsSetArgs, LimitsVerb, UsageArgs,
 };
 
 use crate::output::Format;

@@ -51,7 +51,7 @@ async fn run(global: &cli::Global, verb: Verb) -> Outcome {
         Verb::Failed(verb) => verbs::totals::failed(global, verb).await,
         Verb::Usage(args) => verbs::totals::usage(global, args).await,
         Verb::Cost(verb) => verbs::cost::run(global, verb).await,
-        Verb::Limits(verb) => verbs::totals::limits(global, verb).await,
+        Verb::Limits(verb) => verbs::limits::run(global, verb).await,
         Verb::Doubt(verb) => verbs::doubt::run(global, verb).await,
         Verb::Review(verb) => verbs::review::run(global, verb).await,
         Verb::Erase(verb) => verbs::erase::run(global, verb).await,

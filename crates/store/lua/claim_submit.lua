@@ -14,8 +14,9 @@
                  mean.
                  An account can begin as many as it has free slots, less what was handed out for it and has not
                  begun; none while it is stopped, one after a stop; and no more than it has instants before
-                 the horizon. The one with the largest part of its slots free comes first. commit.lua looks at
-                 all of it again; where nothing can begin, no ticket moves.
+                 the horizon, by the limits in force: as configured, or lower. The one with the largest part
+                 of its slots free comes first. commit.lua looks at all of it again; where nothing can begin,
+                 no ticket moves.
 
   KEYS  1 lease   zset    job id by end of lease, Unix ms
         2 holder  hash    job id to claim fence
@@ -38,8 +39,8 @@
             clean     the group is the first one, and empty tenants in front of it may be dropped
             words     the states that count as in flight
             tenants   list of {name, cap}; cap 0: none
-            accounts  list of {name, slot (field), limit (slots, look-ahead included), interval (µs)};
-                      absent: whatever is asked for is handed out, without an account
+            accounts  list of {name, slot (field), running, lookahead (slots), interval (µs), calls}, limits as
+                      configured; absent: whatever is asked for is handed out, without an account
             horizon, lead  µs, as commit.lua takes them
 
   Reply {now ms, ms until a ticket of the group can be handed out or -1, how many ids were reclaimed, first fence,
@@ -100,7 +101,8 @@ local function count_offers()
   return open, ended
 end
 
--- Per account: `slots` free, `can` begin now, `next` instant and the `last` that may be given away.
+-- Per account: its `limit` of slots and those of them that are free (`slots`), how many it `can` begin now, its
+-- `next` instant and its `interval`. The row is read only where a slot may be free.
 local function look_at_accounts(open)
   local accounts, stops, slots = {}, {}, {}
   for i, a in ipairs(f.accounts) do
@@ -109,16 +111,20 @@ local function look_at_accounts(open)
   stops = redis.call('HMGET', KEYS[7], unpack(stops))
   slots = redis.call('HMGET', KEYS[5], unpack(slots))
   for i, a in ipairs(f.accounts) do
-    local offered = open[a.name] or 0
+    local offered, limit = open[a.name] or 0, a.running + a.lookahead
+    local taken = math.max(tonumber(slots[i] or 0), 0) + offered
     local seen = {
-      name = a.name, limit = a.limit, interval = a.interval, offered = offered, can = 0,
-      slots = a.limit - math.max(tonumber(slots[i] or 0), 0) - offered,
+      name = a.name, limit = limit, offered = offered, can = 0, slots = limit - taken,
       stopped = math.max(tonumber(stops[2 * i - 1] or 0) - now, 0),
       probes = tonumber(stops[2 * i] or 0) > 0,
     }
     if seen.slots >= 1 and seen.stopped == 0 then
-      local count
-      count, seen.next = row(KEYS[PACES + i], KEYS[9], us, a.interval, f.horizon, f.lead, a.limit)
+      local key, count = KEYS[PACES + i], 0
+      local had = read_row(key)
+      seen.limit = slots_now(had, us, a.running, a.lookahead)
+      seen.slots = seen.limit - taken
+      seen.interval = interval_now(had, us, a.interval, a.calls)
+      count, seen.next = row(key, had, KEYS[9], us, seen.interval, f.horizon, f.lead, limit)
       seen.can = math.max(math.min(seen.slots, count - offered, seen.probes and 1 - offered or math.huge), 0)
     end
     accounts[i] = seen

@@ -17,9 +17,10 @@
             to      {due, wake, at, lanes, tenant} the new ticket; absent: none
             same    `to` is the queue of `from`
             tasks, own   key of the owners; task ids that must be this job's or nobody's
-            begin   {slots, slot, limit, offers, nonces, nonce, stops, account, probe_ms, attempt, pace,
-                     interval, horizon, lead, lanes, tenant, cost, days, hint, batch, cap}: the guard of a new
-                     attempt; cap {counts, words, max}: what the tenant may have in flight, absent: no cap
+            begin   {slots, slot, running, lookahead, offers, nonces, nonce, stops, account, probe_ms, attempt,
+                     pace, interval, calls, horizon, lead, lanes, tenant, cost, days, hint, batch, cap}: the
+                     guard of a new attempt, limits as configured; cap {counts, words, max}: what the tenant may
+                     have in flight, absent: no cap
             only    {key, field}: written only while the hash has the field
             stop    {stops, account, attempt, until, class, code, in_row}; clear {stops, account, attempt}
             known   {lsn, run, freeze, audit, floor, stamp, by}: the highest lsn the caller was told
@@ -78,7 +79,7 @@ for _, task in ipairs(f.own) do
   if owner and owner ~= id then return {'owned', task, owner} end
 end
 
-local g, usable = f.begin, us
+local g, usable, interval = f.begin, us, 0
 local probing = false
 if g then
   local frozen = redis.call('HGET', KEYS[f.known.freeze], 'why')
@@ -99,10 +100,13 @@ if g then
     return {'stopped', tonumber(s[1]) - now, s[3] or '', s[4] or '', in_row}
   end
   probing = in_row > 0
-  if tonumber(redis.call('HGET', KEYS[g.slots], g.slot) or 0) >= g.limit then return {'no_slot'} end
+  local seen = read_row(KEYS[g.pace])
+  local slots = slots_now(seen, us, g.running, g.lookahead)
+  if tonumber(redis.call('HGET', KEYS[g.slots], g.slot) or 0) >= slots then return {'no_slot'} end
   if redis.call('HEXISTS', KEYS[g.nonces], g.nonce) == 1 then return {'nonce_taken'} end
   local count
-  count, usable = row(KEYS[g.pace], KEYS[f.known.audit], us, g.interval, g.horizon, g.lead, 1)
+  interval = interval_now(seen, us, g.interval, g.calls)
+  count, usable = row(KEYS[g.pace], seen, KEYS[f.known.audit], us, interval, g.horizon, g.lead, 1)
   if count < 1 then return {'wait', math.ceil((usable - us - g.lead - g.horizon) / 1000)} end
 end
 
@@ -112,7 +116,7 @@ redis.call('HSET', job, 'life', ARGV[2], 'st', f.st, 'rev', rev, 'by', f.by)
 
 local lsn = redis.call('INCR', KEYS[f.known.lsn])
 if g then
-  take_row(KEYS[g.pace], usable, g.interval, 1)
+  take_row(KEYS[g.pace], usable, interval, 1)
   redis.call('HSET', job, 'usable', string.format('%.0f', usable))
   -- From here on it is the slot that counts.
   redis.call('HDEL', KEYS[g.offers], id)

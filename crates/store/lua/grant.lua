@@ -2,28 +2,32 @@
 
   Why a script   The row of instants is shared by every process; its clock is the server's.
   Caller         Store::grant (src/grant.rs). Creates get theirs inside commit.lua.
-  Decides        Nothing: spacing and horizon come from the configured limit.
+  Decides        Nothing: spacing and horizon come from the configured limit; one that a person has set
+                 stands in the row.
 
-  KEYS  1 pace   hash  tat, hold (µs), stamp, run
+  KEYS  1 pace   hash  see snippet/pace.lua
         2 audit  list
 
   ARGV  1 n         calls wanted
         2 interval  µs between two instants
         3 horizon   µs: none later than this from now
+        4 calls     of the limit that the interval keeps to
 
-  Reply {count, µs from now to the first, µs left of a hold}   count 0: ask again after the second less
-        the horizon. The third is told then only, and is 0 where no hold stands
+  Reply {count, µs from now to the first, µs left of a hold, µs between two}   count 0: ask again after the
+        second less the horizon. The third is told then only, and is 0 where no hold stands
 
   Safe to repeat: a lost reply leaves instants unused, never an excess.
   Cost: O(1). ]]
 
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
-local interval, horizon = tonumber(ARGV[2]), tonumber(ARGV[3])
-local count, first = row(KEYS[1], KEYS[2], now, interval, horizon, 0, tonumber(ARGV[1]))
+local seen = read_row(KEYS[1])
+local horizon = tonumber(ARGV[3])
+local interval = interval_now(seen, now, tonumber(ARGV[2]), tonumber(ARGV[4]))
+local count, first = row(KEYS[1], seen, KEYS[2], now, interval, horizon, 0, tonumber(ARGV[1]))
 if count == 0 then
   local held = tonumber(redis.call('HGET', KEYS[1], 'hold')) or 0
-  return {0, first - now, math.max(0, held - now)}
+  return {0, first - now, math.max(0, held - now), interval}
 end
 take_row(KEYS[1], first, interval, count)
-return {count, first - now, 0}
+return {count, first - now, 0, interval}

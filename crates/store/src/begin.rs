@@ -9,11 +9,15 @@ use crate::{ReportError, Store, StoreError, Stored};
 use job::{Event, OpenAttempt, Policy, Verdict};
 use std::time::Duration;
 
-/// A paced row of instants: nothing accumulates while idle, so there is never a burst.
+/// A paced row of instants, as configured: nothing accumulates while idle, so there is never a burst. What
+/// a person has set for the row ([`crate::LimitChange`]), and what was taken away after a refusal, makes it
+/// slower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// Between two calls, µs; 0: no pacing.
     pub interval_us: u64,
+    /// The limit that this interval keeps to, in calls a window: what is set is told in calls.
+    pub calls: u32,
     /// No instant is given away that lies farther ahead of the earliest one possible, µs.
     pub horizon_us: u64,
     /// No instant is given away that lies nearer, µs: what must be done between Begin and the send
@@ -24,8 +28,10 @@ pub struct Pace {
 /// What must hold for an attempt to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BeginGuard {
-    /// Slots of the account in this class, look-ahead included.
-    pub slot_limit: u32,
+    /// Tasks of this class that the account may run, as configured.
+    pub running: u32,
+    /// Tasks it is fed beyond that, as configured.
+    pub lookahead: u32,
     /// Create calls of the account in this class.
     pub pace: Pace,
     /// After a stop in a row: one job goes first, and the others wait this long for its answer.

@@ -32,15 +32,19 @@ const HEAD_SUBMIT: usize = 5;
 /// A record that this binary cannot read stays lent for so long: a newer one may come.
 const UNREADABLE_LEASE: Duration = Duration::from_secs(60);
 
-/// What one account can take of one slot class.
+/// What one account can take of one slot class, as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountRoom {
     /// Its name.
     pub account: String,
-    /// Slots, look-ahead included.
-    pub slot_limit: u32,
+    /// Tasks that it may run.
+    pub running: u32,
+    /// Tasks that it is fed beyond that.
+    pub lookahead: u32,
     /// Between two creates, µs; 0: no pacing.
     pub interval_us: u64,
+    /// The limit that this interval keeps to, in creates a minute.
+    pub calls: u32,
 }
 
 /// What the accounts of a pool can take of one slot class.
@@ -80,8 +84,10 @@ struct TenantFacts<'a> {
 struct AccountFacts<'a> {
     name: &'a str,
     slot: String,
-    limit: u32,
+    running: u32,
+    lookahead: u32,
     interval: u64,
+    calls: u32,
 }
 
 struct Batch {
@@ -203,8 +209,10 @@ impl Store {
             let facts = room.accounts.iter().map(|of| AccountFacts {
                 name: &of.account,
                 slot: facts::slot_field(&job::Slot { account: of.account.clone(), class }),
-                limit: of.slot_limit,
+                running: of.running,
+                lookahead: of.lookahead,
                 interval: of.interval_us,
+                calls: of.calls,
             });
             facts.collect()
         });

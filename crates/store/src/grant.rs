@@ -60,8 +60,8 @@ impl Store {
         pace: Pace,
     ) -> Result<Grant, StoreError> {
         let names = vec![self.keys().pace(account, call), self.keys().audit()];
-        let args =
-            vec![n.max(1).to_string(), pace.interval_us.to_string(), pace.horizon_us.to_string()];
+        let (interval, horizon) = (pace.interval_us.to_string(), pace.horizon_us.to_string());
+        let args = vec![n.max(1).to_string(), interval, horizon, pace.calls.to_string()];
         let reply = self.connection().call(Call::new(&script::GRANT, names, args)).await?;
         let Value::Array(parts) = &reply else { return Err(StoreError::reply("grant", &reply)) };
         let number = |i: usize| {
@@ -77,7 +77,7 @@ impl Store {
             Grant::Granted {
                 count: u32::try_from(count).unwrap_or(n),
                 first_in: Duration::from_micros(first_us),
-                spacing: Duration::from_micros(pace.interval_us),
+                spacing: Duration::from_micros(number(3)?),
             }
         })
     }

@@ -38,6 +38,7 @@ mod hint;
 mod hooks;
 pub mod keys;
 mod lease;
+mod limits;
 mod list;
 mod lock;
 mod operations;
@@ -82,6 +83,7 @@ pub use hooks::{
     HookWork, OUTBOX_MAX, Off, Outgoing, Replayed, SHARE_MAX, Shared, Sharing,
 };
 pub use lease::{RENEW_MAX, Released};
+pub use limits::{CallRow, Limit, LimitChange, LimitChanges, LimitKind, Lowered, SetLimit, Slowed};
 pub use list::{Cursor, CursorError, LIST_MAX, LOOKS_MAX, ListQuery, Order, Page};
 pub use lock::OwnLock;
 pub use operations::{

@@ -67,7 +67,7 @@ pub struct AuditLine {
     #[serde(default)]
     pub job: Option<JobId>,
     /// What: as `job::Alarm` is written, or `frozen`, `thawed`, `repaired`, `operation`,
-    /// `clock_set_back`.
+    /// `clock_set_back`, `limits_set`, `limits_reset`.
     pub alarm: String,
     /// Who; told for the pool.
     #[serde(default)]

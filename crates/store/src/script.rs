@@ -47,6 +47,8 @@ script!(RELEASE, "release", "ticket");
 script!(HINT, "hint", "ticket");
 script!(GRANT, "grant", "audit", "run", "pace");
 script!(HOLD, "hold");
+script!(LIMIT, "limit", "audit");
+script!(SLOW, "slow");
 script!(FREEZE, "freeze", "audit", "run", "lsn");
 script!(THAW, "thaw", "audit");
 script!(LOCK, "lock");

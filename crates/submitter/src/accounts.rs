@@ -17,7 +17,8 @@ const CREATE_WINDOW: Duration = Duration::from_secs(60);
 /// One class of one account.
 #[derive(Debug, Clone, Copy)]
 struct Line {
-    slot_limit: u32,
+    running: u32,
+    lookahead: u32,
     pace: Pace,
 }
 
@@ -36,7 +37,8 @@ impl Accounts {
             for class in SlotClass::ALL {
                 let class_limits = account.class_limits(class);
                 let line = Line {
-                    slot_limit: class_limits.running.saturating_add(lookahead),
+                    running: class_limits.running,
+                    lookahead,
                     pace: pace(CREATE_WINDOW, class_limits.create_rpm, limits),
                 };
                 lines.insert((name.clone(), class), line);
@@ -63,8 +65,10 @@ impl Accounts {
             let fresh = || Room { accounts: Vec::new(), horizon_us, lead_us: lead.shared() };
             rooms.entry(*class).or_insert_with(fresh).accounts.push(AccountRoom {
                 account: account.clone(),
-                slot_limit: line.slot_limit,
+                running: line.running,
+                lookahead: line.lookahead,
                 interval_us: line.pace.interval_us,
+                calls: line.pace.calls,
             });
         }
         rooms
@@ -96,7 +100,8 @@ impl Accounts {
         let line = self.lines.get(&(account.to_owned(), class))?;
         let lead_us = u64::try_from(lead.as_micros()).unwrap_or(u64::MAX);
         let pace = Pace { lead_us, ..line.pace };
-        Some(BeginGuard { slot_limit: line.slot_limit, pace, probe })
+        let Line { running, lookahead, .. } = *line;
+        Some(BeginGuard { running, lookahead, pace, probe })
     }
 
     /// The facts that an attempt on `account` freezes.

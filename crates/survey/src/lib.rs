@@ -8,6 +8,7 @@
 
 mod batch;
 mod failures;
+mod force;
 mod limits;
 mod operation;
 mod quota;
@@ -16,7 +17,8 @@ mod usage;
 
 pub use batch::{BatchView, PauseView};
 pub use failures::{FailureView, failures};
-pub use limits::{AccountView, ClassView, HeldView, LimitsView, limits};
+pub use force::{CallView, ClassView, ConfiguredView, SetView, SlowedView};
+pub use limits::{AccountView, HeldView, LimitsView, limits};
 pub use operation::{OperationJobs, OperationView};
 pub use quota::{QuotaView, SpendView, UseView};
 pub use result::{RESULT_COLUMNS, ResultRow, Results, csv_line};

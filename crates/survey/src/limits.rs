@@ -1,5 +1,6 @@
 //! Limits and their use, and the one of them that holds the fleet up.
 
+use crate::force::{CallView, ClassView, Force};
 use crate::quota::{QuotaView, quota};
 use job::{PoolSettings, Slot, StateWord};
 use seedance::SlotClass;
@@ -9,7 +10,7 @@ use store::{Depth, Freeze, HoldRow, StopRow, Store, StoreError};
 use utoipa::ToSchema;
 
 /// The limits of one pool, and what of them is used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = Limits)]
 pub struct LimitsView {
     /// The pool.
@@ -28,7 +29,7 @@ pub struct LimitsView {
 }
 
 /// One account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = AccountLimits)]
 pub struct AccountView {
     /// Its name.
@@ -42,6 +43,23 @@ pub struct AccountView {
     pub held: Vec<HeldView>,
     /// Its limits by slot class.
     pub classes: Vec<ClassView>,
+    /// Its other calls.
+    pub calls: Vec<CallView>,
+}
+
+impl AccountView {
+    /// What is lower than configured, each in a sentence.
+    #[must_use]
+    pub fn lowered(&self) -> Vec<String> {
+        let of_classes = self.classes.iter().flat_map(|class| {
+            let of = format!("{} {}", self.account, class.class);
+            let set: Vec<_> = class.set.iter().map(|set| set.told(&of)).collect();
+            let slowed: Vec<_> = class.slowed.iter().map(|slowed| slowed.told(&of)).collect();
+            set.into_iter().chain(slowed)
+        });
+        let of_calls = self.calls.iter().flat_map(|call| &call.set);
+        of_classes.chain(of_calls.map(|set| set.told(&self.account))).collect()
+    }
 }
 
 /// A kind of call that rests.
@@ -56,20 +74,6 @@ pub struct HeldView {
     pub code: String,
 }
 
-/// One slot class of an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = ClassLimits)]
-pub struct ClassView {
-    /// The class, such as `2.0`.
-    pub class: &'static str,
-    /// Tasks that run at once.
-    pub slots: u32,
-    /// Of them, taken.
-    pub slots_used: u64,
-    /// Creates a minute.
-    pub create_rpm: u32,
-}
-
 /// What is known of a pool at one moment.
 struct Scene {
     accounts: Vec<AccountView>,
@@ -78,7 +82,7 @@ struct Scene {
     counts: BTreeMap<StateWord, u64>,
 }
 
-/// Limits and use of a pool; for a tenant, its own counts beside them.
+/// Limits and use of a pool; for a tenant, its own counts beside them. `lookahead`: as configured.
 ///
 /// # Errors
 ///
@@ -86,11 +90,18 @@ struct Scene {
 pub async fn limits(
     store: &Store,
     settings: &PoolSettings,
+    lookahead: u32,
     tenant: Option<&str>,
 ) -> Result<LimitsView, StoreError> {
-    let holds = store.holds(settings.accounts.keys());
-    let (slots, stops, holds, depths, watch) =
-        tokio::try_join!(store.slots(), store.stops(), holds, store.depths(), store.watch())?;
+    let (names, rows) = (settings.accounts.keys(), store.lowered(settings.accounts.keys()));
+    let (slots, stops, holds, rows, depths, watch) = tokio::try_join!(
+        store.slots(),
+        store.stops(),
+        store.holds(names),
+        rows,
+        store.depths(),
+        store.watch()
+    )?;
     let (counts, yours) = match tenant {
         Some(tenant) => {
             let counts = store.tenant_counts(tenant).await?;
@@ -103,15 +114,10 @@ pub async fn limits(
     let account = |(name, account): (&String, &job::AccountSettings)| {
         let stop: Option<&StopRow> =
             stops.iter().find(|stop| stop.account == *name && stop.until > now);
+        let force = Force { rows: &rows, account: name, settings: account, lookahead, now };
         let class = |class: SlotClass| {
-            let limits = account.class_limits(class);
             let used = slots.get(&Slot { account: name.clone(), class }).copied().unwrap_or(0);
-            ClassView {
-                class: class.word(),
-                slots: limits.running,
-                slots_used: u64::try_from(used).unwrap_or(0),
-                create_rpm: limits.create_rpm,
-            }
+            force.class(class, u64::try_from(used).unwrap_or(0))
         };
         AccountView {
             account: name.clone(),
@@ -119,6 +125,7 @@ pub async fn limits(
             stopped_by: stop.map(|stop| stop.code.clone()),
             held: holds.iter().filter(|hold| hold.account == *name).map(held).collect(),
             classes: SlotClass::ALL.into_iter().map(class).collect(),
+            calls: force.calls(),
         }
     };
     let accounts: Vec<AccountView> = settings.accounts.iter().map(account).collect();
@@ -164,19 +171,32 @@ fn sentence(scene: &Scene) -> String {
         let Some(class) = depth.queue.class() else { continue };
         let of_class = scene.accounts.iter().flat_map(|account| &account.classes);
         let of_class = of_class.filter(|view| view.class == class.word());
-        let (slots, used) = of_class.fold((0, 0), |(slots, used), view| {
-            (slots + u64::from(view.slots), used + view.slots_used)
+        let (slots, configured, used) = of_class.fold((0, 0, 0), |(slots, most, used), view| {
+            let configured = most + u64::from(view.configured.slots);
+            (slots + u64::from(view.slots), configured, used + view.slots_used)
         });
-        if used >= slots {
-            let class = class.word();
+        let class = class.word();
+        if used >= configured {
             return format!(
                 "The provider's concurrency limits: {used} of {slots} slots of {class} are taken."
             );
         }
+        if used >= slots {
+            return format!(
+                "A limit that a person has set: {used} of {slots} slots of {class} are taken, and {configured} are configured."
+            );
+        }
     }
+    let slowed = scene.accounts.iter().flat_map(|account| &account.classes);
+    let slowed = slowed.flat_map(|class| &class.slowed).any(|slowed| slowed.away.is_none());
     match (due, leased) {
         (0, 0) => format!("{waiting} jobs wait for the end of a pause after a refusal."),
         (_, 0) => format!("No submitter is at work: {due} jobs are due."),
+        (_, _) if slowed => {
+            "The rate of creates limits, lowered after refusals: slots are free, and jobs wait for \
+                             their instant."
+                .to_owned()
+        }
         (_, _) => "The rate of creates limits: slots are free, and jobs wait for their instant."
             .to_owned(),
     }
@@ -185,16 +205,27 @@ fn sentence(scene: &Scene) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::force::ConfiguredView;
     use store::{FreezeKind, Queue};
 
     fn scene(used: u64, due: u64, leased: u64) -> Scene {
-        let class = ClassView { class: "2.0", slots: 3, slots_used: used, create_rpm: 60 };
+        let class = ClassView {
+            class: "2.0",
+            slots: 3,
+            slots_used: used,
+            lookahead: 2,
+            create_rpm: 60.0,
+            configured: ConfiguredView { slots: 3, lookahead: 2, create_rpm: 60 },
+            set: Vec::new(),
+            slowed: Vec::new(),
+        };
         let account = AccountView {
             account: "a".into(),
             stopped_until: None,
             stopped_by: None,
             held: Vec::new(),
             classes: vec![class],
+            calls: Vec::new(),
         };
         let depth = Depth { queue: Queue::Submit(SlotClass::V20), waiting: due, due, leased };
         let (accounts, depths) = (vec![account], vec![depth]);
@@ -211,6 +242,9 @@ mod tests {
         says(&scene(3, 5, 1), "3 of 3 slots of 2.0");
         says(&scene(1, 5, 0), "No submitter is at work");
         says(&scene(1, 5, 2), "rate of creates");
+        let mut lowered = scene(1, 5, 2);
+        lowered.accounts[0].classes[0].slots = 1;
+        says(&lowered, "1 of 1 slots of 2.0 are taken, and 3 are configured");
         let mut held = scene(0, 0, 0);
         held.counts.insert(StateWord::Held, 4);
         says(&held, "4 held jobs");

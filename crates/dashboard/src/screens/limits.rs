@@ -11,7 +11,7 @@ use job::Timestamp;
 use maud::{Markup, html};
 
 /// One class of one account.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// Of which pool.
     pub pool: String,
@@ -21,10 +21,14 @@ pub struct Row {
     pub class: String,
     /// Slots in use.
     pub used: u64,
-    /// Slots there are.
+    /// Slots that may be used now.
     pub limit: u64,
-    /// Creates a minute.
-    pub create_rpm: u64,
+    /// Slots as configured.
+    pub configured: u64,
+    /// Creates a minute now.
+    pub create_rpm: f64,
+    /// Creates a minute as configured.
+    pub configured_rpm: u64,
 }
 
 /// Why a pool begins no attempt.
@@ -66,6 +70,8 @@ pub struct Limits<'a> {
     pub pools: &'a [Pool],
     /// Every class of every account.
     pub rows: &'a [Row],
+    /// What is lower than configured: by whom, since when, until when and why.
+    pub lowered: &'a [String],
     /// Accounts that were stopped.
     pub stops: &'a [Stop],
 }
@@ -82,7 +88,13 @@ impl Limits<'_> {
             section aria-labelledby="classes" {
                 h2 id="classes" { "What the provider allows" }
                 (self.classes())
-                p class="dim" { "As configured under " code { "pools.*.accounts.*" } "; the provider counts running tasks and creates a minute for each class." }
+                p class="dim" { "As configured under " code { "pools.*.accounts.*" } "; the provider counts running tasks and creates a minute for each class. Lower at once, for the whole fleet: " code { "seedfleet limits set" } "." }
+            }
+            @if !self.lowered.is_empty() {
+                section aria-labelledby="lowered" {
+                    h2 id="lowered" { "Lower than configured" }
+                    ul { @for sentence in self.lowered { li { (sentence) } } }
+                }
             }
             @if !self.stops.is_empty() { (self.stops()) }
         };
@@ -144,8 +156,8 @@ impl Limits<'_> {
                             th scope="row" { (row.class) }
                             td { (row.pool) " / " (row.account) }
                             td class="span" { (chart::share_bar(100.0 * row.used as f64 / row.limit.max(1) as f64, "s-running")) }
-                            td class="num" { (chart::used(row.used, row.limit)) }
-                            td class="num w" { (grouped(row.create_rpm)) }
+                            td class="num" { (chart::used(row.used, row.limit)) @if row.limit < row.configured { span class="dim" { " of " (grouped(row.configured)) } } }
+                            td class="num w" { @if row.create_rpm < row.configured_rpm as f64 { (row.create_rpm) span class="dim" { " of " (grouped(row.configured_rpm)) } } @else { (grouped(row.configured_rpm)) } }
                         }
                     }
                 }

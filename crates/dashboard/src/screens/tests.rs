@@ -181,7 +181,18 @@ fn of_endpoint(row: &webhooks::Row, viewer: &Viewer) -> String {
 fn of_limits(frozen: Option<limits::Frozen>, viewer: &Viewer) -> String {
     let pool = limits::Pool { name: HOSTILE.into(), route: "byteplus", simulated: true, frozen };
     let (notice, now) = (None, at(60));
-    limits::Limits { viewer, notice, now, pools: &[pool], rows: &[], stops: &[] }.page()
+    let row = limits::Row {
+        pool: HOSTILE.into(),
+        account: HOSTILE.into(),
+        class: "2.0".into(),
+        used: 1,
+        limit: 2,
+        configured: 3,
+        create_rpm: 42.5,
+        configured_rpm: 600,
+    };
+    let (rows, lowered) = (&[row], &[HOSTILE.to_owned()]);
+    limits::Limits { viewer, notice, now, pools: &[pool], rows, lowered, stops: &[] }.page()
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a tenant's jobs come to: failures by code, usage, limits.
+//! What a tenant's jobs come to: failures by code, usage.
 
 use super::job::to_json;
 use super::page::Page;
@@ -15,7 +15,7 @@ use job::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use survey::{FailureView, Group, LimitsView, UsageTotal};
+use survey::{FailureView, Group, UsageTotal};
 use utoipa::{IntoParams, ToSchema};
 
 /// Days that usage goes back where no beginning is told.
@@ -149,24 +149,4 @@ pub(super) async fn usage(
     let items = survey::usage(store, from, to, group, Some(&caller.tenant)).await?;
     let (from, to, group_by) = (from.rfc3339(), to.rfc3339(), group.word());
     Ok(Json(to_json(&UsageView { from, to, group_by, page: Page::whole(items) })?).into_response())
-}
-
-/// Limits.
-///
-/// The provider's limits of the pool that carries the caller's jobs, what of them is in use, and in one sentence what
-/// holds jobs up now. `counts` are the caller's own jobs by state, `yours` the caps of its tenant and what it uses of them.
-#[utoipa::path(
-    get,
-    path = "/v1/limits",
-    operation_id = "get_limits",
-    tag = "totals",
-    responses((status = 200, description = "Limits and their use.", body = LimitsView))
-)]
-pub(super) async fn limits(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-) -> Result<Response, Problem> {
-    let pool = &app.enter(&caller, Scope::JobsRead)?.pool;
-    let view = survey::limits(&pool.store, &pool.settings, Some(&caller.tenant)).await?;
-    Ok(Json(to_json(&view)?).into_response())
 }

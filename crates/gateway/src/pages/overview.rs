@@ -12,7 +12,6 @@ use dashboard::screens::limits::{self, Limits};
 use dashboard::screens::workers::{self, Workers};
 use dashboard::{Notice, Role, Viewer};
 use job::Step;
-use seedance::SlotClass;
 use std::sync::Arc;
 use store::{Freeze, FreezeKind};
 
@@ -117,36 +116,36 @@ pub(super) async fn limits(
     let doors = sight::pools(&app, viewer)?;
     let now = sight::now(&doors).await?;
     let (mut pools, mut rows, mut stops) = (Vec::new(), Vec::new(), Vec::new());
+    let mut lowered = Vec::new();
     for door in doors {
         let (store, pool) = (&door.pool.store, &door.pool.name);
         let frozen = store.watch().await?.frozen;
         let settings = &door.pool.settings;
+        let view = survey::limits(store, settings, app.desk.feed.lookahead, None).await?;
         pools.push(limits::Pool {
             name: pool.clone(),
             route: settings.route.word(),
             simulated: settings.simulated,
             frozen: frozen.map(frozen_since),
         });
-        let used = store.slots().await?;
-        for (account, settings) in &settings.accounts {
-            for class in SlotClass::ALL {
-                let allowed = settings.class_limits(class);
-                let of = |slot: &job::Slot| slot.account == *account && slot.class == class;
-                let own = used.iter().find(|(slot, _)| of(slot)).map_or(0, |(_, n)| *n);
-                rows.push(limits::Row {
-                    pool: pool.clone(),
-                    account: account.clone(),
-                    class: class.word().to_owned(),
-                    used: u64::try_from(own).unwrap_or(0),
-                    limit: u64::from(allowed.running),
-                    create_rpm: u64::from(allowed.create_rpm),
-                });
-            }
+        for account in &view.accounts {
+            lowered.extend(account.lowered().into_iter().map(|told| format!("{pool}: {told}")));
+            rows.extend(account.classes.iter().map(|class| limits::Row {
+                pool: pool.clone(),
+                account: account.account.clone(),
+                class: class.class.to_owned(),
+                used: class.slots_used,
+                limit: u64::from(class.slots),
+                configured: u64::from(class.configured.slots),
+                create_rpm: class.create_rpm,
+                configured_rpm: u64::from(class.configured.create_rpm),
+            }));
         }
         stops.extend(store.stops().await?.into_iter().map(stop));
     }
-    let notice = said.notice();
-    Ok(page(Limits { viewer, notice, now, pools: &pools, rows: &rows, stops: &stops }.page()))
+    let (notice, pools, rows) = (said.notice(), pools.as_slice(), rows.as_slice());
+    let (lowered, stops) = (lowered.as_slice(), stops.as_slice());
+    Ok(page(Limits { viewer, notice, now, pools, rows, lowered, stops }.page()))
 }
 
 fn frozen_since(freeze: Freeze) -> limits::Frozen {

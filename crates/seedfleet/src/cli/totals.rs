@@ -4,8 +4,11 @@ use super::doubt::Decision;
 use super::import::RowFormat;
 use clap::{Args, Subcommand, ValueEnum};
 use job::Timestamp;
+use seedance::SlotClass;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
+use store::Limit;
 use survey::Group;
 
 #[derive(Debug, Subcommand)]
@@ -139,8 +142,80 @@ pub(crate) struct EstimateArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LimitsVerb {
-    /// The provider's limits, their use, and what holds jobs up now.
+    /// The provider's limits, as in force and as configured, their use, and what holds jobs up now.
     Show,
+    /// Lower limits of an account for the whole fleet, at once. The configuration is the ceiling; running tasks
+    /// are left alone.
+    Set(LimitsSetArgs),
+    /// Take back what was set: those named, of one class, or all of the account.
+    Reset(LimitsResetArgs),
+}
+
+/// Whose limits, and who wants it.
+#[derive(Debug, Args)]
+pub(crate) struct LimitsOf {
+    /// The account, where the pool has several.
+    #[arg(long)]
+    pub(crate) account: Option<String>,
+    /// The slot class, for limits of a class: 2.0, 2.0-4k, 2.0-fast, 2.0-mini.
+    #[arg(long, value_parser = class)]
+    pub(crate) class: Option<SlotClass>,
+    /// Why; it stays in the audit.
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Your name in the audit; the login name if not given.
+    #[arg(long)]
+    pub(crate) by: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LimitsSetArgs {
+    #[command(flatten)]
+    pub(crate) of: LimitsOf,
+    /// Creates a minute of the class.
+    #[arg(long, requires = "class")]
+    pub(crate) create_rpm: Option<f64>,
+    /// Tasks of the class that run at once; 0 lets nothing begin.
+    #[arg(long, requires = "class")]
+    pub(crate) running: Option<f64>,
+    /// Tasks of the class that the account is fed beyond that.
+    #[arg(long, requires = "class")]
+    pub(crate) lookahead: Option<f64>,
+    /// Reads of single tasks a second.
+    #[arg(long)]
+    pub(crate) retrieve_qps: Option<f64>,
+    /// List pages a second.
+    #[arg(long)]
+    pub(crate) list_qps: Option<f64>,
+    /// Deletes a second.
+    #[arg(long)]
+    pub(crate) delete_qps: Option<f64>,
+    /// For how long, such as 30m or 2h; until it is taken back if not given.
+    #[arg(long = "for", value_name = "TIME", value_parser = super::duration)]
+    pub(crate) lasts: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LimitsResetArgs {
+    #[command(flatten)]
+    pub(crate) of: LimitsOf,
+    /// Only these: create_rpm, running, lookahead, retrieve_qps, list_qps, delete_qps.
+    #[arg(long = "limit", value_name = "LIMIT", value_parser = limit)]
+    pub(crate) limits: Vec<Limit>,
+}
+
+fn class(word: &str) -> Result<SlotClass, String> {
+    SlotClass::from_word(word).ok_or_else(|| {
+        let known = SlotClass::ALL.map(SlotClass::word).join(", ");
+        format!("no slot class is called so; known are {known}")
+    })
+}
+
+fn limit(word: &str) -> Result<Limit, String> {
+    Limit::parse(word).ok_or_else(|| {
+        let known = Limit::ALL.map(Limit::word).join(", ");
+        format!("no limit is called so; known are {known}")
+    })
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {

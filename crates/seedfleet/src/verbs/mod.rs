@@ -14,6 +14,7 @@ pub(crate) mod freeze;
 pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod keys;
+pub(crate) mod limits;
 pub(crate) mod probe;
 pub(crate) mod reconcile;
 pub(crate) mod review;

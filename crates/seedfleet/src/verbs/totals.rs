@@ -1,8 +1,8 @@
-//! `failed`, `usage`, `limits`: what jobs come to.
+//! `failed`, `usage`: what jobs come to.
 
-use crate::cli::{FailedArgs, FailedVerb, Global, LimitsVerb, UsageArgs};
+use crate::cli::{FailedArgs, FailedVerb, Global, UsageArgs};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{self, Format, Row, Rows};
+use crate::output::{Format, Row, Rows};
 use crate::session::Session;
 use crate::verbs::{batch, jobs};
 use job::filter::Filter;
@@ -18,8 +18,6 @@ const USAGE_SPAN: Duration = Duration::from_secs(30 * 24 * 3_600);
 const FAILURE_COLUMNS: &[&str] =
     &["code", "class", "jobs", "first", "last", "paid", "retryable", "sample", "advice"];
 const USAGE_COLUMNS: &[&str] = &["group", "jobs", "succeeded", "tokens", "cost"];
-const LIMIT_COLUMNS: &[&str] =
-    &["account", "class", "slots_used", "slots", "create_rpm", "stopped_until"];
 
 /// A value with named parts as a row.
 pub(crate) fn row(value: &impl Serialize) -> Result<Row, Failure> {
@@ -98,34 +96,4 @@ pub(crate) fn money(cost: &std::collections::BTreeMap<String, String>) -> String
     let each: Vec<String> =
         cost.iter().map(|(currency, n)| format!("{} {n}", currency.to_uppercase())).collect();
     each.join(" + ")
-}
-
-/// `limits`.
-pub(crate) async fn limits(global: &Global, verb: LimitsVerb) -> Outcome {
-    let LimitsVerb::Show = verb;
-    let session = Session::open(global).await?;
-    let view = survey::limits(&session.store, &session.pool, None).await?;
-    if global.output != Format::Table {
-        output::object(global.output, row(&view)?)?;
-        return Ok(Exit::Done);
-    }
-    let mut rows = Rows::new(Format::Table, LIMIT_COLUMNS);
-    for account in &view.accounts {
-        for class in &account.classes {
-            let mut row = row(class)?;
-            row.insert("account".into(), json!(account.account));
-            row.insert("stopped_until".into(), json!(account.stopped_until));
-            rows.add(row)?;
-        }
-    }
-    rows.end()?;
-    let mut said = format!("\n{}\n", view.limited_by);
-    for account in &view.accounts {
-        for held in &account.held {
-            let (name, survey::HeldView { call, until, code }) = (&account.account, held);
-            said.push_str(&format!("No {call} on account {name} until {until}: {code}.\n"));
-        }
-    }
-    output::say(&said)?;
-    Ok(Exit::Done)
 }

@@ -3,9 +3,12 @@
 
   Why a snippet  The row of instants is the provider's limit; two ways to count it would be two limits.
                  After snippets audit and run.
-  Decides        Nothing: spacing and horizon are told by the caller.
+  Decides        Nothing: spacing, horizon and limits are told by the caller, as configured; what a person has
+                 set and what was taken away after refusals stand in the row and only ever make it slower.
 
-  No two instants of a row are closer than its interval, whatever becomes of the server: one that was given
+  No two instants of a row are closer than the interval in force when the later one was given away, whatever
+  becomes of the server: the next one comes that long after the last, so a row that gets slower or faster
+  does so with the next instant, and never lets more through than the faster of the two. One that was given
   away lay at most `lead + horizon` after its own TIME. So where the row may be older than what was given
   away (it is not there, or another run of the server wrote it), the next one comes one interval after that,
   counted from now. A caller's lead is taken for that of all: one that leaves its intents longer than
@@ -17,19 +20,64 @@ local PACE_AHEAD_MAX_US = 60000000
 -- Longest hold that a provider may ask for: one that lies farther ahead is of another clock.
 local HOLD_AHEAD_MAX_US = 3600000000
 
-local function keep_row(key, free)
-  redis.call('HSET', key, 'tat', string.format('%.0f', free))
+-- What was taken away farther ahead than this was written by another clock, and does not count.
+local AWAY_AHEAD_MAX_US = 60000000
+
+-- What a row may hold.
+local FIELDS = {
+  'tat', 'gap', 'hold', 'stamp', 'run', 'calls', 'running', 'lookahead', 'rate', 'ramp', 'depth',
+}
+
+local function read_row(key)
+  local had, seen = redis.call('HMGET', key, unpack(FIELDS)), {}
+  for i, name in ipairs(FIELDS) do seen[name] = had[i] end
+  return seen
+end
+
+-- What a person has set: `<value> <end, µs, or 0> …`; nothing once it has ended.
+local function set_now(text, now)
+  local value, ends = (text or ''):match('^(%d+) (%d+)')
+  if value and (ends == '0' or tonumber(ends) > now) then return tonumber(value) end
+end
+
+-- What is still taken away after a refusal: `<at first> <given back each time> <every, µs> <since, µs> …`.
+local function away_now(text, now)
+  local first, step, every, since = (text or ''):match('^(%d+) (%d+) (%d+) (%d+)')
+  if not first or tonumber(since) > now + AWAY_AHEAD_MAX_US then return 0 end
+  local times = math.floor(math.max(now - since, 0) / math.max(tonumber(every), 1))
+  return math.max(first - step * times, 0)
+end
+
+-- Between two calls, in force now. `calls`: of the configured limit, which `interval` keeps to.
+local function interval_now(seen, now, interval, calls)
+  if interval == 0 then return 0 end
+  local thousandths = math.min(calls * 1000, set_now(seen.calls, now) or math.huge)
+  local away = math.min(math.max(away_now(seen.rate, now), away_now(seen.ramp, now)), 999)
+  return math.ceil(interval * calls * 1e6 / (math.max(thousandths, 1) * (1000 - away)))
+end
+
+-- Slots of a class in force now, look-ahead included. Who may run nothing gets nothing to look ahead to.
+local function slots_now(seen, now, running, lookahead)
+  running = math.min(running, set_now(seen.running, now) or running)
+  if running == 0 then return 0 end
+  lookahead = math.min(lookahead, set_now(seen.lookahead, now) or lookahead)
+  return running + math.max(lookahead - away_now(seen.depth, now), 0)
+end
+
+-- `free` comes `gap` µs after the last instant that was given away.
+local function keep_row(key, free, gap)
+  redis.call('HSET', key, 'tat', string.format('%.0f', free), 'gap', string.format('%.0f', gap))
 end
 
 -- `free`, or the first instant that nobody can hold if the row is from another run of the server.
 -- The stamp is only the cheap sign: it changes with every save too.
-local function free_in_this_run(key, seen, free, safe)
+local function free_in_this_run(key, seen, free, safe, interval)
   local stamp = string.format('%.0f', run_stamp())
-  if free and seen[3] == stamp then return free end
+  if free and seen.stamp == stamp then return free end
   local run = run_id()
-  if not free or run == '' or seen[4] ~= run then
+  if not free or run == '' or seen.run ~= run then
     free = math.max(free or 0, safe)
-    keep_row(key, free)
+    keep_row(key, free, interval)
   end
   redis.call('HSET', key, 'stamp', stamp, 'run', run)
   return free
@@ -39,18 +87,19 @@ end
 -- `horizon` µs after that. `audit`: key for the alarm.
 -- Returns how many, and the first of them: free, not taken. Writes only what is to be distrusted, at once,
 -- so that the time it costs begins to pass.
-local function row(key, audit, now, interval, horizon, lead, want)
-  local seen = redis.call('HMGET', key, 'tat', 'hold', 'stamp', 'run')
+local function row(key, seen, audit, now, interval, horizon, lead, want)
   local last = now + lead + horizon
-  local free = free_in_this_run(key, seen, tonumber(seen[1]), last + interval)
+  local free = tonumber(seen.tat)
+  if free and seen.gap then free = free - seen.gap + interval end
+  free = free_in_this_run(key, seen, free, last + interval, interval)
   local ahead = math.max(PACE_AHEAD_MAX_US, interval) + lead + horizon
   if free > now + ahead then
     audit_line(audit, math.floor(now / 1000), 'clock_set_back', 'redis', string.format(
       'the row %s lay %.0f s ahead of the clock: cut to %.0f s', key, (free - now) / 1e6, ahead / 1e6))
     free = now + ahead
-    keep_row(key, free)
+    keep_row(key, free, interval)
   end
-  local held = tonumber(seen[2]) or 0
+  local held = tonumber(seen.hold) or 0
   if held > now + HOLD_AHEAD_MAX_US then
     audit_line(audit, math.floor(now / 1000), 'clock_set_back', 'redis', string.format(
       'the hold of %s lay %.0f s ahead of the clock: dropped', key, (held - now) / 1e6))
@@ -67,4 +116,4 @@ local function row(key, audit, now, interval, horizon, lead, want)
   return room, first
 end
 
-local function take_row(key, first, interval, count) keep_row(key, first + count * interval) end
+local function take_row(key, first, interval, count) keep_row(key, first + count * interval, interval) end

@@ -23,7 +23,7 @@ fn granted(begun: &Begun) -> bool {
 async fn slots_are_never_exceeded_by_many_at_once() {
     let ground = Ground::new().await;
     let held = queued(&ground, 24).await;
-    let guard = BeginGuard { slot_limit: 5, ..FREE };
+    let guard = BeginGuard { running: 5, ..FREE };
     let attempts: Vec<_> =
         (0..).zip(&held).map(|(n, h)| attempt(&h.stored.record, 172_800 + n)).collect();
     let calls = held.iter().zip(&attempts).map(|(h, a)| ground.begin(h, a, &guard));
@@ -202,7 +202,7 @@ async fn creates_are_paced_and_never_burst() {
     let ground = Ground::new().await;
     let held = queued(&ground, 12).await;
     let (interval_us, horizon_us) = (40_000, 100_000);
-    let guard = BeginGuard { pace: Pace { interval_us, horizon_us, lead_us: 0 }, ..FREE };
+    let guard = BeginGuard { pace: Pace { interval_us, calls: 1, horizon_us, lead_us: 0 }, ..FREE };
     let mut waiting: Vec<_> =
         (0..).zip(&held).map(|(n, h)| (h, attempt(&h.stored.record, 172_800 + n))).collect();
     let mut instants_us = Vec::new();

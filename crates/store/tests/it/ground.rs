@@ -19,8 +19,9 @@ pub const LEASE: Duration = Duration::from_secs(60);
 pub const CLASS: SlotClass = SlotClass::V20;
 pub const SUBMIT: Queue = Queue::Submit(CLASS);
 pub const FREE: BeginGuard = BeginGuard {
-    slot_limit: 1_000,
-    pace: Pace { interval_us: 0, horizon_us: 0, lead_us: 0 },
+    running: 1_000,
+    lookahead: 0,
+    pace: Pace { interval_us: 0, calls: 1, horizon_us: 0, lead_us: 0 },
     probe: Duration::from_secs(30),
 };
 
@@ -124,10 +125,12 @@ pub async fn connect(redis: &Redis) -> Store {
 
 /// Accounts by name, slots and interval between two creates (µs), with the horizon of [`FREE`].
 pub fn rooms(accounts: &[(&str, u32, u64)]) -> BTreeMap<SlotClass, Room> {
-    let accounts = accounts.iter().map(|(name, slot_limit, interval_us)| AccountRoom {
+    let accounts = accounts.iter().map(|(name, running, interval_us)| AccountRoom {
         account: (*name).to_owned(),
-        slot_limit: *slot_limit,
+        running: *running,
+        lookahead: 0,
         interval_us: *interval_us,
+        calls: 1,
     });
     let room = Room { accounts: accounts.collect(), ..Room::default() };
     BTreeMap::from([(CLASS, room)])

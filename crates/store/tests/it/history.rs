@@ -16,7 +16,7 @@ use store::{
 };
 
 const SLOTS: u32 = 3;
-const GUARD: BeginGuard = BeginGuard { slot_limit: SLOTS, probe: Duration::ZERO, ..ground::FREE };
+const GUARD: BeginGuard = BeginGuard { running: SLOTS, probe: Duration::ZERO, ..ground::FREE };
 const QUEUES: [Queue; 4] = [ground::SUBMIT, Queue::Settle, Queue::Poll, Queue::Download];
 
 /// One thing that happens: kind, and three choices.
@@ -400,7 +400,7 @@ pub async fn a_busy_day(ground: &Ground) {
     let keyed = store::Idempotency { key: "a key".into(), body_sha256: "00".into() };
     let job = NewJob { record: ground::record(), idempotency: Some(keyed) };
     ground.store.admit(&[job]).await.expect("one job");
-    let pace = store::Pace { interval_us: 1_000, horizon_us: 1_000, lead_us: 0 };
+    let pace = store::Pace { interval_us: 1_000, calls: 1, horizon_us: 1_000, lead_us: 0 };
     ground.store.grant("main", "list", 1, pace).await.expect("answers");
 }
 

@@ -15,6 +15,7 @@ mod grants;
 mod ground;
 mod hints;
 mod history;
+mod limits;
 mod lists;
 mod model;
 mod rooms;
