@@ -69,7 +69,7 @@ fn a_lower_limit_holds_for_all_submitters_at_once_and_running_tasks_go_on() {
     fleet.start_as("submitter-2", "submitter", &[]);
     admit(&fleet, 9);
     until_limited(&fleet, "1 of 1 slots of 2.0 are taken, and 4 are configured");
-    assert_eq!(creates(&fleet), 1);
+    fleet.until("its create", || (creates(&fleet) == 1).then_some(()));
 
     let raised = json!({"class": "2.0", "running": 2, "reason": "they need less"});
     let (status, limits) = post(&fleet, "/v1/limits/a:set", ROOT, raised);
@@ -97,6 +97,63 @@ fn a_lower_limit_holds_for_all_submitters_at_once_and_running_tasks_go_on() {
     assert_eq!(told, ["limits_set", "limits_set", "limits_set", "limits_reset"]);
     let first = audit.last().and_then(|line| line.reason.as_deref()).unwrap_or_default();
     assert_eq!(first, "a 2.0 running 1, a 2.0 lookahead 0: others use the account");
+}
+
+fn refused(fleet: &Fleet) -> usize {
+    let ledger = fleet.ledger();
+    ledger.events("create_answered").filter(|line| line["http_status"] == 429).count()
+}
+
+fn class(fleet: &Fleet) -> Value {
+    fleet.get("/v1/limits", ALICE).body["accounts"][0]["classes"][0].clone()
+}
+
+// covers: M28
+#[test]
+fn creates_refused_for_their_rate_slow_the_fleet_down_and_the_rate_comes_back_by_itself() {
+    // Whole again after nine seconds and a half at the latest.
+    let options = Options::with_gateway().config("[limits]\nrecover_every = \"100ms\"\n");
+    let fleet = Fleet::start(options.simulator(&["--limits", "create_rpm=5"]));
+    fleet.start_as("submitter-2", "submitter", &[]);
+    let ids = admit(&fleet, 12);
+    let slowed = fleet.until("a slower row", || class(&fleet)["slowed"].get(0).cloned());
+    assert_eq!((&slowed["what"], &slowed["away"]), (&json!("rate"), &Value::Null), "{slowed}");
+    assert!(
+        slowed["left_percent"].as_u64().is_some_and(|left| (5..100).contains(&left)),
+        "{slowed}"
+    );
+    assert!(slowed["code"].as_str().is_some_and(|code| code.contains("Rate")), "{slowed}");
+    let shown = fleet.cli(&["limits", "show"]);
+    assert!(shown.stdout.contains("a 2.0: create at "), "{}", shown.stdout);
+    let brakes =
+        |role: &str| fleet.metrics(role).contains("seedfleet_create_brakes_total{brake=\"rate\"");
+    assert!(brakes("submitter") || brakes("submitter-2"));
+
+    fleet.provider_limits(&json!({"default": {"create_rpm": 6000}}));
+    fleet.wait_stored(&ids);
+    fleet.until("the whole rate", || (class(&fleet)["slowed"] == json!([])).then_some(()));
+    assert_eq!(class(&fleet)["create_rpm"], json!(6000.0));
+    fleet.audit(&ids);
+}
+
+// covers: M28
+#[test]
+fn a_full_queue_at_the_provider_is_fed_less_and_refuses_no_more() {
+    let few = "[pools.sim.accounts.a.limits.classes]\n\
+               \"2.0\" = { create_rpm = 6000, running = 1 }\n";
+    let deepen = "[limits]\ndeepen_every = \"1h\"\n";
+    let flags = ["--limits", "running=1", "--limits", "queued=1"];
+    let fleet = Fleet::start(Options::default().config(few).config(deepen).simulator(&flags));
+    let ids = admit(&fleet, 16);
+    fleet.wait_stored(&ids);
+    // Those that were on their way together, and one for each task less. With the look-ahead as configured it
+    // would be one or more each time a task ends.
+    assert!((1..=4).contains(&refused(&fleet)), "{} creates refused", refused(&fleet));
+    let class = class(&fleet);
+    let (slowed, left) = (&class["slowed"][0], class["lookahead"].as_u64().unwrap_or(9));
+    assert_eq!((&slowed["what"], slowed["away"].as_u64()), (&json!("depth"), Some(2 - left)));
+    assert!(left < 2 && class["configured"]["lookahead"] == json!(2), "{class}");
+    fleet.audit(&ids);
 }
 
 #[test]

@@ -102,8 +102,8 @@ fn refusal_words(class: Class) -> &'static str {
         AfterRefusal::Fail => "the job fails with the provider's words; no second create",
         AfterRefusal::Doubt => "not a definite no: the job is in doubt and is settled",
         AfterRefusal::StopAccount(Stop::Backoff) => {
-            "the account waits `submit.retry_first` doubling to `submit.retry_max` (or \
-             `Retry-After`); the job goes back to queued unspent"
+            "the account creates nothing of this slot class for `submit.retry_first` doubling to \
+             `submit.retry_max` (or `Retry-After`); the job goes back to queued unspent"
         }
         AfterRefusal::StopAccount(Stop::Probe) => {
             "the account waits `submit.account_probe_first` doubling to \

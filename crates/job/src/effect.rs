@@ -3,7 +3,7 @@
 use crate::record::Life;
 use crate::state::Step;
 use crate::{AttemptId, JobId, StateWord, TaskId, Timestamp};
-use seedance::Class;
+use seedance::{Class, SlotClass};
 use serde::Serialize;
 
 /// The machine's answer.
@@ -48,6 +48,8 @@ pub enum Effect {
     StopAccount {
         /// Which account.
         account: String,
+        /// Only creates of this slot class; none: whatever the account would create.
+        only: Option<SlotClass>,
         /// For how long.
         until: Timestamp,
         /// Why.
@@ -57,10 +59,12 @@ pub enum Effect {
         /// Stops in a row, this one included.
         in_row: u32,
     },
-    /// The account answered well: a row of stops ends.
+    /// The account answered well: a row of stops ends, its own and that of the class.
     ClearStop {
         /// Which account.
         account: String,
+        /// The slot class of the create that was answered.
+        class: SlotClass,
     },
     /// A person should look.
     Page(Alarm),

@@ -41,6 +41,24 @@ pub const fn after_refusal(class: Class) -> AfterRefusal {
     }
 }
 
+/// Whether such a refusal speaks of the slot class alone: the provider counts calls and tasks for each model,
+/// and a 4k video that was one too many says nothing about the others.
+#[must_use]
+pub const fn stops_one_class(class: Class) -> bool {
+    match class {
+        Class::Rate | Class::Capacity => true,
+        Class::Input
+        | Class::Content
+        | Class::Output
+        | Class::Auth
+        | Class::Account
+        | Class::Pause
+        | Class::Server
+        | Class::Ambiguous
+        | Class::State => false,
+    }
+}
+
 /// What a troubled read of a task leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterTrouble {

@@ -12,12 +12,16 @@
 //! A person may lower a limit while the fleet runs, never beyond what the configuration says is allowed
 //! (`judge`); what is written into the row holds from the next call on.
 //!
+//! A create that is refused takes something of its class's rate or look-ahead away, for everybody; it comes back
+//! by itself.
+//!
 //! Fails closed: while Redis does not answer, nobody gets a permit.
 //!
 //! Must not know: HTTP, what a call is for, the state of any job.
 #![forbid(unsafe_code)]
 
 mod ask;
+mod brake;
 mod flood;
 mod gate;
 mod permit;

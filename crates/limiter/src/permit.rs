@@ -2,7 +2,7 @@
 
 use crate::gate::Tally;
 use crate::wait::Limiter;
-use seedance::Call;
+use seedance::{Brake, Call, SlotClass};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,6 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct Permit {
     account: String,
     call: Call,
+    /// Of a create: the slot class it counts for.
+    class: Option<SlotClass>,
     /// Who hears how the call was answered; nobody where the right to call came from elsewhere.
     teller: Option<Limiter>,
     /// When a create may leave; reads leave at once.
@@ -136,12 +138,17 @@ impl Permit {
     /// A permit whose instant is now: for callers that have another proof of their right to call, and
     /// for the tests of the rooms that spend permits.
     pub const fn new(account: String, call: Call) -> Self {
-        Self { account, call, teller: None, moment: None }
+        Self { account, call, class: None, teller: None, moment: None }
     }
 
     /// The right to one create, in its slot.
     pub(crate) const fn for_create(account: String, moment: Moment) -> Self {
-        Self { account, call: Call::Create, teller: None, moment: Some(moment) }
+        Self { account, call: Call::Create, class: None, teller: None, moment: Some(moment) }
+    }
+
+    /// The same for a create of this slot class, and the limiter hears how it is answered.
+    pub fn of_class(self, class: SlotClass, limiter: &Limiter) -> Self {
+        Self { class: Some(class), ..self.told_to(limiter) }
     }
 
     /// The same, and the limiter hears how the call is answered.
@@ -181,6 +188,15 @@ impl Spent {
         let Permit { account, call, teller, .. } = &self.permit;
         if let Some(limiter) = teller {
             limiter.hold(account, *call, self.at, code, asked).await;
+        }
+    }
+
+    /// The create was refused by `code`, which says what of it was too much: everybody gives less of it for a
+    /// while.
+    pub async fn slowed(&self, brake: Brake, code: &str) {
+        let Permit { account, class, teller, .. } = &self.permit;
+        if let (Some(limiter), Some(class)) = (teller, class) {
+            limiter.slow(account, *class, brake, self.at, code).await;
         }
     }
 

@@ -23,6 +23,15 @@ pub struct Settings {
     /// Longest such rest; it doubles with each refusal that follows.
     #[serde(with = "humantime_serde")]
     pub hold_max: Duration,
+    /// How often one percent of the limit comes back of a rate of creates that was lowered.
+    #[serde(with = "humantime_serde")]
+    pub recover_every: Duration,
+    /// How often a tenth of the limit comes back after creates that grew too fast.
+    #[serde(with = "humantime_serde")]
+    pub ramp_every: Duration,
+    /// How often a task comes back of a look-ahead that was lowered.
+    #[serde(with = "humantime_serde")]
+    pub deepen_every: Duration,
 }
 
 impl Default for Settings {
@@ -33,6 +42,9 @@ impl Default for Settings {
             network_spread: Duration::from_millis(250),
             hold_first: Duration::from_secs(1),
             hold_max: Duration::from_secs(60),
+            recover_every: Duration::from_secs(30),
+            ramp_every: Duration::from_secs(10),
+            deepen_every: Duration::from_secs(300),
         }
     }
 }

@@ -1,16 +1,17 @@
 //! Permits: the read calls wait for theirs here, and creates bring an instant that Begin reserved.
 
+use crate::brake::{self, Refused};
 use crate::gate::{Gate, Tally};
 use crate::permit::{Moment, Permit, Reserved, Stale};
 use crate::rest::Rest;
 use crate::settings::{Settings, pace};
-use job::PoolSettings;
-use seedance::{Call, SlotClass};
+use job::{PoolSettings, Timestamp};
+use seedance::{Brake, Call, SlotClass};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use store::{Grant, Pace, Store};
+use store::{Grant, Pace, Slowed, Store};
 
 /// Pause after Redis did not answer; permits fail closed meanwhile.
 const REDIS_PAUSE: Duration = Duration::from_millis(200);
@@ -66,6 +67,8 @@ pub struct Limiter {
     route: &'static str,
     lines: Arc<BTreeMap<(String, &'static str), Line>>,
     creates: Arc<BTreeMap<(String, SlotClass), Arc<Tally>>>,
+    /// Tasks an account is fed ahead, where creates are made.
+    lookahead: u32,
 }
 
 impl fmt::Debug for Limiter {
@@ -99,7 +102,13 @@ impl Limiter {
         }
         let route = pool.route.word();
         let (lines, creates) = (Arc::new(lines), Arc::new(creates));
-        Self { store, settings: *settings, route, lines, creates }
+        Self { store, settings: *settings, route, lines, creates, lookahead: 0 }
+    }
+
+    /// The same for whoever makes creates: accounts are fed so many tasks ahead, as configured.
+    #[must_use]
+    pub fn for_creates(self, lookahead: u32) -> Self {
+        Self { lookahead, ..self }
     }
 
     fn line(&self, account: &str, call: Call) -> Option<&Line> {
@@ -178,7 +187,7 @@ impl Limiter {
         let moment = Moment::of(reserved, self.settings.use_within, Arc::clone(tally));
         match moment.late() {
             Some(late) => Err(Stale { late }),
-            None => Ok(Permit::for_create(account.to_owned(), moment)),
+            None => Ok(Permit::for_create(account.to_owned(), moment).of_class(class, self)),
         }
     }
 
@@ -202,6 +211,42 @@ impl Limiter {
         // This process keeps to it all the same, and nobody gets a permit while Redis is away.
         if let Err(error) = held.await {
             tracing::warn!(%error, account, call = call.word(), "a pause is not told to the others");
+        }
+    }
+
+    /// Takes something away from the creates of a class for everybody, after an answer to one that left at
+    /// `sent`.
+    pub(crate) async fn slow(
+        &self,
+        account: &str,
+        class: SlotClass,
+        brake: Brake,
+        sent: Instant,
+        code: &str,
+    ) {
+        let decide = |before: Option<&Slowed>, now: Timestamp| {
+            let sent = now - sent.elapsed();
+            let refused = Refused { brake, code, sent, lookahead: self.lookahead };
+            brake::after(&refused, before, now, &self.settings)
+        };
+        match self.store.slow(account, class, brake, decide).await {
+            Ok(Some(slowed)) => {
+                telemetry::metrics().create_brakes.add(1, [brake.word(), self.route]);
+                let (class, away, whole_at) = (class.word(), slowed.first, slowed.ends().rfc3339());
+                let brake = brake.word();
+                tracing::warn!(
+                    account,
+                    class,
+                    code,
+                    brake,
+                    away,
+                    whole_at,
+                    "creates are slowed down"
+                );
+            }
+            Ok(None) => {}
+            // The stop that the job's commit writes holds all the same, and the next refusal says it again.
+            Err(error) => tracing::warn!(%error, account, "creates are not slowed down"),
         }
     }
 

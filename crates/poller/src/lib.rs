@@ -25,9 +25,11 @@ use job::rounds::Patience;
 use limiter::Limiter;
 use provider::Client;
 use reconcile::Ground;
+use seedance::SlotClass;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
+use store::{CallRow, Lowered};
 use tokio::task::JoinSet;
 use worker::{Crew, CrewSettings, Fleet, Pool, Role};
 
@@ -133,6 +135,26 @@ async fn count_doubts(pools: Vec<Pool>) {
             let doubts = counts.get(&StateWord::InDoubt).copied().unwrap_or(0);
             let route = pool.settings.route.word();
             telemetry::metrics().in_doubt.set(doubts as f64, [route]);
+            rate_creates(pool).await.unwrap_or_default();
         }
     }
+}
+
+/// Keeps the gauges of the rates in force true.
+async fn rate_creates(pool: &Pool) -> Result<(), store::StoreError> {
+    let (now, accounts) = (pool.store.now().await?, &pool.settings.accounts);
+    let rows = pool.store.lowered(accounts.keys()).await?;
+    for class in SlotClass::ALL {
+        let (mut calls, mut configured) = (0.0, 0.0);
+        for (name, account) in accounts {
+            let most = account.class_limits(class).create_rpm;
+            let of = |row: &&Lowered| row.account == *name && row.row == CallRow::Create(class);
+            let row = rows.iter().find(of);
+            calls += row.map_or(f64::from(most), |row| row.calls(most, now));
+            configured += f64::from(most);
+        }
+        let labels = [pool.name.as_str(), class.word()];
+        telemetry::metrics().create_rate_ratio.set(calls / f64::max(configured, 1.0), labels);
+    }
+    Ok(())
 }

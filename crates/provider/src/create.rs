@@ -91,6 +91,9 @@ impl Client {
         let outcome = self.creates.post(&cleared.url, headers, &cleared.key, call.body, gate).await;
         let took = began.elapsed();
         let answer = sort_outcome(outcome, &cleared.key);
+        if let CreateAnswer::Refused(Refusal { brake: Some(brake), code, .. }) = &answer {
+            cleared.spent.slowed(*brake, code).await;
+        }
         self.count(Call::Create, answer.outcome(), took);
         tracing::debug!(
             pool = self.pool,

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use egress::{Answer, CallError, Secret, redact_text};
 use job::Timestamp;
-use seedance::{ApiError, Call, Class, Classified, ErrorTable};
+use seedance::{ApiError, Brake, Call, Class, Classified, ErrorTable};
 
 /// Longest message of the provider that is kept, in characters.
 const MESSAGE_MAX: usize = 500;
@@ -22,6 +22,8 @@ pub struct Refusal {
     pub code: String,
     /// The provider's words, bounded, without keys and queries.
     pub message: String,
+    /// What of the create was too much, where the code says so.
+    pub brake: Option<Brake>,
     /// What the person who reads it can do.
     pub advice: String,
     /// How long the provider asks us to wait, from the moment of the answer.
@@ -103,6 +105,7 @@ impl Refusal {
     pub(crate) fn of(sorted: Sorted, retry_after: Option<Duration>) -> Self {
         Self {
             class: sorted.verdict.class,
+            brake: sorted.verdict.brake,
             resets_at: resets_at(&sorted.verdict),
             alert: sorted.verdict.alert,
             advice: sorted.verdict.advice,

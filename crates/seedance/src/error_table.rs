@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{DAY_S, days_from_date, digits, seconds_from_time};
-use crate::{Call, Class, Created, Retry};
+use crate::{Brake, Call, Class, Created, Retry};
 
 /// A row for codes of an HTTP answer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -37,6 +37,9 @@ pub struct Rule {
     pub created: Created,
     /// What may follow.
     pub retry: Retry,
+    /// What of a refused create was too much.
+    #[serde(default)]
+    pub brake: Option<Brake>,
     /// Whether a person should be told.
     #[serde(default)]
     pub alert: bool,
@@ -66,6 +69,9 @@ pub struct StatusRule {
     pub created: Created,
     /// What may follow.
     pub retry: Retry,
+    /// What of a refused create was too much.
+    #[serde(default)]
+    pub brake: Option<Brake>,
     /// Whether a person should be told.
     #[serde(default)]
     pub alert: bool,
@@ -110,6 +116,8 @@ pub struct Classified {
     pub created: Created,
     /// What may follow.
     pub retry: Retry,
+    /// What of a refused create was too much.
+    pub brake: Option<Brake>,
     /// One line for the person who reads it.
     pub advice: String,
     /// Whether a person should be told.
@@ -309,6 +317,7 @@ impl Rule {
             class: self.class,
             created: self.created,
             retry: self.retry,
+            brake: self.brake,
             advice: self.advice.clone(),
             alert: self.alert,
             resets_at,
@@ -323,6 +332,7 @@ impl StatusRule {
             class: self.class,
             created: self.created,
             retry: self.retry,
+            brake: self.brake,
             advice: self.advice.clone(),
             alert: self.alert,
             resets_at: None,

@@ -39,8 +39,9 @@
             clean     the group is the first one, and empty tenants in front of it may be dropped
             words     the states that count as in flight
             tenants   list of {name, cap}; cap 0: none
-            accounts  list of {name, slot (field), running, lookahead (slots), interval (µs), calls}, limits as
-                      configured; absent: whatever is asked for is handed out, without an account
+            accounts  list of {name, slot (field), stopped (two names of stops), running, lookahead (slots),
+                      interval (µs), calls}, limits as configured; absent: whatever is asked for is handed
+                      out, without an account
             horizon, lead  µs, as commit.lua takes them
 
   Reply {now ms, ms until a ticket of the group can be handed out or -1, how many ids were reclaimed, first fence,
@@ -106,7 +107,10 @@ end
 local function look_at_accounts(open)
   local accounts, stops, slots = {}, {}, {}
   for i, a in ipairs(f.accounts) do
-    stops[2 * i - 1], stops[2 * i], slots[i] = a.name .. '|until', a.name .. '|in_row', a.slot
+    slots[i] = a.slot
+    for k, stop in ipairs(a.stopped) do
+      stops[4 * i - 5 + 2 * k], stops[4 * i - 4 + 2 * k] = stop .. '|until', stop .. '|in_row'
+    end
   end
   stops = redis.call('HMGET', KEYS[7], unpack(stops))
   slots = redis.call('HMGET', KEYS[5], unpack(slots))
@@ -115,8 +119,8 @@ local function look_at_accounts(open)
     local taken = math.max(tonumber(slots[i] or 0), 0) + offered
     local seen = {
       name = a.name, limit = limit, offered = offered, can = 0, slots = limit - taken,
-      stopped = math.max(tonumber(stops[2 * i - 1] or 0) - now, 0),
-      probes = tonumber(stops[2 * i] or 0) > 0,
+      stopped = math.max(tonumber(stops[4 * i - 3] or 0) - now, tonumber(stops[4 * i - 1] or 0) - now, 0),
+      probes = tonumber(stops[4 * i - 2] or 0) > 0 or tonumber(stops[4 * i] or 0) > 0,
     }
     if seen.slots >= 1 and seen.stopped == 0 then
       local key, count = KEYS[PACES + i], 0

@@ -17,12 +17,12 @@
             to      {due, wake, at, lanes, tenant} the new ticket; absent: none
             same    `to` is the queue of `from`
             tasks, own   key of the owners; task ids that must be this job's or nobody's
-            begin   {slots, slot, running, lookahead, offers, nonces, nonce, stops, account, probe_ms, attempt,
+            begin   {slots, slot, running, lookahead, offers, nonces, nonce, stops, stopped, probe_ms, attempt,
                      pace, interval, calls, horizon, lead, lanes, tenant, cost, days, hint, batch, cap}: the
-                     guard of a new attempt, limits as configured; cap {counts, words, max}: what the tenant may
+                     guard of a new attempt, limits as configured; stopped: names of the stops it minds; cap {counts, words, max}: what the tenant may
                      have in flight, absent: no cap
             only    {key, field}: written only while the hash has the field
-            stop    {stops, account, attempt, until, class, code, in_row}; clear {stops, account, attempt}
+            stop    {stops, name, attempt, until, class, code, in_row}; clear {stops, names, attempt}
             known   {lsn, run, freeze, audit, floor, stamp, by}: the highest lsn the caller was told
             moves   plain writes; wakes: keys of wake lists to leave a token in
         2 life   JSON, never read here
@@ -80,7 +80,7 @@ for _, task in ipairs(f.own) do
 end
 
 local g, usable, interval = f.begin, us, 0
-local probing = false
+local probing = {}
 if g then
   local frozen = redis.call('HGET', KEYS[f.known.freeze], 'why')
   if frozen then return {'frozen', frozen, tonumber(redis.call('GET', KEYS[f.known.lsn]) or 0), run_stamp()} end
@@ -93,13 +93,14 @@ if g then
     end
     if flying >= g.cap.max then return {'capped'} end
   end
-  local a = g.account
-  local s = redis.call('HMGET', KEYS[g.stops], a .. '|until', a .. '|in_row', a .. '|class', a .. '|code')
-  local in_row = tonumber(s[2] or 0)
-  if tonumber(s[1] or 0) > now then
-    return {'stopped', tonumber(s[1]) - now, s[3] or '', s[4] or '', in_row}
+  for _, a in ipairs(g.stopped) do
+    local s = redis.call('HMGET', KEYS[g.stops], a .. '|until', a .. '|in_row', a .. '|class', a .. '|code')
+    local in_row = tonumber(s[2] or 0)
+    if tonumber(s[1] or 0) > now then
+      return {'stopped', tonumber(s[1]) - now, s[3] or '', s[4] or '', in_row}
+    end
+    if in_row > 0 then probing[#probing + 1] = a end
   end
-  probing = in_row > 0
   local seen = read_row(KEYS[g.pace])
   local slots = slots_now(seen, us, g.running, g.lookahead)
   if tonumber(redis.call('HGET', KEYS[g.slots], g.slot) or 0) >= slots then return {'no_slot'} end
@@ -122,9 +123,9 @@ if g then
   redis.call('HDEL', KEYS[g.offers], id)
   join_lanes(g.lanes, g.tenant)
   redis.call('ZINCRBY', KEYS[g.lanes], g.cost, g.tenant)
-  if probing then
-    -- One job finds out whether the account lives; the others wait for its answer.
-    redis.call('HSET', KEYS[g.stops], g.account .. '|until', now + g.probe_ms, g.account .. '|probe', g.attempt)
+  -- One job finds out whether the account lives; the others wait for its answer.
+  for _, a in ipairs(probing) do
+    redis.call('HSET', KEYS[g.stops], a .. '|until', now + g.probe_ms, a .. '|probe', g.attempt)
   end
   count_today(KEYS[g.days], now, 'creates', 1)
 end
@@ -153,7 +154,7 @@ if not f.kept then
 end
 
 if f.stop then
-  local s, a = KEYS[f.stop.stops], f.stop.account
+  local s, a = KEYS[f.stop.stops], f.stop.name
   local stop = redis.call('HMGET', s, a .. '|until', a .. '|probe')
   -- A shorter stop that was learned later does not end a longer one, save the wait for this probe.
   if f.stop['until'] > tonumber(stop[1] or 0) or stop[2] == f.stop.attempt then
@@ -161,8 +162,8 @@ if f.stop then
   end
   redis.call('HSET', s, a .. '|in_row', f.stop.in_row)
 end
-if f.clear then
-  local s, a = KEYS[f.clear.stops], f.clear.account
+for _, a in ipairs(f.clear and f.clear.names or {}) do
+  local s = KEYS[f.clear.stops]
   local stop = redis.call('HMGET', s, a .. '|until', a .. '|probe')
   if stop[1] and (tonumber(stop[1]) <= now or stop[2] == f.clear.attempt) then
     redis.call('HDEL', s, a .. '|until', a .. '|class', a .. '|code', a .. '|in_row', a .. '|probe')

@@ -2,6 +2,7 @@
 
 use crate::connection::Call;
 use crate::lease::millis;
+use crate::overview::stop_name;
 use crate::queue::{Claim, Claimed, Held, Queue};
 use crate::stored::Found;
 use crate::{Store, StoreError, caps, commit, facts, script};
@@ -84,6 +85,7 @@ struct TenantFacts<'a> {
 struct AccountFacts<'a> {
     name: &'a str,
     slot: String,
+    stopped: [String; 2],
     running: u32,
     lookahead: u32,
     interval: u64,
@@ -209,6 +211,7 @@ impl Store {
             let facts = room.accounts.iter().map(|of| AccountFacts {
                 name: &of.account,
                 slot: facts::slot_field(&job::Slot { account: of.account.clone(), class }),
+                stopped: [None, Some(class)].map(|class| stop_name(&of.account, class)),
                 running: of.running,
                 lookahead: of.lookahead,
                 interval: of.interval_us,

@@ -7,6 +7,7 @@ use crate::connection::Call;
 use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing, fresh_tasks};
 use crate::freeze::{Known, Told};
 use crate::operations::Only;
+use crate::overview::stop_name;
 use crate::queue::{Claim, Lane, Queue};
 use crate::{Store, StoreError, Stored, caps, script};
 use door::Begin;
@@ -179,7 +180,7 @@ struct Whereabouts {
 #[derive(Serialize)]
 struct Stop<'a> {
     stops: usize,
-    account: &'a str,
+    name: String,
     attempt: &'a str,
     until: i64,
     class: String,
@@ -190,7 +191,7 @@ struct Stop<'a> {
 #[derive(Serialize)]
 struct Clear<'a> {
     stops: usize,
-    account: &'a str,
+    names: Vec<String>,
     attempt: &'a str,
 }
 
@@ -351,10 +352,16 @@ impl Store {
         let attempt = open.map_or("", |attempt| attempt.id.as_str());
         for effect in request.effects {
             match effect {
-                Effect::StopAccount { account, until, class, code, in_row } => {
+                Effect::StopAccount { account, only, until, class, code, in_row } => {
+                    if only.is_some() {
+                        // The account itself answered well.
+                        let names = vec![stop_name(account, None)];
+                        clear =
+                            Some(Clear { stops: table.at(self.keys().stops()), names, attempt });
+                    }
                     stop = Some(Stop {
                         stops: table.at(self.keys().stops()),
-                        account,
+                        name: stop_name(account, *only),
                         attempt,
                         until: until.unix_ms(),
                         class: class_word(*class),
@@ -362,8 +369,9 @@ impl Store {
                         in_row: *in_row,
                     });
                 }
-                Effect::ClearStop { account } => {
-                    clear = Some(Clear { stops: table.at(self.keys().stops()), account, attempt });
+                Effect::ClearStop { account, class } => {
+                    let names = [None, Some(*class)].map(|of| stop_name(account, of)).into();
+                    clear = Some(Clear { stops: table.at(self.keys().stops()), names, attempt });
                 }
                 Effect::Page(_) => {}
             }

@@ -229,6 +229,23 @@ pub struct Lowered {
 }
 
 impl Lowered {
+    /// Calls a window in force, of so many configured.
+    #[must_use]
+    pub fn calls(&self, configured: u32, now: Timestamp) -> f64 {
+        let most = f64::from(configured);
+        let set = self.set(LimitKind::Calls);
+        let set = set.map_or(most, |set| set.kind.shown(set.value).min(most));
+        let away = self.away(Brake::Rate, now).max(self.away(Brake::Ramp, now));
+        set * f64::from(1_000_u32.saturating_sub(away)) / 1_000.0
+    }
+
+    /// What is away at an instant after refusals.
+    #[must_use]
+    pub fn away(&self, brake: Brake, now: Timestamp) -> u32 {
+        let slowed = self.slowed.iter().find(|slowed| slowed.brake == brake);
+        slowed.map_or(0, |slowed| slowed.away(now))
+    }
+
     /// What a person has set for one of the limits.
     #[must_use]
     pub fn set(&self, kind: LimitKind) -> Option<&SetLimit> {

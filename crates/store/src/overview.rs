@@ -29,6 +29,8 @@ pub struct Depth {
 pub struct StopRow {
     /// Which.
     pub account: String,
+    /// Its slot class that is stopped; none: all of it.
+    pub only: Option<SlotClass>,
     /// No create before this; it may have passed.
     pub until: Timestamp,
     /// The class of the answer that stopped it, as `seedance::Class` is written.
@@ -39,6 +41,14 @@ pub struct StopRow {
     pub in_row: u32,
     /// The attempt that finds out, if one is under way.
     pub probe: Option<AttemptId>,
+}
+
+/// What the fields of a stop begin with: the account, or its slot class.
+pub(crate) fn stop_name(account: &str, class: Option<SlotClass>) -> String {
+    match class {
+        Some(class) => format!("{account}|{}", class.word()),
+        None => account.to_owned(),
+    }
 }
 
 /// One line of a job's timeline.
@@ -152,7 +162,7 @@ impl Store {
         Ok(slots)
     }
 
-    /// Accounts that were stopped and have not answered well since.
+    /// Accounts, and slot classes of accounts, that were stopped and have not answered well since.
     ///
     /// # Errors
     ///
@@ -163,12 +173,15 @@ impl Store {
             self.connection().ask(redis::cmd("HGETALL").arg(&key)).await?;
         let mut rows: BTreeMap<String, StopRow> = BTreeMap::new();
         for (field, value) in fields {
-            let Some((account, what)) = field.rsplit_once('|') else {
+            let Some((name, what)) = field.rsplit_once('|') else {
                 return Err(StoreError::corrupt(&key, format!("field {field}")));
             };
-            let row = rows
-                .entry(account.to_owned())
-                .or_insert_with(|| StopRow { account: account.to_owned(), ..StopRow::default() });
+            let of_class = name
+                .rsplit_once('|')
+                .and_then(|(account, class)| Some((account, Some(SlotClass::from_word(class)?))));
+            let (account, only) = of_class.unwrap_or((name, None));
+            let fresh = || StopRow { account: account.to_owned(), only, ..StopRow::default() };
+            let row = rows.entry(name.to_owned()).or_insert_with(fresh);
             match what {
                 "until" => row.until = Timestamp::from_unix_ms(value.parse().unwrap_or(0)),
                 "class" => row.class = value,

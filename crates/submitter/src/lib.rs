@@ -73,6 +73,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         let mut pool = pool.clone();
         pool.store = pool.store.with_rooms(accounts.rooms(&limits, &lead));
         let limiter = Limiter::new(pool.store.clone(), &pool.settings, &limits);
+        let limiter = limiter.for_creates(settings.lookahead);
         let shared = Arc::new(Shared {
             store: pool.store.clone(),
             policy: Arc::clone(&pool.policy),

@@ -9,14 +9,14 @@ use crate::proof::late_proof;
 use crate::{render, send};
 use assets::{Buckets, Intents};
 use bytes::Bytes;
-use job::{Event, OpenAttempt, Policy, Record, State, Timestamp};
+use job::{Event, OpenAttempt, Policy, Record, State, Timestamp, retry};
 use limiter::{Limiter, Reserved};
-use provider::{Callbacks, Client, CreateAnswer};
+use provider::{Callbacks, Client, CreateAnswer, Refusal};
 use seedance::{Day, Envelope, PriceTable, Route, SlotClass};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
-use store::{Begun, Held, Queue, Store};
+use store::{Begun, Held, Queue, StopRow, Store};
 use worker::{Outcome, Step, Turn, fault};
 
 /// Marks drawn for one attempt before the ticket is put back.
@@ -260,9 +260,8 @@ impl SubmitStep {
         telemetry::metrics().submit_attempts.add(1, [metric_word(&answer), route, model]);
         let in_row = match &answer {
             CreateAnswer::Accepted { .. } | CreateAnswer::Unclear { .. } => 0,
-            CreateAnswer::NotSent { .. } | CreateAnswer::Refused(_) => {
-                self.stops_in_row(&attempt.facts.account).await
-            }
+            CreateAnswer::NotSent { .. } => self.stops_in_row(&attempt, None).await,
+            CreateAnswer::Refused(refusal) => self.stops_in_row(&attempt, Some(refusal)).await,
         };
         // For waits only: a clock that cannot be read must not cost an answer.
         let now = self.shared.store.now().await.unwrap_or(attempt.begun_at);
@@ -295,11 +294,19 @@ impl SubmitStep {
         send::send(&self.shared.client, permit, &attempt, body, deadlines, ready).await
     }
 
-    /// How often the account was stopped without a success in between; 1 while Redis does not say,
-    /// which spends none of the job's tries.
-    async fn stops_in_row(&self, account: &str) -> u32 {
+    /// How often the account, or its slot class, was stopped for the same without a success in between; 1
+    /// while Redis does not say, which spends none of the job's tries.
+    async fn stops_in_row(&self, attempt: &OpenAttempt, refusal: Option<&Refusal>) -> u32 {
+        let facts = &attempt.facts;
+        let only = refusal.filter(|refusal| retry::stops_one_class(refusal.class));
+        let only = only.map(|_| facts.class);
+        let same = |row: &StopRow| {
+            // Another code is another fault, and its waits begin anew.
+            let same_code = refusal.is_none_or(|refusal| refusal.code == row.code);
+            row.account == facts.account && row.only == only && same_code
+        };
         match self.shared.store.stops().await {
-            Ok(rows) => rows.iter().find(|r| r.account == account).map_or(0, |r| r.in_row),
+            Ok(rows) => rows.iter().find(|row| same(row)).map_or(0, |row| row.in_row),
             Err(error) => {
                 tracing::warn!(%error, "stops of the account are unknown");
                 1

@@ -3,7 +3,7 @@
 use job::{AccountSettings, Timestamp};
 use seedance::{Brake, SlotClass};
 use serde::Serialize;
-use store::{CallRow, Limit, LimitKind, Lowered, SetLimit, Slowed};
+use store::{CallRow, Limit, LimitKind, Lowered, SetLimit, Slowed, StopRow};
 use utoipa::ToSchema;
 
 /// One slot class of an account.
@@ -20,6 +20,10 @@ pub struct ClassView {
     pub lookahead: u32,
     /// Creates a minute now.
     pub create_rpm: f64,
+    /// Until when it creates nothing of this class; none while it creates, or where the whole account is stopped.
+    pub stopped_until: Option<String>,
+    /// The code that stopped it.
+    pub stopped_by: Option<String>,
     /// The same limits as they are configured: no others are ever higher.
     pub configured: ConfiguredView,
     /// What people have set. Each ends at its time, or when it is taken back.
@@ -111,13 +115,18 @@ impl Force<'_> {
         self.rows.iter().find(|lowered| lowered.account == self.account && lowered.row == row)
     }
 
-    pub(crate) fn class(&self, class: SlotClass, slots_used: u64) -> ClassView {
+    pub(crate) fn class(
+        &self,
+        class: SlotClass,
+        slots_used: u64,
+        stop: Option<&StopRow>,
+    ) -> ClassView {
         let limits = self.settings.class_limits(class);
         let row = self.row(CallRow::Create(class));
         let set = |kind, configured: u32| lower(row, kind, f64::from(configured));
-        let away = |brake| away(row, brake, self.now);
-        let left = 1_000 - away(Brake::Rate).max(away(Brake::Ramp)).min(1_000);
-        let rpm = set(LimitKind::Calls, limits.create_rpm) * f64::from(left) / 1_000.0;
+        let configured = f64::from(limits.create_rpm);
+        let rpm = row.map_or(configured, |row| row.calls(limits.create_rpm, self.now));
+        let deep = row.map_or(0, |row| row.away(Brake::Depth, self.now));
         let slots = whole(set(LimitKind::Running, limits.running));
         let lookahead = whole(set(LimitKind::Lookahead, self.lookahead));
         let lookahead = if slots == 0 { 0 } else { lookahead };
@@ -125,8 +134,10 @@ impl Force<'_> {
             class: class.word(),
             slots,
             slots_used,
-            lookahead: lookahead.saturating_sub(away(Brake::Depth)),
+            lookahead: lookahead.saturating_sub(deep),
             create_rpm: (rpm * 1_000.0).round() / 1_000.0,
+            stopped_until: stop.map(|stop| stop.until.rfc3339()),
+            stopped_by: stop.map(|stop| stop.code.clone()),
             configured: ConfiguredView {
                 slots: limits.running,
                 lookahead: self.lookahead,
@@ -192,11 +203,6 @@ impl Force<'_> {
 fn lower(row: Option<&Lowered>, kind: LimitKind, configured: f64) -> f64 {
     let set = row.and_then(|row| row.set(kind));
     set.map_or(configured, |set| kind.shown(set.value).min(configured))
-}
-
-fn away(row: Option<&Lowered>, brake: Brake, now: Timestamp) -> u32 {
-    let slowed = row.and_then(|row| row.slowed.iter().find(|slowed| slowed.brake == brake));
-    slowed.map_or(0, |slowed| slowed.away(now))
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole u32 by then")]
@@ -276,7 +282,7 @@ mod tests {
         ];
         let force =
             Force { rows: &rows, account: "a", settings: &settings, lookahead: 2, now: NOW };
-        let class = force.class(SlotClass::V20, 1);
+        let class = force.class(SlotClass::V20, 1, None);
         // More than configured counts for nothing.
         assert_eq!((class.slots, class.lookahead), (10, 1));
         assert!((class.create_rpm - 42.0).abs() < 1e-9, "{}", class.create_rpm);
@@ -285,7 +291,7 @@ mod tests {
         assert!(class.slowed[1].told("a 2.0").contains("fed 1 fewer ahead"));
         let said = class.set[0].told("a 2.0");
         assert!(said.contains("create_rpm 60, set by ann") && said.contains("others use it"));
-        let other = Force { account: "b", ..force }.class(SlotClass::V20, 0);
+        let other = Force { account: "b", ..force }.class(SlotClass::V20, 0, None);
         assert_eq!((other.slots, other.lookahead, other.set.len()), (10, 2, 0));
         assert!((force.calls()[1].per_second - 0.5).abs() < 1e-9);
     }

@@ -112,12 +112,15 @@ pub async fn limits(
     };
     let now = store.now().await?;
     let account = |(name, account): (&String, &job::AccountSettings)| {
-        let stop: Option<&StopRow> =
-            stops.iter().find(|stop| stop.account == *name && stop.until > now);
+        let stopped = |only: Option<SlotClass>| -> Option<&StopRow> {
+            let of = |stop: &&StopRow| stop.account == *name && stop.only == only;
+            stops.iter().filter(of).find(|stop| stop.until > now)
+        };
+        let stop = stopped(None);
         let force = Force { rows: &rows, account: name, settings: account, lookahead, now };
         let class = |class: SlotClass| {
             let used = slots.get(&Slot { account: name.clone(), class }).copied().unwrap_or(0);
-            force.class(class, u64::try_from(used).unwrap_or(0))
+            force.class(class, u64::try_from(used).unwrap_or(0), stopped(Some(class)))
         };
         AccountView {
             account: name.clone(),
@@ -171,6 +174,12 @@ fn sentence(scene: &Scene) -> String {
         let Some(class) = depth.queue.class() else { continue };
         let of_class = scene.accounts.iter().flat_map(|account| &account.classes);
         let of_class = of_class.filter(|view| view.class == class.word());
+        let open = of_class.clone().filter(|view| view.stopped_until.is_none()).count();
+        if let (0, Some(view)) = (open, of_class.clone().next()) {
+            let until = view.stopped_until.as_deref().unwrap_or_default();
+            let code = view.stopped_by.as_deref().unwrap_or_default();
+            return format!("Nothing of {} is bought until {until}: {code}.", view.class);
+        }
         let (slots, configured, used) = of_class.fold((0, 0, 0), |(slots, most, used), view| {
             let configured = most + u64::from(view.configured.slots);
             (slots + u64::from(view.slots), configured, used + view.slots_used)
@@ -215,6 +224,8 @@ mod tests {
             slots_used: used,
             lookahead: 2,
             create_rpm: 60.0,
+            stopped_until: None,
+            stopped_by: None,
             configured: ConfiguredView { slots: 3, lookahead: 2, create_rpm: 60 },
             set: Vec::new(),
             slowed: Vec::new(),

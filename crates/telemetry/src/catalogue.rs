@@ -101,6 +101,8 @@ const PART_OF_JOB: Label = closed(
     "step",
     &["submit_wait", "submit_call", "provider_queue", "generate", "detect", "download", "total"],
 );
+const BRAKE: Label = closed("brake", &["rate", "ramp", "depth"]);
+const SLOT_CLASS: Label = closed("class", &["2.0", "2.0-4k", "2.0-fast", "2.0-mini"]);
 const MODEL: Label = closed("model", &["2.0", "2.0-fast", "2.0-mini"]);
 const ROUTE: Label = closed("route", &["byteplus", "volcengine"]);
 const SUBMITTED: Label =
@@ -298,6 +300,14 @@ catalogue! {
     call_holds: Counter<2> {
         name: "seedfleet_call_holds_total", unit: "holds", labels: [OP, ROUTE],
         help: "Kinds of calls that rest for the whole fleet because the provider refused one for its rate.",
+    }
+    create_brakes: Counter<2> {
+        name: "seedfleet_create_brakes_total", unit: "refusals", labels: [BRAKE, ROUTE],
+        help: "Refused creates after which the rate, the growth or the look-ahead of a class on an account was lowered for the whole fleet.",
+    }
+    create_rate_ratio: Gauge<2> {
+        name: "seedfleet_create_rate_ratio", unit: "1", labels: [POOL, SLOT_CLASS],
+        help: "Creates a minute that all accounts of the pool may make of a class now, as part of what is configured: less where a person has set less, or after refusals.",
     }
     provider_request_duration: Histogram<3> {
         name: "seedfleet_provider_request_duration_seconds", unit: "seconds",

@@ -4,6 +4,7 @@
 //! counted nowhere but in the fenced writes.
 
 use job::{Alarm, Effect, Event, State, TaskReport, Timestamp, Verdict};
+use seedance::SlotClass;
 use std::time::Duration;
 use store::{Claim, Stored};
 
@@ -115,8 +116,8 @@ pub(crate) fn tell(
     for effect in effects {
         match effect {
             Effect::Page(alarm) => raise(claim, *alarm, heard),
-            Effect::StopAccount { account, until, code, in_row, .. } => tracing::warn!(
-                account, code, in_row, until = %until.rfc3339(),
+            Effect::StopAccount { account, only, until, code, in_row, .. } => tracing::warn!(
+                account, code, in_row, until = %until.rfc3339(), class = only.map(SlotClass::word),
                 "the account makes no create before this instant"
             ),
             Effect::ClearStop { .. } => {}

@@ -246,7 +246,7 @@ fn whole_pool<'a>(
         let known = app.pools_for(caller).map(|door| door.pool.name.as_str());
         let known = known.collect::<Vec<_>>().join(", ");
         let title = "say which pool: none, or several, are within reach of this key";
-        Problem::new(StatusCode::BAD_REQUEST, "bad-pool", title)
+        Problem::new(StatusCode::BAD_REQUEST, "bad-query", title)
             .detail(format!("within reach are: {known}"))
     })
 }

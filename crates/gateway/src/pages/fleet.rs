@@ -154,7 +154,9 @@ async fn limits(doors: &[&PoolDoor], now: Timestamp) -> Result<(Facts, Vec<Vec<C
                 Queue::Settle | Queue::Poll | Queue::Notify => {}
             }
         }
-        facts.stops.extend(store.stops().await?.into_iter().map(stop));
+        // A stop for one class leaves the account to the others.
+        let stops = store.stops().await?.into_iter().filter(|row| row.only.is_none());
+        facts.stops.extend(stops.map(stop));
         let frozen = store.watch().await?.frozen;
         facts.frozen = facts.frozen.or_else(|| frozen.map(|freeze| freeze.why));
         let pulse = store.pulse().await?;
@@ -168,7 +170,8 @@ async fn limits(doors: &[&PoolDoor], now: Timestamp) -> Result<(Facts, Vec<Vec<C
 }
 
 pub(super) fn stop(row: store::StopRow) -> Stop {
-    Stop { account: row.account, until: row.until, code: row.code }
+    let of_class = row.only.map(|class| format!("{} {}", row.account, class.word()));
+    Stop { account: of_class.unwrap_or(row.account), until: row.until, code: row.code }
 }
 
 /// Whether Redis holds so much that new jobs are refused, in percent.

@@ -145,8 +145,8 @@ pub(super) fn refused(mut draft: Draft<'_>, id: &AttemptId, refusal: &Refusal) -
             };
             let what = format!("refused: {}", refusal.code);
             // The account itself answered well: a row of stops ends, as after a success.
-            let account = attempt.facts.account.clone();
-            let draft = draft.with(Effect::ClearStop { account });
+            let (account, class) = (attempt.facts.account.clone(), attempt.facts.class);
+            let draft = draft.with(Effect::ClearStop { account, class });
             draft.finish(End::Failed { cause }, None, None, what)
         }
         AfterRefusal::StopAccount(kind) => {
@@ -178,7 +178,8 @@ fn stop<'a>(
 ) -> Draft<'a> {
     let account = attempt.facts.account.clone();
     let in_row = stops_in_row.saturating_add(1);
-    let draft = draft.with(Effect::StopAccount { account, until, class, code, in_row });
+    let only = retry::stops_one_class(class).then_some(attempt.facts.class);
+    let draft = draft.with(Effect::StopAccount { account, only, until, class, code, in_row });
     match class {
         Class::Auth | Class::Account => draft.page(Alarm::AccountStopped),
         Class::Input
@@ -359,7 +360,7 @@ fn generate(
     said: Option<&str>,
 ) -> Verdict {
     let now = draft.now;
-    let account = bought_by.facts.account.clone();
+    let (account, class) = (bought_by.facts.account.clone(), bought_by.facts.class);
     let outcome = AttemptOutcome::Accepted { task: task.clone() };
     if draft.state().open_attempt().is_some() {
         draft.life.close(bought_by.clone(), outcome, now);
@@ -389,5 +390,5 @@ fn generate(
     let give_up_at = now + draft.policy.poll.deadline;
     let seen = String::new();
     let state = State::Generating { task, seen, checks: 0, troubles: 0, odd: 0, give_up_at };
-    draft.with(Effect::ClearStop { account }).go(state, Ticket::Due(Step::Poll, due), what)
+    draft.with(Effect::ClearStop { account, class }).go(state, Ticket::Due(Step::Poll, due), what)
 }

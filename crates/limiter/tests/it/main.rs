@@ -3,10 +3,10 @@
 use job::{AccountSettings, LimitSettings, PoolSettings};
 use limiter::{Limiter, NoPermit, Reserved, Settings};
 use sandbox::{Options, Redis};
-use seedance::{Call, Route, SlotClass, Tier};
+use seedance::{Brake, Call, Route, SlotClass, Tier};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
-use store::Store;
+use store::{CallRow, Store};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -152,4 +152,42 @@ async fn a_refusal_heard_by_one_holds_that_call_for_everybody_until_it_ends_by_i
     end.await.expect("it ends by itself").spend().passed();
     // The server tells whole milliseconds.
     assert!(heard.elapsed() + Duration::from_millis(5) >= 4 * SECOND, "{:?}", heard.elapsed());
+}
+
+// covers: M28
+#[tokio::test]
+async fn a_refused_create_slows_its_class_for_everybody_once_for_those_on_their_way_together() {
+    let redis = Redis::start(Options::default()).expect("a private Redis starts");
+    let pool = pool(20);
+    let (one, other) = (limiter(&redis, &pool).await, limiter(&redis, &pool).await);
+    let settings = store::Settings { url: redis.url(), ..store::Settings::default() };
+    let store = Store::connect(&settings, "main").await.expect("it answers");
+    let names = ["a".to_owned()];
+    let sent = |limiter: &Limiter| {
+        limiter::Permit::new("a".into(), Call::Create).of_class(SlotClass::V20, limiter).spend()
+    };
+    let away = async |brake: Brake| {
+        let rows = store.lowered(&names).await.expect("answers");
+        let now = store.now().await.expect("answers");
+        rows.iter().map(|row| (row.row, row.away(brake, now))).collect::<Vec<_>>()
+    };
+    let v20 = CallRow::Create(SlotClass::V20);
+    let together = [sent(&one), sent(&other), sent(&one)];
+    for spent in &together {
+        spent.slowed(Brake::Rate, "RateLimitExceeded").await;
+    }
+    assert_eq!(away(Brake::Rate).await, [(v20, 300)]);
+    // The server tells whole milliseconds.
+    tokio::time::timeout(30 * SECOND, async {
+        while away(Brake::Rate).await == [(v20, 300)] {
+            sent(&other).slowed(Brake::Rate, "RateLimitExceeded").await;
+        }
+    })
+    .await
+    .expect("one that left later counts");
+    assert_eq!(away(Brake::Rate).await, [(v20, 510)]);
+    sent(&one).slowed(Brake::Depth, "QuotaExceeded").await;
+    assert_eq!(away(Brake::Depth).await, [(v20, 0)], "nobody is fed ahead here");
+    sent(&one.clone().for_creates(2)).slowed(Brake::Depth, "QuotaExceeded").await;
+    assert_eq!(away(Brake::Depth).await, [(v20, 1)]);
 }

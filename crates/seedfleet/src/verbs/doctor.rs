@@ -215,9 +215,11 @@ async fn check_redis(report: &mut Report, session: &Session) -> Result<(), Failu
         report.fail("redis", what, freeze_hint(freeze.kind));
     }
     for stop in session.store.stops().await? {
+        let only = stop.only.map(|class| format!(" for {}", class.word()));
         let what = format!(
-            "account {} is stopped until {}: {} ({}), {} in a row",
+            "account {}{} is stopped until {}: {} ({}), {} in a row",
             stop.account,
+            only.unwrap_or_default(),
             stop.until.rfc3339(),
             stop.code,
             stop.class,

@@ -111,7 +111,8 @@ fn show(view: &LimitsView) -> Result<(), Failure> {
             let ClassView { slots, lookahead, create_rpm, configured, .. } = class;
             let mut row = row(class)?;
             row.insert("account".into(), json!(account.account));
-            row.insert("stopped_until".into(), json!(account.stopped_until));
+            let stopped = account.stopped_until.as_ref().or(class.stopped_until.as_ref());
+            row.insert("stopped_until".into(), json!(stopped));
             row.insert("slots".into(), json!(of((*slots).into(), configured.slots)));
             row.insert("lookahead".into(), json!(of((*lookahead).into(), configured.lookahead)));
             row.insert("create_rpm".into(), json!(of(*create_rpm, configured.create_rpm)));

@@ -2,6 +2,7 @@
 
 use super::CommitRequest;
 use crate::facts::{KeyTable, slot_field};
+use crate::overview::stop_name;
 use crate::{Store, StoreError, caps};
 use job::TaskId;
 use serde::Serialize;
@@ -18,7 +19,7 @@ pub(super) struct Begin<'a> {
     nonce: String,
     attempt: &'a str,
     stops: usize,
-    account: &'a str,
+    stopped: [String; 2],
     probe_ms: u64,
     pace: usize,
     interval: u64,
@@ -66,7 +67,7 @@ impl Store {
             nonce: attempt.nonce_s.to_string(),
             attempt: attempt.id.as_str(),
             stops: table.at(keys.stops()),
-            account,
+            stopped: [None, Some(class)].map(|class| stop_name(account, class)),
             probe_ms: u64::try_from(guard.probe.as_millis()).unwrap_or(u64::MAX),
             pace: table.at(keys.creates(account, class)),
             interval: guard.pace.interval_us,

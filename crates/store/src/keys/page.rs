@@ -161,8 +161,8 @@ const TABLE: &[Row] = &[
     Row {
         key: "stops",
         kind: "hash",
-        holds: "`<account>|until` (Unix ms), `|class`, `|code`, `|in_row`, `|probe` of stopped accounts",
-        bound: "accounts × 5",
+        holds: "`<account>|until` (Unix ms), `|class`, `|code`, `|in_row`, `|probe` of stopped accounts; `<account>|<class>|until` … of those that are stopped for a slot class",
+        bound: "accounts × 25",
     },
     Row {
         key: "pace:<account>:<call>",

@@ -1,10 +1,10 @@
 //! Begin: no slot too many, no nonce twice, no create while stopped or out of step.
 
 use crate::ground::{
-    FREE, Ground, LEASE, SUBMIT, accepted, attempt, attempt_on, record, succeeded, task,
+    CLASS, FREE, Ground, LEASE, SUBMIT, accepted, attempt, attempt_on, record, succeeded, task,
 };
 use job::{Event, Refusal, StateWord};
-use seedance::Class;
+use seedance::{Class, Resolution, SlotClass};
 use std::time::{Duration, Instant};
 use store::{BeginGuard, Begun, Held, Pace, Queue, Writer};
 
@@ -167,7 +167,7 @@ async fn a_shorter_stop_learned_later_does_not_end_a_longer_one() {
     let now = ground.store.now().await.expect("answers");
     let hour = now + Duration::from_secs(3_600);
     ground.work(&held[0], &refused(&opens[0], Class::Pause, 0, hour)).await;
-    ground.work(&held[1], &refused(&opens[1], Class::Rate, 1, now)).await;
+    ground.work(&held[1], &refused(&opens[1], Class::Pause, 1, now)).await;
     let Begun::Stopped { after, in_row, .. } = ground.begin(&held[2], &opens[2], &FREE).await
     else {
         panic!("the provider asked for a pause")
@@ -194,6 +194,41 @@ async fn a_success_that_began_before_the_stop_does_not_end_it() {
     };
     assert!(after > Duration::from_secs(3_000), "{after:?}");
     assert_eq!(in_row, 0, "but the row has ended");
+    ground.sound().await;
+}
+
+/// The provider counts calls and tasks for each model: a class that is told off leaves the others alone, and its
+/// account answered well.
+#[tokio::test]
+async fn a_stop_for_a_rate_is_the_classs_own() {
+    let ground = Ground::new().await;
+    let held = queued(&ground, 3).await;
+    let now = ground.store.now().await.expect("answers");
+    let hour = now + Duration::from_secs(3_600);
+    let first = attempt(&held[0].stored.record, 172_800);
+    assert!(granted(&ground.begin(&held[0], &first, &FREE).await));
+    ground.work(&held[0], &refused(&first, Class::Auth, 0, now)).await;
+    // The account's own probe is told off for its rate: the account lives, and the class waits.
+    let probe = attempt(&held[1].stored.record, 172_801);
+    let far = BeginGuard { probe: Duration::from_secs(3_600), ..FREE };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !granted(&ground.begin(&held[1], &probe, &far).await) {
+        assert!(Instant::now() < deadline, "a stop ends by itself");
+    }
+    ground.work(&held[1], &refused(&probe, Class::Capacity, 0, hour)).await;
+    let [stop] = &ground.store.stops().await.expect("answers")[..] else { panic!("one stop") };
+    assert_eq!((stop.only, stop.until, stop.in_row), (Some(CLASS), hour, 1));
+    let open = attempt(&held[2].stored.record, 172_802);
+    assert!(matches!(ground.begin(&held[2], &open, &FREE).await, Begun::Stopped { .. }));
+    let mut large = record();
+    large.spec.request.resolution = Resolution::P4k;
+    ground.admit(large).await;
+    let large = ground.claim(Queue::Submit(SlotClass::V20At4k), 1).await.remove(0);
+    let open = attempt(&large.stored.record, 172_803);
+    assert!(granted(&ground.begin(&large, &open, &FREE).await), "another class goes on");
+    ground.work(&large, &accepted(&open, "cgt-1")).await;
+    let stops = ground.store.stops().await.expect("answers");
+    assert_eq!(stops.len(), 1, "and its success ends no stop of the other: {stops:?}");
     ground.sound().await;
 }
 
