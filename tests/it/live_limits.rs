@@ -143,7 +143,7 @@ fn a_full_queue_at_the_provider_is_fed_less_and_refuses_no_more() {
                \"2.0\" = { create_rpm = 6000, running = 1 }\n";
     let deepen = "[limits]\ndeepen_every = \"1h\"\n";
     let flags = ["--limits", "running=1", "--limits", "queued=1"];
-    let fleet = Fleet::start(Options::default().config(few).config(deepen).simulator(&flags));
+    let fleet = Fleet::start(Options::with_gateway().config(few).config(deepen).simulator(&flags));
     let ids = admit(&fleet, 16);
     fleet.wait_stored(&ids);
     // Those that were on their way together, and one for each task less. With the look-ahead as configured it
