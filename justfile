@@ -32,7 +32,7 @@ verify *names:
 campaign *args:
     cargo xtask campaign {{args}}
 
-# How fast jobs are taken in and listed: one table, on a quiet machine (--seconds, --rate, --forged, --jobs)
+# Measure what the fleet costs and how fast it is, on a quiet machine (ROW ..., --long, --peers, --runs N, --write)
 bench *args:
     cargo xtask bench {{args}}
 

@@ -1,7 +1,6 @@
 //! What the end-to-end tests and the house rules share, and the pages in `docs/` that code prints.
 #![forbid(unsafe_code)]
 
-pub mod bench;
 pub mod campaign;
 pub mod kit;
 pub mod limits;

@@ -95,6 +95,7 @@ pub use pulse::Pulse;
 pub use queue::{Claim, Claimed, Held, Lane, Queue};
 pub use rejects::{REJECTS_MAX, RejectsCursor};
 pub use report::Reported;
+pub use script::script_of;
 pub use self_check::{Finding, Severity};
 pub use settings::{Settings, redact};
 pub use spent::{SPENT_DAYS_MAX, Spent, SpentRow};

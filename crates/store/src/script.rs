@@ -66,3 +66,55 @@ script!(REVOKE, "revoke");
 script!(RATE, "rate");
 script!(LEARN, "learn");
 script!(FORGET, "forget", "ticket");
+
+/// The file name, without its ending, of the script that a server knows by this hash: for people who read a
+/// server's logs.
+#[must_use]
+pub fn script_of(sha: &str) -> Option<&'static str> {
+    let all = [
+        &CREATE,
+        &COMMIT,
+        &CLAIM,
+        &CLAIM_SUBMIT,
+        &RENEW,
+        &RELEASE,
+        &HINT,
+        &GRANT,
+        &HOLD,
+        &FREEZE,
+        &THAW,
+        &LOCK,
+        &NOTE,
+        &RESERVE,
+        &MEND,
+        &LOOK,
+        &PAGE,
+        &SHARE,
+        &DELIVER,
+        &HOOK,
+        &ALLOT,
+        &MINT,
+        &REVOKE,
+        &RATE,
+        &LEARN,
+        &FORGET,
+    ];
+    all.into_iter().find(|script| script.sha() == sha).map(|script| script.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_script_has_a_name() {
+        let this = include_str!("script.rs");
+        let files =
+            this.lines().filter_map(|line| line.strip_prefix("script!(")?.split('"').nth(1));
+        let listed = this.split("let all = [").nth(1).and_then(|rest| rest.split(']').next());
+        let listed = listed.map(|list| list.matches('&').count());
+        assert_eq!(listed, Some(files.count()), "script_of knows every script");
+        assert_eq!(script_of(COMMIT.sha()), Some("commit"));
+        assert_eq!(script_of("0123"), None);
+    }
+}

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds for release and hands over to the end-to-end package's `bench`.
+//! `cargo xtask bench`: builds for release and hands over to the package `bench`.
 
 use std::process::Command;
 

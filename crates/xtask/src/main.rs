@@ -59,9 +59,12 @@ The chores of this repository. Needs Rust, a C compiler and Redis (found, or ins
       which a task ran (slots). The last line is one JSON object; exit 1 on any window over.
       `limits idle [--jobs N] [--fence on|off]`: from enqueue to create, where nothing else waits.
 
-  cargo xtask bench [--seconds N] [--rate N] [--forged N] [--jobs N] [--debug]
-      How fast jobs are taken in and listed, on a quiet machine: single posts at a rate, the same under
-      a flood of forged callbacks, bulk, lists. Prints one table with machine and versions.
+  cargo xtask bench [ROW ...] [--list] [--long] [--peers] [--runs N] [--percent N] [--write] [--print] [--debug]
+                    [--jobs N] [--seconds N] [--rate N] [--forged N]
+      What the fleet costs and how fast it is, release build, on a quiet machine: the rows named, or all
+      that take no minutes, or with --long all. --peers measures other queues on the same job; their
+      tools (node, npm, python3) must be there. --write keeps the samples and prints docs/benchmarks.md;
+      --print only prints it from the samples that are there.
 
   cargo xtask fuzz [TARGET] [--for 60s] [--seed N]
       Changed inputs for what strangers may send: one target or all of crates/fuzz/corpus, for so

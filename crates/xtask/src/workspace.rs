@@ -45,7 +45,7 @@ pub(crate) fn build() -> Result<(), Failure> {
     run::run_cargo_build(cargo().args(["build", "--workspace", "--all-targets"]))
 }
 
-/// A program of the end-to-end package, built with everything it starts.
+/// A program that stands apart, built with everything it starts.
 pub(crate) fn built(name: &str, release: bool) -> Result<PathBuf, Failure> {
     if !release {
         build()?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders that hold nothing we wrote.
-const SKIPPED: [&str; 5] = ["target", ".git", ".seedfleet", "mutants.out", "node_modules"];
+const SKIPPED: [&str; 6] = ["target", ".git", ".seedfleet", ".venv", "mutants.out", "node_modules"];
 
 /// One file, by its path from the top of the clone with `/` between names.
 pub(super) struct File {

@@ -1,0 +1,193 @@
+//! A job's whole life in Redis alone: the steps answer at once, everything else is what the fleet runs.
+
+use crate::figure::Figure;
+use crate::house::{House, facts, normal, queued};
+use crate::order::Order;
+use crate::server::Counters;
+use crate::stage::{columns, cpu_us};
+use job::{
+    AttemptId, Event, Links, OpenAttempt, Record, StateWord, StoredOutput, TaskId, TaskReport,
+    Timestamp,
+};
+use seedance::SlotClass;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use store::{BeginGuard, Begun, Held, Pace, Queue};
+use worker::{Crew, CrewSettings, Outcome, Step, Turn};
+
+const JOBS: usize = 5_000;
+const SETTINGS: [(&str, &str); 6] = [
+    ("submit.concurrency", "256"),
+    ("poll.concurrency", "256"),
+    ("poll.first", "0s"),
+    ("poll.lease", "30s"),
+    ("download.concurrency", "256"),
+    ("download.lease", "30s"),
+];
+/// Nobody waits for a slot or an instant.
+const FREE: BeginGuard = BeginGuard {
+    running: 1_000_000,
+    lookahead: 0,
+    pace: Pace { interval_us: 0, calls: 1, horizon_us: 0, lead_us: 0 },
+    probe: Duration::from_secs(30),
+};
+const NONCE_BASE_S: u32 = 86_400;
+
+/// Jobs a second from intake to the last commit, and what each costs Redis and this process.
+///
+/// # Panics
+///
+/// Redis does not serve.
+#[must_use]
+pub fn run(order: &Order) -> Vec<Figure> {
+    let runtime = tokio::runtime::Runtime::new().expect("an event loop");
+    let jobs = order.sized(JOBS);
+    let runs: Vec<[f64; 5]> = (0..order.runs).map(|_| runtime.block_on(once(jobs))).collect();
+    let [rate, scripts, commands, redis_us, own_us] = columns(&runs);
+    vec![
+        Figure::new("whole life, every transition durable", "jobs/s", rate)
+            .at_least(1_000.0)
+            .noting(format!(
+                "{jobs} jobs from the first admit to the last commit: admit, begin, accepted, one look, stored; \
+                 one process, the steps answer at once"
+            )),
+        Figure::new("scripts called, per job", "", scripts).at_most(6.0),
+        Figure::new("commands at Redis, inside scripts as well, per job", "", commands),
+        Figure::new("Redis processor time, per job", "µs", redis_us).at_most(300.0),
+        Figure::new("processor time of the worker, per job", "µs", own_us),
+    ]
+}
+
+async fn once(jobs: usize) -> [f64; 5] {
+    let house = House::new(&SETTINGS).await;
+    let now = house.store.now().await.expect("the clock");
+    let records: Vec<Record> =
+        (0..jobs).map(|n| queued(normal(&format!("instant {n}")), "main", now)).collect();
+    let work = house
+        .work(|pool, fleet| {
+            let settings = |section| -> CrewSettings { fleet.section(section).expect("a section") };
+            vec![
+                Crew::new(pool, Submit(AtomicU32::new(0)), settings("submit")),
+                Crew::new(pool, Poll, settings("poll")),
+                Crew::new(pool, Download, settings("download")),
+            ]
+        })
+        .await;
+    let (before, own_before_us) = (Counters::of(&house.redis), cpu_us(std::process::id()));
+    let begun = Instant::now();
+    house.admit(records).await;
+    house.until_count(StateWord::Succeeded, jobs).await;
+    let took = begun.elapsed().as_secs_f64();
+    let spent = Counters::of(&house.redis).since(&before);
+    let own_us = cpu_us(std::process::id()) - own_before_us;
+    work.stop().await;
+    let each = |value: f64| value / jobs as f64;
+    let scripts = spent.calls.get("evalsha").copied().unwrap_or(0.0);
+    [jobs as f64 / took, each(scripts), each(spent.commands()), each(spent.cpu_us), each(own_us)]
+}
+
+/// Begins, and was accepted.
+struct Submit(AtomicU32);
+
+impl Submit {
+    /// Marks of attempts that are open at once differ.
+    fn attempt(&self, held: &Held) -> OpenAttempt {
+        let (record, now) = (&held.stored.record, held.stored.now);
+        let drawn = self.0.fetch_add(1, Ordering::Relaxed);
+        OpenAttempt {
+            id: AttemptId::from_ulid(ulid::Ulid::generate()),
+            number: record.life.attempts_begun + 1,
+            nonce_s: NONCE_BASE_S + drawn % NONCE_BASE_S,
+            begun_at: now,
+            send_by: now + Duration::from_secs(20),
+            renderer: 1,
+            body_sha256: "00".repeat(32),
+            safety_identifier: None,
+            intent: None,
+            facts: facts("a", "http://127.0.0.1:1/tasks"),
+        }
+    }
+}
+
+#[worker::async_trait]
+impl Step for Submit {
+    fn queue(&self) -> Queue {
+        Queue::Submit(SlotClass::V20)
+    }
+
+    async fn run(&self, held: &Held, turn: &Turn) -> Outcome {
+        let attempt = self.attempt(held);
+        let begun = turn.begin(&Event::SubmitBegan { attempt: attempt.clone() }, &FREE).await;
+        match begun {
+            Begun::Granted { .. } => {
+                let task = TaskId::parse(&format!("cgt-{}", attempt.id)).expect("a task id");
+                Outcome::Report(Event::AttemptAccepted { attempt: attempt.id, task })
+            }
+            other => Outcome::hand_back(Duration::from_millis(5), format!("{other:?}")),
+        }
+    }
+}
+
+fn task_of(held: &Held) -> TaskId {
+    held.stored.record.life.state.task().expect("a job with a task").id.clone()
+}
+
+/// The first look finds the end.
+struct Poll;
+
+#[worker::async_trait]
+impl Step for Poll {
+    fn queue(&self) -> Queue {
+        Queue::Poll
+    }
+
+    async fn run(&self, held: &Held, _: &Turn) -> Outcome {
+        let links = Links {
+            video: "https://x.example/v.mp4".into(),
+            last_frame: None,
+            die_at: Timestamp::from_unix_ms(4_000_000_000_000),
+        };
+        let report = TaskReport::Succeeded { links, payload: "{}".into() };
+        Outcome::Report(Event::TaskSeen { task: task_of(held), report })
+    }
+}
+
+/// The copy is there.
+struct Download;
+
+#[worker::async_trait]
+impl Step for Download {
+    fn queue(&self) -> Queue {
+        Queue::Download
+    }
+
+    async fn run(&self, held: &Held, _: &Turn) -> Outcome {
+        let output = StoredOutput {
+            manifest: "m/manifest.json".into(),
+            video: "m/output.mp4".into(),
+            video_sha256: "11".repeat(32),
+            video_bytes: 9,
+            last_frame: None,
+            tokens: Some(108_900),
+        };
+        Outcome::Report(Event::OutputStored { task: task_of(held), output })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The one row that needs no built program: it starts, counts and ends.
+    #[test]
+    fn a_small_run_measures_everything() {
+        let order = Order { runs: 1, percent: 1, ..Order::default() };
+        let figures = run(&order);
+        assert_eq!(figures.len(), 5);
+        for figure in &figures {
+            assert!(figure.median() > 0.0 && figure.samples.len() == 1, "{figure:?}");
+        }
+        // Admit is shared by many jobs; begin, accepted, look and stored are not.
+        assert!((3.0..12.0).contains(&figures[1].median()), "{:?}", figures[1]);
+    }
+}
