@@ -81,6 +81,8 @@ pub fn script_of(sha: &str) -> Option<&'static str> {
         &HINT,
         &GRANT,
         &HOLD,
+        &LIMIT,
+        &SLOW,
         &FREEZE,
         &THAW,
         &LOCK,

@@ -306,7 +306,7 @@ catalogue! {
         help: "Refused creates after which the rate, the growth or the look-ahead of a class on an account was lowered for the whole fleet.",
     }
     create_rate_ratio: Gauge<2> {
-        name: "seedfleet_create_rate_ratio", unit: "1", labels: [POOL, SLOT_CLASS],
+        name: "seedfleet_create_rate_ratio", unit: "ratio", labels: [POOL, SLOT_CLASS],
         help: "Creates a minute that all accounts of the pool may make of a class now, as part of what is configured: less where a person has set less, or after refusals.",
     }
     provider_request_duration: Histogram<3> {
