@@ -51,7 +51,12 @@ fn every_section_loads_into_every_struct_that_reads_it() {
     shipped.is_default::<erasure::RetentionSettings>("retention");
     shipped.is_default::<worker::AdminSettings>("admin");
     shipped.is_default::<telemetry::Settings>("telemetry");
+    shipped.is_default::<store::EventSettings>("events");
+    shipped.is_default::<reconcile::Settings>("reconcile");
 
+    shipped.fits::<assets::FenceSettings>("fence");
+    shipped.fits::<store::Caps>("caps");
+    shipped.fits::<notifier::Settings>("webhooks");
     shipped.fits::<SubmitPolicy>("submit");
     shipped.fits::<submitter::Settings>("submit");
     shipped.fits::<SettlePolicy>("settle");

@@ -12,6 +12,7 @@ mod batches;
 mod bucket_s3;
 mod callbacks;
 mod clocks;
+mod config;
 mod dashboard;
 mod doubt;
 mod drill;

@@ -47,6 +47,33 @@ fn nameless_modules(files: &[File]) -> Vec<String> {
     complaints
 }
 
+/// Files that no module names: they are never compiled, and their tests never run.
+fn unnamed_files(roots: &[String], files: &[File]) -> Vec<String> {
+    let named = |parent: &str, name: &str| {
+        let code = files.iter().find(|file| file.path == parent).map(File::code);
+        let says = |line: &str| line.trim().trim_end_matches(';').ends_with(&format!("mod {name}"));
+        code.is_some_and(|code| code.lines().any(|line| line.ends_with(';') && says(line)))
+    };
+    let mut complaints = Vec::new();
+    for file in files.iter().filter(|file| !roots.contains(&file.path)) {
+        let Some((dir, name)) = file.path.trim_end_matches(".rs").rsplit_once('/') else {
+            continue;
+        };
+        let (dir, name) =
+            if name == "mod" { dir.rsplit_once('/').unwrap_or(("", dir)) } else { (dir, name) };
+        let parents = ["main", "lib", "mod"].map(|root| format!("{dir}/{root}.rs"));
+        let is_root =
+            roots.iter().any(|root| root.rsplit_once('/').is_some_and(|(of, _)| of == dir));
+        let beside = format!("{dir}.rs");
+        let found = parents.iter().chain([&beside]).any(|parent| named(parent, name));
+        if !found && (is_root || !parents.contains(&file.path)) {
+            complaints
+                .push(format!("{}: no module names it, so nothing of it is compiled", file.path));
+        }
+    }
+    complaints
+}
+
 /// Crate roots that do not forbid unsafe code in their own words, or do not say what they are.
 fn loose_roots(packages: &[Package], files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
@@ -133,6 +160,25 @@ fn the_named_packages_do_the_work() {
 #[test]
 fn modules_have_names_that_refuse_something() {
     none("names", &nameless_modules(&rust()));
+}
+
+#[test]
+fn every_file_is_named_by_a_module() {
+    let roots: Vec<String> = packages().into_iter().flat_map(|package| package.roots).collect();
+    none("unnamed files", &unnamed_files(&roots, &rust()));
+    let files = [
+        ("a/src/lib.rs", "mod told;\npub(crate) mod folder;\n// mod lost;\n"),
+        ("a/src/told.rs", ""),
+        ("a/src/lost.rs", ""),
+        ("a/src/folder/mod.rs", "mod inner;\n"),
+        ("a/src/folder/inner.rs", ""),
+        ("a/src/folder/stray.rs", ""),
+    ];
+    let files = files.map(|(path, text)| File::sample(path, text));
+    let lost = unnamed_files(&["a/src/lib.rs".to_owned()], &files);
+    let of: Vec<_> =
+        lost.iter().filter_map(|said| said.split_once(':')).map(|(path, _)| path).collect();
+    assert_eq!(of, ["a/src/lost.rs", "a/src/folder/stray.rs"]);
 }
 
 #[test]
