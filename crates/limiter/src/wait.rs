@@ -225,7 +225,8 @@ impl Limiter {
         code: &str,
     ) {
         let decide = |before: Option<&Slowed>, now: Timestamp| {
-            let sent = now - sent.elapsed();
+            // Both clocks tell whole milliseconds here: rounded so that it never seems to have left later than it did.
+            let sent = now - (sent.elapsed() + Duration::from_millis(1));
             let refused = Refused { brake, code, sent, lookahead: self.lookahead };
             brake::after(&refused, before, now, &self.settings)
         };
