@@ -8,9 +8,8 @@ use job::{AccountSettings, PoolSettings};
 use seedance::{Fault, SlotClass};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
-use store::{CallRow, Limit, LimitChange};
+use store::{Limit, LimitChange};
 
 /// Least calls a second: one in ten seconds. Whoever waits for a turn keeps a lease meanwhile.
 const QPS_MIN: f64 = 0.1;
@@ -200,23 +199,6 @@ pub fn reason(text: &str) -> Result<&str, Fault> {
     Err(Fault::new("/reason", "out-of-range", what, "write why").allowing(allowed))
 }
 
-/// Changes in words, for the audit.
-#[must_use]
-pub fn told(changes: &[LimitChange]) -> String {
-    let mut text = String::new();
-    for (n, LimitChange { account, row, kind, value }) in changes.iter().enumerate() {
-        let (comma, word) = (if n == 0 { "" } else { ", " }, Limit::of(*row, *kind).word());
-        let of = match row {
-            CallRow::Create(class) => format!("{account} {} {word}", class.word()),
-            CallRow::Retrieve | CallRow::List | CallRow::Delete => format!("{account} {word}"),
-        };
-        let value = value.map(|value| kind.shown(value).to_string());
-        let value = value.unwrap_or_else(|| "as configured".to_owned());
-        write!(text, "{comma}{of} {value}").expect("a string takes everything");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,12 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_told_in_words() {
-        let limits = [(Limit::Running, 3.0), (Limit::ListQps, 0.5)];
-        let changes = judge(&pool(), 2, &wanted(&limits)).expect("in range");
-        assert_eq!(told(&changes), "a 2.0 running 3, a list_qps 0.5");
-        let back = taken_back(&pool(), "a", None, &[Limit::ListQps]).expect("known");
-        assert_eq!(told(&back), "a list_qps as configured");
+    fn a_reason_says_something_on_one_line() {
         assert!(reason(" ").is_err() && reason("a\nb").is_err());
         assert_eq!(reason(" less "), Ok("less"));
     }

@@ -29,7 +29,7 @@ mod rest;
 mod settings;
 mod wait;
 
-pub use ask::{Feed, Wanted, judge, reason, taken_back, told};
+pub use ask::{Feed, Wanted, judge, reason, taken_back};
 pub use flood::Flood;
 pub use permit::{Moment, Permit, Reserved, Spent, Stale};
 pub use settings::{Settings, pace};

@@ -19,8 +19,8 @@
             tasks, own   key of the owners; task ids that must be this job's or nobody's
             begin   {slots, slot, running, lookahead, offers, nonces, nonce, stops, stopped, probe_ms, attempt,
                      pace, interval, calls, horizon, lead, lanes, tenant, cost, days, hint, batch, cap}: the
-                     guard of a new attempt, limits as configured; stopped: names of the stops it minds; cap {counts, words, max}: what the tenant may
-                     have in flight, absent: no cap
+                     guard of a new attempt, limits as configured; stopped: names of the stops it minds;
+                     cap {counts, words, max}: what the tenant may have in flight, absent: no cap
             only    {key, field}: written only while the hash has the field
             stop    {stops, name, attempt, until, class, code, in_row}; clear {stops, names, attempt}
             known   {lsn, run, freeze, audit, floor, stamp, by}: the highest lsn the caller was told

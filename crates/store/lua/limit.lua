@@ -1,7 +1,7 @@
 --[[ limit.lua: a person changes limits of an account, or takes changes back.
 
   Why a script   Who did it and why must stand in the audit if and only if it was done.
-  Caller         Store::set_limits and Store::reset_limits (src/limits.rs).
+  Caller         Store::change_limits (src/limits.rs).
   Decides        Nothing: what is allowed was judged before. What it writes only ever makes a row slower than
                  configured, whatever it says: snippet/pace.lua takes the lower of the two.
 

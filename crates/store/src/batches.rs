@@ -212,9 +212,7 @@ impl Store {
         let key = self.keys().batch(tenant, name);
         let _: i64 = match paused {
             Some(paused) => {
-                let text = serde_json::to_string(paused).map_err(|error| {
-                    StoreError::Bug(format!("a pause that is no JSON: {error}"))
-                })?;
+                let text = StoreError::json("a pause that is", paused)?;
                 let mut command = redis::cmd("HSETNX");
                 self.connection().ask(command.arg(&key).arg("paused").arg(text)).await?
             }

@@ -178,8 +178,7 @@ impl Store {
             kinds,
             jobs,
         };
-        texts[0] = serde_json::to_string(&facts)
-            .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
+        texts[0] = StoreError::json("facts that are", &facts)?;
         Ok(Call::new(&script::CREATE, table.into_keys(), texts))
     }
 

@@ -232,8 +232,7 @@ impl Store {
             horizon: room.map_or(0, |room| room.horizon_us),
             lead: room.map_or(0, |room| room.lead_us.load(Ordering::Relaxed)),
         };
-        let facts = serde_json::to_string(&facts)
-            .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
+        let facts = StoreError::json("facts that are", &facts)?;
         Ok(Call::new(&script::CLAIM_SUBMIT, names, vec![facts]))
     }
 

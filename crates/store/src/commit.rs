@@ -213,8 +213,7 @@ impl Store {
 
     fn commit_call(&self, request: &CommitRequest<'_>) -> Result<Call, StoreError> {
         let (keys, record) = (self.keys(), &request.before.record);
-        let life = serde_json::to_string(request.life)
-            .map_err(|error| StoreError::Bug(format!("a life that is no JSON: {error}")))?;
+        let life = StoreError::json("a life that is", request.life)?;
         let mut table = KeyTable::default();
         table.at(keys.job(&record.id));
         let (before, after) = (Standing::of(&record.life), Standing::of(request.life));
@@ -274,8 +273,7 @@ impl Store {
             known: self.known(&mut table),
             moves: self.moves(request, &before, &after, &mut table),
         };
-        let facts = serde_json::to_string(&facts)
-            .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
+        let facts = StoreError::json("facts that are", &facts)?;
         Ok(Call::new(&script::COMMIT, table.into_keys(), vec![facts, life]))
     }
 

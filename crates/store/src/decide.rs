@@ -79,8 +79,7 @@ fn line(id: &JobId, decided: &Decided<'_>, result: String) -> DecisionLine {
 }
 
 fn text(line: &DecisionLine) -> Result<String, StoreError> {
-    serde_json::to_string(line)
-        .map_err(|error| StoreError::Bug(format!("a decision that is no JSON: {error}")))
+    StoreError::json("a decision that is", line)
 }
 
 impl Store {

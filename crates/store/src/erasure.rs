@@ -108,10 +108,9 @@ impl Store {
                 let (from, to) = (line.from.as_str(), line.to.as_str());
                 let bare =
                     Line { at: line.at, rev: line.rev, by: &line.by, what: ERASED, from, to };
-                serde_json::to_string(&bare)
+                StoreError::json("a line that is", &bare)
             })
-            .collect::<Result<_, _>>()
-            .map_err(|error| StoreError::Bug(format!("a line that is no JSON: {error}")))?;
+            .collect::<Result<_, _>>()?;
         let mut table = KeyTable::default();
         table.at(keys.job(&record.id));
         table.at(keys.timeline(&record.id));
@@ -120,8 +119,7 @@ impl Store {
         moves.forgotten();
         let moves = moves.into_list();
         let rev = stored.revision.to_string();
-        let facts = serde_json::to_string(&Facts { rev, by: token, lines, moves })
-            .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
+        let facts = StoreError::json("facts that are", &Facts { rev, by: token, lines, moves })?;
         Ok(Call::new(&script::FORGET, table.into_keys(), vec![facts, spec]))
     }
 

@@ -45,6 +45,11 @@ impl StoreError {
         Self::Corrupt { what: what.into(), why: why.to_string() }
     }
 
+    /// `value` as JSON, for a script or a key. `what` it is, in words: "facts that are", "a line that is".
+    pub(crate) fn json(what: &str, value: &impl serde::Serialize) -> Result<String, Self> {
+        serde_json::to_string(value).map_err(|error| Self::Bug(format!("{what} no JSON: {error}")))
+    }
+
     pub(crate) fn reply(script: &str, got: &redis::Value) -> Self {
         Self::Bug(format!("{script} answered {got:?}"))
     }

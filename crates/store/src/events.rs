@@ -153,14 +153,11 @@ impl Change {
     fn read(key: &str, entry: &Value) -> Result<Self, StoreError> {
         let bad = |why: &str| StoreError::corrupt(key, why);
         // Whoever follows reads one for each step of each job: nothing is copied that is not kept.
-        let (id, fields) = match entry {
-            Value::Array(parts) => match parts.as_slice() {
-                [id, Value::Array(fields)] => (plain(id), fields.as_slice()),
-                _ => (None, [].as_slice()),
-            },
-            _ => (None, [].as_slice()),
+        let parts = if let Value::Array(parts) = entry { parts.as_slice() } else { &[] };
+        let [id, Value::Array(fields)] = parts else {
+            return Err(bad("an entry that is no id with fields"));
         };
-        let id = id.ok_or_else(|| bad("an entry that is no id with fields"))?;
+        let id = plain(id).ok_or_else(|| bad("an id that is no text"))?;
         let field = |name: &str| {
             let pair = fields.chunks_exact(2).find(|pair| plain(&pair[0]) == Some(name));
             pair.and_then(|pair| plain(&pair[1])).filter(|text| !text.is_empty())

@@ -149,8 +149,7 @@ impl Store {
         let offers = claim.queue.class().map(|class| table.at(self.keys().offers(class)));
         let fence = claim.fence.to_string();
         let facts = Facts { id: &claim.id, fence, delay, offers, cost, to };
-        let facts = serde_json::to_string(&facts)
-            .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
+        let facts = StoreError::json("facts that are", &facts)?;
         Ok(Call::new(&script::RELEASE, table.into_keys(), vec![facts]))
     }
 }

@@ -16,6 +16,8 @@ use job::Timestamp;
 use redis::Pipeline;
 use seedance::{Brake, Call, SlotClass};
 use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+use std::time::Duration;
 
 /// A row of instants of an account: one for the creates of each class, one for each other kind of call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -188,14 +190,12 @@ pub struct LimitChange {
 pub struct LimitChanges {
     /// Each of them.
     pub changes: Vec<LimitChange>,
-    /// When those that set something end by themselves; none: when they are taken back.
-    pub until: Option<Timestamp>,
+    /// After how long those that set something end by themselves; none: when they are taken back.
+    pub lasts: Option<Duration>,
     /// Who.
     pub by: String,
     /// Why.
     pub reason: String,
-    /// The changes in words, for the audit.
-    pub told: String,
 }
 
 /// A limit that a person has set.
@@ -297,8 +297,8 @@ impl Store {
     pub async fn change_limits(&self, wanted: &LimitChanges) -> Result<u64, StoreError> {
         let now = self.now().await?;
         let who = Who { at: now, by: wanted.by.clone(), reason: wanted.reason.clone() };
-        let who = json(&who)?;
-        let until_us = wanted.until.map_or(0, micros);
+        let who = StoreError::json("a reason that is", &who)?;
+        let until_us = wanted.lasts.map_or(0, |lasts| micros(now + lasts));
         let mut table = KeyTable::default();
         table.at(self.keys().audit());
         let changes = wanted.changes.iter().map(|change| Change {
@@ -308,12 +308,13 @@ impl Store {
         });
         let changes: Vec<Change> = changes.collect();
         let sets = wanted.changes.iter().any(|change| change.value.is_some());
-        let facts = json(&Facts {
+        let facts = Facts {
             alarm: if sets { "limits_set" } else { "limits_reset" },
             by: &wanted.by,
-            reason: format!("{}: {}", wanted.told, wanted.reason),
+            reason: format!("{}: {}", told(&wanted.changes), wanted.reason),
             changes,
-        })?;
+        };
+        let facts = StoreError::json("facts that are", &facts)?;
         let call = Ask::new(&script::LIMIT, table.into_keys(), vec![facts]);
         let reply = self.connection().call(call).await?;
         let changed = commit::integer(&reply).and_then(|n| u64::try_from(n).ok());
@@ -361,16 +362,28 @@ impl Store {
     }
 }
 
+/// Changes in words, for the audit.
+fn told(changes: &[LimitChange]) -> String {
+    let mut text = String::new();
+    for (n, LimitChange { account, row, kind, value }) in changes.iter().enumerate() {
+        let (comma, word) = (if n == 0 { "" } else { ", " }, Limit::of(*row, *kind).word());
+        let of = match row {
+            CallRow::Create(class) => format!("{account} {} {word}", class.word()),
+            CallRow::Retrieve | CallRow::List | CallRow::Delete => format!("{account} {word}"),
+        };
+        let value = value.map(|value| kind.shown(value).to_string());
+        let value = value.unwrap_or_else(|| "as configured".to_owned());
+        write!(text, "{comma}{of} {value}").expect("a string takes everything");
+    }
+    text
+}
+
 fn micros(at: Timestamp) -> i64 {
     at.unix_ms().saturating_mul(1_000)
 }
 
 fn instant(us: &str) -> Option<Timestamp> {
     us.parse::<i64>().ok().map(|us| Timestamp::from_unix_ms(us / 1_000))
-}
-
-fn json(value: &impl Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Bug(format!("no JSON: {error}")))
 }
 
 /// What a newer version wrote in another form counts as nothing, as for the scripts.
@@ -392,13 +405,22 @@ mod tests {
 
     #[test]
     fn a_set_limit_is_read_as_it_was_written() {
-        let who = json(&Who { at: at(0), by: "ann b".into(), reason: "less".into() });
-        let who = who.expect("plain data");
+        let who = Who { at: at(0), by: "ann b".into(), reason: "less".into() };
+        let who = StoreError::json("a reason that is", &who).expect("plain data");
         let read = set_limit(LimitKind::Running, &format!("2 0 {who}")).expect("well formed");
         assert_eq!((read.value, read.until, read.by.as_str()), (2, None, "ann b"));
         let till = micros(at(7));
         let read = set_limit(LimitKind::Running, &format!("2 {till} {who}")).expect("well formed");
         assert_eq!(read.until, Some(at(7)));
         assert_eq!(set_limit(LimitKind::Running, "2 0"), None);
+    }
+
+    #[test]
+    fn changes_are_told_in_words() {
+        let change = |row, kind, value| LimitChange { account: "a".into(), row, kind, value };
+        let running = change(CallRow::Create(SlotClass::V20), LimitKind::Running, Some(3));
+        let list = |value| change(CallRow::List, LimitKind::Calls, value);
+        assert_eq!(told(&[running, list(Some(500))]), "a 2.0 running 3, a list_qps 0.5");
+        assert_eq!(told(&[list(None)]), "a list_qps as configured");
     }
 }

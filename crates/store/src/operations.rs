@@ -155,8 +155,7 @@ struct AuditedLine<'a> {
 }
 
 fn json(value: &impl Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value)
-        .map_err(|error| StoreError::Bug(format!("an operation that is no JSON: {error}")))
+    StoreError::json("an operation that is", value)
 }
 
 impl OperationWish {

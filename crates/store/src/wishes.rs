@@ -165,8 +165,7 @@ impl Store {
             reason: &'a str,
         }
         let line = Line { at: self.now().await?, alarm: what, by, reason };
-        let text = serde_json::to_string(&line)
-            .map_err(|error| StoreError::Bug(format!("a line that is no JSON: {error}")))?;
+        let text = StoreError::json("a line that is", &line)?;
         let key = self.keys().audit();
         let mut pipe = Pipeline::new();
         pipe.cmd("LPUSH").arg(&key).arg(text);

@@ -208,12 +208,8 @@ async fn change(
 ) -> Result<(), Problem> {
     let store = &door.pool.store;
     let reason = limiter::reason(reason).map_err(|fault| Problem::faults(&[fault]))?.to_owned();
-    let until = match lasts {
-        Some(lasts) => Some(store.now().await? + lasts),
-        None => None,
-    };
-    let (told, by) = (limiter::told(&changes), caller.name.clone());
-    store.change_limits(&LimitChanges { changes, until, by, reason, told }).await?;
+    let by = caller.name.clone();
+    store.change_limits(&LimitChanges { changes, lasts, by, reason }).await?;
     Ok(())
 }
 

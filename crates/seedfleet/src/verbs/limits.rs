@@ -66,12 +66,8 @@ async fn change(
     lasts: Option<Duration>,
 ) -> Result<(), Failure> {
     let reason = limiter::reason(given(&of.reason)?).map_err(|fault| refused(&[fault]))?.to_owned();
-    let until = match lasts {
-        Some(lasts) => Some(session.store.now().await? + lasts),
-        None => None,
-    };
-    let (told, by) = (limiter::told(&changes), operator(of.by.as_deref()).as_str().to_owned());
-    session.store.change_limits(&LimitChanges { changes, until, by, reason, told }).await?;
+    let by = operator(of.by.as_deref()).as_str().to_owned();
+    session.store.change_limits(&LimitChanges { changes, lasts, by, reason }).await?;
     Ok(())
 }
 

@@ -194,8 +194,7 @@ impl Store {
             .into_iter()
             .map(|Read(command, key, args)| (command, table.at(key), args))
             .collect();
-        let facts = serde_json::to_string(&asked)
-            .map_err(|error| StoreError::Bug(format!("reads that are no JSON: {error}")))?;
+        let facts = StoreError::json("reads that are", &asked)?;
         let call = Call::new(&script::LOOK, table.into_keys(), vec![facts]);
         match self.connection().call(call).await? {
             Value::Array(answers) => Ok(answers),

@@ -174,13 +174,11 @@ impl Store {
             .iter()
             .map(|write| (write.command, table.at(write.key.clone()), write.args.clone()))
             .collect();
-        let line = serde_json::to_string(&Line { at, alarm: "repaired", by, reason })
-            .map_err(|error| StoreError::Bug(format!("a line that is no JSON: {error}")))?;
+        let line = StoreError::json("a line that is", &Line { at, alarm: "repaired", by, reason })?;
         let audit = table.at(self.keys().audit());
         moves.push(("LPUSH", audit, vec![line]));
         moves.push(("LTRIM", audit, vec!["0".into(), (AUDIT_LINES_MAX - 1).to_string()]));
-        let facts = serde_json::to_string(&Facts { id: &cure.id, still, to, moves })
-            .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
+        let facts = StoreError::json("facts that are", &Facts { id: &cure.id, still, to, moves })?;
         let call = Call::new(&script::MEND, table.into_keys(), vec![facts]);
         let reply = self.connection().call(call).await?;
         match commit::word(&reply).as_deref() {

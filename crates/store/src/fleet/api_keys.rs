@@ -115,8 +115,7 @@ impl FleetStore {
         ends: Option<Timestamp>,
         overlap: Duration,
     ) -> Result<Minted, StoreError> {
-        let spec = serde_json::to_string(key)
-            .map_err(|error| StoreError::Bug(format!("a key that is no JSON: {error}")))?;
+        let spec = StoreError::json("a key that is", key)?;
         let mut keys = vec![self.keys().api_key(key.id.as_str()), self.keys().ix_api_keys()];
         keys.extend(key.rotated_from.iter().map(|old| self.keys().api_key(old.as_str())));
         let args = vec![

@@ -28,8 +28,7 @@ impl FleetStore {
         session: &Session,
         ttl: Duration,
     ) -> Result<(), StoreError> {
-        let text = serde_json::to_string(session)
-            .map_err(|error| StoreError::Bug(format!("a session that is no JSON: {error}")))?;
+        let text = StoreError::json("a session that is", session)?;
         let mut command = redis::cmd("SET");
         command.arg(self.keys().session(id)).arg(text).arg("PX").arg(millis(ttl).max(1));
         self.connection().ask(&command).await

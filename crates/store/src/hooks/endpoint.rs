@@ -105,8 +105,7 @@ impl Store {
         let (keys, queue) = (self.keys(), crate::Queue::Notify);
         let at = self.now().await?.unix_ms();
         let facts = Facts { verb, id, rev, at, max: ENDPOINTS_MAX, kept_ms: millis(OUTBOX_KEPT) };
-        let facts = serde_json::to_string(&facts)
-            .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
+        let facts = StoreError::json("facts that are", &facts)?;
         let names = vec![
             keys.hook(id),
             keys.hooks_of(tenant),
@@ -245,8 +244,7 @@ impl Store {
 }
 
 pub(super) fn text(value: &impl Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value)
-        .map_err(|error| StoreError::Bug(format!("a webhook's part that is no JSON: {error}")))
+    StoreError::json("a webhook's part that is", value)
 }
 
 /// HMGET of the hash and LLEN of the outbox.

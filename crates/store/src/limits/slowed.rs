@@ -1,6 +1,6 @@
 //! What was taken away from a row of creates after a refusal of the provider, and how it comes back.
 
-use super::{instant, json, micros};
+use super::{instant, micros};
 use crate::connection::Call as Ask;
 use crate::{Store, StoreError, commit, script};
 use job::Timestamp;
@@ -102,7 +102,8 @@ pub(super) fn read(brake: Brake, text: &str) -> Option<Slowed> {
 
 fn text_of(slowed: &Slowed) -> Result<String, StoreError> {
     let Slowed { first, step, every, since, began, code, .. } = slowed;
-    let why = json(&Why { code: code.clone(), began: *began })?;
+    let why = Why { code: code.clone(), began: *began };
+    let why = StoreError::json("a refusal that is", &why)?;
     Ok(format!("{first} {step} {} {} {why}", every.as_micros(), micros(*since)))
 }
 

@@ -12,7 +12,7 @@ use store::{
 const PACE: Pace = Pace { interval_us: 10_000, calls: 100, horizon_us: 60_000_000, lead_us: 0 };
 const ROW: CallRow = CallRow::Create(CLASS);
 
-async fn change(ground: &Ground, wanted: &[(LimitKind, Option<u64>)], until: Option<Timestamp>) {
+async fn change(ground: &Ground, wanted: &[(LimitKind, Option<u64>)], lasts: Option<Duration>) {
     let change = |(kind, value): &(LimitKind, Option<u64>)| LimitChange {
         account: "main".into(),
         row: ROW,
@@ -21,10 +21,9 @@ async fn change(ground: &Ground, wanted: &[(LimitKind, Option<u64>)], until: Opt
     };
     let changes = LimitChanges {
         changes: wanted.iter().map(change).collect(),
-        until,
+        lasts,
         by: "ann".into(),
         reason: "others use it".into(),
-        told: "what is changed".into(),
     };
     ground.store.change_limits(&changes).await.expect("answers");
 }
@@ -187,10 +186,12 @@ async fn begin_refuses_beyond_what_was_set_after_the_claim() {
 async fn a_limit_with_an_end_ends_by_itself_and_who_set_it_is_told_until_then() {
     let ground = Ground::new().await;
     let names = ["main".to_owned(), "other".to_owned()];
-    let till = ground.store.now().await.expect("answers") + Duration::from_millis(300);
-    change(&ground, &[(LimitKind::Calls, Some(50_000))], Some(till)).await;
+    let (before, lasts) = (ground.store.now().await.expect("answers"), Duration::from_millis(300));
+    change(&ground, &[(LimitKind::Calls, Some(50_000))], Some(lasts)).await;
     let rows = ground.store.lowered(&names).await.expect("answers");
     let set = rows[0].set(LimitKind::Calls).expect("set");
+    let till = set.at + lasts;
+    assert!(set.at >= before, "from its own instant on");
     assert_eq!((rows.len(), rows[0].row, set.value, set.until), (1, ROW, 50_000, Some(till)));
     assert_eq!((set.by.as_str(), set.reason.as_str()), ("ann", "others use it"));
     until("its end", async || {
@@ -207,5 +208,5 @@ async fn a_limit_with_an_end_ends_by_itself_and_who_set_it_is_told_until_then() 
     let told: Vec<_> = audit.iter().map(|line| line.alarm.as_str()).collect();
     assert_eq!(told, ["limits_reset", "limits_set"], "the second time changed nothing");
     assert_eq!(audit[1].by.as_deref(), Some("ann"));
-    assert_eq!(audit[1].reason.as_deref(), Some("what is changed: others use it"));
+    assert_eq!(audit[1].reason.as_deref(), Some("main 2.0 create_rpm 50: others use it"));
 }
