@@ -21,7 +21,7 @@ mod provider;
 mod record;
 mod recounts;
 mod run;
-mod settings;
+pub(crate) mod settings;
 mod tally;
 mod verdict;
 mod weather;

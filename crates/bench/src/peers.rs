@@ -8,14 +8,14 @@
 use crate::figure::Figure;
 use crate::order::Order;
 use crate::server::Counters;
-use crate::stage::{BULK_JOBS, Caller, FAST, UNBOUND, columns, request};
+use crate::stage::{BULK_JOBS, Caller, FAST, UNBOUND, columns, now_ms, request, since_epoch_ms};
 use e2e::kit::{Fleet, Options};
 use job::StateWord;
 use sandbox::{Logs, Process, wait};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// What the page has of each, by the name of its folder.
 pub const ROWS: [(&str, &str); 4] = [
@@ -303,14 +303,5 @@ fn films(out: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 fn written_ms(path: &Path) -> Option<f64> {
-    since_ms(std::fs::metadata(path).ok()?.modified().ok()?)
-}
-
-fn now_ms() -> f64 {
-    since_ms(SystemTime::now()).unwrap_or(0.0)
-}
-
-#[allow(clippy::cast_precision_loss, reason = "the year is far from what a float cannot tell")]
-fn since_ms(time: SystemTime) -> Option<f64> {
-    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_micros() as f64 / 1_000.0)
+    since_epoch_ms(std::fs::metadata(path).ok()?.modified().ok()?)
 }

@@ -3,9 +3,9 @@
 use e2e::kit::{ALICE, Fleet, Options, Receiver, Reply};
 use job::StateWord;
 use reqwest::{Client, Method, RequestBuilder};
-use sandbox::{Process, wait};
+use sandbox::wait;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Bytes of a request as a caller writes it.
 pub const REQUEST_BYTES: usize = 603;
@@ -16,6 +16,8 @@ const BULKS_AT_ONCE: usize = 4;
 pub const BOUND: Duration = Duration::from_secs(900);
 /// Ticks of processor time in a second, as the kernel tells it to programs.
 const TICKS_HZ: f64 = 100.0;
+/// How much of the programs' logs is shown when one does not do its part.
+const TOLD_CHARS: usize = 3_000;
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
 
 /// Limits that bind nobody, and as much at a time as one machine can use.
@@ -155,10 +157,9 @@ pub fn until_count(fleet: &Fleet, word: StateWord, jobs: usize) {
     let what = format!("{jobs} jobs {}", word.as_str());
     wait::until(&what, BOUND, look).unwrap_or_else(|missed| {
         let counts = fleet.run(fleet.store().counts());
-        panic!(
-            "{missed}: {counts:?}\n{}",
-            fleet.logs().chars().rev().take(3_000).collect::<String>()
-        )
+        let logs = fleet.logs();
+        let tail = logs.char_indices().rev().nth(TOLD_CHARS).map_or(0, |(at, _)| at);
+        panic!("{missed}: {counts:?}\n{}", &logs[tail..])
     });
 }
 
@@ -189,10 +190,17 @@ pub fn cpu_us(pid: u32) -> f64 {
     (ticks(11) + ticks(12)) / TICKS_HZ * 1e6
 }
 
-/// Processor time of a child so far, µs.
+/// The wall clock, Unix ms: the simulator reads the same one.
 #[must_use]
-pub fn cpu_us_of(process: &Process) -> f64 {
-    cpu_us(process.pid())
+pub fn now_ms() -> f64 {
+    since_epoch_ms(SystemTime::now()).unwrap_or(0.0)
+}
+
+/// A time of the wall clock, Unix ms; none before 1970.
+#[must_use]
+#[allow(clippy::cast_precision_loss, reason = "the year is far from what a float cannot tell")]
+pub fn since_epoch_ms(time: SystemTime) -> Option<f64> {
+    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_micros() as f64 / 1_000.0)
 }
 
 /// For each run, what one run measured: turned round, each measure with all its samples.

@@ -22,6 +22,7 @@ mod intent;
 mod park;
 mod policy;
 mod pools;
+mod reason;
 mod record;
 mod state;
 
@@ -47,6 +48,7 @@ pub use ids::{AttemptId, ErasureId, IdError, JobId, TaskId, Timestamp};
 pub use intent::Intent;
 pub use policy::{DownloadPolicy, Policy, PollPolicy, SettlePolicy, SubmitPolicy};
 pub use pools::{AccountSettings, ClassLimits, DoubtPolicy, LimitSettings, PoolSettings};
+pub use reason::{REASON_CHARS_MAX, reason};
 pub use record::{
     CancelAsk, Life, Priority, Record, RecordError, SCHEMA_VERSION, Source, Spec, Webhook,
 };

@@ -4,7 +4,7 @@
 //! choose; above it nothing is taken: what the provider has raised is written down once, where every process
 //! reads it at its start.
 
-use job::{AccountSettings, PoolSettings};
+use job::{AccountSettings, PoolSettings, REASON_CHARS_MAX};
 use seedance::{Fault, SlotClass};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -15,8 +15,6 @@ use store::{Limit, LimitChange};
 const QPS_MIN: f64 = 0.1;
 /// Longest time for which a limit may be set with an end.
 const FOR_MAX: Duration = Duration::from_secs(366 * 86_400);
-/// Longest reason, characters.
-const REASON_CHARS_MAX: usize = 500;
 
 /// What of section `submit` bounds an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -189,14 +187,11 @@ pub fn taken_back(
 ///
 /// What is wrong with it.
 pub fn reason(text: &str) -> Result<&str, Fault> {
-    let text = text.trim();
-    let fits = (1..=REASON_CHARS_MAX).contains(&text.chars().count());
-    if fits && !text.chars().any(char::is_control) {
-        return Ok(text);
-    }
-    let what = "a reason is needed: it stays in the audit";
-    let allowed = format!("1 to {REASON_CHARS_MAX} characters on one line");
-    Err(Fault::new("/reason", "out-of-range", what, "write why").allowing(allowed))
+    job::reason(text).ok_or_else(|| {
+        let what = "a reason is needed: it stays in the audit";
+        let allowed = format!("1 to {REASON_CHARS_MAX} characters on one line");
+        Fault::new("/reason", "out-of-range", what, "write why").allowing(allowed)
+    })
 }
 
 #[cfg(test)]

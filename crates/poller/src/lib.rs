@@ -29,7 +29,7 @@ use seedance::SlotClass;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{CallRow, Lowered};
+use store::{CallRow, Lowered, StoreError};
 use tokio::task::JoinSet;
 use worker::{Crew, CrewSettings, Fleet, Pool, Role};
 
@@ -106,7 +106,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         };
         crews.push(Crew::new(pool, settle::SettleStep { context, leave }, settle));
     }
-    chores.spawn(count_doubts(fleet.pools().to_vec()));
+    chores.spawn(keep_gauges(fleet.pools().to_vec()));
     fleet.work(crews).await?;
     Ok(())
 }
@@ -124,24 +124,32 @@ fn ground(pool: &Pool, context: &Context, intents: Option<Intents>) -> Ground {
     }
 }
 
-/// Keeps the gauge of jobs in doubt true, from Redis, whoever made them so.
-async fn count_doubts(pools: Vec<Pool>) {
+/// Keeps gauges true whose values stand in Redis, whoever made them so.
+async fn keep_gauges(pools: Vec<Pool>) {
     let mut every = tokio::time::interval(COUNT_EVERY);
     loop {
         every.tick().await;
         for pool in &pools {
-            // An outage is told by those who work; a gauge only misses a beat.
-            let Ok(counts) = pool.store.counts().await else { continue };
-            let doubts = counts.get(&StateWord::InDoubt).copied().unwrap_or(0);
-            let route = pool.settings.route.word();
-            telemetry::metrics().in_doubt.set(doubts as f64, [route]);
-            rate_creates(pool).await.unwrap_or_default();
+            for kept in [count_doubts(pool).await, rate_creates(pool).await] {
+                // An outage is told by those who work; a gauge only misses a beat.
+                if let Err(error) = kept {
+                    tracing::debug!(pool = pool.name, %error, "a gauge is as it was");
+                }
+            }
         }
     }
 }
 
-/// Keeps the gauges of the rates in force true.
-async fn rate_creates(pool: &Pool) -> Result<(), store::StoreError> {
+/// Jobs in doubt.
+async fn count_doubts(pool: &Pool) -> Result<(), StoreError> {
+    let counts = pool.store.counts().await?;
+    let doubts = counts.get(&StateWord::InDoubt).copied().unwrap_or(0);
+    telemetry::metrics().in_doubt.set(doubts as f64, [pool.settings.route.word()]);
+    Ok(())
+}
+
+/// The rates of creates in force.
+async fn rate_creates(pool: &Pool) -> Result<(), StoreError> {
     let (now, accounts) = (pool.store.now().await?, &pool.settings.accounts);
     let rows = pool.store.lowered(accounts.keys()).await?;
     for class in SlotClass::ALL {

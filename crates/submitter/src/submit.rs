@@ -284,7 +284,7 @@ impl SubmitStep {
                 return not_sent(&stale.to_string());
             }
         };
-        let begins = (reserved.answered + reserved.usable_in).checked_sub(lead.head_start());
+        let begins = permit.moment().and_then(|slot| slot.opens.checked_sub(lead.head_start()));
         if let Some(begins) = begins.filter(|begins| *begins > Instant::now()) {
             tokio::time::sleep_until(begins.into()).await;
         }

@@ -18,7 +18,7 @@ mod usage;
 pub use batch::{BatchView, PauseView};
 pub use failures::{FailureView, failures};
 pub use force::{CallView, ClassView, ConfiguredView, SetView, SlowedView};
-pub use limits::{AccountView, HeldView, LimitsView, limits};
+pub use limits::{AccountView, HeldView, LimitsView, accounts, limits};
 pub use operation::{OperationJobs, OperationView};
 pub use quota::{QuotaView, SpendView, UseView};
 pub use result::{RESULT_COLUMNS, ResultRow, Results, csv_line};

@@ -82,34 +82,24 @@ struct Scene {
     counts: BTreeMap<StateWord, u64>,
 }
 
-/// Limits and use of a pool; for a tenant, its own counts beside them. `lookahead`: as configured.
+/// The accounts of a pool: their limits in force, what is taken of them, what is stopped or rests.
+/// `lookahead`: as configured.
 ///
 /// # Errors
 ///
 /// As every call of the store.
-pub async fn limits(
+pub async fn accounts(
     store: &Store,
     settings: &PoolSettings,
     lookahead: u32,
-    tenant: Option<&str>,
-) -> Result<LimitsView, StoreError> {
-    let (names, rows) = (settings.accounts.keys(), store.lowered(settings.accounts.keys()));
-    let (slots, stops, holds, rows, depths, watch) = tokio::try_join!(
+) -> Result<Vec<AccountView>, StoreError> {
+    let names = || settings.accounts.keys();
+    let (slots, stops, holds, rows) = tokio::try_join!(
         store.slots(),
         store.stops(),
-        store.holds(names),
-        rows,
-        store.depths(),
-        store.watch()
+        store.holds(names()),
+        store.lowered(names())
     )?;
-    let (counts, yours) = match tenant {
-        Some(tenant) => {
-            let counts = store.tenant_counts(tenant).await?;
-            let yours = quota(store, settings.route, tenant, &counts).await?;
-            (counts, Some(yours))
-        }
-        None => (store.counts().await?, None),
-    };
     let now = store.now().await?;
     let account = |(name, account): (&String, &job::AccountSettings)| {
         let stopped = |only: Option<SlotClass>| -> Option<&StopRow> {
@@ -131,7 +121,30 @@ pub async fn limits(
             calls: force.calls(),
         }
     };
-    let accounts: Vec<AccountView> = settings.accounts.iter().map(account).collect();
+    Ok(settings.accounts.iter().map(account).collect())
+}
+
+/// Limits and use of a pool; for a tenant, its own counts beside them. `lookahead`: as configured.
+///
+/// # Errors
+///
+/// As every call of the store.
+pub async fn limits(
+    store: &Store,
+    settings: &PoolSettings,
+    lookahead: u32,
+    tenant: Option<&str>,
+) -> Result<LimitsView, StoreError> {
+    let accounts = accounts(store, settings, lookahead);
+    let (accounts, depths, watch) = tokio::try_join!(accounts, store.depths(), store.watch())?;
+    let (counts, yours) = match tenant {
+        Some(tenant) => {
+            let counts = store.tenant_counts(tenant).await?;
+            let yours = quota(store, settings.route, tenant, &counts).await?;
+            (counts, Some(yours))
+        }
+        None => (store.counts().await?, None),
+    };
     let scene = Scene { accounts, depths, freeze: watch.frozen, counts };
     Ok(LimitsView {
         pool: store.pool().to_owned(),

@@ -4,7 +4,7 @@
 //! `--doubts` plays a short run in each of a few worlds that together give every other answer to the
 //! questions the provider's contract leaves open.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::run::{self, Failure};
@@ -71,10 +71,8 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
             _ => rest.push(arg.clone()),
         }
     }
-    let server = workspace::redis()?;
-    let program = workspace::built("campaign", ours.release)?;
-    let mut command = Command::new(&program);
-    command.env(sandbox::redis::SERVER_ENV, server).current_dir(workspace::root());
+    let mut command = workspace::apart("campaign", ours.release)?;
+    let program = PathBuf::from(command.get_program());
     if ours.mutants {
         return mutants(&program, &command, &rest);
     }

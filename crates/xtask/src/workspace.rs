@@ -45,8 +45,16 @@ pub(crate) fn build() -> Result<(), Failure> {
     run::run_cargo_build(cargo().args(["build", "--workspace", "--all-targets"]))
 }
 
-/// A program that stands apart, built with everything it starts.
-pub(crate) fn built(name: &str, release: bool) -> Result<PathBuf, Failure> {
+/// A program that stands apart, built with everything it starts, and ready to be started at the top of the clone
+/// with a server program.
+pub(crate) fn apart(name: &str, release: bool) -> Result<Command, Failure> {
+    let server = redis()?;
+    let mut command = Command::new(built(name, release)?);
+    command.env(sandbox::redis::SERVER_ENV, server).current_dir(root());
+    Ok(command)
+}
+
+fn built(name: &str, release: bool) -> Result<PathBuf, Failure> {
     if !release {
         build()?;
         return program(name);

@@ -114,17 +114,28 @@ fn limits(order: &Order) -> String {
 
 /// Section, key and value of every shortened time.
 pub(super) fn shortened(factor: u32) -> Result<Vec<(&'static str, &'static str, String)>, String> {
+    let shortened = |(section, key, time): (_, _, Duration)| {
+        (section, key, format!("{}ms", (time / factor).as_millis()))
+    };
+    Ok(shipped(SHORTENED)?.into_iter().map(shortened).collect())
+}
+
+/// Section, key and value of times as they are shipped.
+///
+/// # Errors
+///
+/// The defaults lack one of them.
+pub(crate) fn shipped(
+    keys: &[(&'static str, &[&'static str])],
+) -> Result<Vec<(&'static str, &'static str, Duration)>, String> {
     let defaults: toml::Table = toml::from_str(DEFAULTS).map_err(|error| error.to_string())?;
-    let mut times = Vec::new();
-    for (section, keys) in SHORTENED {
-        for key in *keys {
-            let text = defaults.get(*section).and_then(|table| table.get(key)?.as_str());
-            let time = text.and_then(duration);
-            let time = time.ok_or_else(|| format!("{section}.{key} has no default time"))?;
-            times.push((*section, *key, format!("{}ms", (time / factor).as_millis())));
-        }
-    }
-    Ok(times)
+    let each = keys.iter().flat_map(|(section, keys)| keys.iter().map(move |key| (*section, *key)));
+    let time = |(section, key): (&'static str, &'static str)| {
+        let text = defaults.get(section).and_then(|table| table.get(key)?.as_str());
+        let time = text.and_then(duration);
+        Ok((section, key, time.ok_or_else(|| format!("{section}.{key} has no default time"))?))
+    };
+    each.map(time).collect()
 }
 
 /// One default, shortened.

@@ -5,6 +5,7 @@ use super::judge::{self, Allowed, Verdict};
 use super::order::{Asked, Order};
 use super::stall::{self, Stalls};
 use super::trouble::{Trouble, Victim, pass};
+use crate::campaign::settings::shipped;
 use crate::kit::{Clock, Fleet, Options, text};
 use sandbox::TempDir;
 use serde_json::{Value, json};
@@ -210,58 +211,30 @@ fn options(order: &Order, keys: &TempDir) -> Options {
     options
 }
 
-/// The waits of `config/default.toml` that the fleet's pace depends on, ms by section and key.
-const WAITS_MS: &[(&str, &[(&str, u64)])] = &[
-    (
-        "provider",
-        &[("connect_timeout", 5_000), ("create_timeout", 30_000), ("tcp_user_timeout", 10_000)],
-    ),
-    (
-        "submit",
-        &[
-            ("send_deadline", 20_000),
-            ("retry_first", 2_000),
-            ("retry_max", 60_000),
-            ("lease", 30_000),
-            ("renew", 10_000),
-        ],
-    ),
+/// The waits that the fleet's pace depends on.
+const WAITS: &[(&str, &[&str])] = &[
+    ("provider", &["connect_timeout", "create_timeout", "tcp_user_timeout"]),
+    ("submit", &["send_deadline", "retry_first", "retry_max", "lease", "renew"]),
     (
         "settle",
-        &[
-            ("front_door_max", 60_000),
-            ("list_lag_max", 30_000),
-            ("scan_gap", 15_000),
-            ("look_first", 2_000),
-            ("look_max", 60_000),
-            ("lease", 30_000),
-            ("renew", 10_000),
-        ],
+        &["front_door_max", "list_lag_max", "scan_gap", "look_first", "look_max", "lease", "renew"],
     ),
-    (
-        "poll",
-        &[
-            ("first", 5_000),
-            ("steady", 15_000),
-            ("max", 60_000),
-            ("lease", 6_000),
-            ("renew", 2_000),
-            ("not_found_grace", 120_000),
-        ],
-    ),
+    ("poll", &["first", "steady", "max", "lease", "renew", "not_found_grace"]),
 ];
 /// The least that each of them may be.
-const WAIT_MIN_MS: u64 = 100;
+const WAIT_MIN: Duration = Duration::from_millis(100);
 
-/// The same, shortened.
+/// The shipped waits, shortened.
 fn waits(scale: u32) -> String {
-    let key = |(name, ms): &(&str, u64)| {
-        format!("{name} = \"{}ms\"\n", (ms / u64::from(scale)).max(WAIT_MIN_MS))
-    };
-    let section = |(name, keys): &(&str, &[(&str, u64)])| {
-        format!("[{name}]\n{}", keys.iter().map(key).collect::<String>())
-    };
-    WAITS_MS.iter().map(section).collect()
+    let mut config = String::new();
+    let mut head = "";
+    for (section, key, time) in shipped(WAITS).expect("each is shipped") {
+        if section != std::mem::replace(&mut head, section) {
+            config.push_str(&format!("[{section}]\n"));
+        }
+        config.push_str(&format!("{key} = \"{}ms\"\n", (time / scale).max(WAIT_MIN).as_millis()));
+    }
+    config
 }
 
 fn told(order: &Order) -> Value {

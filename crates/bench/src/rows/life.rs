@@ -3,7 +3,7 @@
 use crate::figure::Figure;
 use crate::order::Order;
 use crate::server::{Counters, Monitor, time_commands, timed};
-use crate::stage::{Caller, columns, cpu_us_of, street as streets, until_count};
+use crate::stage::{Caller, columns, cpu_us, street as streets, until_count};
 use e2e::kit::{Fleet, Receiver};
 use job::StateWord;
 use sandbox::wait;
@@ -29,7 +29,7 @@ pub fn street(order: &Order) -> Vec<Figure> {
         let caller = Caller::of(&fleet);
         caller.tell(&receiver);
         walk(&caller, "warm", 20, 20);
-        let cpu = || PROGRAMS.map(|name| cpu_us_of(&fleet.role(name)));
+        let cpu = || PROGRAMS.map(|name| cpu_us(fleet.role(name).pid()));
         let (before, cpu_before) = (Counters::of(fleet.redis()), cpu());
         let begun = Instant::now();
         walk(&caller, &format!("run {run}"), jobs, 20 + jobs);

@@ -6,7 +6,7 @@ use crate::order::Order;
 use crate::server::Counters;
 use crate::stage::{columns, cpu_us, rss_mib};
 use job::{Event, Record, TaskReport, Timestamp, rounds};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use store::{Held, Queue};
@@ -118,7 +118,6 @@ async fn settled(house: &House, jobs: usize) {
 #[derive(Default)]
 struct Seen {
     on: AtomicBool,
-    looks: AtomicU64,
     late_ms: Mutex<Vec<f64>>,
 }
 
@@ -134,7 +133,6 @@ impl Seen {
 
     #[allow(clippy::cast_precision_loss, reason = "at most one round, in milliseconds")]
     fn look(&self, account: &str, now: Timestamp) {
-        self.looks.fetch_add(1, Ordering::Relaxed);
         if self.on.load(Ordering::Relaxed) {
             let late = late_ms(account, now) as f64;
             self.late_ms.lock().unwrap_or_else(PoisonError::into_inner).push(late);

@@ -2,7 +2,7 @@
 
 use super::body::MayGive;
 use super::job::to_json;
-use super::operations::{REASON_CHARS_MAX, new_id, refused, told};
+use super::operations::{new_id, refused, told};
 use super::page::Page;
 use super::query::{Asked, PageAsked};
 use crate::app::App;
@@ -14,8 +14,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use job::Record;
 use job::filter::Filter;
+use job::{REASON_CHARS_MAX, Record};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use store::{Batch, ListQuery, OperationVerb, OperationWish, Order, Store};

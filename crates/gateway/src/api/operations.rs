@@ -15,8 +15,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use job::Again;
 use job::filter::{FILTER_BYTES_MAX, Filter};
+use job::{Again, REASON_CHARS_MAX};
 use seedance::Route;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,8 +29,6 @@ use utoipa::{IntoParams, ToSchema};
 const COUNT_PAGES_MAX: usize = 200;
 /// Left of a filter for the instant that bounds an operation.
 const WHERE_ROOM_BYTES: usize = 64;
-/// Longest reason that is kept in the audit, characters.
-pub(super) const REASON_CHARS_MAX: usize = 500;
 /// Operations of one answer.
 const LIST_MAX: usize = 200;
 

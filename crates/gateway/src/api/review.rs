@@ -2,7 +2,6 @@
 
 use super::body::Sent;
 use super::job::{find, to_json};
-use super::operations::REASON_CHARS_MAX;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -12,7 +11,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use job::{By, Event};
+use job::{By, Event, REASON_CHARS_MAX};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -129,12 +128,6 @@ fn reason(body: Value) -> Result<String, Problem> {
     };
     let DecisionBody { reason } =
         serde_json::from_value(body).map_err(|error| refused(error.to_string()))?;
-    let reason = reason.trim();
-    let plain = (1..=REASON_CHARS_MAX).contains(&reason.chars().count())
-        && !reason.chars().any(char::is_control);
-    if plain {
-        Ok(reason.to_owned())
-    } else {
-        Err(refused("the reason is empty, too long or no line".into()))
-    }
+    let kept = job::reason(&reason).map(str::to_owned);
+    kept.ok_or_else(|| refused("the reason is empty, too long or no line".into()))
 }

@@ -121,14 +121,13 @@ pub(super) async fn limits(
         let (store, pool) = (&door.pool.store, &door.pool.name);
         let frozen = store.watch().await?.frozen;
         let settings = &door.pool.settings;
-        let view = survey::limits(store, settings, app.desk.feed.lookahead, None).await?;
         pools.push(limits::Pool {
             name: pool.clone(),
             route: settings.route.word(),
             simulated: settings.simulated,
             frozen: frozen.map(frozen_since),
         });
-        for account in &view.accounts {
+        for account in survey::accounts(store, settings, app.desk.feed.lookahead).await? {
             lowered.extend(account.lowered().into_iter().map(|told| format!("{pool}: {told}")));
             rows.extend(account.classes.iter().map(|class| limits::Row {
                 pool: pool.clone(),
