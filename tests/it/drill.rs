@@ -3,6 +3,7 @@
 use crate::bucket_s3::S3;
 use e2e::kit::{BOUND, Fleet, Options, StopWatch, text};
 use job::{JobId, StateWord};
+use sandbox::machine::peak_bytes;
 use sandbox::wait;
 use std::time::Duration;
 
@@ -74,13 +75,6 @@ fn links_that_die_while_the_bucket_is_down_are_renewed_as_often_as_need_be() {
     drill("each_read", 3);
 }
 
-/// The most memory a process ever had, in bytes.
-fn peak_bytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-}
-
 /// Length of the big file, MiB; by hand more.
 const BIG_ENV: &str = "SEEDFLEET_TEST_BIG_MIB";
 const BIG_MIB: u32 = 256;
@@ -94,7 +88,7 @@ fn a_file_of_any_size_takes_a_few_parts_of_memory_and_is_resumed_where_it_broke(
     let small = fleet.admit(text("a small one"));
     fleet.wait(&small, "succeeded");
     let pid = fleet.role("downloader").pid();
-    let idle_bytes = peak_bytes(pid);
+    let idle_bytes = peak_bytes(pid).unwrap();
     assert!(idle_bytes > MIB);
     drop(fleet);
 
@@ -112,7 +106,8 @@ fn a_file_of_any_size_takes_a_few_parts_of_memory_and_is_resumed_where_it_broke(
     });
     assert!(stored.is_ok(), "{:#?}", fleet.timeline(&big));
     let record = fleet.wait(&big, "succeeded");
-    let grown_bytes = peak_bytes(fleet.role("downloader").pid()).saturating_sub(idle_bytes);
+    let peak_bytes = peak_bytes(fleet.role("downloader").pid()).unwrap();
+    let grown_bytes = peak_bytes.saturating_sub(idle_bytes);
     assert!(grown_bytes <= 32 * MIB, "{} MiB more than for a small file", grown_bytes / MIB);
 
     let manifest = fleet.verified_manifest(&record);

@@ -296,8 +296,5 @@ fn many_large_bodies_at_once_are_bounded_and_keep_no_small_one_out() {
 
 /// What the gateway has in memory.
 fn resident_bytes(fleet: &Fleet) -> u64 {
-    let pid = fleet.role("gateway").pid();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number") << 10
+    sandbox::machine::resident_bytes(fleet.role("gateway").pid()).expect("it runs")
 }

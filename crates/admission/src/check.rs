@@ -7,7 +7,7 @@ use crate::reader::shown;
 use crate::settings::{Review, Settings};
 use crate::{Refusal, codes};
 use assets::{ByTenant, Layout, LayoutFault, Place};
-use job::{Fingerprint, HeldWhy, JobId, Life, Record, SCHEMA_VERSION, Spec, State, Timestamp};
+use job::{Fingerprint, HeldWhy, JobId, Record, Spec, State, Timestamp};
 use seedance::{
     Cost, Day, Fault, InlineMedia, PriceTable, Request, Route, Rules, Warning, estimate_tokens,
 };
@@ -193,10 +193,7 @@ impl Judge {
             estimate_cost: Some(checked.cost),
             request: checked.request,
         };
-        let life = Life::begin(state, now);
-        let id = job_id(now);
-        let record = Record { schema: SCHEMA_VERSION, id, created_at: now, spec, life };
-        NewJob { record, idempotency }
+        NewJob { record: Record::begin(job_id(now), spec, state, now), idempotency }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::door::{Ready, Told, count, unavailable};
 use crate::envelope::TAKE_MAX;
 use crate::{Admitted, Door, How, Refusal, codes};
-use job::{Fingerprint, HeldWhy, Life, Record, SCHEMA_VERSION, Source, Spec, State, Timestamp};
+use job::{Fingerprint, HeldWhy, Record, Source, Spec, State, Timestamp};
 use seedance::{Day, Fault};
 use store::NewJob;
 
@@ -94,13 +94,7 @@ impl Door {
             source,
             ..old.spec.clone()
         };
-        let record = Record {
-            schema: SCHEMA_VERSION,
-            id: crate::check::job_id(now),
-            created_at: now,
-            spec,
-            life: Life::begin(state, now),
-        };
+        let record = Record::begin(crate::check::job_id(now), spec, state, now);
         let told = Told { estimate_tokens: tokens, cost, warnings: Vec::new() };
         Ok(Ready { job: NewJob { record, idempotency: None }, told })
     }

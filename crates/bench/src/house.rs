@@ -2,8 +2,8 @@
 
 use crate::stage;
 use job::{
-    Adoption, AttemptId, Facts, Fingerprint, JobId, Life, Policy, PoolSettings, Priority, Record,
-    SCHEMA_VERSION, Source, Spec, State, StateWord, TaskId, Timestamp,
+    Adoption, AttemptId, Facts, Fingerprint, JobId, Policy, PoolSettings, Record, Source, Spec,
+    State, StateWord, TaskId, Timestamp,
 };
 use sandbox::Redis;
 use seedance::{Request, Route, SlotClass};
@@ -183,37 +183,13 @@ pub fn normal(mark: &str) -> Request {
 /// The job of a request, as the door writes it down.
 #[must_use]
 pub fn queued(request: Request, pool: &str, now: Timestamp) -> Record {
+    let fingerprint = Fingerprint::of(Route::Byteplus, &request, None, 1);
     let spec = Spec {
-        tenant: "default".into(),
-        pool: pool.to_owned(),
-        end_user: None,
-        priority: Priority::Normal,
-        batch: None,
-        custom_id: None,
-        useful_until: None,
-        take: 1,
-        metadata: BTreeMap::new(),
-        webhook: None,
-        traceparent: None,
-        output_prefix: None,
-        retry_of: None,
-        people: false,
-        consent_ref: None,
-        made_by: None,
-        erased: false,
-        source: Source::Import,
-        fingerprint: Fingerprint::of(Route::Byteplus, &request, None, 1),
         estimate_tokens: seedance::estimate_tokens(&request),
-        estimate_cost: None,
-        request,
+        ..Spec::plain("default", pool, Source::Import, fingerprint, request)
     };
-    Record {
-        schema: SCHEMA_VERSION,
-        id: JobId::from_ulid(ulid::Ulid::generate()),
-        created_at: now,
-        spec,
-        life: Life::begin(State::Queued { tries: 0 }, now),
-    }
+    let id = JobId::from_ulid(ulid::Ulid::generate());
+    Record::begin(id, spec, State::Queued { tries: 0 }, now)
 }
 
 /// A job whose task is at work on an account.

@@ -5,20 +5,11 @@ use std::process::Command;
 /// Where figures come from, in lines for the page.
 #[must_use]
 pub fn told() -> Vec<String> {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let line = |text: &str, name: &str| {
-        let found = text.lines().find_map(|line| line.strip_prefix(name));
-        found.unwrap_or("?").trim_start_matches([' ', '\t', ':']).trim().to_owned()
-    };
-    let (cpus, memory) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
-    let cores = cpus.lines().filter(|line| line.starts_with("processor")).count();
-    let gib = line(&memory, "MemTotal").split(' ').next().and_then(|kib| kib.parse::<u64>().ok());
     let build =
         if cfg!(debug_assertions) { "debug build: no figure to go by" } else { "release build" };
     vec![
         format!("seedfleet {} at commit {}, {build}", env!("CARGO_PKG_VERSION"), commit()),
-        format!("{}, {cores} cores, {} GiB", line(&cpus, "model name"), gib.unwrap_or(0) >> 20),
-        format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
+        sandbox::machine::told(),
         first_line("rustc", &["--version"]),
         sandbox::redis::find().map_or_else(
             |_| "no Redis".to_owned(),

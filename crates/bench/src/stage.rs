@@ -170,10 +170,7 @@ pub fn until_count(fleet: &Fleet, word: StateWord, jobs: usize) {
 /// It does not run.
 #[must_use]
 pub fn rss_mib(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process");
-    let kib: f64 = line.trim().trim_end_matches(" kB").trim().parse().expect("a number");
-    kib / 1_024.0
+    sandbox::machine::resident_bytes(pid).expect("it runs") as f64 / f64::from(1 << 20)
 }
 
 /// Processor time of a process so far, µs.

@@ -4,7 +4,7 @@
 //! What it was asked for is not known; what the provider tells of it is written down when it has ended.
 
 use crate::attempt::{Facts, TaskRef};
-use crate::record::{Life, Priority, Record, SCHEMA_VERSION, Source, Spec};
+use crate::record::{Record, Source, Spec};
 use crate::state::{Cause, State};
 use crate::{AttemptId, Fingerprint, JobId, TaskId, Timestamp};
 use seedance::{Class, Request, Task};
@@ -102,31 +102,13 @@ impl Adoption {
             give_up_at: now + watch,
         };
         let spec = Spec {
-            tenant: self.tenant,
-            pool: self.pool,
-            end_user: None,
-            priority: Priority::Normal,
-            batch: None,
             custom_id: self.custom_id,
-            useful_until: None,
-            take: 1,
             metadata: self.metadata,
-            webhook: None,
-            traceparent: None,
-            retry_of: None,
             output_prefix: self.output_prefix,
-            people: false,
-            consent_ref: None,
             made_by: self.made_by,
-            erased: false,
-            source: Source::Adopted,
-            fingerprint,
-            estimate_tokens: 0,
-            estimate_cost: None,
-            request: self.request,
+            ..Spec::plain(&self.tenant, &self.pool, Source::Adopted, fingerprint, self.request)
         };
-        let life = Life::begin(state, now);
-        Record { schema: SCHEMA_VERSION, id, created_at: now, spec, life }
+        Record::begin(id, spec, state, now)
     }
 }
 

@@ -281,7 +281,51 @@ impl Life {
     }
 }
 
+impl Spec {
+    /// What a caller asks who says nothing but this: a first take at normal priority, no tokens reckoned.
+    #[must_use]
+    pub fn plain(
+        tenant: &str,
+        pool: &str,
+        source: Source,
+        fingerprint: Fingerprint,
+        request: seedance::Request,
+    ) -> Self {
+        Self {
+            tenant: tenant.to_owned(),
+            pool: pool.to_owned(),
+            end_user: None,
+            priority: Priority::Normal,
+            batch: None,
+            custom_id: None,
+            useful_until: None,
+            take: 1,
+            metadata: BTreeMap::new(),
+            webhook: None,
+            traceparent: None,
+            output_prefix: None,
+            retry_of: None,
+            people: false,
+            consent_ref: None,
+            made_by: None,
+            erased: false,
+            source,
+            fingerprint,
+            estimate_tokens: 0,
+            estimate_cost: None,
+            request,
+        }
+    }
+}
+
 impl Record {
+    /// A job that is born in `state` at `now`.
+    #[must_use]
+    pub fn begin(id: JobId, spec: Spec, state: State, now: Timestamp) -> Self {
+        let life = Life::begin(state, now);
+        Self { schema: SCHEMA_VERSION, id, created_at: now, spec, life }
+    }
+
     /// The two stored parts: the request, written once, and the life, written at every commit.
     ///
     /// # Errors

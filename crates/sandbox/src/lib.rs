@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bins;
+pub mod machine;
 pub mod ports;
 pub mod process;
 pub mod redis;

@@ -2,12 +2,8 @@
 
 use crate::shelf::job_id;
 use crate::timing::{BIRTH, at, policy};
-use job::{
-    AttemptId, DoubtPolicy, Facts, Fingerprint, Life, OpenAttempt, Priority, Record,
-    SCHEMA_VERSION, Source, Spec, State,
-};
+use job::{AttemptId, DoubtPolicy, Facts, Fingerprint, OpenAttempt, Record, Source, Spec, State};
 use seedance::{Route, SlotClass};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) const MODEL_ID: &str = "dreamina-seedance-2-0-260128";
@@ -25,37 +21,12 @@ pub(crate) fn accepted(number: usize) -> Record {
     let request = seedance::validate(Route::Byteplus, &body, &seedance::Rules::default())
         .expect("the request is valid")
         .request;
+    let fingerprint = Fingerprint::of(Route::Byteplus, &request, None, 1);
     let spec = Spec {
-        tenant: "default".into(),
-        pool: "main".into(),
-        end_user: None,
-        priority: Priority::Normal,
-        batch: None,
-        custom_id: None,
-        useful_until: None,
-        take: 1,
-        metadata: BTreeMap::new(),
-        webhook: None,
-        traceparent: None,
-        output_prefix: None,
-        retry_of: None,
-        people: false,
-        consent_ref: None,
-        made_by: None,
-        erased: false,
-        source: Source::Api,
-        fingerprint: Fingerprint::of(Route::Byteplus, &request, None, 1),
         estimate_tokens: 108_900,
-        estimate_cost: None,
-        request,
+        ..Spec::plain("default", "main", Source::Api, fingerprint, request)
     };
-    Record {
-        schema: SCHEMA_VERSION,
-        id: job_id(number),
-        created_at: BIRTH,
-        spec,
-        life: Life::begin(State::Queued { tries: 0 }, BIRTH),
-    }
+    Record::begin(job_id(number), spec, State::Queued { tries: 0 }, BIRTH)
 }
 
 /// An attempt as the submitter draws it: `drawn` makes its id unique, `mark` is the lowest that no

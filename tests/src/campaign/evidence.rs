@@ -71,7 +71,7 @@ pub(super) fn add(page: &Path, order: &Order, verdict: &Verdict) -> Result<(), S
     let now = Timestamp::from_unix_ms(i64::try_from(now).unwrap_or(0));
     run["date"] = json!(now.rfc3339());
     run["command"] = json!(order.command);
-    run["machine"] = json!(machine());
+    run["machine"] = json!(sandbox::machine::told());
     runs.push(run);
     std::fs::write(page, written(&runs)).map_err(|error| error.to_string())?;
     drop(held);
@@ -243,23 +243,6 @@ fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
-}
-
-/// Processor, memory and kernel, as the system tells them.
-fn machine() -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let (cpu, memory) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
-    let after = |text: &str, head: &str| {
-        let line = text.lines().find(|line| line.starts_with(head));
-        line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned())
-    };
-    let model = after(&cpu, "model name").unwrap_or_else(|| "unknown processor".to_owned());
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let kib: u64 = after(&memory, "MemTotal")
-        .and_then(|text| text.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0);
-    let kernel = read("/proc/sys/kernel/osrelease");
-    format!("{cores} cores of {model}, {} GiB, Linux {}", kib / (1 << 20), kernel.trim())
 }
 
 #[cfg(test)]

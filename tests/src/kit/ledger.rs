@@ -40,6 +40,12 @@ impl Ledger {
         self.of_job("create_seen", record).count()
     }
 
+    /// How many creates the provider had seen when it saw a job's first; nothing until it has.
+    #[must_use]
+    pub fn creates_before(&self, record: &Record) -> Option<usize> {
+        self.events("create_seen").position(|line| bought_by(record, line).is_some())
+    }
+
     /// Tasks made for a job.
     #[must_use]
     pub fn tasks_of(&self, record: &Record) -> Vec<String> {

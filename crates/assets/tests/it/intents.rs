@@ -4,8 +4,8 @@ use crate::beds::Bed;
 use assets::{FenceSettings, IntentError, Intents, Raised, Settings, Walked};
 use futures::StreamExt;
 use job::{
-    AttemptId, Facts, Fingerprint, Intent, JobId, Life, OpenAttempt, Record, SCHEMA_VERSION, Spec,
-    State, Timestamp,
+    AttemptId, Facts, Fingerprint, Intent, JobId, OpenAttempt, Record, Source, Spec, State,
+    Timestamp,
 };
 use seedance::Route;
 use std::sync::atomic::Ordering::SeqCst;
@@ -44,15 +44,10 @@ fn record(prompt: &str) -> Record {
     let rules = seedance::Rules::default();
     let request = seedance::validate(Route::Byteplus, &body, &rules).unwrap().request;
     let fingerprint = Fingerprint::of(Route::Byteplus, &request, None, 1);
-    let spec: Spec = serde_json::from_value(serde_json::json!({
-        "tenant": "acme", "pool": POOL, "take": 1, "source": "api",
-        "fingerprint": fingerprint, "estimate_tokens": 1, "request": request,
-    }))
-    .unwrap();
+    let spec =
+        Spec { estimate_tokens: 1, ..Spec::plain("acme", POOL, Source::Api, fingerprint, request) };
     let created_at = Timestamp::from_unix_s(1_790_000_000);
-    let life = Life::begin(State::Queued { tries: 0 }, created_at);
-    let id = JobId::from_ulid(Ulid::generate());
-    Record { schema: SCHEMA_VERSION, id, created_at, spec, life }
+    Record::begin(JobId::from_ulid(Ulid::generate()), spec, State::Queued { tries: 0 }, created_at)
 }
 
 fn intent(record: &Record, number: u32) -> Intent {

@@ -5,7 +5,7 @@ use crate::event::{
     By, DoubtCause, Event, FoundVia, Links, Look, Refusal, ResendLeave, StoredOutput, TaskReport,
     Trouble,
 };
-use crate::record::{Life, Priority, Record, SCHEMA_VERSION, Source, Spec};
+use crate::record::{Record, Source, Spec};
 use crate::state::{Cause, End, Filing, HeldWhy, Looks, ParkWhy, State, Step};
 use crate::{
     Adoption, AttemptId, DoubtPolicy, DownloadPolicy, ErasureId, Facts, Fingerprint, JobId,
@@ -153,36 +153,17 @@ pub(crate) fn record(state: State) -> Record {
     let request = request();
     let fingerprint = Fingerprint::of(Route::Byteplus, &request, None, 1);
     let spec = Spec {
-        tenant: "default".into(),
-        pool: "main".into(),
-        end_user: None,
-        priority: Priority::Normal,
-        batch: None,
-        custom_id: None,
         useful_until: Some(BIRTH + s(3600)),
-        take: 1,
-        metadata: BTreeMap::new(),
-        webhook: None,
-        traceparent: None,
-        output_prefix: None,
-        retry_of: None,
-        people: false,
-        consent_ref: None,
-        made_by: None,
-        erased: false,
-        source: Source::Api,
-        fingerprint,
         estimate_tokens: 108_900,
-        estimate_cost: None,
-        request,
+        ..Spec::plain("default", "main", Source::Api, fingerprint, request)
     };
     let id = JobId::parse("job_01ARZ3NDEKTSV4RRFFQ69G5FAV").expect("a well-formed id");
-    let mut life = Life::begin(state, BIRTH);
-    if let Some(task) = life.state.task().cloned() {
+    let mut record = Record::begin(id, spec, state, BIRTH);
+    if let Some(task) = record.life.state.task().cloned() {
         let outcome = crate::AttemptOutcome::Accepted { task: task.id };
-        life.close(open_attempt('A'), outcome, BIRTH + s(1));
+        record.life.close(open_attempt('A'), outcome, BIRTH + s(1));
     }
-    Record { schema: SCHEMA_VERSION, id, created_at: BIRTH, spec, life }
+    record
 }
 
 /// A job whose output is due; `dead_reads` 2 is the last but one before it is lost.

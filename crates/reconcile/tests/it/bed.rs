@@ -2,9 +2,9 @@
 
 use assets::{FenceSettings, Intents, Raised};
 use job::{
-    AttemptId, DoubtPolicy, DownloadPolicy, Event, Facts, Fingerprint, Intent, JobId, Life,
-    OpenAttempt, Policy, PollPolicy, PoolSettings, Record, SCHEMA_VERSION, SettlePolicy, Spec,
-    State, SubmitPolicy, Timestamp,
+    AttemptId, DoubtPolicy, DownloadPolicy, Event, Facts, Fingerprint, Intent, JobId, OpenAttempt,
+    Policy, PollPolicy, PoolSettings, Record, SettlePolicy, Source, Spec, State, SubmitPolicy,
+    Timestamp,
 };
 use limiter::Limiter;
 use provider::Client;
@@ -144,14 +144,9 @@ fn record(prompt: &str, created_at: Timestamp) -> Record {
     let rules = seedance::Rules::default();
     let request = seedance::validate(Route::Byteplus, &body, &rules).unwrap().request;
     let fingerprint = Fingerprint::of(Route::Byteplus, &request, None, 1);
-    let spec: Spec = serde_json::from_value(serde_json::json!({
-        "tenant": "acme", "pool": POOL, "take": 1, "source": "api",
-        "fingerprint": fingerprint, "estimate_tokens": 1, "request": request,
-    }))
-    .unwrap();
-    let life = Life::begin(State::Queued { tries: 0 }, created_at);
-    let id = JobId::from_ulid(Ulid::generate());
-    Record { schema: SCHEMA_VERSION, id, created_at, spec, life }
+    let spec =
+        Spec { estimate_tokens: 1, ..Spec::plain("acme", POOL, Source::Api, fingerprint, request) };
+    Record::begin(JobId::from_ulid(Ulid::generate()), spec, State::Queued { tries: 0 }, created_at)
 }
 
 pub fn attempt(record: &Record, number: u32) -> OpenAttempt {

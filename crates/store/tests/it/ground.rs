@@ -2,8 +2,8 @@
 
 use job::{
     AttemptId, By, DoubtCause, DoubtPolicy, DownloadPolicy, Event, Facts, Fingerprint, HeldWhy,
-    JobId, Life, Links, OpenAttempt, Policy, PollPolicy, Priority, Record, SCHEMA_VERSION,
-    SettlePolicy, Source, Spec, State, StoredOutput, SubmitPolicy, TaskId, TaskReport, Timestamp,
+    JobId, Life, Links, OpenAttempt, Policy, PollPolicy, Priority, Record, SettlePolicy, Source,
+    Spec, State, StoredOutput, SubmitPolicy, TaskId, TaskReport, Timestamp,
 };
 use sandbox::{Options, Redis};
 use seedance::{Route, SlotClass};
@@ -209,32 +209,14 @@ pub fn record_of(tenant: &str, priority: Priority, batch: Option<&str>) -> Recor
         .expect("a valid request")
         .request;
     let created_at = Timestamp::from_unix_ms(1_790_000_000_000);
+    let fingerprint = Fingerprint::of(Route::Byteplus, &request, None, 1);
     let spec = Spec {
-        tenant: tenant.into(),
-        pool: "main".into(),
-        end_user: None,
         priority,
         batch: batch.map(str::to_owned),
-        custom_id: None,
-        useful_until: None,
-        take: 1,
-        metadata: BTreeMap::new(),
-        webhook: None,
-        traceparent: None,
-        output_prefix: None,
-        retry_of: None,
-        people: false,
-        consent_ref: None,
-        made_by: None,
-        erased: false,
-        source: Source::Api,
-        fingerprint: Fingerprint::of(Route::Byteplus, &request, None, 1),
         estimate_tokens: 100_000,
-        estimate_cost: None,
-        request,
+        ..Spec::plain(tenant, "main", Source::Api, fingerprint, request)
     };
-    let life = Life::begin(State::Queued { tries: 0 }, created_at);
-    Record { schema: SCHEMA_VERSION, id: JobId::from_ulid(ulid), created_at, spec, life }
+    Record::begin(JobId::from_ulid(ulid), spec, State::Queued { tries: 0 }, created_at)
 }
 
 pub fn held_for_review(mut record: Record) -> Record {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use job::{
-    AttemptId, Event, Facts, Fingerprint, JobId, Life, OpenAttempt, Policy, PoolSettings, Priority,
-    Record, SCHEMA_VERSION, Source, Spec, State, StateWord, TaskId,
+    AttemptId, Event, Facts, Fingerprint, JobId, OpenAttempt, Policy, PoolSettings, Record, Source,
+    Spec, State, StateWord, TaskId,
 };
 use sandbox::{Options, Redis};
 use seedance::{Route, SlotClass};
@@ -145,36 +145,12 @@ impl House {
                 let take = self.takes.fetch_add(1, Ordering::Relaxed) + 1;
                 let fingerprint = Fingerprint::of(Route::Byteplus, &request, None, take);
                 let spec = Spec {
-                    tenant: "default".into(),
-                    pool: "main".into(),
-                    end_user: None,
-                    priority: Priority::Normal,
-                    batch: None,
-                    custom_id: None,
-                    useful_until: None,
                     take,
-                    metadata: BTreeMap::new(),
-                    webhook: None,
-                    traceparent: None,
-                    output_prefix: None,
-                    retry_of: None,
-                    people: false,
-                    consent_ref: None,
-                    made_by: None,
-                    erased: false,
-                    source: Source::Cli,
-                    fingerprint,
                     estimate_tokens: 100_000,
-                    estimate_cost: None,
-                    request: request.clone(),
+                    ..Spec::plain("default", "main", Source::Cli, fingerprint, request.clone())
                 };
-                Record {
-                    schema: SCHEMA_VERSION,
-                    id: JobId::from_ulid(ulid::Ulid::generate()),
-                    created_at: now,
-                    spec,
-                    life: Life::begin(State::Queued { tries: 0 }, now),
-                }
+                let id = JobId::from_ulid(ulid::Ulid::generate());
+                Record::begin(id, spec, State::Queued { tries: 0 }, now)
             })
             .collect()
     }
