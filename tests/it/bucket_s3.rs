@@ -246,7 +246,7 @@ fn a_bucket_that_is_always_slow_makes_jobs_slow_and_stops_none() {
     let line = TcpProxy::start(&s3.address.to_string());
     line.set(Line::Delay(Duration::from_millis(300)));
     let bucket = s3.config().replace(&s3.address.to_string(), &line.addr().to_string());
-    let strict = "[limits]\nuse_within = \"200ms\"\n";
+    let strict = "[limits]\nlead_max = \"1s\"\nuse_within = \"200ms\"\n";
     let fleet = Fleet::start(Options::default().config(&bucket).config(strict));
     let ids = fleet.admit_many((0..4).map(|n| text(&format!("a slow shelf {n}")).into()));
     for record in fleet.wait_stored(&ids) {

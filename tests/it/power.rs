@@ -147,12 +147,8 @@ fn a_file_system_without_a_byte_left_costs_nothing_acknowledged() {
 /// The last thing Redis has acknowledged about each job.
 type Acked = Mutex<BTreeMap<JobId, u64>>;
 
-const FREE: BeginGuard = BeginGuard {
-    running: 100_000,
-    lookahead: 0,
-    pace: Pace { interval_us: 0, calls: 1, horizon_us: 0, lead_us: 0 },
-    probe: Duration::from_secs(30),
-};
+const FREE: BeginGuard =
+    BeginGuard { running: 100_000, lookahead: 0, pace: Pace::NONE, probe: Duration::from_secs(30) };
 
 fn attempt(record: &Record, nonce_s: u32) -> OpenAttempt {
     OpenAttempt {

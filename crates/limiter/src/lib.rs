@@ -32,5 +32,5 @@ mod wait;
 pub use ask::{Feed, Wanted, judge, reason, taken_back};
 pub use flood::Flood;
 pub use permit::{Moment, Permit, Reserved, Spent, Stale};
-pub use settings::{Settings, pace};
+pub use settings::{Settings, create_pace};
 pub use wait::{Limiter, NoPermit};

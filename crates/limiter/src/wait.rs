@@ -4,7 +4,7 @@ use crate::brake::{self, Refused};
 use crate::gate::{Gate, Tally};
 use crate::permit::{Moment, Permit, Reserved, Stale};
 use crate::rest::Rest;
-use crate::settings::{Settings, pace};
+use crate::settings::{Settings, read_pace};
 use job::{PoolSettings, Timestamp};
 use seedance::{Brake, Call, SlotClass};
 use std::collections::BTreeMap;
@@ -81,7 +81,6 @@ impl Limiter {
     /// A limiter for the accounts of one pool.
     #[must_use]
     pub fn new(store: Store, pool: &PoolSettings, settings: &Settings) -> Self {
-        let second = Duration::from_secs(1);
         let (mut lines, mut creates) = (BTreeMap::new(), BTreeMap::new());
         for (name, account) in &pool.accounts {
             for class in SlotClass::ALL {
@@ -94,7 +93,7 @@ impl Limiter {
                 (Call::Delete, account.delete_qps()),
             ];
             for (call, qps) in limits {
-                let pace = pace(second, qps, settings);
+                let pace = read_pace(qps, settings);
                 let gate = Gate::new(Duration::from_micros(pace.interval_us));
                 let line = Line { pace, gate, rest: Mutex::default() };
                 lines.insert((name.clone(), call.word()), line);

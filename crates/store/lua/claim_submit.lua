@@ -42,7 +42,7 @@
             accounts  list of {name, slot (field), stopped (two names of stops), running, lookahead (slots),
                       interval (µs), calls}, limits as configured; absent: whatever is asked for is handed
                       out, without an account
-            horizon, lead  µs, as commit.lua takes them
+            horizon, lead, lead_max  µs, as commit.lua takes them
 
   Reply {now ms, ms until a ticket of the group can be handed out or -1, how many ids were reclaimed, first fence,
          room left, id, account, id, account…}   an account may be empty: look for one
@@ -128,7 +128,7 @@ local function look_at_accounts(open)
       seen.limit = slots_now(had, us, a.running, a.lookahead)
       seen.slots = seen.limit - taken
       seen.interval = interval_now(had, us, a.interval, a.calls)
-      count, seen.next = row(key, had, KEYS[9], us, seen.interval, f.horizon, f.lead, limit)
+      count, seen.next = row(key, had, KEYS[9], us, seen.interval, f, limit)
       seen.can = math.max(math.min(seen.slots, count - offered, seen.probes and 1 - offered or math.huge), 0)
     end
     accounts[i] = seen

@@ -18,7 +18,7 @@
             same    `to` is the queue of `from`
             tasks, own   key of the owners; task ids that must be this job's or nobody's
             begin   {slots, slot, running, lookahead, offers, nonces, nonce, stops, stopped, probe_ms, attempt,
-                     pace, interval, calls, horizon, lead, lanes, tenant, cost, days, hint, batch, cap}: the
+                     pace, interval, calls, horizon, lead, lead_max, lanes, tenant, cost, days, hint, batch, cap}: the
                      guard of a new attempt, limits as configured; stopped: names of the stops it minds;
                      cap {counts, words, max}: what the tenant may have in flight, absent: no cap
             only    {key, field}: written only while the hash has the field
@@ -107,7 +107,7 @@ if g then
   if redis.call('HEXISTS', KEYS[g.nonces], g.nonce) == 1 then return {'nonce_taken'} end
   local count
   interval = interval_now(seen, us, g.interval, g.calls)
-  count, usable = row(KEYS[g.pace], seen, KEYS[f.known.audit], us, interval, g.horizon, g.lead, 1)
+  count, usable = row(KEYS[g.pace], seen, KEYS[f.known.audit], us, interval, g, 1)
   if count < 1 then return {'wait', math.ceil((usable - us - g.lead - g.horizon) / 1000)} end
 end
 

@@ -12,6 +12,7 @@
         2 interval  µs between two instants
         3 horizon   µs: none later than this from now
         4 calls     of the limit that the interval keeps to
+        5 lead_max  µs: what anybody may leave between now and an instant of this row
 
   Reply {count, µs from now to the first, µs left of a hold, µs between two}   count 0: ask again after the
         second less the horizon. The third is told then only, and is 0 where no hold stands
@@ -22,9 +23,9 @@
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local seen = read_row(KEYS[1])
-local horizon = tonumber(ARGV[3])
+local p = {horizon = tonumber(ARGV[3]), lead = 0, lead_max = tonumber(ARGV[5])}
 local interval = interval_now(seen, now, tonumber(ARGV[2]), tonumber(ARGV[4]))
-local count, first = row(KEYS[1], seen, KEYS[2], now, interval, horizon, 0, tonumber(ARGV[1]))
+local count, first = row(KEYS[1], seen, KEYS[2], now, interval, p, tonumber(ARGV[1]))
 if count == 0 then
   local held = tonumber(redis.call('HGET', KEYS[1], 'hold')) or 0
   return {0, first - now, math.max(0, held - now), interval}

@@ -23,6 +23,15 @@ pub struct Pace {
     /// No instant is given away that lies nearer, µs: what must be done between Begin and the send
     /// fits in. Zero for reads.
     pub lead_us: u64,
+    /// The longest that anybody's [`Pace::lead_us`] may be, the same for all callers of a row, µs: what a lost
+    /// row had given away lies no farther ahead than this and the horizon.
+    pub lead_max_us: u64,
+}
+
+impl Pace {
+    /// No pacing at all.
+    pub const NONE: Self =
+        Self { interval_us: 0, calls: 1, horizon_us: 0, lead_us: 0, lead_max_us: 0 };
 }
 
 /// What must hold for an attempt to begin.

@@ -57,6 +57,8 @@ pub struct Room {
     pub horizon_us: u64,
     /// What Begin will ask for as [`Pace::lead_us`](crate::Pace); it moves with what bucket and provider take.
     pub lead_us: Arc<AtomicU64>,
+    /// As [`Pace::lead_max_us`](crate::Pace), the same for all.
+    pub lead_max_us: u64,
 }
 
 /// What the script is told.
@@ -73,6 +75,7 @@ struct Facts<'a> {
     accounts: Option<Vec<AccountFacts<'a>>>,
     horizon: u64,
     lead: u64,
+    lead_max: u64,
 }
 
 #[derive(Serialize)]
@@ -231,6 +234,7 @@ impl Store {
             accounts,
             horizon: room.map_or(0, |room| room.horizon_us),
             lead: room.map_or(0, |room| room.lead_us.load(Ordering::Relaxed)),
+            lead_max: room.map_or(0, |room| room.lead_max_us),
         };
         let facts = StoreError::json("facts that are", &facts)?;
         Ok(Call::new(&script::CLAIM_SUBMIT, names, vec![facts]))

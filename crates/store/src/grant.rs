@@ -61,7 +61,8 @@ impl Store {
     ) -> Result<Grant, StoreError> {
         let names = vec![self.keys().pace(account, call), self.keys().audit()];
         let (interval, horizon) = (pace.interval_us.to_string(), pace.horizon_us.to_string());
-        let args = vec![n.max(1).to_string(), interval, horizon, pace.calls.to_string()];
+        let (calls, lead_max) = (pace.calls.to_string(), pace.lead_max_us.to_string());
+        let args = vec![n.max(1).to_string(), interval, horizon, calls, lead_max];
         let reply = self.connection().call(Call::new(&script::GRANT, names, args)).await?;
         let Value::Array(parts) = &reply else { return Err(StoreError::reply("grant", &reply)) };
         let number = |i: usize| {

@@ -2,7 +2,7 @@
 
 use crate::lead::Lead;
 use job::{Facts, PoolSettings};
-use limiter::{Settings as Limits, pace};
+use limiter::{Settings as Limits, create_pace};
 use seedance::{Request, Route, SlotClass, TASKS_PATH};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,8 +11,6 @@ use store::{AccountRoom, BeginGuard, Pace, Room};
 /// Accounts tried for one ticket: the one it was handed out for and, should that have filled up or stopped
 /// since, one more. Whoever is refused there goes back to its place.
 const TRIED_MAX: usize = 2;
-/// The provider counts creates by the minute.
-const CREATE_WINDOW: Duration = Duration::from_secs(60);
 
 /// One class of one account.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +37,7 @@ impl Accounts {
                 let line = Line {
                     running: class_limits.running,
                     lookahead,
-                    pace: pace(CREATE_WINDOW, class_limits.create_rpm, limits),
+                    pace: create_pace(class_limits.create_rpm, limits),
                 };
                 lines.insert((name.clone(), class), line);
             }
@@ -59,10 +57,14 @@ impl Accounts {
 
     /// What each account can take of each class.
     pub(crate) fn rooms(&self, limits: &Limits, lead: &Lead) -> BTreeMap<SlotClass, Room> {
-        let horizon_us = u64::try_from(limits.grant_horizon.as_micros()).unwrap_or(u64::MAX);
+        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let (horizon_us, lead_max_us) = (us(limits.grant_horizon), us(limits.lead_max));
         let mut rooms: BTreeMap<SlotClass, Room> = BTreeMap::new();
         for ((account, class), line) in &self.lines {
-            let fresh = || Room { accounts: Vec::new(), horizon_us, lead_us: lead.shared() };
+            let fresh = || {
+                let (accounts, lead_us) = (Vec::new(), lead.shared());
+                Room { accounts, horizon_us, lead_us, lead_max_us }
+            };
             rooms.entry(*class).or_insert_with(fresh).accounts.push(AccountRoom {
                 account: account.clone(),
                 running: line.running,

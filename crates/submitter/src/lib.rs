@@ -66,8 +66,9 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         let client = Client::open(&pool.name, &pool.settings, &provider)?;
         tokio::spawn(provider::keep(client.keys(), fleet.rereads()));
         let callbacks = Callbacks::open(&callbacks, [&pool.settings])?;
-        // At most half of an attempt's time: the instant lies up to a horizon behind the lead.
-        let lead_max = pool.policy.submit.send_deadline / 2;
+        // At most half of an attempt's time: the instant lies up to a horizon behind the lead. And never more
+        // than a row that Redis has lost is held for.
+        let lead_max = limits.lead_max.min(pool.policy.submit.send_deadline / 2);
         let lead = Arc::new(Lead::new(fence.lead, lead_max, limits.use_within));
         // Late binding: no ticket is taken out of its lane before an account can begin it.
         let mut pool = pool.clone();

@@ -40,7 +40,7 @@ const SHORTENED: &[(&str, &[&str])] = &[
             "parked_look",
         ],
     ),
-    ("limits", &["recover_every", "ramp_every", "deepen_every"]),
+    ("limits", &["lead_max", "recover_every", "ramp_every", "deepen_every"]),
     ("poll", &["first", "steady", "max", "lease", "renew", "overdue_look", "not_found_grace"]),
     ("download", &["retry_first", "retry_max", "idle_timeout", "lease", "renew"]),
     ("callbacks", &["coalesce"]),

@@ -179,11 +179,11 @@ fn options(order: &Order, keys: &TempDir) -> Options {
             reads(20)
         )
     };
-    let mut config = format!(
-        "[limits]\nuse_within = \"{USE_WITHIN_MS}ms\"\nnetwork_spread = \"{}ms\"\n",
+    let mut config = waits(order.scale);
+    config.push_str(&format!(
+        "use_within = \"{USE_WITHIN_MS}ms\"\nnetwork_spread = \"{}ms\"\n",
         whole_ms(order.spread)
-    );
-    config.push_str(&waits(order.scale));
+    ));
     config.push_str(&limits("a"));
     let mut flags = vec![
         format!("--limits=create_rpm={}", order.create_rpm),
@@ -220,6 +220,8 @@ const WAITS: &[(&str, &[&str])] = &[
         &["front_door_max", "list_lag_max", "scan_gap", "look_first", "look_max", "lease", "renew"],
     ),
     ("poll", &["first", "steady", "max", "lease", "renew", "not_found_grace"]),
+    // The last: more is said of it.
+    ("limits", &["lead_max"]),
 ];
 /// The least that each of them may be.
 const WAIT_MIN: Duration = Duration::from_millis(100);

@@ -28,7 +28,7 @@ const SETTINGS: [(&str, &str); 6] = [
 const FREE: BeginGuard = BeginGuard {
     running: 1_000_000,
     lookahead: 0,
-    pace: Pace { interval_us: 0, calls: 1, horizon_us: 0, lead_us: 0 },
+    pace: Pace::NONE,
     probe: Duration::from_secs(30),
 };
 const NONCE_BASE_S: u32 = 86_400;

@@ -9,10 +9,10 @@
   No two instants of a row are closer than the interval in force when the later one was given away, whatever
   becomes of the server: the next one comes that long after the last, so a row that gets slower or faster
   does so with the next instant, and never lets more through than the faster of the two. One that was given
-  away lay at most `lead + horizon` after its own TIME. So where the row may be older than what was given
+  away lay at most `lead_max + horizon` after its own TIME, whoever it was for: a lead differs between
+  callers, and the longest that any may use does not. So where the row may be older than what was given
   away (it is not there, or another run of the server wrote it), the next one comes one interval after that,
-  counted from now. A caller's lead is taken for that of all: one that leaves its intents longer than
-  others, while its bucket is slow, is not seen after a loss. ]]
+  counted from now. ]]
 
 -- Farther ahead than any row we give away: then the clock was set back.
 local PACE_AHEAD_MAX_US = 60000000
@@ -84,15 +84,16 @@ local function free_in_this_run(key, seen, free, safe, interval)
 end
 
 -- Up to `want` instants, `interval` µs apart, the first not before `lead` µs from now, none later than
--- `horizon` µs after that. `audit`: key for the alarm.
+-- `horizon` µs after that. `p`: {horizon, lead, lead_max}; `audit`: key for the alarm.
 -- Returns how many, and the first of them: free, not taken. Writes only what is to be distrusted, at once,
 -- so that the time it costs begins to pass.
-local function row(key, seen, audit, now, interval, horizon, lead, want)
-  local last = now + lead + horizon
+local function row(key, seen, audit, now, interval, p, want)
+  local lead_max = math.max(p.lead, p.lead_max)
+  local last, last_of_all = now + p.lead + p.horizon, now + lead_max + p.horizon
   local free = tonumber(seen.tat)
   if free and seen.gap then free = free - seen.gap + interval end
-  free = free_in_this_run(key, seen, free, last + interval, interval)
-  local ahead = math.max(PACE_AHEAD_MAX_US, interval) + lead + horizon
+  free = free_in_this_run(key, seen, free, last_of_all + interval, interval)
+  local ahead = math.max(PACE_AHEAD_MAX_US, interval) + lead_max + p.horizon
   if free > now + ahead then
     audit_line(audit, math.floor(now / 1000), 'clock_set_back', 'redis', string.format(
       'the row %s lay %.0f s ahead of the clock: cut to %.0f s', key, (free - now) / 1e6, ahead / 1e6))
@@ -106,7 +107,7 @@ local function row(key, seen, audit, now, interval, horizon, lead, want)
     redis.call('HDEL', key, 'hold')
     held = 0
   end
-  local first = math.max(free, now + lead, held)
+  local first = math.max(free, now + p.lead, held)
   local room = want
   if first > last then
     room = 0

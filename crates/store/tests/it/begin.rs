@@ -2,6 +2,7 @@
 
 use crate::ground::{
     CLASS, FREE, Ground, LEASE, SUBMIT, accepted, attempt, attempt_on, record, succeeded, task,
+    until,
 };
 use job::{Event, Refusal, StateWord};
 use seedance::{Class, Resolution, SlotClass};
@@ -237,7 +238,7 @@ async fn creates_are_paced_and_never_burst() {
     let ground = Ground::new().await;
     let held = queued(&ground, 12).await;
     let (interval_us, horizon_us) = (40_000, 100_000);
-    let guard = BeginGuard { pace: Pace { interval_us, calls: 1, horizon_us, lead_us: 0 }, ..FREE };
+    let guard = BeginGuard { pace: Pace { interval_us, horizon_us, ..Pace::NONE }, ..FREE };
     let mut waiting: Vec<_> =
         (0..).zip(&held).map(|(n, h)| (h, attempt(&h.stored.record, 172_800 + n))).collect();
     let mut instants_us = Vec::new();
@@ -277,6 +278,47 @@ async fn creates_are_paced_and_never_burst() {
     // So any window of four intervals holds at most four of them.
     assert!(waits > 0, "twelve at once do not fit into the horizon");
     assert!(start.elapsed() >= Duration::from_micros(interval_us * 9 - horizon_us));
+    ground.sound().await;
+}
+
+/// What a row had given away may lie as far ahead as the longest lead that anybody uses, and whoever asks next
+/// need not have one: nothing of after the loss may come before it.
+// covers: M28
+#[tokio::test]
+async fn a_row_that_is_lost_waits_for_the_longest_lead_whoever_asks_next() {
+    let ground = Ground::new().await;
+    let key = ground.store.keys().creates("main", CLASS);
+    let near = Pace { interval_us: 50_000, horizon_us: 20_000, lead_max_us: 600_000, ..Pace::NONE };
+    let far = Pace { lead_us: near.lead_max_us, ..near };
+    let redis = |command: &[&str]| ground.redis.command(command).expect("the server takes it");
+    let lost: [(&str, &[&[&str]]); 2] = [
+        ("wiped or evicted", &[&["DEL", &key]]),
+        (
+            "of another run",
+            &[
+                &["HSET", &key, "stamp", "1", "run", "another"],
+                &["HINCRBY", &key, "tat", "-700000"],
+            ],
+        ),
+    ];
+    let mut marks = 172_800..;
+    let mut instant = async |pace: Pace| {
+        let held = queued(&ground, 1).await.remove(0);
+        let open = attempt(&held.stored.record, marks.next().expect("there are more"));
+        let guard = BeginGuard { pace, ..FREE };
+        until("an instant", async || granted(&ground.begin(&held, &open, &guard).await)).await;
+        let usable = redis(&["HGET", &ground.store.keys().job(&held.claim.id), "usable"]);
+        usable.parse::<u64>().expect("µs")
+    };
+    for (how, commands) in lost {
+        // The first row of all is one that nobody has, too.
+        let before = instant(far).await;
+        commands.iter().for_each(|command| drop(redis(command)));
+        let after = instant(near).await;
+        assert!(after >= before + near.interval_us, "{how}: {before}, then {after}");
+        let next = instant(near).await;
+        assert!(next >= after + near.interval_us, "{how}: {after}, then {next}");
+    }
     ground.sound().await;
 }
 

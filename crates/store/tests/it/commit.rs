@@ -131,7 +131,7 @@ async fn scripts_come_back_after_the_server_forgot_them() {
     flush();
     ground.store.release(&poll.claim, Duration::ZERO).await.expect("answers");
     flush();
-    let pace = store::Pace { interval_us: 1, calls: 1, horizon_us: 1, lead_us: 0 };
+    let pace = store::Pace { interval_us: 1, horizon_us: 1, ..store::Pace::NONE };
     ground.store.grant("main", "list", 1, pace).await.expect("answers");
     // A restarted server has neither scripts nor connections.
     ground.redis.restart().expect("started");

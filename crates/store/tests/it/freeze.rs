@@ -362,8 +362,12 @@ async fn a_day_has_only_so_many_automatic_sends() {
 #[tokio::test]
 async fn a_lead_moves_the_instant_and_not_the_rate() {
     let ground = Ground::on(Options::default()).await;
-    let pace =
-        store::Pace { interval_us: 100_000, calls: 1, horizon_us: 250_000, lead_us: 2_000_000 };
+    let pace = store::Pace {
+        interval_us: 100_000,
+        horizon_us: 250_000,
+        lead_us: 2_000_000,
+        ..store::Pace::NONE
+    };
     let guard = store::BeginGuard { pace, ..FREE };
     let mut usable = Vec::new();
     for n in 0.. {

@@ -7,7 +7,7 @@ use store::{Grant, Pace};
 #[tokio::test]
 async fn many_processes_share_one_row_without_an_excess() {
     let ground = Ground::new().await;
-    let pace = Pace { interval_us: 5_000, calls: 1, horizon_us: 50_000, lead_us: 0 };
+    let pace = Pace { interval_us: 5_000, horizon_us: 50_000, ..Pace::NONE };
     let runs = (0..4).map(|_| async {
         let store = connect(&ground.redis).await;
         let begin = Instant::now();
@@ -37,7 +37,7 @@ async fn many_processes_share_one_row_without_an_excess() {
 #[tokio::test]
 async fn a_hold_is_kept_and_ends_by_itself() {
     let ground = Ground::new().await;
-    let pace = Pace { interval_us: 1_000, calls: 1, horizon_us: 10_000, lead_us: 0 };
+    let pace = Pace { interval_us: 1_000, horizon_us: 10_000, ..Pace::NONE };
     let ask = || async { ground.store.grant("main", "list", 1, pace).await.expect("answers") };
     // Never used: one interval passes first.
     until("the first", async || matches!(ask().await, Grant::Granted { .. })).await;
@@ -115,8 +115,7 @@ impl Row {
 /// a step of the clock, and waiting too.
 #[tokio::test]
 async fn a_clock_that_was_set_back_stops_a_row_for_a_minute_and_says_so() {
-    let row =
-        Row::new(Pace { interval_us: 200_000, calls: 1, horizon_us: 500_000, lead_us: 0 }).await;
+    let row = Row::new(Pace { interval_us: 200_000, horizon_us: 500_000, ..Pace::NONE }).await;
     let before_the_step = row.granted().await;
     let (back_us, minute_us) = (7_200_000_000_u64, 60_000_000);
     row.redis(&["HINCRBY", &row.key, "tat", &back_us.to_string()]);
@@ -138,8 +137,7 @@ async fn a_clock_that_was_set_back_stops_a_row_for_a_minute_and_says_so() {
 /// What an earlier life of the row gave away may lie as far ahead as the horizon.
 #[tokio::test]
 async fn after_a_lost_row_the_next_call_keeps_its_distance_too() {
-    let row =
-        Row::new(Pace { interval_us: 50_000, calls: 1, horizon_us: 300_000, lead_us: 0 }).await;
+    let row = Row::new(Pace { interval_us: 50_000, horizon_us: 300_000, ..Pace::NONE }).await;
     for _ in 0..3 {
         let last = row.granted().await;
         row.redis(&["DEL", &row.key]);
@@ -151,8 +149,7 @@ async fn after_a_lost_row_the_next_call_keeps_its_distance_too() {
 /// A server that forgets its last second brings an old row back, and the calls it forgot were made.
 #[tokio::test]
 async fn a_row_that_another_run_of_the_server_wrote_is_held_and_a_save_holds_nothing() {
-    let row =
-        Row::new(Pace { interval_us: 200_000, calls: 1, horizon_us: 2_000_000, lead_us: 0 }).await;
+    let row = Row::new(Pace { interval_us: 200_000, horizon_us: 2_000_000, ..Pace::NONE }).await;
     row.granted().await;
     row.redis(&["HINCRBY", &row.key, "tat", "-600000"]);
     // A save changes the stamp; the run is the same.
@@ -174,7 +171,7 @@ async fn a_row_that_another_run_of_the_server_wrote_is_held_and_a_save_holds_not
 /// A hold is an instant of the server's clock as well.
 #[tokio::test]
 async fn a_hold_that_a_clock_left_hours_ahead_is_dropped_and_told() {
-    let row = Row::new(Pace { interval_us: 1_000, calls: 1, horizon_us: 10_000, lead_us: 0 }).await;
+    let row = Row::new(Pace { interval_us: 1_000, horizon_us: 10_000, ..Pace::NONE }).await;
     row.granted().await;
     let two_hours_us = 7_200_000_000;
     let held = (row.now_us().await + two_hours_us).to_string();

@@ -18,12 +18,8 @@ use ulid::Ulid;
 pub const LEASE: Duration = Duration::from_secs(60);
 pub const CLASS: SlotClass = SlotClass::V20;
 pub const SUBMIT: Queue = Queue::Submit(CLASS);
-pub const FREE: BeginGuard = BeginGuard {
-    running: 1_000,
-    lookahead: 0,
-    pace: Pace { interval_us: 0, calls: 1, horizon_us: 0, lead_us: 0 },
-    probe: Duration::from_secs(30),
-};
+pub const FREE: BeginGuard =
+    BeginGuard { running: 1_000, lookahead: 0, pace: Pace::NONE, probe: Duration::from_secs(30) };
 
 pub struct Ground {
     pub redis: Redis,

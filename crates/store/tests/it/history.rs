@@ -400,7 +400,7 @@ pub async fn a_busy_day(ground: &Ground) {
     let keyed = store::Idempotency { key: "a key".into(), body_sha256: "00".into() };
     let job = NewJob { record: ground::record(), idempotency: Some(keyed) };
     ground.store.admit(&[job]).await.expect("one job");
-    let pace = store::Pace { interval_us: 1_000, calls: 1, horizon_us: 1_000, lead_us: 0 };
+    let pace = store::Pace { interval_us: 1_000, horizon_us: 1_000, ..store::Pace::NONE };
     ground.store.grant("main", "list", 1, pace).await.expect("answers");
 }
 

@@ -9,7 +9,7 @@ use store::{
 };
 
 /// A hundred calls a second, far ahead, so that nothing has to be waited for.
-const PACE: Pace = Pace { interval_us: 10_000, calls: 100, horizon_us: 60_000_000, lead_us: 0 };
+const PACE: Pace = Pace { interval_us: 10_000, calls: 100, horizon_us: 60_000_000, ..Pace::NONE };
 const ROW: CallRow = CallRow::Create(CLASS);
 
 async fn change(ground: &Ground, wanted: &[(LimitKind, Option<u64>)], lasts: Option<Duration>) {

@@ -55,7 +55,7 @@ async fn a_fleet_under_a_rolled_back_redis_freezes_by_itself_and_works_on() {
     let queue = Queue::Submit(seedance::SlotClass::V20);
     let held = fresh.claim(&queue, 1, Duration::from_secs(60)).await.expect("answers").items;
     assert_eq!(held[0].claim.id, waiting);
-    let pace = Pace { interval_us: 0, calls: 1, horizon_us: 0, lead_us: 0 };
+    let pace = Pace::NONE;
     let guard = BeginGuard { running: 9, lookahead: 0, pace, probe: Duration::from_secs(1) };
     let event = Event::SubmitBegan { attempt: crate::house::attempt() };
     let policy = house.policy();

@@ -17,8 +17,6 @@ const PERMIT_MAX: Duration = Duration::from_secs(60);
 const TRIES_MAX: u32 = 3;
 /// The provider counts reads by the second.
 const READ_WINDOW: Duration = Duration::from_secs(1);
-/// The provider counts creates by the minute.
-const CREATE_WINDOW: Duration = Duration::from_secs(60);
 
 /// Asks one account.
 pub(super) struct Asker {
@@ -61,7 +59,7 @@ impl Asker {
             client,
             limiter: Limiter::new(session.store.clone(), pool, &limits),
             site: Site::configured(pool, account),
-            create_pace: limiter::pace(CREATE_WINDOW, rpm, &limits),
+            create_pace: limiter::create_pace(rpm, &limits),
             network_spread: limits.network_spread,
             list_qps: account_settings.list_qps(),
             names_model: false,
