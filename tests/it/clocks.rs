@@ -1,8 +1,11 @@
 //! Wall clocks that are wrong. Every instant that matters is Redis's own, so a worker ten minutes ahead
 //! or behind decides as the others do.
 
-use e2e::kit::{Clock, Fleet, Options, text};
+use e2e::kit::{Clock, Fleet, Options, StopWatch, text};
 use serde_json::json;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Set by `tests/verify/clocks.sh`: the tool is there, so its absence is a failure.
 const NEEDED_ENV: &str = "SEEDFLEET_TEST_FAKETIME";
@@ -40,4 +43,32 @@ fn workers_ten_minutes_ahead_and_behind_work_as_one_fleet() {
         assert!(fleet.ledger().tasks_of(&record).len() <= 1, "{}", record.id);
     }
     fleet.audit(&ids);
+}
+
+/// Whoever judges how the fleet keeps to limits asks when a create came. A provider's program that has to wait for
+/// a processor sees together what came apart, and its ledger tells both.
+#[test]
+fn a_create_is_stamped_when_it_comes_and_not_when_a_stalled_provider_gets_round_to_it() {
+    let fleet = Fleet::start(Options::empty());
+    let key = std::fs::read_to_string(fleet.path("provider.key")).unwrap();
+    fleet.simulator().signal("STOP").unwrap();
+    let mut line = TcpStream::connect(fleet.api_address()).unwrap();
+    write!(
+        line,
+        "POST /api/v3/contents/generations/tasks HTTP/1.1\r\nhost: provider\r\n\
+         authorization: Bearer {}\r\ncontent-length: 2\r\n\r\n{{}}",
+        key.trim()
+    )
+    .unwrap();
+    let (stalls, half_a_second) = (StopWatch::start(), Duration::from_millis(500));
+    fleet.until("half a second", || (stalls.elapsed() >= half_a_second).then_some(()));
+    let goes_on = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let goes_on_ms = i64::try_from(goes_on).unwrap();
+    fleet.simulator().signal("CONT").unwrap();
+    let seen = fleet.until("the create", || fleet.ledger().events("create_seen").next().cloned());
+    let (arrived_us, at_ms) = (seen["arrived_us"].as_i64(), seen["at_ms"].as_i64().unwrap());
+    assert!(at_ms >= goes_on_ms - 5, "{seen}");
+    if cfg!(target_os = "linux") {
+        assert!(arrived_us.is_some_and(|us| us / 1_000 <= goes_on_ms - 100), "{goes_on_ms} {seen}");
+    }
 }

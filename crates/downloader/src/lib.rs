@@ -72,7 +72,12 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         let step = DownloadStep {
             fetch: GuardedClient::new(rules, timeouts, trust)?,
             client,
-            limiter: Limiter::new(pool.store.clone(), &pool.settings, &limits),
+            limiter: Limiter::new(
+                pool.store.clone(),
+                &pool.settings,
+                &limits,
+                provider.under_way(),
+            ),
             buckets: buckets.clone(),
             policy: Arc::clone(&pool.policy),
         };

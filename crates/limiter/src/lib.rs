@@ -6,6 +6,9 @@
 //! they space the reads this process makes, count the creates whose last byte it lets go, and catch
 //! programming errors.
 //!
+//! Where calls are a second or more apart (the list, creates at 4k) they are counted as well, from the moment one is
+//! given away until a window after its answer: that holds however long a call is on its way (`place`).
+//!
 //! A call that is told off for its rate holds its kind for the whole fleet: the answer is told to the
 //! permit it was made with, so that no caller can forget it. A hold is an instant and ends by itself.
 //!
@@ -25,6 +28,7 @@ mod brake;
 mod flood;
 mod gate;
 mod permit;
+mod place;
 mod rest;
 mod settings;
 mod wait;
@@ -32,5 +36,5 @@ mod wait;
 pub use ask::{Feed, Wanted, judge, reason, taken_back};
 pub use flood::Flood;
 pub use permit::{Moment, Permit, Reserved, Spent, Stale};
-pub use settings::{Settings, create_pace};
+pub use settings::{Settings, UnderWay, create_pace};
 pub use wait::{Limiter, NoPermit};

@@ -1,6 +1,7 @@
 //! One permit, spent on use.
 
 use crate::gate::Tally;
+use crate::place::Place;
 use crate::wait::Limiter;
 use seedance::{Brake, Call, SlotClass};
 use std::fmt;
@@ -20,6 +21,8 @@ pub struct Permit {
     teller: Option<Limiter>,
     /// When a create may leave; reads leave at once.
     moment: Option<Moment>,
+    /// Of a read whose kind is counted.
+    place: Option<Place>,
 }
 
 /// An instant that the store reserved for a create, as this process learned of it.
@@ -138,12 +141,13 @@ impl Permit {
     /// A permit whose instant is now: for callers that have another proof of their right to call, and
     /// for the tests of the rooms that spend permits.
     pub const fn new(account: String, call: Call) -> Self {
-        Self { account, call, class: None, teller: None, moment: None }
+        Self { account, call, class: None, teller: None, moment: None, place: None }
     }
 
     /// The right to one create, in its slot.
     pub(crate) const fn for_create(account: String, moment: Moment) -> Self {
-        Self { account, call: Call::Create, class: None, teller: None, moment: Some(moment) }
+        let moment = Some(moment);
+        Self { account, call: Call::Create, class: None, teller: None, moment, place: None }
     }
 
     /// The same for a create of this slot class, and the limiter hears how it is answered.
@@ -156,10 +160,23 @@ impl Permit {
         Self { teller: Some(limiter.clone()), ..self }
     }
 
+    /// The same, and the call has this place in the count of its kind.
+    pub(crate) fn counted(self, place: Option<Place>) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Whether the right to the call has passed by waiting: whoever holds it asks for another. A create's moment
+    /// tells itself.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.place.as_ref().is_some_and(Place::is_over)
+    }
+
     /// The call is made now.
     #[must_use]
     pub fn spend(self) -> Spent {
-        Spent { permit: self, at: Instant::now() }
+        let place = self.place.map(Place::made);
+        Spent { permit: Self { place, ..self }, at: Instant::now() }
     }
 
     /// The account whose limit this call counts against.
@@ -188,6 +205,21 @@ impl Spent {
         let Permit { account, call, teller, .. } = &self.permit;
         if let Some(limiter) = teller {
             limiter.hold(account, *call, self.at, code, asked).await;
+        }
+    }
+
+    /// It was answered, whatever the answer says: a read that is counted counts for a window more. Not told where
+    /// no answer came: then it may be on its way still.
+    pub async fn answered(&self) {
+        if let Some(place) = &self.permit.place {
+            place.answered().await;
+        }
+    }
+
+    /// Nothing of it ever left.
+    pub async fn never_left(&self) {
+        if let Some(place) = &self.permit.place {
+            place.never_left().await;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use std::time::Duration;
-use store::Pace;
+use store::{Counted, Pace};
 
 /// Section `limits`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -59,15 +59,39 @@ const CREATE_WINDOW: Duration = Duration::from_secs(60);
 /// The provider counts reads, lists and deletes by the second.
 const READ_WINDOW: Duration = Duration::from_secs(1);
 
+/// Calls that may follow each other sooner are not counted: spacing alone keeps their limit, and two more calls
+/// to Redis for each would cost more than they are worth.
+const COUNTED_FROM: Duration = Duration::from_secs(1);
+/// From the permit to the first byte of a read; later it is not made.
+pub(crate) const START_MAX: Duration = Duration::from_secs(1);
+
+/// How long calls may be under way: counted from when they are made, by then all of one has arrived or nothing of
+/// it ever will. Their own time-out, and what the kernel goes on sending after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnderWay {
+    /// A retrieve, list or delete.
+    pub read: Duration,
+    /// A create.
+    pub create: Duration,
+}
+
 /// The row of an account's creates of one class, at `rpm` a minute.
 #[must_use]
-pub fn create_pace(rpm: u32, settings: &Settings) -> Pace {
-    Pace { lead_max_us: us(settings.lead_max), ..pace(CREATE_WINDOW, rpm, settings) }
+pub fn create_pace(rpm: u32, settings: &Settings, under_way: UnderWay) -> Pace {
+    let pace = Pace { lead_max_us: us(settings.lead_max), ..pace(CREATE_WINDOW, rpm, settings) };
+    counted(pace, CREATE_WINDOW, settings.use_within + under_way.create)
 }
 
 /// The row of an account's reads, lists or deletes, at `qps` a second. Nobody leaves a lead before them.
-pub(crate) fn read_pace(qps: u32, settings: &Settings) -> Pace {
-    pace(READ_WINDOW, qps, settings)
+pub(crate) fn read_pace(qps: u32, settings: &Settings, under_way: UnderWay) -> Pace {
+    let longest = settings.use_within + START_MAX + under_way.read;
+    counted(pace(READ_WINDOW, qps, settings), READ_WINDOW, longest)
+}
+
+/// Calls of a small limit are counted too.
+fn counted(pace: Pace, window: Duration, under_way: Duration) -> Pace {
+    let counted = Counted { window_us: us(window), under_way_us: us(under_way) };
+    Pace { counted: (pace.interval_us >= us(COUNTED_FROM)).then_some(counted), ..pace }
 }
 
 fn us(time: Duration) -> u64 {
@@ -90,6 +114,17 @@ fn pace(window: Duration, limit: u32, settings: &Settings) -> Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_as_rare_as_a_call_a_second_is_counted() {
+        let (settings, s) = (Settings::default(), Duration::from_secs);
+        let under_way = UnderWay { read: s(20), create: s(40) };
+        let counted = |pace: Pace| pace.counted.map(|c| (c.window_us, c.under_way_us));
+        assert_eq!(counted(create_pace(15, &settings, under_way)), Some((60_000_000, 40_100_000)));
+        assert_eq!(counted(read_pace(1, &settings, under_way)), Some((1_000_000, 21_100_000)));
+        assert_eq!(counted(create_pace(180, &settings, under_way)), None);
+        assert_eq!(counted(read_pace(20, &settings, under_way)), None);
+    }
 
     #[test]
     fn no_window_can_hold_more_than_the_limit() {

@@ -3,15 +3,16 @@
 use crate::brake::{self, Refused};
 use crate::gate::{Gate, Tally};
 use crate::permit::{Moment, Permit, Reserved, Stale};
+use crate::place::{self, Place};
 use crate::rest::Rest;
-use crate::settings::{Settings, read_pace};
+use crate::settings::{Settings, UnderWay, create_pace, read_pace};
 use job::{PoolSettings, Timestamp};
 use seedance::{Brake, Call, SlotClass};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use store::{Grant, Pace, Slowed, Store};
+use store::{CallRow, Grant, Pace, Slowed, Store};
 
 /// Pause after Redis did not answer; permits fail closed meanwhile.
 const REDIS_PAUSE: Duration = Duration::from_millis(200);
@@ -47,6 +48,7 @@ pub enum NoPermit {
 }
 
 struct Line {
+    row: CallRow,
     pace: Pace,
     gate: Gate,
     // What this process was told last; Redis holds what everybody was.
@@ -59,6 +61,13 @@ impl Line {
     }
 }
 
+/// Creates of one class on one account.
+struct Creates {
+    tally: Arc<Tally>,
+    /// Where they are counted: the window.
+    counted: Option<Duration>,
+}
+
 /// Permits for one pool. Cheap to clone.
 #[derive(Clone)]
 pub struct Limiter {
@@ -66,7 +75,7 @@ pub struct Limiter {
     settings: Settings,
     route: &'static str,
     lines: Arc<BTreeMap<(String, &'static str), Line>>,
-    creates: Arc<BTreeMap<(String, SlotClass), Arc<Tally>>>,
+    creates: Arc<BTreeMap<(String, SlotClass), Creates>>,
     /// Tasks an account is fed ahead, where creates are made.
     lookahead: u32,
 }
@@ -80,23 +89,31 @@ impl fmt::Debug for Limiter {
 impl Limiter {
     /// A limiter for the accounts of one pool.
     #[must_use]
-    pub fn new(store: Store, pool: &PoolSettings, settings: &Settings) -> Self {
+    pub fn new(
+        store: Store,
+        pool: &PoolSettings,
+        settings: &Settings,
+        under_way: UnderWay,
+    ) -> Self {
         let (mut lines, mut creates) = (BTreeMap::new(), BTreeMap::new());
         for (name, account) in &pool.accounts {
             for class in SlotClass::ALL {
+                let rpm = account.class_limits(class).create_rpm;
+                let counted = create_pace(rpm, settings, under_way).counted;
+                let counted = counted.map(|counted| Duration::from_micros(counted.window_us));
                 let tally = Arc::new(Tally::new(settings.use_within));
-                creates.insert((name.clone(), class), tally);
+                creates.insert((name.clone(), class), Creates { tally, counted });
             }
             let limits = [
-                (Call::Retrieve, account.retrieve_qps()),
-                (Call::List, account.list_qps()),
-                (Call::Delete, account.delete_qps()),
+                (CallRow::Retrieve, account.retrieve_qps()),
+                (CallRow::List, account.list_qps()),
+                (CallRow::Delete, account.delete_qps()),
             ];
-            for (call, qps) in limits {
-                let pace = read_pace(qps, settings);
+            for (row, qps) in limits {
+                let pace = read_pace(qps, settings, under_way);
                 let gate = Gate::new(Duration::from_micros(pace.interval_us));
-                let line = Line { pace, gate, rest: Mutex::default() };
-                lines.insert((name.clone(), call.word()), line);
+                let line = Line { row, pace, gate, rest: Mutex::default() };
+                lines.insert((name.clone(), row.call().word()), line);
             }
         }
         let route = pool.route.word();
@@ -130,8 +147,14 @@ impl Limiter {
             line.gate.pass().await;
             let asked = Instant::now();
             match self.store.grant(account, call.word(), 1, line.pace).await {
-                Ok(Grant::Granted { first_in, .. }) => {
+                Ok(Grant::Granted { first_in, first_us, .. }) => {
                     let (answered, within) = (Instant::now(), self.settings.use_within);
+                    // Given back wherever it does not become a call.
+                    let (of, closes) =
+                        ((&self.store, account, line.row), asked + first_in + within);
+                    let counted = line.pace.counted;
+                    let place =
+                        counted.map(|counted| Place::of_read(of, counted, first_us, closes));
                     match Permit::at_slot(account, call, asked, answered, first_in, within).await {
                         Ok(permit) => {
                             let left = line.rest().left(Instant::now());
@@ -149,7 +172,7 @@ impl Limiter {
                                 None => {}
                             }
                             telemetry::metrics().limiter_wait.record(began.elapsed(), [self.route]);
-                            return Ok(permit.told_to(self));
+                            return Ok(permit.told_to(self).counted(place));
                         }
                         Err(stale) => tracing::debug!(%stale, account, call = call.word()),
                     }
@@ -180,13 +203,23 @@ impl Limiter {
         class: SlotClass,
         reserved: &Reserved,
     ) -> Result<Permit, Stale> {
-        let Some(tally) = self.creates.get(&(account.to_owned(), class)) else {
+        let Some(of) = self.creates.get(&(account.to_owned(), class)) else {
             return Err(Stale { late: Duration::ZERO });
         };
-        let moment = Moment::of(reserved, self.settings.use_within, Arc::clone(tally));
+        let moment = Moment::of(reserved, self.settings.use_within, Arc::clone(&of.tally));
         match moment.late() {
             Some(late) => Err(Stale { late }),
             None => Ok(Permit::for_create(account.to_owned(), moment).of_class(class, self)),
+        }
+    }
+
+    /// The create of this attempt was answered, or nothing of it ever left: where creates are counted, it counts
+    /// for a window more, or no more at all. Not told where it may be on its way still.
+    pub async fn create_done(&self, account: &str, class: SlotClass, attempt: &str, left: bool) {
+        let of = self.creates.get(&(account.to_owned(), class));
+        if let Some(window) = of.and_then(|of| of.counted) {
+            let counts_for = if left { window } else { Duration::ZERO };
+            place::tell(&self.store, account, CallRow::Create(class), attempt, counts_for).await;
         }
     }
 

@@ -75,7 +75,8 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     // Aborted when dropped, that is when the crews have ended.
     let mut chores = JoinSet::new();
     for pool in fleet.pools() {
-        let limiter = Limiter::new(pool.store.clone(), &pool.settings, &limits);
+        let limiter =
+            Limiter::new(pool.store.clone(), &pool.settings, &limits, provider.under_way());
         let client = Arc::new(Client::open(&pool.name, &pool.settings, &provider)?);
         chores.spawn(provider::keep(client.keys(), fleet.rereads()));
         let context =

@@ -141,6 +141,10 @@ impl Client {
             );
             return Err(Trouble::not_asked(Class::State, reason));
         }
+        if permit.is_over() {
+            let reason = "the right to this call had passed before it was made".to_owned();
+            return Err(Trouble::ours(Class::Server, "not-asked", reason));
+        }
         let Some(key) = self.keys.of(&site.account) else {
             let reason = format!(
                 "pools.{}.accounts has no {:?}: put the account back while its tasks run",

@@ -289,6 +289,12 @@ impl Client {
             Err(_) => "failed",
         };
         self.count(call, outcome, took);
+        match &asked {
+            Ok(_) | Err(CallError::TooLong { .. }) => cleared.spent.answered().await,
+            Err(CallError::Unreachable(_)) => cleared.spent.never_left().await,
+            // It may arrive yet.
+            Err(CallError::NoAnswer(_)) => {}
+        }
         tracing::debug!(
             pool = self.pool,
             account = site.account,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use egress::CallLimits;
+use limiter::UnderWay;
 use serde::Deserialize;
 
 /// How long calls to the provider may take, and which way they go.
@@ -39,6 +40,15 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// How long calls may be under way: their time-out, and what the kernel goes on sending behind it.
+    #[must_use]
+    pub fn under_way(&self) -> UnderWay {
+        UnderWay {
+            read: self.read_timeout + self.tcp_user_timeout,
+            create: self.create_timeout + self.tcp_user_timeout,
+        }
+    }
+
     pub(crate) fn creates(&self) -> CallLimits {
         self.over(CallLimits::for_creates(), self.create_timeout)
     }

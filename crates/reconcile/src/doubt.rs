@@ -283,7 +283,8 @@ impl Desk<'_> {
     /// A task is the attempt's if an authenticated read shows the attempt's own mark.
     async fn verify(&self, attempt: &OpenAttempt, task: &TaskId) -> Result<(), DoubtError> {
         let client = Client::open(self.store.pool(), self.pool, self.provider)?;
-        let limiter = Limiter::new(self.store.clone(), self.pool, self.limits);
+        let limiter =
+            Limiter::new(self.store.clone(), self.pool, self.limits, self.provider.under_way());
         let site = Site::for_reads(&attempt.facts);
         let permit = limiter.permit(&site.account, Call::Retrieve);
         let Ok(Ok(permit)) = tokio::time::timeout(PERMIT_MAX, permit).await else {

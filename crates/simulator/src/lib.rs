@@ -22,6 +22,7 @@ mod task;
 mod world;
 
 mod api;
+mod arrival;
 mod callback;
 mod control;
 mod media;

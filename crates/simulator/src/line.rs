@@ -4,10 +4,12 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::arrival::Arrival;
 
 /// How a connection is to fail; shared between the handler that decides and the [`Line`] that does.
 #[derive(Debug)]
@@ -39,11 +41,12 @@ impl Sabotage {
 pub(crate) struct Line {
     stream: TcpStream,
     sabotage: Arc<Sabotage>,
+    arrival: Arc<Arrival>,
 }
 
 impl Line {
-    pub(crate) fn new(stream: TcpStream, sabotage: Arc<Sabotage>) -> Self {
-        Self { stream, sabotage }
+    pub(crate) fn new(stream: TcpStream, sabotage: Arc<Sabotage>, arrival: Arc<Arrival>) -> Self {
+        Self { stream, sabotage, arrival }
     }
 }
 
@@ -58,11 +61,26 @@ impl Drop for Line {
 
 impl AsyncRead for Line {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        loop {
+            ready!(self.stream.poll_read_ready(context))?;
+            match self.arrival.read(&self.stream, buffer.initialize_unfilled()) {
+                Ok(count) => {
+                    buffer.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                // Nothing there after all, or a signal came between.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                    ) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use crate::arrival::{self, Arrival};
 use crate::faults::{Connect, Facts};
 use crate::line::{Line, Sabotage};
 use crate::refusal::Refusal;
@@ -37,6 +38,7 @@ pub(crate) struct Hangup;
 pub(crate) struct Exchange {
     pub(crate) world: Arc<World>,
     pub(crate) sabotage: Arc<Sabotage>,
+    pub(crate) arrival: Arc<Arrival>,
     pub(crate) request: Request<Incoming>,
 }
 
@@ -111,6 +113,7 @@ pub(crate) async fn serve<H, F>(
     F: Future<Output = Answer> + Send + 'static,
 {
     let mut connections = JoinSet::new();
+    arrival::stamp(&listener);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -129,6 +132,7 @@ pub(crate) async fn serve<H, F>(
                 drop(listener);
                 tokio::time::sleep(gap).await;
                 listener = listen_again(address).await;
+                arrival::stamp(&listener);
             }
         }
     }
@@ -179,7 +183,8 @@ async fn converse<H, F>(
     // Answers are small and latency matters more than packets.
     let _ = stream.set_nodelay(true);
     let sabotage = Sabotage::new();
-    let line = Line::new(stream, sabotage.clone());
+    let arrival = Arrival::new();
+    let line = Line::new(stream, sabotage.clone(), arrival.clone());
     let mut idle = None;
     match hit {
         None => {}
@@ -191,7 +196,8 @@ async fn converse<H, F>(
     let quiet = Quiet::default();
     let service = service_fn(|request| {
         let (world, sabotage) = (world.clone(), sabotage.clone());
-        quiet.during(handle(Exchange { world, sabotage, request }))
+        let arrival = arrival.clone();
+        quiet.during(handle(Exchange { world, sabotage, arrival, request }))
     });
     let served =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(line), service);

@@ -40,8 +40,8 @@
             words     the states that count as in flight
             tenants   list of {name, cap}; cap 0: none
             accounts  list of {name, slot (field), stopped (two names of stops), running, lookahead (slots),
-                      interval (µs), calls}, limits as configured; absent: whatever is asked for is handed
-                      out, without an account
+                      interval (µs), calls, counted (as commit.lua takes it)}, limits as configured; absent:
+                      whatever is asked for is handed out, without an account
             horizon, lead, lead_max  µs, as commit.lua takes them
 
   Reply {now ms, ms until a ticket of the group can be handed out or -1, how many ids were reclaimed, first fence,
@@ -128,7 +128,8 @@ local function look_at_accounts(open)
       seen.limit = slots_now(had, us, a.running, a.lookahead)
       seen.slots = seen.limit - taken
       seen.interval = interval_now(had, us, a.interval, a.calls)
-      count, seen.next = row(key, had, KEYS[9], us, seen.interval, f, limit)
+      local p = {horizon = f.horizon, lead = f.lead, lead_max = f.lead_max, calls = a.calls, counted = a.counted}
+      count, seen.next = row(key, had, KEYS[9], us, seen.interval, p, limit)
       seen.can = math.max(math.min(seen.slots, count - offered, seen.probes and 1 - offered or math.huge), 0)
     end
     accounts[i] = seen

@@ -18,8 +18,9 @@
             same    `to` is the queue of `from`
             tasks, own   key of the owners; task ids that must be this job's or nobody's
             begin   {slots, slot, running, lookahead, offers, nonces, nonce, stops, stopped, probe_ms, attempt,
-                     pace, interval, calls, horizon, lead, lead_max, lanes, tenant, cost, days, hint, batch, cap}: the
+                     pace, interval, calls, horizon, lead, lead_max, counted, lanes, tenant, cost, days, hint, batch, cap}: the
                      guard of a new attempt, limits as configured; stopped: names of the stops it minds;
+                     counted {window, under_way}, µs: calls of the row are counted; absent: they are not;
                      cap {counts, words, max}: what the tenant may have in flight, absent: no cap
             only    {key, field}: written only while the hash has the field
             stop    {stops, name, attempt, until, class, code, in_row}; clear {stops, names, attempt}
@@ -79,7 +80,7 @@ for _, task in ipairs(f.own) do
   if owner and owner ~= id then return {'owned', task, owner} end
 end
 
-local g, usable, interval = f.begin, us, 0
+local g, usable, interval, seen = f.begin, us, 0, nil
 local probing = {}
 if g then
   local frozen = redis.call('HGET', KEYS[f.known.freeze], 'why')
@@ -101,7 +102,7 @@ if g then
     end
     if in_row > 0 then probing[#probing + 1] = a end
   end
-  local seen = read_row(KEYS[g.pace])
+  seen = read_row(KEYS[g.pace])
   local slots = slots_now(seen, us, g.running, g.lookahead)
   if tonumber(redis.call('HGET', KEYS[g.slots], g.slot) or 0) >= slots then return {'no_slot'} end
   if redis.call('HEXISTS', KEYS[g.nonces], g.nonce) == 1 then return {'nonce_taken'} end
@@ -117,7 +118,7 @@ redis.call('HSET', job, 'life', ARGV[2], 'st', f.st, 'rev', rev, 'by', f.by)
 
 local lsn = redis.call('INCR', KEYS[f.known.lsn])
 if g then
-  take_row(KEYS[g.pace], usable, interval, 1)
+  take_row(KEYS[g.pace], seen, us, usable, interval, 1, g, g.attempt)
   redis.call('HSET', job, 'usable', string.format('%.0f', usable))
   -- From here on it is the slot that counts.
   redis.call('HDEL', KEYS[g.offers], id)

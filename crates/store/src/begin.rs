@@ -7,6 +7,7 @@ use crate::queue::Held;
 use crate::report::DECIDE_MAX;
 use crate::{ReportError, Store, StoreError, Stored};
 use job::{Event, OpenAttempt, Policy, Verdict};
+use serde::Serialize;
 use std::time::Duration;
 
 /// A paced row of instants, as configured: nothing accumulates while idle, so there is never a burst. What
@@ -26,12 +27,27 @@ pub struct Pace {
     /// The longest that anybody's [`Pace::lead_us`] may be, the same for all callers of a row, µs: what a lost
     /// row had given away lies no farther ahead than this and the horizon.
     pub lead_max_us: u64,
+    /// Where calls are so few that each is counted as well; none: instants alone keep the limit.
+    pub counted: Option<Counted>,
+}
+
+/// How calls of a row are counted: from the moment that one is given away until a window after its answer, or
+/// until the longest it may be under way and a window where nobody says that it was answered
+/// ([`Store::call_done`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// What the provider counts in, µs.
+    #[serde(rename = "window")]
+    pub window_us: u64,
+    /// After its instant, µs: by then all of a call has arrived, or nothing of it ever will.
+    #[serde(rename = "under_way")]
+    pub under_way_us: u64,
 }
 
 impl Pace {
     /// No pacing at all.
     pub const NONE: Self =
-        Self { interval_us: 0, calls: 1, horizon_us: 0, lead_us: 0, lead_max_us: 0 };
+        Self { interval_us: 0, calls: 1, horizon_us: 0, lead_us: 0, lead_max_us: 0, counted: None };
 }
 
 /// What must hold for an attempt to begin.

@@ -1,5 +1,6 @@
 //! Claiming: expired leases first, then what is due, never more than asked for.
 
+use crate::begin::Counted;
 use crate::connection::Call;
 use crate::lease::millis;
 use crate::overview::stop_name;
@@ -46,6 +47,8 @@ pub struct AccountRoom {
     pub interval_us: u64,
     /// The limit that this interval keeps to, in creates a minute.
     pub calls: u32,
+    /// As [`Pace::counted`](crate::Pace).
+    pub counted: Option<Counted>,
 }
 
 /// What the accounts of a pool can take of one slot class.
@@ -93,6 +96,8 @@ struct AccountFacts<'a> {
     lookahead: u32,
     interval: u64,
     calls: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counted: Option<Counted>,
 }
 
 struct Batch {
@@ -219,6 +224,7 @@ impl Store {
                 lookahead: of.lookahead,
                 interval: of.interval_us,
                 calls: of.calls,
+                counted: of.counted,
             });
             facts.collect()
         });

@@ -1,8 +1,8 @@
 //! The right to call the provider, each call at its own instant.
 
-use crate::begin::Pace;
+use crate::begin::{Counted, Pace};
 use crate::connection::Call;
-use crate::{Store, StoreError, commit, script};
+use crate::{CallRow, Store, StoreError, commit, script};
 use job::Timestamp;
 use redis::{Pipeline, Value};
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub enum Grant {
         first_in: Duration,
         /// Between two instants.
         spacing: Duration,
+        /// The first instant by the server's clock, µs: what a counted call is known by.
+        first_us: u64,
     },
     /// None before the horizon.
     Wait {
@@ -62,7 +64,10 @@ impl Store {
         let names = vec![self.keys().pace(account, call), self.keys().audit()];
         let (interval, horizon) = (pace.interval_us.to_string(), pace.horizon_us.to_string());
         let (calls, lead_max) = (pace.calls.to_string(), pace.lead_max_us.to_string());
-        let args = vec![n.max(1).to_string(), interval, horizon, calls, lead_max];
+        let counted = pace.counted.unwrap_or(Counted { window_us: 0, under_way_us: 0 });
+        let counted = [counted.window_us, counted.under_way_us].map(|us| us.to_string());
+        let mut args = vec![n.max(1).to_string(), interval, horizon, calls, lead_max];
+        args.extend(counted);
         let reply = self.connection().call(Call::new(&script::GRANT, names, args)).await?;
         let Value::Array(parts) = &reply else { return Err(StoreError::reply("grant", &reply)) };
         let number = |i: usize| {
@@ -79,8 +84,30 @@ impl Store {
                 count: u32::try_from(count).unwrap_or(n),
                 first_in: Duration::from_micros(first_us),
                 spacing: Duration::from_micros(number(3)?),
+                first_us: number(4)?,
             }
         })
+    }
+
+    /// A counted call was answered, and counts for `counts_for` more: its window. Or it never left, and counts
+    /// no more: zero. `id` is the instant that its grant told, µs, or the attempt of a create. What nobody tells
+    /// ends by itself, later. Tells whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// As every call; safe to repeat.
+    pub async fn call_done(
+        &self,
+        account: &str,
+        row: CallRow,
+        id: &str,
+        counts_for: Duration,
+    ) -> Result<bool, StoreError> {
+        let args = vec![id.to_owned(), counts_for.as_micros().to_string()];
+        let call = Call::new(&script::DONE, vec![self.row_key(account, row)], args);
+        let reply = self.connection().call(call).await?;
+        let found = commit::integer(&reply).ok_or_else(|| StoreError::reply("done", &reply))?;
+        Ok(found == 1)
     }
 
     /// No grant of this kind on this account before `until`: the provider asked for a pause, by `code`.

@@ -60,7 +60,7 @@ mod wishes;
 
 pub use admit::{ADMIT_MAX, Admitted, Adopted, Idempotency, Match, NewJob};
 pub use batches::{BATCHES_MAX, Batch, OWNERS_MAX, Paused};
-pub use begin::{BeginGuard, Begun, Pace};
+pub use begin::{BeginGuard, Begun, Counted, Pace};
 pub use caps::{Caps, IN_FLIGHT, OwnCaps, TenantCaps, WAITING};
 pub use claim::{AccountRoom, CLAIM_MAX, Room};
 pub use commit::{CommitRequest, Committed, Writer};

@@ -279,7 +279,7 @@ struct Change {
 }
 
 impl Store {
-    fn row_key(&self, account: &str, row: CallRow) -> String {
+    pub(crate) fn row_key(&self, account: &str, row: CallRow) -> String {
         match row {
             CallRow::Create(class) => self.keys().creates(account, class),
             CallRow::Retrieve | CallRow::List | CallRow::Delete => {

@@ -49,6 +49,7 @@ scripts! {
     RELEASE = "release", "ticket";
     HINT = "hint", "ticket";
     GRANT = "grant", "audit", "run", "pace";
+    DONE = "done", "audit", "run", "pace";
     HOLD = "hold";
     LIMIT = "limit", "audit";
     SLOW = "slow";

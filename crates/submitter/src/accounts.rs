@@ -2,7 +2,7 @@
 
 use crate::lead::Lead;
 use job::{Facts, PoolSettings};
-use limiter::{Settings as Limits, create_pace};
+use limiter::{Settings as Limits, UnderWay, create_pace};
 use seedance::{Request, Route, SlotClass, TASKS_PATH};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,7 +29,12 @@ pub(crate) struct Accounts {
 }
 
 impl Accounts {
-    pub(crate) fn new(pool: &PoolSettings, limits: &Limits, lookahead: u32) -> Self {
+    pub(crate) fn new(
+        pool: &PoolSettings,
+        limits: &Limits,
+        under_way: UnderWay,
+        lookahead: u32,
+    ) -> Self {
         let mut lines = BTreeMap::new();
         for (name, account) in &pool.accounts {
             for class in SlotClass::ALL {
@@ -37,7 +42,7 @@ impl Accounts {
                 let line = Line {
                     running: class_limits.running,
                     lookahead,
-                    pace: create_pace(class_limits.create_rpm, limits),
+                    pace: create_pace(class_limits.create_rpm, limits, under_way),
                 };
                 lines.insert((name.clone(), class), line);
             }
@@ -71,6 +76,7 @@ impl Accounts {
                 lookahead: line.lookahead,
                 interval_us: line.pace.interval_us,
                 calls: line.pace.calls,
+                counted: line.pace.counted,
             });
         }
         rooms

@@ -62,7 +62,8 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     let (buckets, intents) = (worker::buckets(fleet.loaded())?, Intents::open(&fence, &bucket)?);
     let mut crews = Vec::new();
     for pool in fleet.pools() {
-        let accounts = Accounts::new(&pool.settings, &limits, settings.lookahead);
+        let accounts =
+            Accounts::new(&pool.settings, &limits, provider.under_way(), settings.lookahead);
         let client = Client::open(&pool.name, &pool.settings, &provider)?;
         tokio::spawn(provider::keep(client.keys(), fleet.rereads()));
         let callbacks = Callbacks::open(&callbacks, [&pool.settings])?;
@@ -73,7 +74,8 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         // Late binding: no ticket is taken out of its lane before an account can begin it.
         let mut pool = pool.clone();
         pool.store = pool.store.with_rooms(accounts.rooms(&limits, &lead));
-        let limiter = Limiter::new(pool.store.clone(), &pool.settings, &limits);
+        let limiter =
+            Limiter::new(pool.store.clone(), &pool.settings, &limits, provider.under_way());
         let limiter = limiter.for_creates(settings.lookahead);
         let shared = Arc::new(Shared {
             store: pool.store.clone(),

@@ -248,13 +248,22 @@ impl SubmitStep {
             Fenced::Taken(other) if record.life.attempt(&other.id).is_some() => {
                 not_sent(&format!("the intent's number went to {} late", other.id))
             }
-            Fenced::Taken(other) => return Outcome::Report(fence::met(*other, Some(&attempt))),
+            Fenced::Taken(other) => {
+                self.done(&attempt, Some(false)).await;
+                return Outcome::Report(fence::met(*other, Some(&attempt)));
+            }
             Fenced::Unclear(error) => {
                 self.shared.lead.took(fenced_in);
                 tracing::warn!(%error, attempt = %attempt.id, "the second fence cannot be raised; nothing is sent");
                 not_sent(&format!("the second fence cannot be raised: {error}"))
             }
         };
+        let left = match &answer {
+            CreateAnswer::Accepted { .. } | CreateAnswer::Refused(_) => Some(true),
+            CreateAnswer::NotSent { .. } => Some(false),
+            CreateAnswer::Unclear { .. } => None,
+        };
+        self.done(&attempt, left).await;
         let model = record.spec.request.model.word();
         let route = attempt.facts.route.word();
         telemetry::metrics().submit_attempts.add(1, [metric_word(&answer), route, model]);
@@ -292,6 +301,15 @@ impl SubmitStep {
             send::Ready { lead: Arc::clone(lead), began: Instant::now(), before: fenced_in };
         let deadlines = (deadline, wall_deadline);
         send::send(&self.shared.client, permit, &attempt, body, deadlines, ready).await
+    }
+
+    /// Where creates are counted, this one is over: it was answered, or nothing of it left. Of none is known how it
+    /// ended that may arrive yet.
+    async fn done(&self, attempt: &OpenAttempt, left: Option<bool>) {
+        let (limiter, account) = (&self.shared.limiter, &attempt.facts.account);
+        if let Some(left) = left {
+            limiter.create_done(account, self.class, attempt.id.as_str(), left).await;
+        }
     }
 
     /// How often the account, or its slot class, was stopped for the same without a success in between; 1

@@ -1,10 +1,14 @@
 //! The judge: exact maxima of sliding windows, the share of creates, the share of slot time.
+//!
+//! A create counts when its last byte reached the provider's machine, by the kernel's stamp. When the provider's
+//! program came round to it is another matter on a machine whose processors are taken: that is told beside it.
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The provider counts creates by the minute. Shorter windows hold what the row of instants lets into them.
 const MINUTE_MS: i64 = 60_000;
+const MS_US: i64 = 1_000;
 const SPANS_MS: [i64; 4] = [1_000, 5_000, 15_000, MINUTE_MS];
 
 /// What is allowed.
@@ -46,6 +50,8 @@ pub struct Window {
     pub allowed: usize,
     /// Calls the fullest one held.
     pub most: usize,
+    /// The same by the time at which the provider's program saw them.
+    pub seen: usize,
 }
 
 /// What a run came to.
@@ -63,6 +69,10 @@ pub struct Verdict {
     pub open_allowed: i64,
     /// Creates that arrived.
     pub creates: usize,
+    /// Those of them whose arrival the kernel stamped.
+    pub stamped: usize,
+    /// The longest that the provider's program took to see one of them.
+    pub seen_late_ms: i64,
     /// Creates and reads that the provider refused because a window was full.
     pub refused: u64,
 }
@@ -81,12 +91,14 @@ impl Verdict {
         let windows = self.windows.iter().map(|window| {
             json!({
                 "scope": window.scope, "call": window.call, "span_ms": window.span_ms,
-                "allowed": window.allowed, "most": window.most,
+                "allowed": window.allowed, "most": window.most, "seen": window.seen,
             })
         });
         json!({
             "over": self.over(),
             "creates": self.creates,
+            "stamped_by_kernel": self.stamped,
+            "seen_late_ms_max": self.seen_late_ms,
             "creates_ratio": rounded(self.creates_ratio),
             "slots_ratio": rounded(self.slots_ratio),
             "open_max": self.open_max,
@@ -104,7 +116,10 @@ fn rounded(ratio: f64) -> f64 {
 /// Tasks of one account and model.
 #[derive(Default)]
 struct Lane {
-    creates_ms: Vec<i64>,
+    /// When each create arrived, and when it was seen.
+    arrived_us: Vec<i64>,
+    seen_us: Vec<i64>,
+    stamped: usize,
     open: i64,
     open_max: i64,
     running: i64,
@@ -114,6 +129,13 @@ struct Lane {
 }
 
 impl Lane {
+    /// A create that was seen at `at_ms`; without the kernel's word that has to do for its arrival.
+    fn create(&mut self, at_ms: i64, arrived_us: Option<i64>) {
+        self.stamped += usize::from(arrived_us.is_some());
+        self.arrived_us.push(arrived_us.unwrap_or(at_ms * MS_US));
+        self.seen_us.push(at_ms * MS_US);
+    }
+
     /// Adds the task time since the last change, as far as it lies in `from..to`.
     fn pass(&mut self, at_ms: i64, (from, to): (i64, i64)) {
         let (begin, end) = (self.since_ms.clamp(from, to), at_ms.clamp(from, to));
@@ -132,7 +154,9 @@ pub fn judge(ledger: &str, stats: &Value, allowed: &Allowed, between: (i64, i64)
         let word = |key: &str| line[key].as_str().unwrap_or("").to_owned();
         let scope = || format!("{}/{}", word("account"), word("model"));
         match line["event"].as_str().unwrap_or("") {
-            "create_seen" => lanes.entry(scope()).or_default().creates_ms.push(at_ms),
+            "create_seen" => {
+                lanes.entry(scope()).or_default().create(at_ms, line["arrived_us"].as_i64());
+            }
             "task_made" => {
                 let lane = lanes.entry(scope()).or_default();
                 lane.open += 1;
@@ -172,15 +196,19 @@ fn of_lanes(lanes: BTreeMap<String, Lane>, allowed: &Allowed, between: (i64, i64
     for (scope, mut lane) in lanes {
         lane.pass(to, between);
         ran_ms += lane.ran_ms;
-        inside += lane.creates_ms.iter().filter(|at| (from..to).contains(at)).count();
-        verdict.creates += lane.creates_ms.len();
+        inside += lane.arrived_us.iter().filter(|at| (from..to).contains(&(**at / MS_US))).count();
+        verdict.creates += lane.arrived_us.len();
+        verdict.stamped += lane.stamped;
+        let late = lane.seen_us.iter().zip(&lane.arrived_us).map(|(seen, at)| (seen - at) / MS_US);
+        verdict.seen_late_ms = verdict.seen_late_ms.max(late.max().unwrap_or(0));
         verdict.open_max = verdict.open_max.max(lane.open_max);
         verdict.windows.extend(SPANS_MS.map(|span_ms| Window {
             scope: scope.clone(),
             call: "create".to_owned(),
             span_ms,
             allowed: allowed.creates_within(span_ms),
-            most: fullest(&lane.creates_ms, span_ms),
+            most: fullest(&lane.arrived_us, span_ms * MS_US),
+            seen: fullest(&lane.seen_us, span_ms * MS_US),
         }));
     }
     let time_ms = (to - from).max(1) as f64 * accounts;
@@ -198,12 +226,19 @@ fn of_counters(stats: &Value, verdict: &mut Verdict) {
             let number = |key: &str| window[key].as_u64();
             verdict.refused += number("over_limit").unwrap_or(0);
             let Some(limit) = number("limit") else { continue };
+            // It counts what its program sees. Where the kernel has told when each create came, those are judged.
+            let is_create = name.starts_with("create");
+            if is_create && verdict.stamped == verdict.creates {
+                continue;
+            }
+            let most = usize::try_from(number("arrived_max").unwrap_or(0)).unwrap_or(usize::MAX);
             verdict.windows.push(Window {
                 scope: scope.clone(),
                 call: name.clone(),
-                span_ms: if name.starts_with("create") { MINUTE_MS } else { 1_000 },
+                span_ms: if is_create { MINUTE_MS } else { 1_000 },
                 allowed: usize::try_from(limit).unwrap_or(usize::MAX),
-                most: usize::try_from(number("arrived_max").unwrap_or(0)).unwrap_or(usize::MAX),
+                most,
+                seen: most,
             });
         }
     }
@@ -230,14 +265,14 @@ pub(super) fn quantiles(pages: impl Iterator<Item = String>, name: &str) -> Valu
     json!({"count": all, "p50": within(0.5), "p99": within(0.99)})
 }
 
-/// Most instants that any window of this length holds. They come in order, up to the machine's clock.
-fn fullest(at_ms: &[i64], span_ms: i64) -> usize {
-    let mut sorted = at_ms.to_vec();
+/// Most instants that any window of this length holds.
+fn fullest(at: &[i64], span: i64) -> usize {
+    let mut sorted = at.to_vec();
     sorted.sort_unstable();
     let (mut recent, mut most) = (VecDeque::new(), 0);
     for at in sorted {
         recent.push_back(at);
-        while recent.front().is_some_and(|first| first + span_ms <= at) {
+        while recent.front().is_some_and(|first| first + span <= at) {
             recent.pop_front();
         }
         most = most.max(recent.len());
@@ -273,6 +308,29 @@ mod tests {
         let verdict = judged(&burst, (0, 60_000));
         let over = verdict.windows.iter().filter(|window| window.most > window.allowed);
         assert_eq!(over.map(|window| window.span_ms).collect::<Vec<_>>(), [1_000, 5_000]);
+    }
+
+    #[test]
+    fn what_counts_is_when_a_create_came_and_not_when_the_program_got_round_to_it() {
+        let create = |at_ms: i64, arrived_us: i64| {
+            let line = json!({
+                "event": "create_seen", "at_ms": at_ms, "arrived_us": arrived_us,
+                "account": "a", "model": "m",
+            });
+            format!("{line}\n")
+        };
+        // The program stood still for two seconds, and saw twenty at once.
+        let stalled: Vec<String> = (0..20).map(|n| create(2_012, n * 100_600)).collect();
+        let verdict = judged(&stalled, (0, 60_000));
+        assert_eq!((verdict.over(), verdict.stamped, verdict.seen_late_ms), (0, 20, 2_012));
+        let second = &verdict.windows[0];
+        assert_eq!((second.span_ms, second.most, second.seen), (1_000, 10, 20));
+        // Those that came together are over, however calmly they were seen.
+        let burst: Vec<String> = (0..20).map(|n| create(n * 101, n * 1_000)).collect();
+        assert!(judged(&burst, (0, 60_000)).over() > 0);
+        // Its own count is of what it saw.
+        let stats = json!({"windows": {"create_rpm": {"a": {"limit": 10, "arrived_max": 20}}}});
+        assert_eq!(judge(&stalled.concat(), &stats, &ALLOWED, (0, 1)).over(), 0);
     }
 
     #[test]

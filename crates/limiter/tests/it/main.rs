@@ -1,7 +1,7 @@
 //! Permits against a real Redis, from several holders at once.
 
 use job::{AccountSettings, LimitSettings, PoolSettings};
-use limiter::{Limiter, NoPermit, Reserved, Settings};
+use limiter::{Limiter, NoPermit, Reserved, Settings, UnderWay};
 use sandbox::{Options, Redis};
 use seedance::{Brake, Call, Route, SlotClass, Tier};
 use std::collections::BTreeMap;
@@ -9,12 +9,17 @@ use std::time::{Duration, Instant, SystemTime};
 use store::{CallRow, Store};
 
 const SECOND: Duration = Duration::from_secs(1);
+const UNDER_WAY: UnderWay = UnderWay { read: SECOND, create: SECOND };
 
 fn pool(retrieve_qps: u32) -> PoolSettings {
     let account = AccountSettings {
         api_key_file: "unused".into(),
         tier: Tier::Individual,
-        limits: LimitSettings { retrieve_qps: Some(retrieve_qps), ..LimitSettings::default() },
+        limits: LimitSettings {
+            retrieve_qps: Some(retrieve_qps),
+            list_qps: Some(20),
+            ..LimitSettings::default()
+        },
     };
     PoolSettings {
         route: Route::Byteplus,
@@ -26,10 +31,13 @@ fn pool(retrieve_qps: u32) -> PoolSettings {
     }
 }
 
-async fn limiter(redis: &Redis, pool: &PoolSettings) -> Limiter {
+async fn store(redis: &Redis) -> Store {
     let settings = store::Settings { url: redis.url(), ..store::Settings::default() };
-    let store = Store::connect(&settings, "main").await.expect("a private Redis answers");
-    Limiter::new(store, pool, &Settings::default())
+    Store::connect(&settings, "main").await.expect("a private Redis answers")
+}
+
+async fn limiter(redis: &Redis, pool: &PoolSettings) -> Limiter {
+    Limiter::new(store(redis).await, pool, &Settings::default(), UNDER_WAY)
 }
 
 /// Calls in the fullest window of one second.
@@ -190,4 +198,56 @@ async fn a_refused_create_slows_its_class_for_everybody_once_for_those_on_their_
     assert_eq!(away(Brake::Depth).await, [(v20, 0)], "nobody is fed ahead here");
     sent(&one.clone().for_creates(2)).slowed(Brake::Depth, "QuotaExceeded").await;
     assert_eq!(away(Brake::Depth).await, [(v20, 1)]);
+}
+
+// covers: M28
+#[tokio::test]
+async fn a_rare_call_keeps_its_place_until_it_is_answered_or_can_arrive_no_more() {
+    let redis = Redis::start(Options::default()).expect("a private Redis starts");
+    let mut pool = pool(20);
+    let account = pool.accounts.values_mut().next().expect("one");
+    account.limits.list_qps = Some(1);
+    let (one, other) = (limiter(&redis, &pool).await, limiter(&redis, &pool).await);
+    let store = store(&redis).await;
+    let key = store.keys().pace("a", "list");
+    let out = || redis.command(&["HGET", &key, "out"]).expect("answers");
+    let until_free = async || {
+        let deadline = Instant::now() + 30 * SECOND;
+        while !out().is_empty() {
+            assert!(Instant::now() < deadline, "{} is out", out());
+            tokio::task::yield_now().await;
+        }
+    };
+
+    // Nobody says how the first ends: its process is gone.
+    let silent = one.permit("a", Call::List).await.expect("configured").spend();
+    let silent_at = Instant::now();
+    let second = other.permit("a", Call::List).await.expect("configured");
+    // Less than the tenth of a second by which the first may have used its instant late.
+    let longest = 2 * SECOND + UNDER_WAY.read;
+    assert!(silent_at.elapsed() >= longest - Settings::default().use_within, "it may be out still");
+    drop(silent);
+
+    let spent = second.spend();
+    spent.answered().await;
+    let (id, till) =
+        out().split_once(' ').map(|(id, till)| (id.to_owned(), till.to_owned())).unwrap();
+    let [instant, till] = [id, till].map(|us| us.parse::<u64>().expect("µs"));
+    let now = store.now().await.expect("answers") + Duration::from_millis(1);
+    let now_us = u64::try_from(now.unix_ms()).expect("after 1970") * 1_000;
+    assert!(till > instant && till <= now_us + 1_000_000, "a window after the answer");
+
+    // One that is waited with too long is not made, and one that is not made has no place.
+    let third = one.permit("a", Call::List).await.expect("configured");
+    assert!(!third.is_over());
+    let deadline = Instant::now() + 30 * SECOND;
+    while !third.is_over() {
+        assert!(Instant::now() < deadline, "its right ends");
+        tokio::task::yield_now().await;
+    }
+    drop(third);
+    until_free().await;
+    let fourth = other.permit("a", Call::List).await.expect("configured").spend();
+    fourth.never_left().await;
+    assert_eq!(out(), "");
 }

@@ -42,7 +42,12 @@ impl Bed {
         .unwrap();
         let redis_settings = store::Settings { url: redis.url(), ..store::Settings::default() };
         let store = Store::connect(&redis_settings, POOL).await.unwrap();
-        let limiter = Limiter::new(store.clone(), &settings, &limiter::Settings::default());
+        let limiter = Limiter::new(
+            store.clone(),
+            &settings,
+            &limiter::Settings::default(),
+            provider::Settings::default().under_way(),
+        );
         let client = Client::open(POOL, &settings, &provider::Settings::default()).unwrap();
         let client = Arc::new(client);
         let scanners = Scanners::new(store.clone(), limiter.clone(), Arc::clone(&client));

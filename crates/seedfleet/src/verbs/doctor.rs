@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 use store::{FreezeKind, Severity};
 use tokio::net::TcpStream;
 
-/// How long a permit to list may take: the fleet may be using all of them.
-const PERMIT_MAX: Duration = Duration::from_secs(15);
+/// How long a permit to list may take: the fleet may be using all of them, and where Redis has just lost what was
+/// given away, or nothing ever was, there is none before all that may be under way has arrived.
+const PERMIT_MAX: Duration = Duration::from_secs(30);
 /// How long the callback address may take to answer.
 const REACH_MAX: Duration = Duration::from_secs(5);
 
@@ -271,7 +272,9 @@ async fn check_provider(
     let name = session.store.pool();
     let about = format!("provider {name}");
     let limits: limiter::Settings = session.loaded.section("limits")?;
-    let limiter = Limiter::new(session.store.clone(), pool, &limits);
+    let provider: provider::Settings = session.loaded.section("provider")?;
+    let under_way = provider.under_way();
+    let limiter = Limiter::new(session.store.clone(), pool, &limits, under_way);
     for account in pool.accounts.keys() {
         let about = format!("{about}/{account}");
         let permit = tokio::time::timeout(PERMIT_MAX, limiter.permit(account, Call::List)).await;

@@ -48,7 +48,7 @@ fn ground(session: &Session) -> Result<Ground, Failure> {
     let client = Client::open(store.pool(), pool, &provider)
         .map_err(|error| Failure::new(Exit::Findings, error.to_string()))?;
     let client = Arc::new(client);
-    let limiter = Limiter::new(store.clone(), pool, &limits);
+    let limiter = Limiter::new(store.clone(), pool, &limits, provider.under_way());
     let scanners = Scanners::new(store.clone(), limiter.clone(), Arc::clone(&client));
     let fence = session.loaded.section("fence")?;
     Ok(Ground {

@@ -54,6 +54,7 @@ pub(super) async fn create(mut exchange: Exchange, who: Who, request_id: String)
         request_id,
         client_request_id: header.and_then(|value| value.to_str().ok()).map(str::to_owned),
         body_sha256: sha256_hex(&body),
+        arrived_us: exchange.arrival.last_us(),
         body: serde_json::from_slice(&body).ok(),
     };
     let (judged, rule) = world.with(|state| judge(state, &call));
@@ -201,6 +202,7 @@ async fn create_later(
         request_id: call.request_id.clone(),
         client_request_id: call.client_request_id.clone(),
         body_sha256: call.body_sha256.clone(),
+        arrived_us: call.arrived_us,
         body: call.body.clone(),
     };
     let (world, rule) = (world.clone(), rule.cloned());

@@ -28,6 +28,8 @@ pub(crate) struct CreateCall {
     pub(crate) request_id: String,
     pub(crate) client_request_id: Option<String>,
     pub(crate) body_sha256: String,
+    /// When its last byte reached this machine, Unix µs, where the kernel told it.
+    pub(crate) arrived_us: Option<u64>,
     /// None where the body is no JSON object.
     pub(crate) body: Option<Map<String, Value>>,
 }
@@ -88,7 +90,8 @@ impl State {
             .with("callback_path", call.callback_path())
             .with("safety_identifier", call.text("safety_identifier"))
             .with("body_sha256", &call.body_sha256)
-            .with("mark", call.mark());
+            .with("mark", call.mark())
+            .with("arrived_us", call.arrived_us);
         self.note("create_seen", entry);
     }
 

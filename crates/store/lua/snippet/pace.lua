@@ -1,5 +1,5 @@
 --[[ snippet/pace.lua: instants on a paced row, shared by commit (creates), grant (reads) and claim_submit
-  (a look).
+  (a look); what done takes back.
 
   Why a snippet  The row of instants is the provider's limit; two ways to count it would be two limits.
                  After snippets audit and run.
@@ -12,7 +12,13 @@
   away lay at most `lead_max + horizon` after its own TIME, whoever it was for: a lead differs between
   callers, and the longest that any may use does not. So where the row may be older than what was given
   away (it is not there, or another run of the server wrote it), the next one comes one interval after that,
-  counted from now. ]]
+  counted from now.
+
+  Where calls are few, they are counted as well (field `out`): each from the moment it is given away until a
+  window after its answer, or until `under_way` and a window after its instant where nobody says that it was
+  answered. Of calls that arrive within one window, the one given away last finds all the others counted, so
+  no more than the limit ever do, however long each is on its way. A lost row has lost this count too: then
+  nothing is given away until all that may have been out has arrived and left the window. ]]
 
 -- Farther ahead than any row we give away: then the clock was set back.
 local PACE_AHEAD_MAX_US = 60000000
@@ -25,7 +31,7 @@ local AWAY_AHEAD_MAX_US = 60000000
 
 -- What a row may hold.
 local FIELDS = {
-  'tat', 'gap', 'hold', 'stamp', 'run', 'calls', 'running', 'lookahead', 'rate', 'ramp', 'depth',
+  'tat', 'gap', 'hold', 'stamp', 'run', 'calls', 'running', 'lookahead', 'rate', 'ramp', 'depth', 'out',
 }
 
 local function read_row(key)
@@ -64,6 +70,21 @@ local function slots_now(seen, now, running, lookahead)
   return running + math.max(lookahead - away_now(seen.depth, now), 0)
 end
 
+-- Calls that count at an instant: a list of {id, until, µs}.
+local function calls_out(text, now)
+  local calls = {}
+  for id, till in (text or ''):gmatch('(%S+) (%d+)') do
+    if tonumber(till) > now then calls[#calls + 1] = {id, tonumber(till)} end
+  end
+  return calls
+end
+
+local function keep_calls(key, calls)
+  local words = {}
+  for i, call in ipairs(calls) do words[i] = string.format('%s %.0f', call[1], call[2]) end
+  redis.call('HSET', key, 'out', table.concat(words, ' '))
+end
+
 -- `free` comes `gap` µs after the last instant that was given away.
 local function keep_row(key, free, gap)
   redis.call('HSET', key, 'tat', string.format('%.0f', free), 'gap', string.format('%.0f', gap))
@@ -71,34 +92,43 @@ end
 
 -- `free`, or the first instant that nobody can hold if the row is from another run of the server.
 -- The stamp is only the cheap sign: it changes with every save too.
-local function free_in_this_run(key, seen, free, safe, interval)
+local function free_in_this_run(key, seen, free, safe, gap)
   local stamp = string.format('%.0f', run_stamp())
   if free and seen.stamp == stamp then return free end
   local run = run_id()
   if not free or run == '' or seen.run ~= run then
     free = math.max(free or 0, safe)
-    keep_row(key, free, interval)
+    keep_row(key, free, gap)
+    redis.call('HDEL', key, 'out')
+    seen.out = nil
   end
   redis.call('HSET', key, 'stamp', stamp, 'run', run)
   return free
 end
 
 -- Up to `want` instants, `interval` µs apart, the first not before `lead` µs from now, none later than
--- `horizon` µs after that. `p`: {horizon, lead, lead_max}; `audit`: key for the alarm.
+-- `horizon` µs after that. `p`: {horizon, lead, lead_max, calls, counted}, the last two the limit and, where its
+-- calls are counted, {window, under_way}, µs; `audit`: key for the alarm.
 -- Returns how many, and the first of them: free, not taken. Writes only what is to be distrusted, at once,
 -- so that the time it costs begins to pass.
 local function row(key, seen, audit, now, interval, p, want)
   local lead_max = math.max(p.lead, p.lead_max)
   local last, last_of_all = now + p.lead + p.horizon, now + lead_max + p.horizon
+  -- What a loss puts behind the last instant, and the part of it that gets shorter where the row gets faster.
+  local c, behind, gap = p.counted, interval, interval
+  if c then behind, gap = math.max(interval, c.under_way + c.window), 0 end
   local free = tonumber(seen.tat)
   if free and seen.gap then free = free - seen.gap + interval end
-  free = free_in_this_run(key, seen, free, last_of_all + interval, interval)
-  local ahead = math.max(PACE_AHEAD_MAX_US, interval) + lead_max + p.horizon
+  free = free_in_this_run(key, seen, free, last_of_all + behind, gap)
+  local ahead = math.max(PACE_AHEAD_MAX_US, behind) + lead_max + p.horizon
   if free > now + ahead then
     audit_line(audit, math.floor(now / 1000), 'clock_set_back', 'redis', string.format(
       'the row %s lay %.0f s ahead of the clock: cut to %.0f s', key, (free - now) / 1e6, ahead / 1e6))
     free = now + ahead
-    keep_row(key, free, interval)
+    keep_row(key, free, gap)
+    -- Whatever counts ends before that, by a clock that tells other times.
+    redis.call('HDEL', key, 'out')
+    seen.out = nil
   end
   local held = tonumber(seen.hold) or 0
   if held > now + HOLD_AHEAD_MAX_US then
@@ -109,6 +139,16 @@ local function row(key, seen, audit, now, interval, p, want)
   end
   local first = math.max(free, now + p.lead, held)
   local room = want
+  if c then
+    local calls, soonest = calls_out(seen.out, now), now + c.window
+    room = math.min(want, p.calls - #calls)
+    if room < 1 then
+      -- One that is on its way counts for a window more at the least.
+      for _, call in ipairs(calls) do soonest = math.min(soonest, call[2]) end
+      return 0, math.max(first, soonest + p.lead + p.horizon)
+    end
+    want = room
+  end
   if first > last then
     room = 0
   elseif interval > 0 then
@@ -117,4 +157,15 @@ local function row(key, seen, audit, now, interval, p, want)
   return room, first
 end
 
-local function take_row(key, first, interval, count) keep_row(key, first + count * interval, interval) end
+-- `id`: of the one call; without it each is known by its instant.
+local function take_row(key, seen, now, first, interval, count, p, id)
+  keep_row(key, first + count * interval, interval)
+  local c = p.counted
+  if not c then return end
+  local calls = calls_out(seen.out, now)
+  for i = 0, count - 1 do
+    local at = first + i * interval
+    calls[#calls + 1] = {id or string.format('%.0f', at), at + c.under_way + c.window}
+  end
+  keep_calls(key, calls)
+end

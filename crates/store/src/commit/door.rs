@@ -1,6 +1,7 @@
 //! The guard of a new attempt, in the words of `commit.lua`.
 
 use super::CommitRequest;
+use crate::begin::Counted;
 use crate::facts::{KeyTable, slot_field};
 use crate::overview::stop_name;
 use crate::{Store, StoreError, caps};
@@ -27,6 +28,8 @@ pub(super) struct Begin<'a> {
     horizon: u64,
     lead: u64,
     lead_max: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counted: Option<Counted>,
     lanes: usize,
     tenant: &'a str,
     cost: u64,
@@ -76,6 +79,7 @@ impl Store {
             horizon: guard.pace.horizon_us,
             lead: guard.pace.lead_us,
             lead_max: guard.pace.lead_max_us,
+            counted: guard.pace.counted,
             lanes: table.at(keys.lanes(class)),
             tenant: record.spec.tenant.as_str(),
             cost: self.caps_of(&record.spec.tenant).charge(record.spec.estimate_tokens),

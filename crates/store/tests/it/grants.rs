@@ -15,7 +15,7 @@ async fn many_processes_share_one_row_without_an_excess() {
         while begin.elapsed() < Duration::from_millis(600) {
             let asked = store.now().await.expect("answers").unix_ms() * 1_000;
             match store.grant("main", "retrieve", 3, pace).await.expect("answers") {
-                Grant::Granted { count, first_in, spacing } => {
+                Grant::Granted { count, first_in, spacing, .. } => {
                     assert!((1..=3).contains(&count));
                     assert_eq!(spacing, Duration::from_millis(5));
                     let first = i64::try_from(first_in.as_micros()).expect("short");

@@ -127,6 +127,7 @@ pub fn rooms(accounts: &[(&str, u32, u64)]) -> BTreeMap<SlotClass, Room> {
         lookahead: 0,
         interval_us: *interval_us,
         calls: 1,
+        counted: None,
     });
     let room = Room { accounts: accounts.collect(), ..Room::default() };
     BTreeMap::from([(CLASS, room)])

@@ -7,6 +7,7 @@ mod births;
 mod caps;
 mod claim;
 mod commit;
+mod counted;
 mod doctor;
 mod events;
 mod fairness;
