@@ -18,6 +18,7 @@ mod pages;
 mod problem;
 mod range;
 mod room;
+mod scaling;
 mod server;
 mod settings;
 mod stream;
@@ -48,6 +49,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     let keys = read_keys(&settings)?;
     let (routes, document) = api::routes();
     let app = Arc::new(App::build(&fleet, &settings, keys, document)?);
+    scaling::open(&fleet, app.desk.feed.lookahead)?;
     let erasers = app.pools.values().map(|door| door.eraser.clone()).collect();
     let retention = erasure::Settings::from_loaded(fleet.loaded())?;
     tokio::spawn(erasure::keep(erasers, retention));

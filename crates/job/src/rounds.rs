@@ -11,7 +11,7 @@ mod times;
 use crate::policy::PollPolicy;
 use crate::record::Source;
 use crate::{Record, TaskRef, Timestamp, retry};
-use seedance::DurationChoice;
+use seedance::{DurationChoice, ModelKey, Resolution, SlotClass};
 use std::time::Duration;
 
 pub use callbacks::{ENDS_KEPT, Ended, Patience, tell_ends};
@@ -110,13 +110,35 @@ pub fn since(record: &Record, task: &TaskRef) -> Option<Timestamp> {
 #[must_use]
 pub fn class(record: &Record) -> String {
     let request = &record.spec.request;
-    let length = match request.duration_s {
-        DurationChoice::Seconds(..=5) => "5s",
-        DurationChoice::Seconds(..=10) => "10s",
-        DurationChoice::Seconds(_) => "15s",
-        DurationChoice::ModelChooses => "auto",
-    };
-    format!("{}|{}|{length}", request.model.word(), request.resolution.word())
+    word(request.model, request.resolution, length(request.duration_s))
+}
+
+/// All words of [`class`] whose tasks count against this quota.
+#[must_use]
+pub fn classes_of(quota: SlotClass) -> Vec<String> {
+    let mut words = Vec::new();
+    for model in ModelKey::ALL {
+        let made = model.capabilities().resolutions.iter().copied();
+        for resolution in made.filter(|made| SlotClass::of(model, *made) == quota) {
+            words.extend(LENGTHS.map(|length| word(model, resolution, length)));
+        }
+    }
+    words
+}
+
+const LENGTHS: [&str; 4] = ["5s", "10s", "15s", "auto"];
+
+const fn length(duration: DurationChoice) -> &'static str {
+    match duration {
+        DurationChoice::Seconds(..=5) => LENGTHS[0],
+        DurationChoice::Seconds(..=10) => LENGTHS[1],
+        DurationChoice::Seconds(_) => LENGTHS[2],
+        DurationChoice::ModelChooses => LENGTHS[3],
+    }
+}
+
+fn word(model: ModelKey, resolution: Resolution, length: &str) -> String {
+    format!("{}|{}|{length}", model.word(), resolution.word())
 }
 
 /// The time between two rounds.

@@ -82,6 +82,8 @@ pub(crate) enum Verb {
     /// Limits of the provider and what holds jobs up now.
     #[command(subcommand)]
     Limits(LimitsVerb),
+    /// How many processes of each role are of use now, and why.
+    Workers,
     /// Jobs whose create call ended without a clear answer.
     #[command(subcommand)]
     Doubt(DoubtVerb),

@@ -52,6 +52,7 @@ async fn run(global: &cli::Global, verb: Verb) -> Outcome {
         Verb::Usage(args) => verbs::totals::usage(global, args).await,
         Verb::Cost(verb) => verbs::cost::run(global, verb).await,
         Verb::Limits(verb) => verbs::limits::run(global, verb).await,
+        Verb::Workers => verbs::workers::run(global).await,
         Verb::Doubt(verb) => verbs::doubt::run(global, verb).await,
         Verb::Review(verb) => verbs::review::run(global, verb).await,
         Verb::Erase(verb) => verbs::erase::run(global, verb).await,

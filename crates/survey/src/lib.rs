@@ -13,6 +13,7 @@ mod limits;
 mod operation;
 mod quota;
 mod result;
+mod scaling;
 mod usage;
 
 pub use batch::{BatchView, PauseView};
@@ -22,4 +23,5 @@ pub use limits::{AccountView, HeldView, LimitsView, accounts, limits};
 pub use operation::{OperationJobs, OperationView};
 pub use quota::{QuotaView, SpendView, UseView};
 pub use result::{RESULT_COLUMNS, ResultRow, Results, csv_line};
+pub use scaling::{Bound, PoolFacts, RoleView, ScalingSettings, Wanted, pool_facts, wanted};
 pub use usage::{Group, UsageTotal, usage};

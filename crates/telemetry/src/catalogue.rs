@@ -391,6 +391,10 @@ catalogue! {
         name: "seedfleet_worker_last_progress_timestamp_seconds", unit: "seconds", labels: [ROLE],
         help: "Unix time at which this process last finished a step.",
     }
+    desired_replicas: Gauge<1> {
+        name: "seedfleet_desired_replicas", unit: "processes", labels: [ROLE],
+        help: "Processes of a role that are of use now, as each gateway reckons it for `/internal/scaling`; unchanged while Redis cannot be read.",
+    }
     build_info: Gauge<1> {
         name: "seedfleet_build_info", unit: "1", labels: [VERSION],
         help: "1; the label tells the version of the program.",

@@ -1,14 +1,17 @@
-//! The admin listener of every process: `/livez`, `/readyz`, `/metrics`. Never on a public address.
+//! The admin listener of every process: `/livez`, `/readyz`, `/metrics`, and what a binary adds. Never on a
+//! public address.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 use tokio::net::TcpListener;
+use tower_service::Service as _;
 
 use crate::health::Health;
 
@@ -27,21 +30,35 @@ impl Default for AdminSettings {
 }
 
 /// Prints the metrics in the text format of Prometheus.
-pub(crate) type Print = std::sync::Arc<dyn Fn() -> String + Send + Sync>;
+pub(crate) type Print = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Pages that a binary adds once it knows them: the listener is up before its pools are connected.
+#[derive(Clone, Default)]
+pub(crate) struct Added(Arc<OnceLock<Router>>);
+
+impl Added {
+    /// Serves them from now on. Only the first call counts.
+    pub(crate) fn set(&self, router: Router) {
+        // Who calls twice serves the first ones.
+        let _ = self.0.set(router);
+    }
+}
 
 #[derive(Clone)]
 struct Shown {
     health: Health,
     metrics: Print,
+    added: Added,
 }
 
 /// Serves until the process ends: it must answer during a drain as well.
-pub(crate) fn serve(listener: TcpListener, health: Health, metrics: Print) {
+pub(crate) fn serve(listener: TcpListener, health: Health, metrics: Print, added: Added) {
     let router = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(print))
-        .with_state(Shown { health, metrics });
+        .fallback(more)
+        .with_state(Shown { health, metrics, added });
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(error = %error, "the admin listener ended");
@@ -69,4 +86,11 @@ async fn readyz(State(shown): State<Shown>) -> impl IntoResponse {
 
 async fn print(State(shown): State<Shown>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (shown.metrics)())
+}
+
+async fn more(State(shown): State<Shown>, request: Request) -> Response {
+    match shown.added.0.get() {
+        Some(router) => router.clone().call(request).await.into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }

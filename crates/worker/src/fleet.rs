@@ -13,6 +13,7 @@ use store::engine::{Engine, EngineSettings};
 use store::{Queue, Store};
 use tokio::sync::watch;
 
+use crate::admin::Added;
 use crate::health::Health;
 use crate::runtime::{self, Row};
 use crate::signals::{Ask, Drain};
@@ -93,6 +94,7 @@ pub(crate) struct Process {
     pub(crate) name: String,
     pub(crate) loaded: Loaded,
     pub(crate) admin: SocketAddr,
+    pub(crate) added: Added,
     pub(crate) health: Health,
     pub(crate) ask: Ask,
     pub(crate) drain: Drain,
@@ -194,6 +196,11 @@ impl Fleet {
     #[must_use]
     pub const fn admin(&self) -> SocketAddr {
         self.process.admin
+    }
+
+    /// Serves more pages at the admin listener, beside those that every process has there.
+    pub fn serve_admin(&self, pages: axum::Router) {
+        self.process.added.set(pages);
     }
 
     /// What `/livez` and `/readyz` say.

@@ -12,7 +12,7 @@ use settings::{Loaded, SettingsError, SettingsErrors, Sources};
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
 
-use crate::admin::{self, AdminSettings};
+use crate::admin::{self, Added, AdminSettings};
 use crate::fault::{self, FaultError};
 use crate::fleet::{Fleet, Pool, Process, Role};
 use crate::health::{BEAT, Health};
@@ -141,7 +141,8 @@ impl Fleet {
         let deaf = |error| StartError::System { what: "cannot listen for signals".into(), error };
         signals::listen(ask.clone()).map_err(deaf)?;
         let rereads = signals::rereads().map_err(deaf)?;
-        let admin = open_admin(&loaded, &health).await?;
+        let added = Added::default();
+        let admin = open_admin(&loaded, &health, added.clone()).await?;
         spawn_beat(health.clone());
 
         let caps = tenant_caps(&loaded)?;
@@ -160,7 +161,7 @@ impl Fleet {
         if role.name == RECOUNTS {
             recount::spawn(stores);
         }
-        let process = Process { role, name, loaded, admin, health, ask, drain, rereads };
+        let process = Process { role, name, loaded, admin, added, health, ask, drain, rereads };
         Ok(Self::new(process, connected))
     }
 }
@@ -197,7 +198,11 @@ fn check_pools(pools: &BTreeMap<String, PoolSettings>) -> Result<(), StartError>
     if faults.is_empty() { Ok(()) } else { Err(StartError::Pools(faults.join("\n"))) }
 }
 
-async fn open_admin(loaded: &Loaded, health: &Health) -> Result<SocketAddr, StartError> {
+async fn open_admin(
+    loaded: &Loaded,
+    health: &Health,
+    added: Added,
+) -> Result<SocketAddr, StartError> {
     let AdminSettings { listen } = loaded.section("admin")?;
     let cannot = |error| StartError::System {
         what: format!("admin.listen: cannot listen on {listen}; choose a free port or 0"),
@@ -206,7 +211,7 @@ async fn open_admin(loaded: &Loaded, health: &Health) -> Result<SocketAddr, Star
     let listener = TcpListener::bind(listen).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
     tracing::info!(listen = %address, "admin listener: /livez /readyz /metrics");
-    admin::serve(listener, health.clone(), Arc::new(telemetry::render));
+    admin::serve(listener, health.clone(), Arc::new(telemetry::render), added);
     Ok(address)
 }
 

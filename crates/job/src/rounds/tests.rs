@@ -16,6 +16,20 @@ fn poll() -> PollPolicy {
     }
 }
 
+#[test]
+fn the_average_is_that_of_all_classes_of_a_quota() {
+    let of = |seconds: u64, n: u64| Times::of([(bucket(Duration::from_secs(seconds)), n)]);
+    assert_eq!(of(100, SAMPLES_MIN - 1).mean(), None);
+    let mean = of(50, 40).and(of(150, 40)).mean().expect("enough of them").as_secs_f64();
+    assert!((mean - 100.0).abs() < 5.0, "{mean}");
+    let mut all: Vec<String> = SlotClass::ALL.into_iter().flat_map(classes_of).collect();
+    assert!(classes_of(SlotClass::V20At4k).iter().all(|word| word.starts_with("2.0|4k|")));
+    let count = all.len();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), count, "each is of one quota");
+}
+
 /// Draws, the same every time.
 struct Dice(u64);
 

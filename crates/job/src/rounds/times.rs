@@ -45,6 +45,27 @@ impl Times {
         self.0.values().sum()
     }
 
+    /// What both have seen.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        for (bucket, n) in other.0 {
+            *self.0.entry(bucket).or_default() += n;
+        }
+        self
+    }
+
+    /// How long they take on average, to about half a bucket; none below [`SAMPLES_MIN`].
+    #[must_use]
+    pub fn mean(&self) -> Option<Duration> {
+        let samples = self.samples();
+        if samples < SAMPLES_MIN {
+            return None;
+        }
+        let middle = |bucket: u16| f64::midpoint(begin(bucket), begin(bucket + 1));
+        let sum: f64 = self.0.iter().map(|(bucket, n)| middle(*bucket) * *n as f64).sum();
+        Some(Duration::from_secs_f64(sum / samples as f64))
+    }
+
     /// The time within which `share` of the tasks have ended; none below [`SAMPLES_MIN`].
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<Duration> {

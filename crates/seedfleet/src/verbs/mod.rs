@@ -25,3 +25,4 @@ pub(crate) mod tenants;
 pub(crate) mod totals;
 pub(crate) mod version;
 pub(crate) mod webhooks;
+pub(crate) mod workers;

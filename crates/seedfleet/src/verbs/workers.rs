@@ -1,0 +1,46 @@
+//! `workers`: how many processes of each role are of use, as gateways tell an autoscaler.
+
+use super::totals::row;
+use crate::cli::Global;
+use crate::exit::{Exit, Outcome};
+use crate::output::{self, Format, Rows};
+use crate::session::{self, Session};
+use limiter::Feed;
+use serde_json::json;
+use survey::ScalingSettings;
+
+const COLUMNS: &[&str] = &["role", "desired", "bound_by", "reason"];
+
+/// Runs `workers`: over the pool that is named, or all of them, since a process serves all.
+pub(crate) async fn run(global: &Global) -> Outcome {
+    let loaded = session::load(global)?;
+    let arithmetic: ScalingSettings = loaded.section("scaling")?;
+    let feed: Feed = loaded.section("submit")?;
+    let pools = match &global.pool {
+        Some(_) => [session::choose(global, None, &loaded)?].into(),
+        None => session::pools(&loaded)?,
+    };
+    let mut facts = Vec::with_capacity(pools.len());
+    for (name, pool) in pools {
+        let session = Session::connect(loaded.clone(), &name, pool).await?;
+        let steady = session.policy.poll.steady;
+        let (store, pool) = (&session.store, &session.pool);
+        facts.push(survey::pool_facts(store, pool, feed.lookahead, steady).await?);
+    }
+    let wanted = survey::wanted(&facts, &arithmetic);
+    if global.output == Format::Json || global.output == Format::Ndjson {
+        output::object(global.output, row(&wanted)?)?;
+        return Ok(Exit::Done);
+    }
+    let mut rows = Rows::new(global.output, COLUMNS);
+    for (role, desired, bound_by, reason) in wanted.roles() {
+        let mut line = output::Row::new();
+        line.insert("role".into(), json!(role));
+        line.insert("desired".into(), json!(desired));
+        line.insert("bound_by".into(), json!(bound_by));
+        line.insert("reason".into(), json!(reason));
+        rows.add(line)?;
+    }
+    rows.end()?;
+    Ok(Exit::Done)
+}
