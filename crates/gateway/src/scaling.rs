@@ -23,7 +23,7 @@ use worker::{Fleet, Pool};
 
 /// What of section `scaling` this room reads; the rest is the arithmetic's.
 #[derive(Debug, Clone, Deserialize)]
-struct Settings {
+pub struct ScalingLooks {
     #[serde(with = "humantime_serde")]
     every: Duration,
     #[serde(with = "humantime_serde")]
@@ -55,7 +55,7 @@ struct Desk {
 ///
 /// In words, with the configuration key.
 pub(crate) fn open(fleet: &Fleet, lookahead: u32) -> anyhow::Result<()> {
-    let settings: Settings = fleet.section("scaling")?;
+    let settings: ScalingLooks = fleet.section("scaling")?;
     let arithmetic: ScalingSettings = fleet.section("scaling")?;
     let desk = Arc::new(Desk {
         stale_after: settings.stale_after,
@@ -68,7 +68,7 @@ pub(crate) fn open(fleet: &Fleet, lookahead: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn token(settings: &Settings) -> anyhow::Result<Option<access::Sha256Hex>> {
+fn token(settings: &ScalingLooks) -> anyhow::Result<Option<access::Sha256Hex>> {
     let path = &settings.token_file;
     if path.as_os_str().is_empty() {
         return Ok(None);
@@ -85,7 +85,7 @@ async fn keep(
     desk: Arc<Desk>,
     pools: Vec<Pool>,
     lookahead: u32,
-    settings: Settings,
+    settings: ScalingLooks,
     arithmetic: ScalingSettings,
 ) {
     let mut turn = tokio::time::interval(settings.every);

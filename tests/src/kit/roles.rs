@@ -1,6 +1,6 @@
 //! The fleet's programs as children: started, killed, started again.
 
-use super::Fleet;
+use super::{Fleet, Reply};
 use sandbox::{Logs, Process, bins, wait};
 use std::net::TcpStream;
 use std::process::Command;
@@ -94,12 +94,23 @@ impl Fleet {
     /// It has not said where that is, or does not answer.
     #[must_use]
     pub fn metrics(&self, name: &str) -> String {
+        let request = self.web.client.get(self.admin(name, "/metrics"));
+        self.run(async { request.send().await?.text().await })
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// What the gateway tells an autoscaler, with this token unless it is empty.
+    pub fn scaling(&self, token: &str) -> Reply {
+        let request = self.web.client.get(self.admin("gateway", "/internal/scaling"));
+        self.send(if token.is_empty() { request } else { request.bearer_auth(token) })
+    }
+
+    /// A page of a program's admin listener.
+    fn admin(&self, name: &str, page: &str) -> String {
         let log = self.role(name).log();
         let line = log.lines().rfind(|line| line.contains("admin listener"));
         let address = line.and_then(|line| line.split("listen=").nth(1)).expect("an address");
-        let request = self.web.client.get(format!("http://{}/metrics", address.trim()));
-        self.run(async { request.send().await?.text().await })
-            .unwrap_or_else(|error| panic!("{name}: {error}"))
+        format!("http://{}{page}", address.trim())
     }
 
     /// Every line that any child of the fleet has written.

