@@ -28,6 +28,7 @@ pub struct ScalingLooks {
     every: Duration,
     #[serde(with = "humantime_serde")]
     stale_after: Duration,
+    #[serde(default)]
     token_file: PathBuf,
 }
 
