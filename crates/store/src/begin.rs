@@ -4,7 +4,7 @@ use crate::batches::Paused;
 use crate::commit::{CommitRequest, Committed, Writer};
 use crate::operations::Only;
 use crate::queue::Held;
-use crate::report::DECIDE_MAX;
+use crate::report::{DECIDE_MAX, Question};
 use crate::{ReportError, Store, StoreError, Stored};
 use job::{Event, OpenAttempt, Policy, Verdict};
 use serde::Serialize;
@@ -194,7 +194,8 @@ impl Store {
         let (event, writer) = (Event::PauseAsked { by, reason }, Writer::Worker(&held.claim));
         let key = self.keys().batch(&spec.tenant, name);
         let only = Only { key, field: "paused", counts: None };
-        match self.report_as(&held.claim.id, writer, &event, policy, None, Some(&only)).await {
+        let question = Question { event: &event, policy, deciding: None, only: Some(&only) };
+        match self.report_as(&held.claim.id, writer, None, question).await {
             Ok(_) => Ok(()),
             Err(ReportError::Store(error)) => Err(error),
             Err(ReportError::Contradiction(why)) => Err(StoreError::Bug(why.to_string())),

@@ -208,6 +208,9 @@ impl Store {
         let call = self.commit_call(request)?;
         let reply = self.connection().call(call).await?;
         let committed = read(reply, &self.inner.told, floor)?;
+        if let Committed::Ok { now, .. } | Committed::Already { now, .. } = &committed {
+            self.inner.clock.hear(*now);
+        }
         Ok(committed)
     }
 

@@ -4,6 +4,7 @@
 
 use crate::commit::Writer;
 use crate::keys::DECISION_LINES_MAX;
+use crate::report::Question;
 use crate::{ReportError, Reported, Store, StoreError, Stored};
 use job::{By, Event, JobId, Life, Policy, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -98,7 +99,8 @@ impl Store {
         still: &(dyn Fn(&Stored) -> bool + Sync),
     ) -> Result<Reported, ReportError> {
         let deciding = Deciding { decided: *decided, still };
-        let told = self.report_as(id, Writer::Outside, event, policy, Some(&deciding), None).await;
+        let question = Question { event, policy, deciding: Some(&deciding), only: None };
+        let told = self.report_as(id, Writer::Outside, None, question).await;
         let result = match &told {
             Ok(Reported::Written { .. }) | Err(ReportError::Store(_)) => return told,
             Ok(Reported::Ignored { why, .. }) => format!("nothing: {why}"),

@@ -19,6 +19,7 @@ mod begin;
 mod birth;
 mod caps;
 mod claim;
+mod clock;
 mod commit;
 mod connection;
 mod decide;
@@ -126,6 +127,8 @@ struct Inner {
     settings: Settings,
     /// The highest `lsn` this process was ever told: see [`Store::watch`].
     told: freeze::Told,
+    /// See [`Store::reckoned_now`].
+    clock: clock::Clock,
     /// This connection among those of all processes, for people.
     me: String,
     /// The same for [`Store::lock`].
@@ -151,6 +154,7 @@ impl Store {
                 pool: pool.to_owned(),
                 settings: settings.clone(),
                 told: freeze::Told::default(),
+                clock: clock::Clock::default(),
                 me: me(),
                 server: std::sync::Mutex::default(),
                 token: ulid::Ulid::generate().to_string(),
@@ -196,7 +200,9 @@ impl Store {
     /// As every call.
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
         let value = self.connection().ask(&redis::cmd("TIME")).await?;
-        stored::time(Some(value))
+        let now = stored::time(Some(value))?;
+        self.inner.clock.hear(now);
+        Ok(now)
     }
 
     /// For a connection of its own: a blocking pop would stall the shared one.

@@ -5,7 +5,7 @@ use crate::decide::{self, Deciding};
 use crate::operations::Only;
 use crate::queue::{Claim, Queue};
 use crate::{ReportError, Store, StoreError, Stored, facts};
-use job::{Event, JobId, Life, Policy, TaskId, Ticket, Timestamp, Verdict};
+use job::{Contradiction, Event, JobId, Life, Policy, TaskId, Ticket, Timestamp, Verdict};
 use std::time::Duration;
 
 /// Decisions on one event. More rivals than this for one job are a fault, not traffic.
@@ -45,6 +45,26 @@ pub enum Reported {
     },
 }
 
+/// What is asked about an event, and under which conditions.
+#[derive(Clone, Copy)]
+pub(crate) struct Question<'a> {
+    pub(crate) event: &'a Event,
+    pub(crate) policy: &'a Policy,
+    /// A person whose decision is written down with what it does.
+    pub(crate) deciding: Option<&'a Deciding<'a>>,
+    /// What must stand for it to be written.
+    pub(crate) only: Option<&'a Only>,
+}
+
+impl Question<'_> {
+    fn verdict(&self, before: &Stored) -> Result<Verdict, Contradiction> {
+        if self.deciding.is_some_and(|deciding| !deciding.stands(before)) {
+            return Ok(Verdict::Ignore { why: decide::CHANGED });
+        }
+        job::transition(&before.record, self.event, before.now, self.policy)
+    }
+}
+
 /// Only the guard of a new attempt is answered so.
 fn unguarded(committed: &Committed) -> StoreError {
     StoreError::Bug(format!("a commit without a guard answered {committed:?}"))
@@ -78,7 +98,29 @@ impl Store {
         event: &Event,
         policy: &Policy,
     ) -> Result<Reported, ReportError> {
-        self.report_as(id, writer, event, policy, None, None).await
+        let question = Question { event, policy, deciding: None, only: None };
+        self.report_as(id, writer, None, question).await
+    }
+
+    /// As [`Store::report`], by the holder of a ticket, about the record as it was claimed or as Begin left it:
+    /// who has not seen a later commit is refused by its revision, and only then is the record read.
+    ///
+    /// Read at once all the same, with the server's clock, before a decision that this clock or the queue's
+    /// silence makes: that a task is proven absent, that a submitter is gone, that it is too late to buy.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::report`].
+    pub async fn report_seen(
+        &self,
+        seen: Stored,
+        claim: &Claim,
+        event: &Event,
+        policy: &Policy,
+    ) -> Result<Reported, ReportError> {
+        let seen = Some(seen).filter(|_| !wants_fresh_truth(event));
+        let question = Question { event, policy, deciding: None, only: None };
+        self.report_as(&claim.id, Writer::Worker(claim), seen, question).await
     }
 
     /// As [`Store::report`], written and counted as part of an operation, and only while it is open: one that
@@ -96,29 +138,33 @@ impl Store {
     ) -> Result<Reported, ReportError> {
         let (key, counts) = (self.keys().operation(operation), Some("changed"));
         let only = Only { key, field: "open", counts };
-        self.report_as(id, Writer::Outside, event, policy, None, Some(&only)).await
+        let question = Question { event, policy, deciding: None, only: Some(&only) };
+        self.report_as(id, Writer::Outside, None, question).await
     }
 
-    /// As [`Store::report`], for a person whose decision is written down with what it does.
+    /// The first decision is made on `seen`, where that is something new and the server's clock is known.
     pub(crate) async fn report_as(
         &self,
         id: &JobId,
         mut writer: Writer<'_>,
-        event: &Event,
-        policy: &Policy,
-        deciding: Option<&Deciding<'_>>,
-        only: Option<&Only>,
+        seen: Option<Stored>,
+        question: Question<'_>,
     ) -> Result<Reported, ReportError> {
+        let Question { event, deciding, only, .. } = question;
         let token = ulid::Ulid::generate().to_string();
+        let mut seen = seen.and_then(|seen| self.decided(seen, question));
         for _ in 0..DECIDE_MAX {
-            let Some(before) = self.load(id).await? else {
-                self.drop_ticket(writer).await?;
-                return Ok(Reported::Gone);
+            let (before, verdict) = match seen.take() {
+                Some(decided) => decided,
+                None => {
+                    let Some(before) = self.load(id).await? else {
+                        self.drop_ticket(writer).await?;
+                        return Ok(Reported::Gone);
+                    };
+                    let verdict = question.verdict(&before)?;
+                    (before, verdict)
+                }
             };
-            if deciding.is_some_and(|deciding| !deciding.stands(&before)) {
-                return Ok(Reported::Ignored { why: decide::CHANGED, stored: Box::new(before) });
-            }
-            let verdict = job::transition(&before.record, event, before.now, policy)?;
             let Verdict::Write { life, ticket, effects, note } = &verdict else {
                 return Ok(self.ignored(verdict, before, writer).await?);
             };
@@ -171,6 +217,14 @@ impl Store {
         Err(StoreError::Refused { cause }.into())
     }
 
+    /// The verdict on a record that was read before. Only one that the commit will check against the record is
+    /// good: that there is no news, or a contradiction, must be seen in the record itself.
+    fn decided(&self, mut before: Stored, question: Question<'_>) -> Option<(Stored, Verdict)> {
+        before.now = self.inner.clock.now()?;
+        let verdict = question.verdict(&before).ok()?;
+        matches!(verdict, Verdict::Write { .. }).then_some((before, verdict))
+    }
+
     async fn ignored(
         &self,
         verdict: Verdict,
@@ -210,6 +264,47 @@ const fn late_pause(claim: &Claim) -> Duration {
     match claim.queue {
         Queue::Submit(_) => Duration::ZERO,
         Queue::Settle | Queue::Poll | Queue::Download | Queue::Notify => LATE_NEWS_PAUSE,
+    }
+}
+
+/// Events by which another create is allowed, or a paid task given up, for what time it is or for what nobody said.
+/// A record that is some seconds old would be refused by its revision, and a clock would only be late; here neither is
+/// relied upon.
+///
+/// Named, so that a new event does not compile until someone decides.
+const fn wants_fresh_truth(event: &Event) -> bool {
+    match event {
+        Event::Looked { .. }
+        | Event::SubmitLeasePassed
+        | Event::UsefulnessPassed
+        | Event::IntentForgotten { .. }
+        | Event::SubmitBegan { .. }
+        | Event::ResendOrdered { .. }
+        | Event::TaskMissing { .. } => true,
+        Event::AttemptNotSent { .. }
+        | Event::AttemptRefused { .. }
+        | Event::AttemptAccepted { .. }
+        | Event::AttemptUnclear { .. }
+        | Event::TaskFound { .. }
+        | Event::Approved { .. }
+        | Event::ReviewRejected { .. }
+        | Event::PauseAsked { .. }
+        | Event::ResumeAsked { .. }
+        | Event::TaskSeen { .. }
+        | Event::PollTroubled { .. }
+        | Event::OutputStored { .. }
+        | Event::DownloadTroubled { .. }
+        | Event::BucketTroubled { .. }
+        | Event::LinkDied { .. }
+        | Event::PayloadFiled
+        | Event::FilingTroubled
+        | Event::CancelAsked { .. }
+        | Event::CancelDone { .. }
+        | Event::CancelTooLate { .. }
+        | Event::GaveUp { .. }
+        | Event::EraseAsked { .. }
+        | Event::StepLeft
+        | Event::StepBroke { .. } => false,
     }
 }
 

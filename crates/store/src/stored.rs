@@ -74,6 +74,7 @@ impl Store {
         }
         let mut answers = self.connection().pipe(&mut pipe).await?.into_iter();
         let now = time(answers.next())?;
+        self.inner.clock.hear(now);
         let found = ids.iter().zip(answers).map(|(id, answer)| read(id, answer, now)).collect();
         Ok((now, found))
     }

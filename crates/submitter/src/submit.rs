@@ -273,7 +273,7 @@ impl SubmitStep {
             CreateAnswer::Refused(refusal) => self.stops_in_row(&attempt, Some(refusal)).await,
         };
         // For waits only: a clock that cannot be read must not cost an answer.
-        let now = self.shared.store.now().await.unwrap_or(attempt.begun_at);
+        let now = self.shared.store.reckoned_now().await.unwrap_or(attempt.begun_at);
         Outcome::Report(send::event(&attempt, answer, now, in_row))
     }
 

@@ -59,7 +59,7 @@ pub(crate) async fn settle(engine: &Engine, picked: Picked, outcome: Result<Outc
     };
     fault::point(fault::WORKER_BEFORE_COMMIT).await;
     let heard = Heard::of(&event);
-    let settled = engine.commit(claim, event).await;
+    let settled = engine.commit(&picked, event).await;
     if let Some(after) = tell(&picked, heard, settled) {
         engine.hand_back(claim, after).await;
     }

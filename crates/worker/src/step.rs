@@ -74,7 +74,7 @@ impl Turn {
     /// keeps it held, so a step does this for its last word, or for another job's news by way of
     /// [`Turn::store`].
     pub async fn report(&self, event: Event) -> Settled {
-        self.engine.commit(self.claim(), event).await
+        self.engine.commit(&self.picked, event).await
     }
 
     /// The record as it was claimed.

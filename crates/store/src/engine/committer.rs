@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::ledger::Picked;
 use super::outage::{Outage, Pauses};
 use super::{Counts, Inner, Phase, reached, sleep_unless};
-use crate::{BeginGuard, Begun, Claim, ReportError, Reported, Store, StoreError, Writer};
+use crate::{BeginGuard, Begun, Claim, ReportError, Reported, Store, StoreError, Stored, Writer};
 
 /// Orders taken from the queue at a time.
 const GROUP_MAX: usize = 256;
@@ -39,14 +39,15 @@ pub(super) struct Order {
 }
 
 enum What {
-    Report(Box<Event>, oneshot::Sender<Settled>),
+    Report(Box<Stored>, Box<Event>, oneshot::Sender<Settled>),
     Release(Duration, oneshot::Sender<()>),
 }
 
 impl Order {
-    pub(super) fn report(claim: Claim, event: Event) -> (Self, oneshot::Receiver<Settled>) {
+    pub(super) fn report(picked: &Picked, event: Event) -> (Self, oneshot::Receiver<Settled>) {
         let (tx, rx) = oneshot::channel();
-        (Self { claim, what: What::Report(Box::new(event), tx) }, rx)
+        let what = What::Report(Box::new(picked.seen()), Box::new(event), tx);
+        (Self { claim: picked.claim().clone(), what }, rx)
     }
 
     pub(super) fn release(claim: Claim, after: Duration) -> (Self, oneshot::Receiver<()>) {
@@ -111,8 +112,8 @@ pub(super) async fn run(context: Context, mut orders: mpsc::Receiver<Order>) {
 
 async fn carry_out(context: Context, order: Order) {
     match order.what {
-        What::Report(event, answer) => {
-            let settled = report(&context, &order.claim, &event).await;
+        What::Report(seen, event, answer) => {
+            let settled = report(&context, &order.claim, *seen, &event).await;
             context.count(&settled);
             // Nobody listens any more if the runtime was dropped; the commit stands all the same.
             let _ = answer.send(settled);
@@ -126,11 +127,17 @@ async fn carry_out(context: Context, order: Order) {
     }
 }
 
-async fn report(context: &Context, claim: &Claim, event: &Event) -> Settled {
+async fn report(context: &Context, claim: &Claim, seen: Stored, event: &Event) -> Settled {
     let mut tries = Tries::new(context);
+    let mut seen = Some(seen);
     loop {
-        let writer = Writer::Worker(claim);
-        match context.store.report(&claim.id, writer, event, &context.policy).await {
+        let (store, policy) = (&context.store, &context.policy);
+        let told = match seen.take() {
+            Some(seen) => store.report_seen(seen, claim, event, policy).await,
+            // The reply may have been lost, and not the commit: the record knows.
+            None => store.report(&claim.id, Writer::Worker(claim), event, policy).await,
+        };
+        match told {
             Ok(reported) => {
                 context.outage.answered();
                 return Settled::Reported(reported);
@@ -171,7 +178,12 @@ pub(super) async fn begin(
             return Begun::Lost;
         }
         match context.store.begin(picked.held(), event, &context.policy, guard).await {
-            Ok(begun) => return begun,
+            Ok(begun) => {
+                if let Begun::Granted { stored, .. } = &begun {
+                    picked.has_begun(stored);
+                }
+                return begun;
+            }
             Err(error) => {
                 if !tries.again_after(&error).await {
                     return Begun::Lost;

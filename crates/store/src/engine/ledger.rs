@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
 
-use crate::{Claim, Held};
+use crate::{Claim, Held, Stored};
 
 /// The open leases of one engine. Locked only for moments, never across an await.
 #[derive(Default)]
@@ -34,6 +34,8 @@ pub struct Picked {
 /// This process's right to one ticket, and the concurrency slot it occupies here.
 pub struct Lease {
     fence: u64,
+    /// The record as Begin left it.
+    begun: Mutex<Option<Box<Stored>>>,
     ledger: Arc<Ledger>,
     lost: watch::Receiver<bool>,
     _slot: OwnedSemaphorePermit,
@@ -50,6 +52,17 @@ impl Picked {
     #[must_use]
     pub fn claim(&self) -> &Claim {
         &self.held.claim
+    }
+
+    /// The record as this process knows it: as claimed, or as Begin left it.
+    pub(super) fn seen(&self) -> Stored {
+        let begun = self.lease.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.as_deref().unwrap_or(&self.held.stored).clone()
+    }
+
+    pub(super) fn has_begun(&self, stored: &Stored) {
+        let mut begun = self.lease.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        *begun = Some(Box::new(stored.clone()));
     }
 
     /// A renewal found that another process holds the ticket by now. Its commits win; what runs here
@@ -80,7 +93,8 @@ impl Ledger {
         let (lost, lost_rx) = watch::channel(false);
         let fence = held.claim.fence;
         self.lock().insert(fence, Entry { claim: held.claim.clone(), settling: false, lost });
-        let lease = Lease { fence, ledger: Arc::clone(self), lost: lost_rx, _slot: slot };
+        let begun = Mutex::default();
+        let lease = Lease { fence, begun, ledger: Arc::clone(self), lost: lost_rx, _slot: slot };
         Picked { held: Arc::new(held), lease: Arc::new(lease) }
     }
 

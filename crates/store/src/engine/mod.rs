@@ -235,9 +235,9 @@ impl Engine {
 
     /// Reports `event` for a picked ticket and returns when the answer is durable. Errors of Redis are
     /// waited out; a commit is repeatable, since the fence and the revision guard it.
-    pub async fn commit(&self, claim: &Claim, event: Event) -> Settled {
-        self.inner.ledger.settle(claim);
-        let (order, answer) = Order::report(claim.clone(), event);
+    pub async fn commit(&self, picked: &Picked, event: Event) -> Settled {
+        self.inner.ledger.settle(picked.claim());
+        let (order, answer) = Order::report(picked, event);
         if self.inner.orders.send(order).await.is_err() {
             return Settled::Abandoned;
         }

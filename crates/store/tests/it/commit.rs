@@ -219,6 +219,74 @@ async fn a_nudge_outlives_the_holders_commit() {
     ground.sound().await;
 }
 
+/// What clients asked since, without what scripts did.
+fn asked(ground: &Ground) -> String {
+    ground.redis.command(&["SLOWLOG", "GET", "100"]).expect("a log")
+}
+
+fn listen(ground: &Ground) {
+    for command in
+        [["CONFIG", "SET", "slowlog-log-slower-than", "0"].as_slice(), &["SLOWLOG", "RESET"]]
+    {
+        ground.redis.command(command).expect("it agrees");
+    }
+}
+
+#[tokio::test]
+async fn a_report_on_the_claimed_record_asks_for_nothing_but_the_commit() {
+    let ground = Ground::new().await;
+    let held = polled(&ground, "cgt-1").await;
+    let (store, policy) = (&ground.store, &ground.policy);
+    listen(&ground);
+    let seen = held.stored.clone();
+    let told = store.report_seen(seen, &held.claim, &running("cgt-1"), policy).await;
+    assert!(matches!(told, Ok(Reported::Written { .. })), "{told:?}");
+    let asked = asked(&ground);
+    assert!(asked.contains("EVALSHA"), "{asked}");
+    assert!(!asked.contains("HMGET") && !asked.contains("TIME"), "{asked}");
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn a_report_on_an_outdated_record_is_decided_again() {
+    let ground = Ground::new().await;
+    let held = polled(&ground, "cgt-1").await;
+    ground.report(&held.claim.id, Writer::Outside, &cancel()).await;
+    let (store, policy) = (&ground.store, &ground.policy);
+    let seen = held.stored.clone();
+    let told = store.report_seen(seen.clone(), &held.claim, &running("cgt-1"), policy).await;
+    let Ok(Reported::Written { stored, .. }) = told else { panic!("{told:?}") };
+    assert!(stored.record.life.cancel.is_some(), "the wish in between is kept");
+    assert_eq!(stored.revision, held.stored.revision + 2);
+    // The ticket is spent, and nothing that was seen before makes it good again.
+    let late = store.report_seen(seen, &held.claim, &running("cgt-1"), policy).await;
+    assert!(matches!(late, Ok(Reported::Fenced)), "{late:?}");
+    // No news is believed of the record itself only.
+    let again = ground.claim(Queue::Poll, 1).await.remove(0);
+    listen(&ground);
+    let seen = again.stored.clone();
+    let nothing = store.report_seen(seen, &again.claim, &Event::StepLeft, policy).await;
+    assert!(matches!(nothing, Ok(Reported::Ignored { .. })), "{nothing:?}");
+    assert!(asked(&ground).contains("HMGET"));
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn what_could_allow_another_create_is_decided_on_fresh_truth() {
+    let ground = Ground::new().await;
+    ground.doubtful().await;
+    let held = ground.claim(Queue::Settle, 1).await.remove(0);
+    let attempt = held.stored.record.life.state.open_attempt().expect("in doubt").id.clone();
+    let look = Event::Looked { attempt, look: job::Look::Inconclusive };
+    listen(&ground);
+    let seen = held.stored.clone();
+    let told = ground.store.report_seen(seen, &held.claim, &look, &ground.policy).await;
+    assert!(matches!(told, Ok(Reported::Written { .. })), "{told:?}");
+    let asked = asked(&ground);
+    assert!(asked.contains("HMGET") && asked.contains("TIME"), "{asked}");
+    ground.sound().await;
+}
+
 #[tokio::test]
 async fn an_outside_move_to_another_step_fences_the_holder() {
     let ground = Ground::new().await;

@@ -265,7 +265,14 @@ impl Day<'_> {
         let claim = held.map(|held| &held.claim);
         let writer = claim.map_or(Writer::Outside, Writer::Worker);
         let policy = &self.ground.policy;
-        match self.store.report(id, writer, event, policy).await {
+        let reported = match held {
+            // What a worker saw when it claimed, however old that is by now.
+            Some(held) if self.tasks.is_multiple_of(2) => {
+                self.store.report_seen(held.stored.clone(), &held.claim, event, policy).await
+            }
+            Some(_) | None => self.store.report(id, writer, event, policy).await,
+        };
+        match reported {
             Ok(reported) => self.model.reported(id, claim, event, policy, &reported),
             Err(ReportError::Contradiction(_)) => {
                 let row = &self.model.rows[id];

@@ -40,11 +40,11 @@ async fn a_commit_after_a_lost_lease_is_refused_and_the_work_dropped() {
     assert!(taken.claim().fence > lost.claim().fence);
 
     tokio::time::timeout(BOUND, lost.lost()).await.expect("a renewal finds out");
-    let refused = late.commit(lost.claim(), cancel(lost.held())).await;
+    let refused = late.commit(&lost, cancel(lost.held())).await;
     assert!(matches!(refused, Settled::Reported(Reported::Fenced)), "{refused:?}");
     assert_eq!(house.records_of(&ids).await[0].revision, WATCHED_REVISION, "nothing was written");
 
-    let written = other.commit(taken.claim(), cancel(taken.held())).await;
+    let written = other.commit(&taken, cancel(taken.held())).await;
     assert!(matches!(written, Settled::Reported(Reported::Written { .. })), "{written:?}");
     let looks = (late.snapshot(), other.snapshot());
     assert_eq!((looks.0.fenced, looks.0.leases_lost, looks.1.reclaimed), (1, 1, 1));
@@ -85,7 +85,7 @@ async fn the_channel_ends_after_the_drain_and_late_commits_are_abandoned() {
     }
     assert!(rest <= 2);
     engine.close(BOUND, false).await;
-    let settled = engine.commit(first.claim(), cancel(first.held())).await;
+    let settled = engine.commit(&first, cancel(first.held())).await;
     assert!(matches!(settled, Settled::Abandoned), "{settled:?}");
 }
 
@@ -106,7 +106,7 @@ async fn a_claim_never_takes_what_this_process_still_runs() {
     .await;
     assert!(picked.try_recv().is_err(), "the ticket was handed out twice");
     assert_eq!(engine.snapshot().claimed, 1);
-    let written = engine.commit(running.claim(), cancel(running.held())).await;
+    let written = engine.commit(&running, cancel(running.held())).await;
     assert!(matches!(written, Settled::Reported(Reported::Written { .. })), "{written:?}");
     drop(running);
     engine.close(BOUND, false).await;
@@ -124,7 +124,7 @@ async fn a_renewal_that_crosses_a_commit_raises_no_alarm() {
     let mut commits = tokio::task::JoinSet::new();
     for _ in 0..JOBS {
         let (engine, picked) = (engine.clone(), next(&mut picked).await);
-        commits.spawn(async move { engine.commit(picked.claim(), cancel(picked.held())).await });
+        commits.spawn(async move { engine.commit(&picked, cancel(picked.held())).await });
     }
     while let Some(settled) = commits.join_next().await {
         let settled = settled.expect("no panic");
