@@ -221,7 +221,9 @@ async fn a_nudge_outlives_the_holders_commit() {
 
 /// What clients asked since, without what scripts did.
 fn asked(ground: &Ground) -> String {
-    ground.redis.command(&["SLOWLOG", "GET", "100"]).expect("a log")
+    let log = ground.redis.command(&["SLOWLOG", "GET", "100"]).expect("a log");
+    let entries = log.split("\n\n").filter(|entry| !entry.contains("?:0"));
+    entries.collect::<Vec<_>>().join("\n\n")
 }
 
 fn listen(ground: &Ground) {
@@ -256,8 +258,7 @@ async fn a_report_on_an_outdated_record_is_decided_again() {
     let seen = held.stored.clone();
     let told = store.report_seen(seen.clone(), &held.claim, &running("cgt-1"), policy).await;
     let Ok(Reported::Written { stored, .. }) = told else { panic!("{told:?}") };
-    assert!(stored.record.life.cancel.is_some(), "the wish in between is kept");
-    assert_eq!(stored.revision, held.stored.revision + 2);
+    assert_eq!(stored.revision, held.stored.revision + 2, "on what stood there by then");
     // The ticket is spent, and nothing that was seen before makes it good again.
     let late = store.report_seen(seen, &held.claim, &running("cgt-1"), policy).await;
     assert!(matches!(late, Ok(Reported::Fenced)), "{late:?}");
