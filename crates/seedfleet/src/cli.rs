@@ -19,7 +19,7 @@ pub(crate) use totals::{
     LimitsResetArgs, LimitsSetArgs, LimitsVerb, UsageArgs,
 };
 
-use crate::output::Format;
+use crate::output::Form;
 use clap::{Args, Parser, Subcommand};
 use jiff::SignedDuration;
 use job::filter::Filter;
@@ -46,9 +46,8 @@ pub(crate) struct Global {
     /// The pool, where several are configured.
     #[arg(long, global = true)]
     pub(crate) pool: Option<String>,
-    /// Form of data on standard output.
-    #[arg(short, long, global = true, value_enum, default_value = "table")]
-    pub(crate) output: Format,
+    #[command(flatten)]
+    pub(crate) output: Form,
     /// Neither progress nor remarks.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
@@ -125,6 +124,8 @@ pub(crate) enum Verb {
     Dev(DevVerb),
     /// Print the pages the code writes about itself.
     Docs(DocsArgs),
+    /// Print what a shell needs to complete this command line: `source <(seedfleet completions bash)`.
+    Completions { shell: clap_complete::Shell },
     /// Versions of program and stored forms.
     Version,
 }
@@ -242,6 +243,14 @@ pub(crate) enum JobsVerb {
     Show {
         #[arg(value_parser = job_id)]
         id: JobId,
+    },
+    /// Follow one job, a line for each step, until it has ended; exit codes as those of `wait`.
+    Watch {
+        #[arg(value_parser = job_id)]
+        id: JobId,
+        /// Longest wait, such as 90s or 10m.
+        #[arg(long, default_value = "30m", value_parser = duration)]
+        timeout: Duration,
     },
     /// Wait until jobs have ended; exit 8 when time is up, 1 when not all succeeded.
     Wait {

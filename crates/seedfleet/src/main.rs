@@ -69,6 +69,7 @@ async fn run(global: &cli::Global, verb: Verb) -> Outcome {
         Verb::Probe(args) => verbs::probe::run(global, &args).await,
         Verb::Dev(verb) => dev::run(global, verb).await,
         Verb::Docs(args) => verbs::docs::run(&args),
+        Verb::Completions { shell } => verbs::completions::run(shell),
         Verb::Version => verbs::version::run(global),
     }
 }

@@ -13,7 +13,8 @@
         4…        named by index in ARGV 1
 
   ARGV  1 facts  JSON: id, fence, delay (ms), offers (submit only), cost (what its turn counts for; absent:
-                 nothing), to {due, wake, lanes, tenant}; without `to` it is dropped
+                 nothing), to {due, wake, lanes, tenant}; without `to` it is dropped; asked: only if somebody
+                 asked for it meanwhile does it go there, else it is dropped
 
   Reply "released" | "fenced"
 
@@ -26,7 +27,7 @@ redis.call('ZREM', KEYS[2], f.id)
 redis.call('HDEL', KEYS[3], f.id)
 if f.offers then redis.call('HDEL', KEYS[f.offers], f.id) end
 local nudged = redis.call('HDEL', KEYS[1], 'nudged') == 1
-if f.to then
+if f.to and (nudged or not f.asked) then
   local now = math.floor(now_us() / 1000)
   put_down(f.to, f.id, nudged and now or now + f.delay, now)
   if f.cost then

@@ -29,12 +29,21 @@ struct Facts<'a> {
     id: &'a JobId,
     fence: String,
     delay: u64,
+    asked: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     offers: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<Place>,
+}
+
+/// Where a ticket goes that is handed back, and when it is due there.
+struct Back {
+    lane: Lane,
+    delay: Duration,
+    /// Only if somebody asked for it meanwhile; else it is dropped.
+    asked: bool,
 }
 
 pub(crate) fn millis(duration: Duration) -> u64 {
@@ -116,7 +125,19 @@ impl Store {
     ) -> Result<Released, StoreError> {
         let lane =
             lane.unwrap_or_else(|| Lane { tenant: String::new(), priority: Priority::Normal });
-        let call = self.release_call(claim, Some((lane, delay)))?;
+        let call = self.release_call(claim, Some(Back { lane, delay, asked: false }))?;
+        read_release(self.connection().call(call).await?)
+    }
+
+    /// Drops the ticket of a job that needs no step, unless somebody asked for one more look while this one was
+    /// taken: what a late callback names may be another task than the one just read.
+    pub(crate) async fn drop_unless_asked(
+        &self,
+        claim: &Claim,
+        record: &Record,
+    ) -> Result<Released, StoreError> {
+        let back = Back { lane: Lane::of(record), delay: Duration::ZERO, asked: true };
+        let call = self.release_call(claim, Some(back))?;
         read_release(self.connection().call(call).await?)
     }
 
@@ -132,23 +153,21 @@ impl Store {
     }
 
     /// Back into its lane after a pause, or, without one, dropped.
-    fn release_call(
-        &self,
-        claim: &Claim,
-        back: Option<(Lane, Duration)>,
-    ) -> Result<Call, StoreError> {
+    fn release_call(&self, claim: &Claim, back: Option<Back>) -> Result<Call, StoreError> {
         let mut table = KeyTable::default();
         table.at(self.keys().job(&claim.id));
         table.at(self.keys().lease(claim.queue));
         table.at(self.keys().holder(claim.queue));
-        let delay = back.as_ref().map_or(0, |(_, delay)| millis(*delay));
+        let delay = back.as_ref().map_or(0, |back| millis(back.delay));
         // Whoever comes back at once was never tried.
         let tried = back.as_ref().filter(|_| delay > 0 && claim.queue.class().is_some());
-        let cost = tried.map(|(lane, _)| self.caps_of(&lane.tenant).charge(COST_MEAN));
-        let to = back.map(|(lane, _)| Place::of(self.keys(), &mut table, claim.queue, &lane, None));
+        let cost = tried.map(|back| self.caps_of(&back.lane.tenant).charge(COST_MEAN));
+        let asked = back.as_ref().is_some_and(|back| back.asked);
+        let place = |back: Back| Place::of(self.keys(), &mut table, claim.queue, &back.lane, None);
+        let to = back.map(place);
         let offers = claim.queue.class().map(|class| table.at(self.keys().offers(class)));
         let fence = claim.fence.to_string();
-        let facts = Facts { id: &claim.id, fence, delay, offers, cost, to };
+        let facts = Facts { id: &claim.id, fence, delay, asked, offers, cost, to };
         let facts = StoreError::json("facts that are", &facts)?;
         Ok(Call::new(&script::RELEASE, table.into_keys(), vec![facts]))
     }

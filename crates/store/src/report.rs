@@ -243,10 +243,14 @@ impl Store {
     /// drops it otherwise.
     async fn settle_ticket(&self, writer: Writer<'_>, stored: &Stored) -> Result<(), StoreError> {
         let Writer::Worker(claim) = writer else { return Ok(()) };
-        if facts::queue_of(&stored.record) == Some(claim.queue) {
-            self.hand_back(claim, &stored.record, late_pause(claim)).await?;
-        } else {
-            self.drop_claim(claim).await?;
+        match facts::queue_of(&stored.record) {
+            Some(queue) if queue == claim.queue => {
+                self.hand_back(claim, &stored.record, late_pause(claim)).await?;
+            }
+            None if claim.queue == Queue::Settle => {
+                self.drop_unless_asked(claim, &stored.record).await?;
+            }
+            Some(_) | None => drop(self.drop_claim(claim).await?),
         }
         Ok(())
     }

@@ -91,6 +91,15 @@ pub(crate) enum BatchVerb {
     },
     /// Jobs by state, cost, and whether it is paused.
     Show(BatchNamed),
+    /// Follow it until its jobs have ended, with the time that is left at the pace of the watch; exit 8 when
+    /// time is up, 1 when not all succeeded.
+    Watch {
+        #[command(flatten)]
+        named: BatchNamed,
+        /// Longest wait, such as 10m or 2h.
+        #[arg(long, default_value = "24h", value_parser = super::duration)]
+        timeout: Duration,
+    },
     /// Submit none of its queued jobs until it is resumed.
     Pause(BatchArgs),
     /// Let its paused jobs go on.

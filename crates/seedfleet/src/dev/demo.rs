@@ -326,5 +326,5 @@ fn table(numbers: &serde_json::Value, dir: &Path) -> Result<(), Failure> {
     }
     row.insert("videos".into(), json!(dir.join("store").display().to_string()));
     row.insert("ledger".into(), json!(dir.join("ledger.ndjson").display().to_string()));
-    output::object(output::Format::Table, row)
+    output::object(&output::Form::plain(output::Format::Table), row)
 }

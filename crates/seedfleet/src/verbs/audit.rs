@@ -20,7 +20,7 @@ pub(crate) async fn run(global: &Global, args: &AuditArgs) -> Outcome {
     rows.extend(pool_wide(&session, since, args.alarms).await?);
     rows.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     rows.truncate(args.limit);
-    let mut out = Rows::new(global.output, COLUMNS);
+    let mut out = Rows::new(&global.output, COLUMNS);
     for (_, row) in rows {
         out.add(row)?;
     }

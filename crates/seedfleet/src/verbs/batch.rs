@@ -3,8 +3,9 @@
 use super::totals::{money, row};
 use crate::cli::{BatchArgs, BatchNamed, BatchVerb, Global};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{self, Format, Rows, note};
+use crate::output::{self, Rows, note};
 use crate::session::{Session, operator};
+use crate::verbs::jobs;
 use job::filter::Filter;
 use job::{Again, StateWord};
 use serde_json::json;
@@ -19,7 +20,7 @@ pub(crate) async fn run(global: &Global, verb: BatchVerb) -> Outcome {
     match verb {
         BatchVerb::List { tenant, limit } => {
             let batches = session.store.batches(tenant.as_deref(), 0, usize::from(limit)).await?;
-            let mut rows = Rows::new(global.output, COLUMNS);
+            let mut rows = Rows::new(&global.output, COLUMNS);
             for batch in &batches {
                 rows.add(line(global, batch)?)?;
             }
@@ -28,8 +29,12 @@ pub(crate) async fn run(global: &Global, verb: BatchVerb) -> Outcome {
         }
         BatchVerb::Show(BatchNamed { batch, tenant }) => {
             let found = find(&session, &batch, tenant.as_deref()).await?;
-            output::object(global.output, line(global, &found)?)?;
+            output::object(&global.output, line(global, &found)?)?;
             Ok(Exit::Done)
+        }
+        BatchVerb::Watch { named: BatchNamed { batch, tenant }, timeout } => {
+            let found = find(&session, &batch, tenant.as_deref()).await?;
+            jobs::wait_for_batch(global, &session, found, timeout).await
         }
         BatchVerb::Pause(args) => turn(global, &session, OperationVerb::Pause, args).await,
         BatchVerb::Resume(args) => turn(global, &session, OperationVerb::Resume, args).await,
@@ -41,7 +46,7 @@ fn line(global: &Global, batch: &Batch) -> Result<output::Row, Failure> {
     let view = BatchView::from(batch);
     let mut row = row(&view)?;
     row.insert("tenant".into(), json!(batch.tenant));
-    if matches!(global.output, Format::Table | Format::Csv) {
+    if global.output.has_columns() {
         row.insert("cost".into(), json!(money(&view.cost)));
     }
     Ok(row)
@@ -108,7 +113,7 @@ async fn turn(global: &Global, session: &Session, verb: OperationVerb, args: Bat
                 .hint("repeat it when some of them have ended"));
         }
     };
-    output::object(global.output, row(&OperationView::from(&*operation))?)?;
+    output::object(&global.output, row(&OperationView::from(&*operation))?)?;
     if !global.quiet {
         note("a gateway of this pool carries it out; `seedfleet batch show` tells how it stands");
     }

@@ -2,7 +2,7 @@
 
 use crate::cli::{ConfigVerb, Global};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{Format, Row, Rows, say};
+use crate::output::{Row, Rows, say};
 use crate::session;
 use serde_json::json;
 
@@ -19,7 +19,7 @@ pub(crate) fn run(global: &Global, verb: &ConfigVerb) -> Outcome {
             Ok(Exit::Done)
         }
         ConfigVerb::Env => {
-            let mut rows = Rows::new(global.output, &["name"]);
+            let mut rows = Rows::new(&global.output, &["name"]);
             for name in settings::env_names() {
                 let mut row = Row::new();
                 row.insert("name".into(), json!(name));
@@ -57,7 +57,7 @@ fn check(global: &Global) -> Outcome {
     row.insert("configuration".into(), json!("ok"));
     row.insert("keys".into(), json!(loaded.shown().len()));
     row.insert("pools".into(), json!(names.join(", ")));
-    crate::output::object(global.output, row)?;
+    crate::output::object(&global.output, row)?;
     Ok(Exit::Done)
 }
 
@@ -67,11 +67,11 @@ fn faulty(fault: &dyn std::error::Error) -> Failure {
 
 fn show(global: &Global, origin: bool) -> Outcome {
     let loaded = session::load(global)?;
-    if global.output == Format::Table {
+    if global.output.is_a_page() {
         say(&loaded.show(origin))?;
         return Ok(Exit::Done);
     }
-    let mut rows = Rows::new(global.output, &["key", "value", "origin"]);
+    let mut rows = Rows::new(&global.output, &["key", "value", "origin"]);
     for shown in loaded.shown() {
         let mut row = Row::new();
         row.insert("key".into(), json!(shown.key));

@@ -140,7 +140,7 @@ impl Scales {
 
     fn show(&self, global: &Global) -> Result<(), Failure> {
         let currency: Currency = self.route.currency();
-        let mut rows = Rows::new(global.output, COLUMNS);
+        let mut rows = Rows::new(&global.output, COLUMNS);
         let kinds = self.sums.iter().map(|((model, resolution), sum)| (*model, *resolution, *sum));
         for (model, resolution, sum) in kinds.chain([("total", "", self.total)]) {
             let mut row = output::Row::new();

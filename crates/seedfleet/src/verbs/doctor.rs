@@ -7,7 +7,7 @@ mod records;
 
 use crate::cli::{DoctorArgs, Global};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{Format, Row, Rows, say};
+use crate::output::{Form, Format, Row, Rows, say};
 use crate::session::{self, Session};
 use job::PoolSettings;
 use limiter::Limiter;
@@ -112,7 +112,8 @@ pub(crate) async fn run(global: &Global, args: &DoctorArgs) -> Outcome {
             Err(_) => {}
         }
     }
-    tell(if args.json { Format::Json } else { global.output }, &report)?;
+    let form = if args.json { global.output.as_a(Format::Json) } else { global.output.clone() };
+    tell(&form, &report)?;
     let failed = report.0.iter().any(|line| line.grade == Grade::Fail);
     Ok(away.unwrap_or(if failed { Exit::Findings } else { Exit::Done }))
 }
@@ -332,8 +333,8 @@ fn provider_hint(class: Class, name: &str, account: &str, pool: &PoolSettings) -
     }
 }
 
-fn tell(output: Format, report: &Report) -> Result<(), Failure> {
-    if output == Format::Table {
+fn tell(form: &Form, report: &Report) -> Result<(), Failure> {
+    if form.is_a_page() {
         let width = report.0.iter().map(|line| line.about.len()).max().unwrap_or(0);
         for Line { grade, about, what, hint, .. } in &report.0 {
             say(&format!("{:<4}  {about:<width$}  {what}\n", grade.word()))?;
@@ -343,7 +344,7 @@ fn tell(output: Format, report: &Report) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    let mut rows = Rows::new(output, &["grade", "about", "what", "hint"]);
+    let mut rows = Rows::new(form, &["grade", "about", "what", "hint"]);
     for Line { grade, about, what, hint, kind } in &report.0 {
         let mut row = Row::new();
         row.insert("grade".into(), json!(grade.word().to_lowercase()));

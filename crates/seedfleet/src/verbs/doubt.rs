@@ -8,7 +8,7 @@ mod evidence;
 use super::rows::Walk;
 use crate::cli::{Decision, DoubtVerb, Global};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{self, Format, Rows, note};
+use crate::output::{self, Form, Format, Rows, note};
 use crate::session::{Session, operator};
 use crate::verbs::jobs::find;
 use crate::verbs::{rows, tally};
@@ -49,7 +49,7 @@ pub(crate) async fn run(global: &Global, verb: DoubtVerb) -> Outcome {
 }
 
 async fn list(global: &Global, session: &Session) -> Outcome {
-    let mut out = Rows::new(global.output, COLUMNS);
+    let mut out = Rows::new(&global.output, COLUMNS);
     let mut parked = 0_u64;
     for state in [StateWord::Parked, StateWord::InDoubt] {
         let mut walk = Walk::new(&session.store, Filter::all().state(state), 0);
@@ -73,11 +73,11 @@ async fn list(global: &Global, session: &Session) -> Outcome {
 fn show(global: &Global, session: &Session, stored: &Stored) -> Result<(), Failure> {
     let mut row = evidence::row(session, stored);
     let steps = evidence::next_steps(session, stored);
-    if global.output != Format::Table {
+    if !global.output.is_a_page() {
         row.insert("next".into(), json!(steps));
-        return output::object(global.output, row);
+        return output::object(&global.output, row);
     }
-    output::object(Format::Table, row)?;
+    output::object(&Form::plain(Format::Table), row)?;
     if steps.is_empty() {
         if !global.quiet {
             note("this job is not in doubt");
@@ -159,7 +159,7 @@ async fn decide(
         (event, Reported::Written { stored, .. }) => {
             let mut row = rows::job(&stored.record);
             row.insert("did".into(), json!(event.name()));
-            output::object(global.output, row)?;
+            output::object(&global.output, row)?;
             Ok(Exit::Done)
         }
         (_, Reported::Ignored { why, stored }) => Err(wrong_state(&stored, why)),

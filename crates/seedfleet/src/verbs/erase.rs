@@ -100,7 +100,7 @@ fn tell(global: &Global, erasure: &Erasure) -> Outcome {
     for (name, n) in erasure.removed.named() {
         row.insert(name.into(), json!(n));
     }
-    output::object(global.output, row)?;
+    output::object(&global.output, row)?;
     Ok(match erasure.progress {
         Progress::Done => Exit::Done,
         // The fleet goes on with it.

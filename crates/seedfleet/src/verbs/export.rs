@@ -14,11 +14,12 @@ pub(crate) async fn run(global: &Global, args: ExportArgs) -> Outcome {
     let (route, simulated) = (session.pool.route, session.pool.simulated);
     let results = Results::new(session.buckets()?, route, simulated);
     // Rows for people would have to be held back until the widest is known.
-    let format = match global.output {
-        Format::Table => Format::Ndjson,
-        other @ (Format::Json | Format::Ndjson | Format::Csv) => other,
+    let format = match global.output.format {
+        Format::Table | Format::Wide => Format::Ndjson,
+        other @ (Format::Json | Format::Ndjson | Format::Csv | Format::Id) => other,
     };
-    let mut rows = Rows::new(format, RESULT_COLUMNS);
+    let form = global.output.as_a(format);
+    let mut rows = Rows::new(&form, RESULT_COLUMNS).named_by("job_id");
     let mut progress = Progress::begin(None, global.quiet);
     let (mut written, mut unread, mut first) = (0_u64, 0_u64, None);
     let mut walk = Walk::new(&session.store, args.which.filter(), 0);

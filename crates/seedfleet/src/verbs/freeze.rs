@@ -14,7 +14,7 @@ pub(crate) async fn freeze(global: &Global, args: &FreezeArgs) -> Outcome {
     let by = operator(args.by.as_deref());
     session.store.freeze(reason, by.as_str()).await?;
     let frozen = session.store.watch().await?.frozen;
-    output::object(global.output, row(&session, frozen.as_ref()))?;
+    output::object(&global.output, row(&session, frozen.as_ref()))?;
     Ok(Exit::Done)
 }
 
@@ -33,7 +33,7 @@ pub(crate) async fn thaw(global: &Global, args: &ThawArgs) -> Outcome {
     }
     let by = operator(args.by.as_deref());
     session.store.thaw(by.as_str(), reason).await?;
-    output::object(global.output, row(&session, None))?;
+    output::object(&global.output, row(&session, None))?;
     Ok(Exit::Done)
 }
 

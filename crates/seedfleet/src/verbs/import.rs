@@ -106,7 +106,7 @@ pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
     let taken = take_in(&door, &session.store, source.batches, &order, &mut progress).await;
     progress.end();
     let tally = taken?;
-    output::object(global.output, summary(&tally, &order, session.pool.simulated))?;
+    output::object(&global.output, summary(&tally, &order, session.pool.simulated))?;
     ended(&tally, &order, &args.file)
 }
 

@@ -1,16 +1,18 @@
 //! `jobs`: look, wait, cancel, retry.
 
 mod again;
+mod watch;
 
 use super::rows::{self, JOB_COLUMNS, Walk};
 use crate::cli::{AdoptArgs, Global, JobsVerb, Which};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{self, Format, Progress, Row, Rows, note};
+use crate::output::{self, Form, Format, Progress, Row, Rows, note};
 use crate::session::{Session, operator};
 use crate::verbs::batch;
 use crate::verbs::submit::refused;
 use crate::verbs::tally::{Tally, Told};
 use admission::{AdoptRefusal, AdoptWish};
+use indicatif::HumanDuration;
 use job::filter::Filter;
 use job::{Event, JobId, Record, StateWord};
 use serde_json::json;
@@ -29,6 +31,7 @@ pub(crate) async fn run(global: &Global, verb: JobsVerb) -> Outcome {
             list(global, &session, which.filter(), limit, cursor.as_deref()).await
         }
         JobsVerb::Show { id } => show(global, &session, &id).await,
+        JobsVerb::Watch { id, timeout } => watch::run(global, &session, &id, timeout).await,
         JobsVerb::Wait { ids, batch: None, tenant: _, timeout } => {
             wait_for(global, &session, &ids, timeout).await
         }
@@ -70,7 +73,7 @@ async fn adopt(global: &Global, session: &Session, args: AdoptArgs) -> Outcome {
     row.insert("job".into(), json!(taken.id));
     row.insert("task".into(), json!(task));
     row.insert("new".into(), json!(taken.new));
-    output::object(global.output, row)?;
+    output::object(&global.output, row)?;
     Ok(Exit::Done)
 }
 
@@ -83,7 +86,7 @@ pub(crate) async fn list(
     cursor: Option<&str>,
 ) -> Outcome {
     let mut walk = Walk::new(&session.store, filter, limit).behind(cursor)?;
-    let mut rows = Rows::new(global.output, JOB_COLUMNS);
+    let mut rows = Rows::new(&global.output, JOB_COLUMNS);
     while let Some(page) = walk.next().await? {
         for stored in page {
             rows.add(rows::job(&stored.record))?;
@@ -120,14 +123,14 @@ async fn show(global: &Global, session: &Session, id: &JobId) -> Outcome {
                    "what": line.what, "by": line.by})
         })
         .collect();
-    if global.output != Format::Table {
+    if !global.output.is_a_page() {
         row.insert("request".into(), json!(record.spec.request));
         row.insert("timeline".into(), json!(lines));
-        output::object(global.output, row)?;
+        output::object(&global.output, row)?;
         return Ok(Exit::Done);
     }
-    output::object(Format::Table, row)?;
-    let mut table = output::plain_table(&["after", "state", "what", "by"]);
+    output::object(&Form::plain(Format::Table), row)?;
+    let mut table = output::plain_table(&["after", "state", "what", "by"], true);
     for line in timeline.iter().rev() {
         let after = line.at.since(record.created_at);
         table.add_row([
@@ -232,7 +235,7 @@ pub(crate) async fn wait_for(
         }
         tokio::time::sleep(LOOK_EVERY).await;
     };
-    let mut rows = Rows::new(global.output, &["job", "state", "video", "tokens", "reason"]);
+    let mut rows = Rows::new(&global.output, &["job", "state", "video", "tokens", "reason"]);
     for record in &found {
         rows.add(detail(session, record)?)?;
     }
@@ -240,19 +243,25 @@ pub(crate) async fn wait_for(
     Ok(verdict(found.iter().map(|record| (record.life.state.word(), 1))))
 }
 
-async fn wait_for_batch(
+/// Waits for all jobs of a batch and shows what they came to.
+pub(crate) async fn wait_for_batch(
     global: &Global,
     session: &Session,
     batch: Batch,
     timeout: Duration,
 ) -> Outcome {
-    let deadline = Instant::now() + timeout;
+    let begun = Instant::now();
+    let deadline = begun + timeout;
     let mut progress: Option<Progress> = None;
+    let mut before = None;
     loop {
         let looked = batch::find(session, &batch.name, Some(&batch.tenant)).await?;
         let (all, counts) = (looked.jobs(), looked.counts);
         let progress_now = progress.get_or_insert_with(|| Progress::begin(Some(all), global.quiet));
-        progress_now.at(ended(&counts), &in_words(&counts));
+        let done = ended(&counts);
+        let first = *before.get_or_insert(done);
+        let left = in_time(done - first.min(done), all.saturating_sub(done), begun.elapsed());
+        progress_now.at(done, &format!("{}{left}", in_words(&counts)));
         // While rows are still coming, more jobs will.
         if ended(&counts) == all && !looked.uploading {
             if let Some(progress) = progress {
@@ -263,7 +272,7 @@ async fn wait_for_batch(
             for (word, n) in &counts {
                 row.insert(word.as_str().into(), json!(n));
             }
-            output::object(global.output, row)?;
+            output::object(&global.output, row)?;
             return Ok(verdict(counts.into_iter()));
         }
         if Instant::now() >= deadline {
@@ -274,6 +283,17 @@ async fn wait_for_batch(
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// How long the rest takes at the pace of this watch; nothing while that says little.
+fn in_time(done: u64, left: u64, took: Duration) -> String {
+    /// Fewer ends tell no pace.
+    const ENDS_MIN: u64 = 5;
+    if done < ENDS_MIN || left == 0 {
+        return String::new();
+    }
+    let seconds = took.as_secs_f64() / done as f64 * left as f64;
+    format!(" · about {} left", HumanDuration(Duration::from_secs_f64(seconds)))
 }
 
 /// A parked job waits for a person, a held one too: waiting longer brings nothing.
@@ -337,7 +357,7 @@ async fn cancel(
         }
     }
     let event = Event::CancelAsked { by: operator(None) };
-    let mut tally = Tally::new(global.output);
+    let mut tally = Tally::new(&global.output);
     for id in &ids {
         find(session, id).await?;
         tally.add(id, &ask(session, id, &event).await?)?;

@@ -83,7 +83,7 @@ async fn rotate(
 }
 
 async fn list(global: &Global, fleet: &FleetStore, tenant: Option<&str>) -> Outcome {
-    let mut rows = Rows::new(global.output, COLUMNS);
+    let mut rows = Rows::new(&global.output, COLUMNS);
     for known in fleet.api_keys().await? {
         if tenant.is_none_or(|tenant| known.key.spec.tenant == tenant) {
             rows.add(row(&known))?;
@@ -116,7 +116,7 @@ async fn show_once(
     if let Some((name, value)) = more {
         shown.insert(name.into(), value);
     }
-    output::object(global.output, shown)?;
+    output::object(&global.output, shown)?;
     if !global.quiet {
         note("keep the key now: it is not stored and cannot be shown again");
     }

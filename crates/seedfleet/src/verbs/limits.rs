@@ -4,7 +4,7 @@ use super::freeze::given;
 use super::totals::row;
 use crate::cli::{Global, LimitsOf, LimitsResetArgs, LimitsSetArgs, LimitsVerb};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{self, Format, Rows};
+use crate::output::{self, Form, Format, Rows};
 use crate::session::{Session, operator};
 use limiter::{Feed, Wanted};
 use seedance::Fault;
@@ -26,8 +26,8 @@ pub(crate) async fn run(global: &Global, verb: LimitsVerb) -> Outcome {
         LimitsVerb::Reset(args) => reset(&session, &args).await?,
     }
     let view = survey::limits(&session.store, &session.pool, feed.lookahead, None).await?;
-    if global.output != Format::Table {
-        output::object(global.output, row(&view)?)?;
+    if !global.output.is_a_page() {
+        output::object(&global.output, row(&view)?)?;
         return Ok(Exit::Done);
     }
     show(&view)?;
@@ -101,7 +101,7 @@ fn of(now: f64, configured: u32) -> String {
 }
 
 fn show(view: &LimitsView) -> Result<(), Failure> {
-    let mut rows = Rows::new(Format::Table, COLUMNS);
+    let mut rows = Rows::new(&Form::plain(Format::Table), COLUMNS);
     for account in &view.accounts {
         for class in &account.classes {
             let ClassView { slots, lookahead, create_rpm, configured, .. } = class;

@@ -12,7 +12,7 @@ mod report;
 
 use crate::cli::{Global, ProbeArgs};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{Format, note, say};
+use crate::output::{note, say};
 use crate::session::Session;
 use crate::verbs::import::money;
 use asker::Asker;
@@ -230,7 +230,7 @@ fn finish(global: &Global, args: &ProbeArgs, report: &Report) -> Result<(), Fail
     let out = args.out.clone().unwrap_or_else(dated);
     let saved = report.save(&out);
     // Shown in any case: a full disk must not cost what was paid for.
-    match args.json || global.output != Format::Table {
+    match args.json || !global.output.is_a_page() {
         true => say(&format!("{}\n", serde_json::to_string_pretty(report).unwrap_or_default()))?,
         false => say(&report.text())?,
     }

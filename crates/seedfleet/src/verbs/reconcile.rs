@@ -4,7 +4,7 @@
 use super::freeze::given;
 use crate::cli::{Global, ReconcileArgs};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{self, Format, Row, Rows, note};
+use crate::output::{self, Form, Format, Row, Rows, note};
 use crate::session::{Session, operator};
 use assets::{IntentError, Intents};
 use job::{JobId, TaskId};
@@ -173,23 +173,26 @@ async fn claim(
     row.insert("task".into(), json!(task));
     row.insert("attempt".into(), json!(claimed.attempt));
     row.insert("account".into(), json!(claimed.account));
-    output::object(if args.json { Format::Ndjson } else { global.output }, row)?;
+    output::object(&form(global, args), row)?;
     Ok(Exit::Done)
 }
 
+fn form(global: &Global, args: &ReconcileArgs) -> Form {
+    if args.json { global.output.as_a(Format::Ndjson) } else { global.output.clone() }
+}
+
 fn tell(global: &Global, args: &ReconcileArgs, report: &Report) -> Result<(), Failure> {
-    if args.json || global.output != Format::Table {
+    if args.json || !global.output.is_a_page() {
         let whole = serde_json::to_value(report).map_err(|error| {
             Failure::new(Exit::Failed, format!("a report that is no JSON: {error}"))
         })?;
-        let format = if args.json { Format::Ndjson } else { global.output };
-        return output::object(format, whole.as_object().cloned().unwrap_or_default());
+        return output::object(&form(global, args), whole.as_object().cloned().unwrap_or_default());
     }
-    output::object(global.output, summary(report))?;
+    output::object(&global.output, summary(report))?;
     if report.findings.is_empty() {
         return Ok(());
     }
-    let mut out = Rows::new(global.output, FINDINGS);
+    let mut out = Rows::new(&global.output, FINDINGS);
     for finding in &report.findings {
         let Finding { kind, account, job, task, sentence, cure } = finding;
         let mut row = Row::new();

@@ -43,7 +43,7 @@ async fn decide(
         other => return Err(Failure::usage(format!("{} is no decision", other.name()))),
     };
     let rules = admission::Settings::from_loaded(&session.loaded)?;
-    let mut tally = Tally::new(global.output);
+    let mut tally = Tally::new(&global.output);
     for id in ids {
         let spec = jobs::find(session, id).await?.record.spec;
         let approves = matches!(event, Event::Approved { .. });

@@ -37,7 +37,7 @@ pub(crate) async fn run(global: &Global, args: Box<SubmitArgs>) -> Outcome {
     }
     let id = admitted.id.clone();
     if !args.wait {
-        output::object(global.output, told(&admitted, session.pool.simulated))?;
+        output::object(&global.output, told(&admitted, session.pool.simulated))?;
         return Ok(Exit::Done);
     }
     note(&format!("{id} accepted; waiting for its end"));

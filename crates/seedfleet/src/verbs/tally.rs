@@ -1,7 +1,7 @@
 //! What became of each of many jobs, and the one exit code that says it all.
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{Format, Row, Rows};
+use crate::output::{Form, Row, Rows};
 use job::JobId;
 use serde_json::json;
 use store::Reported;
@@ -55,8 +55,8 @@ pub(crate) fn strange(id: &JobId) -> Failure {
 }
 
 impl Tally {
-    pub(crate) fn new(format: Format) -> Self {
-        Self { rows: Rows::new(format, &["job", "state", "answer"]), done: 0, refused: 0 }
+    pub(crate) fn new(form: &Form) -> Self {
+        Self { rows: Rows::new(form, &["job", "state", "answer"]), done: 0, refused: 0 }
     }
 
     /// Adds one job.

@@ -30,7 +30,7 @@ pub(crate) async fn run(global: &Global, verb: TenantsVerb) -> Outcome {
     let keys = session.store.fleet().api_keys().await?;
     match verb {
         TenantsVerb::List => {
-            let mut rows = Rows::new(global.output, COLUMNS);
+            let mut rows = Rows::new(&global.output, COLUMNS);
             for tenant in names(&session, &keys).await? {
                 rows.add(row(&session.store, &tenant, &keys).await?)?;
             }
@@ -43,7 +43,7 @@ pub(crate) async fn run(global: &Global, verb: TenantsVerb) -> Outcome {
                 let hint = "`seedfleet tenants list` shows those there are";
                 return Err(Failure::new(Exit::NotFound, what).hint(hint));
             }
-            output::object(global.output, shown(&session, &tenant, &keys).await?)?;
+            output::object(&global.output, shown(&session, &tenant, &keys).await?)?;
         }
     }
     Ok(Exit::Done)

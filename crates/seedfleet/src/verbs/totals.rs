@@ -2,7 +2,7 @@
 
 use crate::cli::{FailedArgs, FailedVerb, Global, UsageArgs};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{Format, Row, Rows};
+use crate::output::{Row, Rows};
 use crate::session::Session;
 use crate::verbs::{batch, jobs};
 use job::filter::Filter;
@@ -56,7 +56,7 @@ async fn failures(global: &Global, session: &Session, whose: &FailedArgs) -> Out
         (None, Some(tenant)) => Scope::Tenant(tenant),
         (None, None) => Scope::Pool,
     };
-    let mut rows = Rows::new(global.output, FAILURE_COLUMNS);
+    let mut rows = Rows::new(&global.output, FAILURE_COLUMNS);
     for group in survey::failures(&session.store, scope).await? {
         let mut row = row(&group)?;
         row.insert("sample".into(), json!(group.samples.first()));
@@ -79,10 +79,10 @@ pub(crate) async fn usage(global: &Global, args: UsageArgs) -> Outcome {
     }
     let group = Group::from(args.by);
     let totals = survey::usage(&session.store, from, to, group, args.tenant.as_deref()).await?;
-    let mut rows = Rows::new(global.output, USAGE_COLUMNS);
+    let mut rows = Rows::new(&global.output, USAGE_COLUMNS);
     for total in &totals {
         let mut row = row(total)?;
-        if matches!(global.output, Format::Table | Format::Csv) {
+        if global.output.has_columns() {
             row.insert("cost".into(), json!(money(&total.cost)));
         }
         rows.add(row)?;

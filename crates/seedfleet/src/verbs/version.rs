@@ -13,6 +13,6 @@ pub(crate) fn run(global: &Global) -> Outcome {
     row.insert("fingerprint".into(), json!(job::FINGERPRINT_VERSION));
     row.insert("renderer".into(), json!(seedance::RENDERER_VERSION));
     row.insert("manifest".into(), json!(assets::MANIFEST_VERSION));
-    object(global.output, row)?;
+    object(&global.output, row)?;
     Ok(Exit::Done)
 }

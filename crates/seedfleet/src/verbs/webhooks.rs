@@ -28,7 +28,7 @@ pub(crate) async fn run(global: &Global, verb: WebhooksVerb) -> Outcome {
             row.insert("events".into(), json!(done.events));
             row.insert("until".into(), json!(done.until.rfc3339()));
             row.insert("kept_from".into(), json!(done.kept_from.map(Timestamp::rfc3339)));
-            output::object(global.output, row)?;
+            output::object(&global.output, row)?;
             if done.full {
                 let what = "its outbox has no more room, or it is disabled";
                 return Err(Failure::new(Exit::Partial, what).hint(
@@ -42,7 +42,7 @@ pub(crate) async fn run(global: &Global, verb: WebhooksVerb) -> Outcome {
 
 async fn list(global: &Global, tenant: &str) -> Outcome {
     let session = Session::open_for(global, Some(tenant)).await?;
-    let mut rows = Rows::new(global.output, COLUMNS);
+    let mut rows = Rows::new(&global.output, COLUMNS);
     for state in session.store.endpoints(tenant).await? {
         rows.add(row(&state))?;
     }
@@ -80,7 +80,7 @@ async fn test(global: &Global, endpoint: &str, tenant: &str) -> Outcome {
     }
     let mut row = Row::new();
     row.insert("event".into(), json!(id));
-    output::object(global.output, row)?;
+    output::object(&global.output, row)?;
     Ok(Exit::Done)
 }
 

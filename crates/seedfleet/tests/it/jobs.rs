@@ -29,6 +29,52 @@ fn lists_come_in_every_form() {
     assert_eq!(csv.stdout.lines().count(), 4, "{csv:?}");
     let none = bench.run(&["jobs", "list", "--state", "failed", "-o", "json"]);
     assert_eq!((none.code, none.json()), (0, serde_json::json!([])));
+    let wide = bench.run(&["jobs", "list", "-o", "wide"]);
+    assert!(wide.stdout.lines().next().is_some_and(|head| head.contains("TENANT")), "{wide:?}");
+    let names = bench.run(&["jobs", "list", "-o", "id"]).stdout;
+    assert!(
+        names.lines().count() == 3 && names.lines().all(|id| id.starts_with("job_")),
+        "{names}"
+    );
+    assert_eq!(bench.run(&["export", "-o", "id"]).stdout.lines().count(), 3);
+}
+
+#[test]
+fn fields_are_chosen_in_every_form_and_an_unknown_one_is_told_the_known() {
+    let bench = three();
+    let csv = bench.run(&["jobs", "list", "--fields", "custom_id,state", "-o", "csv"]);
+    assert_eq!(csv.stdout.lines().next(), Some("custom_id,state"));
+    let bare = bench.run(&["jobs", "list", "--fields", "state", "--no-headers"]);
+    assert_eq!(bare.stdout, "queued\nqueued\nqueued\n", "{bare:?}");
+    let id = ids(&bench).remove(0);
+    let shown = bench.run(&["jobs", "show", &id, "--fields", "state", "-o", "json"]).json();
+    assert_eq!(shown, serde_json::json!({"state": "queued"}));
+    let unknown = bench.run(&["jobs", "list", "--fields", "statee"]);
+    assert_eq!((unknown.code, unknown.stdout.as_str()), (2, ""), "{unknown:?}");
+    assert!(unknown.stderr.contains("there are: job, state,"), "{unknown:?}");
+}
+
+#[test]
+fn a_job_is_followed_step_by_step_to_its_end() {
+    let bench = three();
+    let id = ids(&bench).remove(0);
+    let early = bench.run(&["jobs", "watch", &id, "--timeout", "0s"]);
+    assert_eq!(early.code, 8, "{early:?}");
+    assert!(early.stdout.contains("accepted"), "{early:?}");
+    assert_eq!(bench.run(&["jobs", "cancel", &id]).code, 0);
+    let followed = bench.run(&["jobs", "watch", &id, "-o", "ndjson"]);
+    assert_eq!(followed.code, 1, "not every job succeeded: {followed:?}");
+    let steps: Vec<_> = followed.lines().iter().map(|line| line["state"].clone()).collect();
+    assert_eq!(steps, ["queued", "cancelled"]);
+}
+
+#[test]
+fn shells_learn_to_complete_it() {
+    let bench = Bench::new();
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let script = bench.run(&["completions", shell]);
+        assert!(script.code == 0 && script.stdout.contains("export"), "{shell}: {script:?}");
+    }
 }
 
 #[test]

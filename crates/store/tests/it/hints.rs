@@ -143,6 +143,25 @@ async fn a_late_hint_that_was_wrong_leaves_the_ended_job_as_it_was() {
     ground.sound().await;
 }
 
+/// Two callbacks for a job that was given up, the second while the first is read up on: the one may name a
+/// stranger's task and the other the job's own.
+#[tokio::test]
+async fn a_late_hint_that_comes_during_a_late_look_gets_a_look_of_its_own() {
+    let ground = Ground::new().await;
+    let (job, open) = given_up(&ground).await;
+    let word = job::StateWord::GivenUp;
+    ground.store.late_hint(&open.id, &task("cgt-strange"), word).await.expect("answers");
+    let first = ground.claim(Queue::Settle, 1).await.remove(0);
+    let late = ground.store.late_hint(&open.id, &task("cgt-own"), word).await.expect("answers");
+    assert_eq!(late, HintOutcome::Noted(job.id.clone()));
+    ground.report(&job.id, store::Writer::Worker(&first.claim), &job::Event::StepLeft).await;
+    let second = ground.claim(Queue::Settle, 1).await.remove(0);
+    assert_eq!(second.stored.hint, Some(task("cgt-own")));
+    ground.report(&job.id, store::Writer::Worker(&second.claim), &job::Event::StepLeft).await;
+    assert_eq!(ground.claim_once(Queue::Settle, 1, LEASE).await.items, [], "nobody asked again");
+    ground.sound().await;
+}
+
 /// The last scan is under way, and the callback names what the list does not show.
 #[tokio::test]
 async fn a_hint_that_comes_during_the_last_scan_is_there_before_anything_is_sent_again() {

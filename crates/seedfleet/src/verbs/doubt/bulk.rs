@@ -243,7 +243,7 @@ pub(super) async fn apply(
         return Err(Failure::new(Exit::Guard, what).hint("do it with --yes"));
     }
     let by = operator(decision.by.as_deref());
-    let mut tally = Tally::new(global.output);
+    let mut tally = Tally::new(&global.output);
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     let mut stopped = None;
     for (at, line) in lines.iter().enumerate() {

@@ -82,7 +82,7 @@ pub(super) async fn run(
     let (by, reason) = (operator(decision.by.as_deref()), decision.reason()?);
     let why = format!("{} jobs: {reason}", sum.jobs);
     session.store.note_pool("retry", by.as_str(), &why).await?;
-    let mut tally = Tally::new(global.output);
+    let mut tally = Tally::new(&global.output);
     for id in &all {
         let record = find(session, id).await?.record;
         tally.add(id, &again(session, &record, by.as_str()).await?)?;
