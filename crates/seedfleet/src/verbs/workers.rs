@@ -3,7 +3,7 @@
 use super::totals::row;
 use crate::cli::Global;
 use crate::exit::{Exit, Outcome};
-use crate::output::{self, Format, Rows};
+use crate::output::{self, Rows};
 use crate::session::{self, Session};
 use limiter::Feed;
 use serde_json::json;
@@ -28,11 +28,11 @@ pub(crate) async fn run(global: &Global) -> Outcome {
         facts.push(survey::pool_facts(store, pool, feed.lookahead, steady).await?);
     }
     let wanted = survey::wanted(&facts, &arithmetic);
-    if global.output == Format::Json || global.output == Format::Ndjson {
-        output::object(global.output, row(&wanted)?)?;
+    if !global.output.has_columns() {
+        output::object(&global.output, row(&wanted)?)?;
         return Ok(Exit::Done);
     }
-    let mut rows = Rows::new(global.output, COLUMNS);
+    let mut rows = Rows::new(&global.output, COLUMNS);
     for (role, desired, bound_by, reason) in wanted.roles() {
         let mut line = output::Row::new();
         line.insert("role".into(), json!(role));
