@@ -154,16 +154,13 @@ impl Store {
         let token = ulid::Ulid::generate().to_string();
         let mut seen = seen.and_then(|seen| self.decided(seen, question));
         for _ in 0..DECIDE_MAX {
-            let (before, verdict) = match seen.take() {
-                Some(decided) => decided,
-                None => {
-                    let Some(before) = self.load(id).await? else {
-                        self.drop_ticket(writer).await?;
-                        return Ok(Reported::Gone);
-                    };
-                    let verdict = question.verdict(&before)?;
-                    (before, verdict)
-                }
+            let decided = match seen.take() {
+                Some(decided) => Some(decided),
+                None => self.decided_anew(id, question).await?,
+            };
+            let Some((before, verdict)) = decided else {
+                self.drop_ticket(writer).await?;
+                return Ok(Reported::Gone);
             };
             let Verdict::Write { life, ticket, effects, note } = &verdict else {
                 return Ok(self.ignored(verdict, before, writer).await?);
@@ -215,6 +212,17 @@ impl Store {
         }
         let cause = format!("{id} changed {DECIDE_MAX} times while one event was decided");
         Err(StoreError::Refused { cause }.into())
+    }
+
+    /// The record as it stands, and the verdict on it; nothing where there is no such job.
+    async fn decided_anew(
+        &self,
+        id: &JobId,
+        question: Question<'_>,
+    ) -> Result<Option<(Stored, Verdict)>, ReportError> {
+        let Some(before) = self.load(id).await? else { return Ok(None) };
+        let verdict = question.verdict(&before)?;
+        Ok(Some((before, verdict)))
     }
 
     /// The verdict on a record that was read before. Only one that the commit will check against the record is
