@@ -49,7 +49,8 @@ impl Bench {
         bench
     }
 
-    /// Writes the configuration anew, `more` at its end.
+    /// Writes the configuration anew, `more` at its end. On a new Redis the first list waits until every call
+    /// that may be on its way must have ended, so calls may not take long here.
     pub fn configure(&self, base_url: &str, more: &str) {
         let (redis, dir) = (self.redis.url(), self.path("").display().to_string());
         self.write(
@@ -57,7 +58,8 @@ impl Bench {
             &format!(
                 "[redis]\nurl = \"{redis}\"\n\n[store]\nurl = \"file://{dir}/store\"\n\n\
                  [pools.sim]\nroute = \"byteplus\"\nsimulated = true\nbase_url = \"{base_url}\"\n\n\
-                 [pools.sim.accounts.a]\napi_key_file = \"{dir}/key\"\n\n{more}\n"
+                 [pools.sim.accounts.a]\napi_key_file = \"{dir}/key\"\n\n\
+                 [provider]\nread_timeout = \"1s\"\ntcp_user_timeout = \"1s\"\n\n{more}\n"
             ),
         );
     }
