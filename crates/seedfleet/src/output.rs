@@ -98,13 +98,18 @@ impl Form {
         })
     }
 
-    /// The row as an object: whole, or the chosen fields.
-    fn object(&self, row: Row) -> Value {
+    /// The row: whole, or the chosen fields.
+    fn chosen(&self, row: Row) -> Row {
         if self.fields.is_empty() {
-            return Value::Object(row);
+            return row;
         }
         let of = |field: &String| row.get(field).cloned().unwrap_or(Value::Null);
-        Value::Object(self.fields.iter().map(|field| (field.clone(), of(field))).collect())
+        self.fields.iter().map(|field| (field.clone(), of(field))).collect()
+    }
+
+    /// The same as one line of JSON.
+    fn line(&self, row: Row) -> String {
+        Value::Object(self.chosen(row)).to_string()
     }
 }
 
@@ -153,10 +158,10 @@ impl Rows {
                 self.table.push(cells);
                 Ok(())
             }
-            Format::Ndjson => say(&format!("{}\n", self.form.object(row))),
+            Format::Ndjson => say(&format!("{}\n", self.form.line(row))),
             Format::Json => {
                 let head = if first { "[" } else { "," };
-                say(&format!("{head}\n{}", self.form.object(row)))
+                say(&format!("{head}\n{}", self.form.line(row)))
             }
             Format::Csv => {
                 if first && !self.form.no_headers {
@@ -202,12 +207,8 @@ impl Rows {
 /// Standard output is closed; a field was chosen that it does not have.
 pub(crate) fn object(form: &Form, row: Row) -> Result<(), Failure> {
     form.columns(&[], &row)?;
-    let first = row.keys().next().cloned();
-    let Value::Object(row) =
-        (if form.format == Format::Id { Value::Object(row) } else { form.object(row) })
-    else {
-        return Ok(());
-    };
+    let name = cell(row.values().next());
+    let row = form.chosen(row);
     match form.format {
         Format::Table | Format::Wide => {
             let width = row.keys().map(String::len).max().unwrap_or(0);
@@ -225,7 +226,7 @@ pub(crate) fn object(form: &Form, row: Row) -> Result<(), Failure> {
             }
             say(&csv_line(row.values().map(|value| cell(Some(value)))))
         }
-        Format::Id => say(&format!("{}\n", cell(first.and_then(|key| row.get(&key))))),
+        Format::Id => say(&format!("{name}\n")),
     }
 }
 
@@ -243,7 +244,7 @@ pub(crate) fn streamed(form: &Form, usual: &[&str], row: Row) -> Result<String, 
             cells.collect::<Vec<_>>().join("  ") + "\n"
         }
         Format::Csv => csv_line(cells),
-        Format::Json | Format::Ndjson => format!("{}\n", form.object(row)),
+        Format::Json | Format::Ndjson => form.line(row) + "\n",
         Format::Id => format!("{}\n", cell(row.values().next())),
     })
 }

@@ -61,11 +61,10 @@ impl Accounts {
     }
 
     /// What each account can take of each class.
-    pub(crate) fn rooms(&self, limits: &Limits, lead: &Lead) -> BTreeMap<SlotClass, Room> {
-        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let (horizon_us, lead_max_us) = (us(limits.grant_horizon), us(limits.lead_max));
+    pub(crate) fn rooms(&self, lead: &Lead) -> BTreeMap<SlotClass, Room> {
         let mut rooms: BTreeMap<SlotClass, Room> = BTreeMap::new();
         for ((account, class), line) in &self.lines {
+            let Pace { interval_us, calls, horizon_us, lead_max_us, counted, .. } = line.pace;
             let fresh = || {
                 let (accounts, lead_us) = (Vec::new(), lead.shared());
                 Room { accounts, horizon_us, lead_us, lead_max_us }
@@ -74,9 +73,9 @@ impl Accounts {
                 account: account.clone(),
                 running: line.running,
                 lookahead: line.lookahead,
-                interval_us: line.pace.interval_us,
-                calls: line.pace.calls,
-                counted: line.pace.counted,
+                interval_us,
+                calls,
+                counted,
             });
         }
         rooms

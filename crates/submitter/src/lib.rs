@@ -73,7 +73,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         let lead = Arc::new(Lead::new(fence.lead, lead_max, limits.use_within));
         // Late binding: no ticket is taken out of its lane before an account can begin it.
         let mut pool = pool.clone();
-        pool.store = pool.store.with_rooms(accounts.rooms(&limits, &lead));
+        pool.store = pool.store.with_rooms(accounts.rooms(&lead));
         let limiter =
             Limiter::new(pool.store.clone(), &pool.settings, &limits, provider.under_way());
         let limiter = limiter.for_creates(settings.lookahead);

@@ -18,7 +18,7 @@ use job::{Event, JobId, Record, StateWord};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use store::{Batch, Reported, Stored, Writer};
+use store::{Batch, Reported, Stored, TimelineLine, Writer};
 
 /// Between two looks of a wait.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -132,9 +132,8 @@ async fn show(global: &Global, session: &Session, id: &JobId) -> Outcome {
     output::object(&Form::plain(Format::Table), row)?;
     let mut table = output::plain_table(&["after", "state", "what", "by"], true);
     for line in timeline.iter().rev() {
-        let after = line.at.since(record.created_at);
         table.add_row([
-            format!("+{:.1} s", after.as_secs_f64()),
+            after(line, record),
             line.to.as_str().to_owned(),
             output::plain(&line.what),
             line.by.clone(),
@@ -142,6 +141,11 @@ async fn show(global: &Global, session: &Session, id: &JobId) -> Outcome {
     }
     output::say(&format!("\n{}\n", output::trimmed(&table)))?;
     Ok(Exit::Done)
+}
+
+/// When a step was written, counted from the job's beginning.
+fn after(line: &TimelineLine, record: &Record) -> String {
+    format!("+{:.1} s", line.at.since(record.created_at).as_secs_f64())
 }
 
 /// Everything about a job that fits on a line each.
@@ -260,10 +264,10 @@ pub(crate) async fn wait_for_batch(
         let progress_now = progress.get_or_insert_with(|| Progress::begin(Some(all), global.quiet));
         let done = ended(&counts);
         let first = *before.get_or_insert(done);
-        let left = in_time(done - first.min(done), all.saturating_sub(done), begun.elapsed());
+        let left = in_time(done.saturating_sub(first), all.saturating_sub(done), begun.elapsed());
         progress_now.at(done, &format!("{}{left}", in_words(&counts)));
         // While rows are still coming, more jobs will.
-        if ended(&counts) == all && !looked.uploading {
+        if done == all && !looked.uploading {
             if let Some(progress) = progress {
                 progress.end();
             }

@@ -197,15 +197,7 @@ async fn create_later(
     rule: Option<&Rule<Create>>,
 ) -> Result<Result<Created, Refusal>, Hangup> {
     let wait = wait_of(rule);
-    let call = CreateCall {
-        who: call.who.clone(),
-        request_id: call.request_id.clone(),
-        client_request_id: call.client_request_id.clone(),
-        body_sha256: call.body_sha256.clone(),
-        arrived_us: call.arrived_us,
-        body: call.body.clone(),
-    };
-    let (world, rule) = (world.clone(), rule.cloned());
+    let (world, call, rule) = (world.clone(), call.clone(), rule.cloned());
     let (tell, told) = oneshot::channel();
     tokio::spawn(async move {
         tokio::time::sleep(wait).await;

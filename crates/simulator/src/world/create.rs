@@ -22,7 +22,7 @@ const RECORD_LIFE_MS: i64 = 7 * 86_400_000;
 const INPUT_VIDEO_S: u32 = 2;
 
 /// One create call, read but not judged.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct CreateCall {
     pub(crate) who: Who,
     pub(crate) request_id: String,

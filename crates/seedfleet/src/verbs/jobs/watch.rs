@@ -1,6 +1,6 @@
 //! `jobs watch`: one job, a line for each of its steps.
 
-use super::{LOOK_EVERY, ended, find, too_long, verdict};
+use super::{LOOK_EVERY, after, ended, find, too_long, verdict};
 use crate::cli::Global;
 use crate::exit::Outcome;
 use crate::output::{Row, say, streamed};
@@ -28,8 +28,7 @@ pub(super) async fn run(
         timeline.sort_by_key(|line| line.rev);
         for line in timeline.iter().filter(|line| line.rev > told) {
             let mut row = Row::new();
-            let after = line.at.since(record.created_at);
-            row.insert("after".into(), json!(format!("+{:.1} s", after.as_secs_f64())));
+            row.insert("after".into(), json!(after(line, &record)));
             row.insert("state".into(), json!(line.to.as_str()));
             row.insert("what".into(), json!(line.what));
             row.insert("by".into(), json!(line.by));
