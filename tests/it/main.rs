@@ -7,6 +7,7 @@
 
 mod api;
 mod api_form;
+mod archive;
 mod backlog;
 mod batches;
 mod bucket_s3;

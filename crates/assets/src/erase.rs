@@ -50,7 +50,7 @@ impl Assets {
         Err(Error::Unavailable { path: folder.as_str().to_owned(), why })
     }
 
-    async fn take_away(&self, path: &str, swept: &mut Swept) -> Result<(), Error> {
+    pub(crate) async fn take_away(&self, path: &str, swept: &mut Swept) -> Result<(), Error> {
         let bytes = match self.head(path).await {
             Ok(meta) => meta.size,
             Err(Error::Missing { .. }) => return Ok(()),

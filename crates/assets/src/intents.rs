@@ -248,6 +248,32 @@ impl Intents {
         Ok(written)
     }
 
+    /// Takes away the intents of a job that nobody knows any more: an equal request is a new job from here on, and
+    /// must not be taken for a life that was forgotten. Tells how many went.
+    ///
+    /// Safe to repeat.
+    ///
+    /// # Errors
+    ///
+    /// [`IntentError`]; some may be gone.
+    pub async fn retire(&self, spec: &Spec, job: &JobId) -> Result<u64, IntentError> {
+        let folder = folder(spec)?;
+        let Some(last) = self.in_time(self.timeout, self.last_number(&folder)).await? else {
+            return Ok(0);
+        };
+        let mut retired = 0;
+        for number in (1..=last).rev() {
+            let path = path(&folder, number);
+            let intent = self.in_time(self.timeout, self.read(&path)).await?;
+            if intent.is_some_and(|intent| intent.job == *job) {
+                let delete = async { self.bucket.delete(&path).await.map_err(unanswered) };
+                self.in_time(self.timeout, delete).await?;
+                retired += 1;
+            }
+        }
+        Ok(retired)
+    }
+
     /// The folders with more than one intent, and their last number. Few, so they fit into memory
     /// whatever the length of the list.
     async fn repeated(&self, prefix: &ObjectPath) -> Result<BTreeMap<String, u32>, IntentError> {

@@ -14,7 +14,7 @@ const PLACEHOLDERS: [(&str, Piece); 5] = [
     ("job_id", Piece::JobId),
 ];
 /// First segments that other parts of the bucket own.
-const RESERVED: [&str; 3] = ["media", "intents", "_check"];
+const RESERVED: [&str; 4] = ["media", "intents", "records", "_check"];
 /// Bounds that keep the longest path far below the 1,024 bytes S3 allows.
 const NAME_BYTES_MAX: usize = 128;
 const PREFIX_BYTES_MAX: usize = 256;

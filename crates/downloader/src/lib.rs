@@ -86,6 +86,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     tokio::spawn(erasure::keep(
         erasers(&fleet, &buckets)?,
         erasure::Settings::from_loaded(fleet.loaded())?,
+        worker::fault::archiving,
     ));
     let watch = tokio::spawn(watch_deadlines(fleet.pools().to_vec()));
     let worked = fleet.work(crews).await;

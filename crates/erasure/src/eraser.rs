@@ -1,11 +1,12 @@
 //! Wishes: written down, worked off in turns, looked at.
 
 use crate::Settings;
+use crate::archived::Target;
 use crate::receipt::{Erasure, Progress, Removed, Subject};
-use assets::{Buckets, IntentError, Intents};
+use assets::{Buckets, IntentError, Intents, RecordKind, RecordMark};
 use job::{By, ErasureId, JobId, Policy, Timestamp};
 use std::time::Duration;
-use store::{Member, OwnLock, ReportError, Store, StoreError};
+use store::{MEMBERS_MAX, Member, OwnLock, ReportError, Store, StoreError};
 use tokio::time::{Instant, interval_at};
 
 /// How long the lock of an erasure outlives a process that died.
@@ -36,6 +37,14 @@ pub enum EraseError {
     /// The second fence.
     #[error(transparent)]
     Fence(#[from] IntentError),
+    /// A record that is no JSON.
+    #[error("the record of {job} cannot be written: {why}")]
+    Record {
+        /// Whose.
+        job: JobId,
+        /// In words.
+        why: String,
+    },
     /// A receipt that cannot be read, or is no JSON.
     #[error("erasure {id} cannot be read: {why}")]
     Unreadable {
@@ -204,8 +213,19 @@ impl Eraser {
         }
         for _ in 0..PAGES_MAX {
             let page = self.page(&erasure).await?;
-            let Some(last) = page.last().cloned() else { return self.end_pass(erasure).await };
-            self.erase_page(&page, &mut erasure).await;
+            let Some(last) = page.last().cloned() else {
+                let page = self.archived_page(&erasure).await?;
+                self.erase_page(&page, &mut erasure).await;
+                // What is waited for would come first again.
+                if page.is_empty() || erasure.jobs_waiting > 0 {
+                    return self.end_pass(erasure).await;
+                }
+                self.save(&erasure, Some(self.store.now().await?)).await?;
+                continue;
+            };
+            let targets: Vec<Target> =
+                page.into_iter().map(|member| Target { id: member.id, left: None }).collect();
+            self.erase_page(&targets, &mut erasure).await;
             if matches!(erasure.subject, Subject::Job { .. }) {
                 return self.end_pass(erasure).await;
             }
@@ -282,7 +302,9 @@ impl Eraser {
     async fn retain_one(&self, tenant: String, kept_for: Duration) -> Result<u64, EraseError> {
         let ended_before = self.store.now().await? - kept_for;
         let index = self.store.keys().ix_kept(&tenant);
-        if self.store.members(&index, None, Some(ended_before)).await?.is_empty() {
+        if self.store.members(&index, None, Some(ended_before)).await?.is_empty()
+            && self.none_archived(&tenant, ended_before).await?
+        {
             return Ok(0);
         }
         if let Some(before) = self.store.aged(&tenant).await?
@@ -302,6 +324,20 @@ impl Eraser {
         };
         let asked = self.ask(id, wish).await?;
         Ok(self.work(&asked.id).await?.map_or(0, |worked| worked.removed.jobs))
+    }
+
+    /// Whether no content of a tenant lies in the bucket that was kept for long enough.
+    async fn none_archived(&self, tenant: &str, before: Timestamp) -> Result<bool, EraseError> {
+        let (bucket, pool) = (self.buckets.of(tenant), self.store.pool());
+        let until = assets::day_of(before.unix_ms())?;
+        for day in bucket.record_days(pool, tenant, RecordKind::Kept).await? {
+            if day < until
+                && !bucket.records_of_day(pool, tenant, RecordKind::Kept, &day, 1).await?.is_empty()
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Gives every wish whose turn has come one; tells how many. One that breaks off keeps no other from
@@ -331,6 +367,12 @@ impl Eraser {
     pub async fn first_jobs(&self, tenant: &str, hash: &str) -> Result<Vec<JobId>, EraseError> {
         let index = self.store.keys().ix_user_of(tenant, hash);
         let members = self.store.members(&index, None, None).await?;
-        Ok(members.into_iter().map(|member| member.id).collect())
+        let mut ids: Vec<JobId> = members.into_iter().map(|member| member.id).collect();
+        let bucket = self.buckets.of(tenant);
+        let mark = RecordMark::User(hash.to_owned());
+        let left = bucket.records_marked(self.store.pool(), tenant, &mark, MEMBERS_MAX).await?;
+        ids.extend(left.iter().filter_map(|(_, job)| JobId::parse(job).ok()));
+        ids.truncate(MEMBERS_MAX);
+        Ok(ids)
     }
 }

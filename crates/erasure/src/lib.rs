@@ -9,16 +9,27 @@
 //!
 //! What stays is a bill and the marks of tasks that may still turn up: see `docs/privacy.md`.
 //!
+//! Records of ended jobs leave Redis in the same room: first the whole record lies in the bucket and was read
+//! back, then Redis lets go of it in one step and keeps a tombstone. Erasure reaches what has left: a job whose
+//! tombstone stands comes back first, and of one that nobody knows any more the object is written anew.
+//!
 //! Must not know: HTTP, the provider, Redis keys, how a bucket stores bytes.
 #![forbid(unsafe_code)]
 
+mod archived;
+mod archiver;
 mod eraser;
 mod keeper;
 mod one;
 mod receipt;
 mod settings;
+mod shelf;
+mod walk;
 
+pub use archiver::{Moment, Pass};
 pub use eraser::{EraseError, Eraser, Wish};
 pub use keeper::keep;
 pub use receipt::{Erasure, Progress, Removed, Subject};
 pub use settings::{RetentionSettings, Settings};
+pub use shelf::Records;
+pub use walk::ArchiveWalk;

@@ -1,12 +1,13 @@
 //! One job: mark, sweep, forget, in this order.
 
+use crate::archived::Target;
 use crate::eraser::{EraseError, Eraser};
 use crate::receipt::{Erasure, Removed, Subject};
 use assets::{Folder, Place, Swept};
 use futures::{StreamExt, stream};
 use job::{End, ErasureId, Event, Filing, JobId, Record, State, StateWord};
 use serde_json::json;
-use store::{Decided, Forgotten, Member, Reported, Stored, Writer};
+use store::{Decided, Forgotten, Reported, Stored, Writer};
 
 /// Told of a job that has not ended, by an erasure that stops none.
 const NOT_ENDED: &str = "it has not ended";
@@ -20,7 +21,7 @@ fn as_it_is(_: &Stored) -> bool {
 const AT_ONCE: usize = 8;
 
 /// What became of one job.
-enum One {
+pub(crate) enum One {
     /// Its content is gone.
     Gone,
     /// It was gone before this erasure came to it.
@@ -33,14 +34,14 @@ enum One {
 
 impl Eraser {
     /// What fails for one job is told, waited for, and costs the others nothing.
-    pub(crate) async fn erase_page(&self, page: &[Member], erasure: &mut Erasure) {
+    pub(crate) async fn erase_page(&self, page: &[Target], erasure: &mut Erasure) {
         let wish = erasure.clone();
         let mut ones = Vec::with_capacity(page.len());
-        for member in page {
-            let (eraser, wish, id) = (self.clone(), wish.clone(), member.id.clone());
+        for target in page {
+            let (eraser, wish, target) = (self.clone(), wish.clone(), target.clone());
             ones.push(async move {
-                let told = eraser.erase_one(&id, &wish).await;
-                (id, told)
+                let told = eraser.erase_target(&target, &wish).await;
+                (target.id, told)
             });
         }
         let mut told = stream::iter(ones).buffer_unordered(AT_ONCE);
@@ -63,7 +64,7 @@ impl Eraser {
         }
     }
 
-    async fn erase_one(&self, id: &JobId, wish: &Erasure) -> Result<One, EraseError> {
+    pub(crate) async fn erase_one(&self, id: &JobId, wish: &Erasure) -> Result<One, EraseError> {
         let Some(stored) = self.store.load(id).await? else { return Ok(One::NoJob) };
         let record = &stored.record;
         if record.spec.tenant != wish.tenant {
@@ -98,10 +99,20 @@ impl Eraser {
         if let Some(hook) = &record.spec.webhook {
             self.store.leave_hook(&record.spec.tenant, hook).await?;
         }
+        self.drop_archived(record, wish).await?;
         match self.store.forget(id, &wish.id).await? {
             Forgotten::Done | Forgotten::Before => Ok(One::Gone),
             Forgotten::NoJob => Ok(One::NoJob),
         }
+    }
+
+    /// All that lies in the bucket of a job that nobody knows any more, but its record.
+    pub(crate) async fn clear(&self, record: &Record, wish: &Erasure) -> Result<(), EraseError> {
+        if let Some(folder) = self.elsewhere(record)? {
+            self.sweep(record, &folder, &wish.id).await?;
+        }
+        self.sweep(record, &self.folder(record)?, &wish.id).await?;
+        self.take_media(record, &wish.id).await
     }
 
     /// Asks the machine; what it answers where it is not yet willing.

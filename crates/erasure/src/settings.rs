@@ -16,11 +16,22 @@ pub struct RetentionSettings {
     /// Between two looks for what has been kept for long enough.
     #[serde(with = "humantime_serde")]
     pub sweep_every: Duration,
+    /// After its last change the record of an ended job leaves Redis for the bucket.
+    #[serde(with = "humantime_serde")]
+    pub redis_after: Duration,
+    /// So long after that its tombstone stays: an equal request still finds the job.
+    #[serde(with = "humantime_serde")]
+    pub tombstones: Duration,
 }
 
 impl Default for RetentionSettings {
     fn default() -> Self {
-        Self { days: 0, sweep_every: Duration::from_secs(600) }
+        Self {
+            days: 0,
+            sweep_every: Duration::from_secs(600),
+            redis_after: DAY * 10,
+            tombstones: DAY * 90,
+        }
     }
 }
 

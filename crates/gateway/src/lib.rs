@@ -53,7 +53,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     scaling::open(&fleet, app.desk.feed.lookahead)?;
     let erasers = app.pools.values().map(|door| door.eraser.clone()).collect();
     let retention = erasure::Settings::from_loaded(fleet.loaded())?;
-    tokio::spawn(erasure::keep(erasers, retention));
+    tokio::spawn(erasure::keep(erasers, retention, worker::fault::archiving));
     let listener = TcpListener::bind(&settings.listen).await.map_err(|error| {
         anyhow::anyhow!("gateway.listen: cannot listen on {}: {error}", settings.listen)
     })?;

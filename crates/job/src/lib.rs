@@ -19,6 +19,7 @@ mod event;
 mod fingerprint;
 mod ids;
 mod intent;
+mod leave;
 mod park;
 mod policy;
 mod pools;
@@ -46,6 +47,7 @@ pub use event::{
 pub use fingerprint::{FINGERPRINT_VERSION, Fingerprint};
 pub use ids::{AttemptId, ErasureId, IdError, JobId, TaskId, Timestamp};
 pub use intent::Intent;
+pub use leave::UNSETTLED_FOR;
 pub use policy::{DownloadPolicy, Policy, PollPolicy, SettlePolicy, SubmitPolicy};
 pub use pools::{AccountSettings, ClassLimits, DoubtPolicy, LimitSettings, PoolSettings};
 pub use reason::{REASON_CHARS_MAX, reason};

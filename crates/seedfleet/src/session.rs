@@ -126,7 +126,10 @@ impl Session {
         let mut tries = 1;
         let store = loop {
             match Store::connect(&redis, name).await {
-                Ok(store) => break store.with_caps(worker::tenant_caps(&loaded)?),
+                Ok(store) => {
+                    let store = store.with_caps(worker::tenant_caps(&loaded)?);
+                    break store.with_shelf(worker::shelf(&loaded));
+                }
                 Err(StoreError::Unreachable(_)) if tries < CONNECT_TRIES => {
                     tries += 1;
                     tokio::time::sleep(CONNECT_PAUSE).await;

@@ -17,6 +17,7 @@
             to      {due, wake, at, lanes, tenant} the new ticket; absent: none
             same    `to` is the queue of `from`
             tasks, own   key of the owners; task ids that must be this job's or nobody's
+            tombs   for each of them {key, field}: where its owner stands once that is archived
             begin   {slots, slot, running, lookahead, offers, nonces, nonce, stops, stopped, probe_ms, attempt,
                      pace, interval, calls, horizon, lead, lead_max, counted, lanes, tenant, cost, days, hint, batch, cap}: the
                      guard of a new attempt, limits as configured; stopped: names of the stops it minds;
@@ -75,8 +76,8 @@ end
 if not holds then return {'fenced'} end
 if had[1] ~= f.rev then return {'stale', had[1]} end
 if f.only and redis.call('HEXISTS', KEYS[f.only.key], f.only.field) == 0 then return {'closed'} end
-for _, task in ipairs(f.own) do
-  local owner = redis.call('HGET', KEYS[f.tasks], task)
+for n, task in ipairs(f.own) do
+  local owner = redis.call('HGET', KEYS[f.tasks], task) or buried(f.tombs[n])
   if owner and owner ~= id then return {'owned', task, owner} end
 end
 

@@ -19,7 +19,9 @@
                    event {key, arguments; the third is to be the job}, line (of the timeline),
                    use {usage, day, kept}, cap {counts, words, queued_max, spend_max}: what the tenant may
                    have waiting, in these states, and may spend in the day of `use`; 0 or absent: no cap
-            jobs   {id, kind, job, fp, tl (keys), idem (key) and body (SHA-256) when the caller sent a key,
+            lent   ms for which a caller's key is remembered that came with another's request
+            jobs   {id, kind, job, fp, tl (keys), idem (key), name and body (SHA-256) when the caller sent a key,
+                   tombs {fp, idem, own (list)}: {key, field} where archived jobs stand for the same,
                    own (task ids the job answers for), micros, moves (writes of its own)}
         2…     of each job: spec and life, JSON, never read here
 
@@ -40,7 +42,7 @@ local now = math.floor(now_us() / 1000)
 forgot(f.known, now)
 
 -- Nothing is written before the last job is judged: what those before it are about to write is remembered here.
-local value, sets, made, owners, words, spent = {}, {}, {}, {}, {}, {}
+local value, sets, lent, made, owners, words, spent = {}, {}, {}, {}, {}, {}, {}
 
 local function remember(key, text)
   value[key] = text
@@ -92,14 +94,22 @@ local function refusal(j, k)
     if body == j.body then return {'existing', 'key', id} end
     return {'reused', id}
   end
+  if j.idem then
+    local id, body = buried(j.tombs.idem)
+    if id and body == j.body:sub(1, 32) then return {'existing', 'key', id} end
+    if id then return {'reused', id} end
+  end
   local there = made[j.id] or some_exist and redis.call('EXISTS', KEYS[j.job]) == 1
-  local twin = there and j.id or value[j.fp]
+  local twin = there and j.id or value[j.fp] or buried(j.tombs.fp)
   if twin then
-    if j.idem then remember(j.idem, twin .. ' ' .. j.body) end
+    if j.idem then
+      remember(j.idem, twin .. ' ' .. j.body)
+      lent[#lent + 1] = j.idem
+    end
     return {'existing', 'fingerprint', twin}
   end
-  for _, task in ipairs(j.own) do
-    local owner = owners[task] or redis.call('HGET', KEYS[f.tasks], task)
+  for n, task in ipairs(j.own) do
+    local owner = owners[task] or redis.call('HGET', KEYS[f.tasks], task) or buried(j.tombs.own[n])
     if owner and owner ~= j.id then return {'owned', task, owner} end
   end
   local cap = k.cap
@@ -145,8 +155,10 @@ for _, i in ipairs(born) do
   local j = f.jobs[i]
   local st = f.kinds[j.kind].st
   redis.call('HSET', KEYS[j.job], 'spec', ARGV[2 * i], 'life', ARGV[2 * i + 1], 'st', st, 'rev', 1, 'by', f.by)
+  if j.idem then redis.call('HSET', KEYS[j.job], 'idem', j.name) end
 end
 if #sets > 0 then redis.call('MSET', unpack(sets)) end
+for _, key in ipairs(lent) do redis.call('PEXPIRE', KEYS[key], f.lent) end
 for _, k in ipairs(kinds) do
   if k.to then put_down_all(k.to, k.jobs, k.to.at, now) end
   if k.micros > 0 then

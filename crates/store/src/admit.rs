@@ -1,14 +1,16 @@
 //! New jobs, and forgotten ones: many in one pipeline, each created once however often it is sent.
 
 use crate::birth::{Birth, Born};
+use crate::keys::Keys;
 use crate::{Store, StoreError, facts};
 use job::{Fingerprint, JobId, Record, State, Ticket, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// Jobs in one call.
 pub const ADMIT_MAX: usize = 200;
 
 /// The caller's own key for a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Idempotency {
     /// As the caller sent it.
     pub key: String,
@@ -174,7 +176,13 @@ impl Store {
     ) -> Result<Option<JobId>, StoreError> {
         let key = self.keys().fingerprint(tenant, fingerprint);
         let id: Option<String> = self.connection().ask(redis::cmd("GET").arg(&key)).await?;
-        id.map(|id| JobId::parse(&id).map_err(|e| StoreError::corrupt(&key, e))).transpose()
+        if let Some(id) = id {
+            return JobId::parse(&id).map(Some).map_err(|e| StoreError::corrupt(&key, e));
+        }
+        let at = self.keys().tomb_of_request(tenant, fingerprint);
+        let short: Option<String> =
+            self.connection().ask(redis::cmd("HGET").arg(&at.key).arg(&at.field)).await?;
+        Ok(short.and_then(|short| Keys::long(&short)))
     }
 }
 

@@ -4,14 +4,19 @@ use crate::connection::Call;
 use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing};
 use crate::freeze::Known;
 use crate::keys::TIMELINE_LINES_MAX;
+use crate::lease::millis;
 use crate::queue::Lane;
 use crate::{Idempotency, Match, Store, StoreError, caps, commit, script};
 use job::{JobId, Note, Record, TaskId, Ticket, Timestamp};
 use redis::Value;
 use serde::Serialize;
+use std::time::Duration;
 
 /// Jobs in one call of the script: nobody else is served meanwhile, so it is a matter of few milliseconds.
 const BIRTHS_MAX: usize = 100;
+/// How long a caller's key is remembered that came with a request of another job. The key that a job came
+/// with is remembered as long as the job.
+const LENT_KEY_KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
 
 /// What one job is written with.
 pub(crate) struct Birth<'a> {
@@ -40,6 +45,7 @@ struct Facts<'a> {
     by: &'static str,
     tasks: usize,
     lines_max: usize,
+    lent: u64,
     known: Known<'a>,
     kinds: Vec<Kind>,
     jobs: Vec<Job<'a>>,
@@ -73,11 +79,23 @@ struct Job<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     idem: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<&'a str>,
+    tombs: Tombs,
     own: Vec<TaskId>,
     /// As text: a script's numbers lose digits.
     micros: String,
     moves: Vec<Move>,
+}
+
+/// Where archived jobs stand for the same request, key or tasks.
+#[derive(Serialize)]
+struct Tombs {
+    fp: (usize, String),
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idem: Option<(usize, String)>,
+    own: Vec<(usize, String)>,
 }
 
 /// What the tenant may have.
@@ -174,6 +192,7 @@ impl Store {
             by: "created",
             tasks: table.at(self.keys().tasks()),
             lines_max: TIMELINE_LINES_MAX,
+            lent: millis(LENT_KEY_KEPT),
             known: self.known(&mut table),
             kinds,
             jobs,
@@ -218,7 +237,17 @@ impl Store {
             fp: table.at(keys.fingerprint(tenant, &record.spec.fingerprint)),
             tl: table.at(keys.timeline(&record.id)),
             idem: birth.idempotency.map(|idem| table.at(keys.idempotency(tenant, &idem.key))),
+            name: birth.idempotency.map(|idem| idem.key.as_str()),
             body: birth.idempotency.map(|idem| idem.body_sha256.as_str()),
+            tombs: Tombs {
+                fp: table.tomb(keys.tomb_of_request(tenant, &record.spec.fingerprint)),
+                idem: birth.idempotency.map(|idem| table.tomb(keys.tomb_of_key(tenant, &idem.key))),
+                own: standing
+                    .tasks
+                    .iter()
+                    .map(|task| table.tomb(keys.tomb_of_task(task)))
+                    .collect(),
+            },
             own: standing.tasks,
             micros: record.spec.charge_micros(&record.life).to_string(),
             moves: kind.share(&record.id, moves),

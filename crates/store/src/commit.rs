@@ -140,6 +140,7 @@ struct Facts<'a> {
     same: bool,
     tasks: usize,
     own: Vec<&'a TaskId>,
+    tombs: Vec<(usize, String)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     begin: Option<Begin<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -252,6 +253,8 @@ impl Store {
         let begin = self.begin_facts(request, &mut table)?;
         let wakes = self.wakes(request, &before, &after, &mut table);
         let (stop, clear) = self.stop_facts(request, &mut table);
+        let own: Vec<&TaskId> =
+            fresh_tasks(&before, &after).filter(|_| !mutant::on(Mutant::OwnersIgnored)).collect();
         let facts = Facts {
             id: &record.id,
             st: request.life.state.word().as_str(),
@@ -263,9 +266,8 @@ impl Store {
             to,
             same: target.is_some_and(|(queue, _)| Some(queue) == old_queue),
             tasks: table.at(keys.tasks()),
-            own: fresh_tasks(&before, &after)
-                .filter(|_| !mutant::on(Mutant::OwnersIgnored))
-                .collect(),
+            tombs: own.iter().map(|task| table.tomb(keys.tomb_of_task(task))).collect(),
+            own,
             begin,
             stop,
             clear,

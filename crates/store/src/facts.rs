@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// The provider keeps records for 7 days and calls back for less; after this nobody asks for the job
 /// of a closed attempt.
-const ATTEMPT_KEPT: Duration = Duration::from_secs(9 * 24 * 3600);
+pub(crate) const ATTEMPT_KEPT: Duration = Duration::from_secs(9 * 24 * 3600);
 
 /// Days for which a tenant's usage is kept.
 pub(crate) const USAGE_DAYS_KEPT: i64 = 62;

@@ -154,6 +154,18 @@ impl Store {
                 owners.push(owner);
             }
         }
+        let unknown: Vec<usize> = owners
+            .iter()
+            .enumerate()
+            .filter(|(_, owner)| owner.is_none())
+            .map(|(at, _)| at)
+            .collect();
+        for unknown in unknown.chunks(1_000) {
+            let asked: Vec<&TaskId> = unknown.iter().map(|at| &tasks[*at]).collect();
+            for (at, owner) in unknown.iter().zip(self.archived_owners(&asked).await?) {
+                owners[*at] = owner;
+            }
+        }
         Ok(owners)
     }
 }

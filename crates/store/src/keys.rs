@@ -4,6 +4,7 @@
 //! Redis Cluster; those of the whole fleet carry `{<prefix>:fleet}`. Parts that come from outside (tenants, idempotency keys, batch names) are escaped:
 //! without that `a:b` + `c` and `a` + `b:c` would be one key.
 
+mod archive;
 mod family;
 mod fleet;
 mod hooks;
@@ -12,6 +13,8 @@ mod privacy;
 mod queues;
 mod watch;
 
+pub use archive::TOMB_SHARDS;
+pub(crate) use archive::TombField;
 pub(crate) use family::Family;
 pub use fleet::{FLEET, FleetKeys};
 pub use page::{documented, markdown};

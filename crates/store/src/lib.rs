@@ -14,6 +14,8 @@
 #![forbid(unsafe_code)]
 
 mod admit;
+mod archive;
+mod archive_facts;
 mod batches;
 mod begin;
 mod birth;
@@ -39,6 +41,7 @@ mod hint;
 mod hooks;
 pub mod keys;
 mod lease;
+mod leaving;
 mod limits;
 mod list;
 mod lock;
@@ -60,6 +63,7 @@ mod usage;
 mod wishes;
 
 pub use admit::{ADMIT_MAX, Admitted, Adopted, Idempotency, Match, NewJob};
+pub use archive::{ARCHIVE_VERSION, ArchivePlace, Archived, Fetch, Left, Packed, Shelf, Tombstone};
 pub use batches::{BATCHES_MAX, Batch, OWNERS_MAX, Paused};
 pub use begin::{BeginGuard, Begun, Counted, Pace};
 pub use caps::{Caps, IN_FLIGHT, OwnCaps, TenantCaps, WAITING};
@@ -84,6 +88,7 @@ pub use hooks::{
     HookWork, OUTBOX_MAX, Off, Outgoing, Replayed, SHARE_MAX, Shared, Sharing,
 };
 pub use lease::{RENEW_MAX, Released};
+pub use leaving::TombCursor;
 pub use limits::{CallRow, Limit, LimitChange, LimitChanges, LimitKind, Lowered, SetLimit, Slowed};
 pub use list::{Cursor, CursorError, LIST_MAX, LOOKS_MAX, ListQuery, Order, Page};
 pub use lock::OwnLock;
@@ -117,6 +122,7 @@ pub struct Store {
     inner: Arc<Inner>,
     rooms: Arc<BTreeMap<SlotClass, Room>>,
     caps: Arc<TenantCaps>,
+    shelf: Option<Arc<dyn Shelf>>,
 }
 
 struct Inner {
@@ -161,6 +167,7 @@ impl Store {
             }),
             rooms: Arc::default(),
             caps: Arc::default(),
+            shelf: None,
         })
     }
 

@@ -5,7 +5,7 @@ use crate::{Store, StoreError, commit};
 use job::{AttemptId, JobId, Priority, Slot, StateWord, Timestamp};
 use redis::{Pipeline, Value};
 use seedance::SlotClass;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Tenants whose lanes are added up.
@@ -52,7 +52,7 @@ pub(crate) fn stop_name(account: &str, class: Option<SlotClass>) -> String {
 }
 
 /// One line of a job's timeline.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimelineLine {
     /// When, by the server's clock.
     pub at: Timestamp,
@@ -200,7 +200,11 @@ impl Store {
     ///
     /// As every call.
     pub async fn timeline(&self, id: &JobId) -> Result<Vec<TimelineLine>, StoreError> {
-        self.lines(self.keys().timeline(id), crate::keys::TIMELINE_LINES_MAX).await
+        let lines = self.lines(self.keys().timeline(id), crate::keys::TIMELINE_LINES_MAX).await?;
+        if !lines.is_empty() {
+            return Ok(lines);
+        }
+        Ok(self.archived(id).await?.map(|(_, archived)| archived.timeline).unwrap_or_default())
     }
 
     /// The newest `n` alarms that commits raised, newest first.

@@ -165,6 +165,10 @@ impl Store {
             let Verdict::Write { life, ticket, effects, note } = &verdict else {
                 return Ok(self.ignored(verdict, before, writer).await?);
             };
+            if before.archived {
+                self.recall(id).await?;
+                continue;
+            }
             let decision = deciding.map(|deciding| deciding.line(&before, life)).transpose()?;
             let committed = self
                 .commit(&CommitRequest {

@@ -41,8 +41,8 @@ macro_rules! scripts {
 }
 
 scripts! {
-    CREATE = "create", "ticket", "audit", "run", "lsn", "days";
-    COMMIT = "commit", "ticket", "audit", "run", "pace", "lsn", "days";
+    CREATE = "create", "ticket", "tomb", "audit", "run", "lsn", "days";
+    COMMIT = "commit", "ticket", "tomb", "audit", "run", "pace", "lsn", "days";
     CLAIM = "claim";
     CLAIM_SUBMIT = "claim_submit", "audit", "run", "pace";
     RENEW = "renew";
@@ -70,6 +70,9 @@ scripts! {
     RATE = "rate";
     LEARN = "learn";
     FORGET = "forget", "ticket";
+    ARCHIVE = "archive";
+    RECALL = "recall";
+    LAPSE = "lapse";
 }
 
 /// The file name, without its ending, of the script that a server knows by this hash: for people who read a

@@ -3,6 +3,7 @@
 use crate::{Store, StoreError};
 use job::{JobId, Record, TaskId, Timestamp};
 use redis::{Pipeline, Value};
+use std::collections::BTreeMap;
 
 /// Records read in one pipeline.
 pub const LOAD_MAX: usize = 500;
@@ -16,6 +17,8 @@ pub struct Stored {
     pub revision: u64,
     /// The task a callback named for the open attempt; to be confirmed by an authenticated read.
     pub hint: Option<TaskId>,
+    /// It has left Redis, and was read from the bucket: to change it, [`Store::recall`] comes first.
+    pub archived: bool,
     /// The server's clock when it was read.
     pub now: Timestamp,
 }
@@ -39,7 +42,8 @@ impl Store {
         found.pop().unwrap_or(Ok(None))
     }
 
-    /// Reads many records, in the order asked for; at most [`LOAD_MAX`] in one round trip.
+    /// Reads many records, in the order asked for; at most [`LOAD_MAX`] in one round trip. Those that have left
+    /// Redis come from the bucket.
     ///
     /// # Errors
     ///
@@ -51,10 +55,18 @@ impl Store {
     ) -> Result<Vec<Result<Option<Stored>, StoreError>>, StoreError> {
         let mut records = Vec::with_capacity(ids.len());
         for ids in ids.chunks(LOAD_MAX) {
-            for found in self.find_many(ids).await?.1 {
+            let (now, found) = self.find_many(ids).await?;
+            let missing =
+                ids.iter().zip(&found).filter(|(_, found)| matches!(found, Found::Missing));
+            let missing: Vec<JobId> = missing.map(|(id, _)| id.clone()).collect();
+            let mut archived = match missing.as_slice() {
+                [] => BTreeMap::new(),
+                missing => self.load_archived(missing, now).await?,
+            };
+            for (id, found) in ids.iter().zip(found) {
                 records.push(match found {
                     Found::Stored(stored) => Ok(Some(*stored)),
-                    Found::Missing => Ok(None),
+                    Found::Missing => archived.remove(id).transpose(),
                     Found::Unreadable(error) => Err(error),
                 });
             }
@@ -99,7 +111,7 @@ fn read(id: &JobId, answer: Value, now: Timestamp) -> Found {
     match Record::from_parts(id.clone(), &spec, &life) {
         Ok(record) => {
             let hint = hint.and_then(|text| TaskId::parse(&text).ok());
-            Found::Stored(Box::new(Stored { record, revision, hint, now }))
+            Found::Stored(Box::new(Stored { record, revision, hint, archived: false, now }))
         }
         Err(error) => Found::Unreadable(StoreError::corrupt(id.as_str(), error)),
     }

@@ -1,7 +1,9 @@
 //! The buckets of a configuration: the fleet's, and those that tenants have of their own.
 
 use assets::Buckets;
+use erasure::Records;
 use settings::{Loaded, SettingsError};
+use std::sync::Arc;
 
 /// Why no bucket is open.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,13 @@ pub fn buckets(loaded: &Loaded) -> Result<Buckets, BucketsError> {
     });
     let own = own.collect::<Result<_, SettingsError>>()?;
     Ok(Buckets::open(&loaded.section("store")?, &own)?)
+}
+
+/// Where the records lie that have left Redis. The buckets are opened when the first one is asked for.
+#[must_use]
+pub fn shelf(loaded: &Loaded) -> Arc<dyn store::Shelf> {
+    let loaded = loaded.clone();
+    Arc::new(Records::opened_by(move || buckets(&loaded).map_err(|error| error.to_string())))
 }
 
 #[cfg(test)]

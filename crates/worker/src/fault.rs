@@ -8,6 +8,9 @@
 //! `SEEDFLEET_FAULT_KILL="<point>:<n>[,…]"`: at the n-th pass of that point in this process, it is
 //! killed with SIGKILL. `SEEDFLEET_FAULT_PAUSE="<point>:<n>:<ms>[,…]"`: that pass sleeps first.
 
+use erasure::Moment;
+use std::pin::Pin;
+
 /// The variable that orders kills.
 pub const KILL_ENV: &str = "SEEDFLEET_FAULT_KILL";
 /// The variable that orders pauses.
@@ -54,6 +57,12 @@ points! {
     DOWNLOAD_BEFORE_MANIFEST = "download.before-manifest";
     /// Output and manifest lie in the bucket; the record does not know.
     DOWNLOAD_STORED = "download.stored";
+    /// Where records will lie in the bucket is written down, and no record is there.
+    ARCHIVE_NOTED = "archive.noted";
+    /// Records of ended jobs lie in the bucket, and are in Redis as well.
+    ARCHIVE_WRITTEN = "archive.written";
+    /// Records are out of Redis; the archiver has not put its notes in order.
+    ARCHIVE_LEFT = "archive.left";
     /// A group of events was read for the outboxes, and is not shared out.
     NOTIFY_READ = "notify.read";
     /// A group of events is shared out; the notifier has not heard so.
@@ -273,6 +282,16 @@ mod plan {
 /// Passes a point. Nothing happens unless a variable names it, and never in a production build.
 pub async fn point(point: Point) {
     plan::pass(point).await;
+}
+
+/// As [`point`], for the moments of an archiver.
+#[must_use]
+pub fn archiving(moment: Moment) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(point(match moment {
+        Moment::Noted => ARCHIVE_NOTED,
+        Moment::Written => ARCHIVE_WRITTEN,
+        Moment::Left => ARCHIVE_LEFT,
+    }))
 }
 
 /// Checks the variables once, at the start of a process.

@@ -47,7 +47,7 @@ mod trim;
 pub use admin::AdminSettings;
 /// For `impl Step`.
 pub use async_trait::async_trait;
-pub use buckets::{BucketsError, buckets};
+pub use buckets::{BucketsError, buckets, shelf};
 pub use fleet::{Crew, CrewSettings, Fleet, Pool, Role, WorkError, main};
 pub use health::{Health, NotReady};
 pub use policy::policy;

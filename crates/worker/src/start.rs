@@ -13,6 +13,7 @@ use store::{Store, StoreError};
 use tokio::net::TcpListener;
 
 use crate::admin::{self, Added, AdminSettings};
+use crate::buckets::shelf;
 use crate::fault::{self, FaultError};
 use crate::fleet::{Fleet, Pool, Process, Role};
 use crate::health::{BEAT, Health};
@@ -145,10 +146,11 @@ impl Fleet {
         let admin = open_admin(&loaded, &health, added.clone()).await?;
         spawn_beat(health.clone());
 
-        let caps = tenant_caps(&loaded)?;
+        let (caps, shelf) = (tenant_caps(&loaded)?, shelf(&loaded));
         let mut connected = Vec::with_capacity(pools.len());
         for (pool, settings) in pools {
-            let store = connect(&redis, &pool, &drain).await?.with_caps(caps.clone());
+            let store = connect(&redis, &pool, &drain).await?;
+            let store = store.with_caps(caps.clone()).with_shelf(Arc::clone(&shelf));
             let policy = Arc::new(policy(&loaded, &settings)?);
             connected.push(Pool { name: pool, settings, store, policy });
         }

@@ -32,6 +32,7 @@ impl Inside {
         let pool = &pools["sim"];
         let redis = loaded.section("redis").expect("redis");
         let store = runtime.block_on(Store::connect(&redis, "sim")).expect("Redis answers");
+        let store = store.with_shelf(worker::shelf(&loaded));
         let buckets = worker::buckets(&loaded).expect("buckets");
         let settings = admission::Settings::from_loaded(&loaded).expect("review and tenants");
         let door = Door::new(store.clone(), buckets.clone(), pool, settings);

@@ -9,11 +9,13 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::settings::Scope;
+use assets::Buckets;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use erasure::{ArchiveWalk, EraseError};
 use job::filter::Filter;
 use job::{REASON_CHARS_MAX, Record};
 use serde::{Deserialize, Serialize};
@@ -96,7 +98,8 @@ enum Form {
 
 /// Results of a batch.
 ///
-/// One row for every job of the batch as it stands now, finished or not, oldest first, as a stream.
+/// One row for every job of the batch as it stands now, finished or not, oldest first, as a stream. Jobs whose records have
+/// left Redis for the bucket come behind the others.
 #[utoipa::path(
     get,
     path = "/v1/batches/{id}/results",
@@ -125,22 +128,21 @@ pub(super) async fn results(
         Form::Csv => csv_line(RESULT_COLUMNS.iter().map(|column| (*column).to_owned())),
         Form::Jsonl => String::new(),
     };
-    let pages = futures::stream::try_unfold(Some((head, query)), move |state| {
-        let (store, rows) = (store.clone(), rows.clone());
+    let source = Source { store, buckets: app.buckets.clone(), tenant: caller.tenant, batch: id };
+    let first = Some((head, Rest::Here(query)));
+    let pages = futures::stream::try_unfold((first, source), move |(state, source)| {
+        let rows = rows.clone();
         async move {
-            let Some((mut text, query)) = state else { return Ok::<_, store::StoreError>(None) };
-            let page = store.list(&query).await?;
-            let records: Vec<Record> = page.items.into_iter().map(|stored| stored.record).collect();
+            let Some((mut text, rest)) = state else { return Ok::<_, EraseError>(None) };
+            let (records, rest) = source.page(rest).await?;
             for row in rows.rows(&records).await {
                 text.push_str(&match form {
                     Form::Csv => row.csv_line(),
                     Form::Jsonl => row.json_line(),
                 });
             }
-            let next = page
-                .next
-                .map(|cursor| (String::new(), ListQuery { cursor: Some(cursor), ..query }));
-            Ok(Some((Bytes::from(text), next)))
+            let next = rest.map(|rest| (String::new(), rest));
+            Ok(Some((Bytes::from(text), (next, source))))
         }
     });
     let kind = match form {
@@ -148,6 +150,49 @@ pub(super) async fn results(
         Form::Jsonl => "application/x-ndjson",
     };
     Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(pages)).into_response())
+}
+
+/// Where result rows come from.
+struct Source {
+    store: Store,
+    buckets: Buckets,
+    tenant: String,
+    batch: String,
+}
+
+/// What is still to be read.
+enum Rest {
+    /// The list in Redis.
+    Here(ListQuery),
+    /// What has left it.
+    Archived(Box<ArchiveWalk>),
+}
+
+impl Source {
+    /// The next records, and what is behind them.
+    async fn page(&self, rest: Rest) -> Result<(Vec<Record>, Option<Rest>), EraseError> {
+        match rest {
+            Rest::Here(query) => {
+                let page = self.store.list(&query).await?;
+                let records = page.items.into_iter().map(|stored| stored.record).collect();
+                let rest = match page.next {
+                    Some(cursor) => Rest::Here(ListQuery { cursor: Some(cursor), ..query }),
+                    None => {
+                        let (store, buckets) = (self.store.clone(), self.buckets.clone());
+                        let walk = ArchiveWalk::of_batch(store, buckets, &self.tenant, &self.batch)
+                            .await?;
+                        Rest::Archived(Box::new(walk))
+                    }
+                };
+                Ok((records, Some(rest)))
+            }
+            Rest::Archived(mut walk) => {
+                let Some(page) = walk.next().await? else { return Ok((Vec::new(), None)) };
+                let records = page.into_iter().map(|archived| archived.record).collect();
+                Ok((records, Some(Rest::Archived(walk))))
+            }
+        }
+    }
 }
 
 /// Why somebody asks for something.

@@ -10,14 +10,14 @@ use crate::{Store, Stored};
 use job::{JobId, Record, State};
 
 /// A place in an index.
-pub(super) struct Entry {
-    pub(super) index: String,
-    pub(super) member: String,
-    pub(super) score: i64,
+pub(crate) struct Entry {
+    pub(crate) index: String,
+    pub(crate) member: String,
+    pub(crate) score: i64,
 }
 
 /// The indexes that must name a record.
-pub(super) fn indexes(keys: &Keys, record: &Record) -> Vec<Entry> {
+pub(crate) fn indexes(keys: &Keys, record: &Record) -> Vec<Entry> {
     let (spec, standing) = (&record.spec, Standing::of(&record.life));
     let (id, word) = (record.id.to_string(), record.life.state.word());
     let mut indexes = vec![

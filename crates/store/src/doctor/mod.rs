@@ -16,6 +16,7 @@ use crate::keys::Family;
 use crate::queue::Queue;
 use crate::{Store, StoreError};
 use job::{AttemptId, JobId};
+pub(crate) use marks::indexes;
 use mend::Cure;
 pub use mend::Mended;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -30,6 +30,11 @@ impl Store {
             None => Cure::new(id),
         };
         let stray = match subject {
+            // Archived jobs need their media like any other.
+            Subject::Member { key, id } if stored.is_none() && keys.is_media_index(key) => {
+                let cure = self.member_cure(key, id, cure(id)).1;
+                return without_tomb(keys, subject, owner, key, id, cure);
+            }
             Subject::Member { key, id } => {
                 let wanted = stored.is_some_and(|stored| calls_for(keys, key, id, &stored.record));
                 let (kind, cure) = self.member_cure(key, id, cure(id));
@@ -128,6 +133,31 @@ fn without_lease(
         differ(&subject, DriftKind::Ticket, what, "nothing", found, Some(cure))
             .into_iter()
             .collect()
+    };
+    Question { reads, guard: Guard::Free, read: Box::new(told) }
+}
+
+/// A member of an index of media without a record.
+fn without_tomb(
+    keys: &Keys,
+    subject: &Subject,
+    owner: Option<&JobId>,
+    key: &str,
+    id: &str,
+    cure: Cure,
+) -> Question {
+    let mut reads = vec![Read::of("ZSCORE", key, &[id])];
+    if let Some(owner) = owner {
+        let tomb = keys.tomb(owner);
+        reads.push(Read::of("HGET", &tomb.key, &[&tomb.field]));
+        reads.push(Read::of("HGET", &keys.job(owner), &["rev"]));
+    }
+    let (subject, what) = (subject.clone(), format!("{id} in {key}"));
+    let told = move |answers: &mut Answers<'_>| {
+        let (named, tomb, record) = (answers.text(), answers.text(), answers.text());
+        let stray = named.is_some() && tomb.is_none() && record.is_none();
+        let found = Some(if stray { "there" } else { "nothing" }.to_owned());
+        differ(&subject, DriftKind::Index, what, "nothing", found, Some(cure)).into_iter().collect()
     };
     Question { reads, guard: Guard::Free, read: Box::new(told) }
 }

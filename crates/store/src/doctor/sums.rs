@@ -28,11 +28,13 @@ impl Store {
         seen: &mut Seen,
     ) -> Result<(), StoreError> {
         let counts = self.keys().counts();
-        let mut reads = vec![Read::of("HGETALL", &counts, &[])];
+        let archived = self.keys().archived_of(&counts);
+        let mut reads =
+            vec![Read::of("HGETALL", &counts, &[]), Read::of("HGETALL", &archived, &[])];
         let indexes = StateWord::ALL.map(|word| self.keys().ix_state(word));
         reads.extend(indexes.iter().map(|index| Read::of("ZCARD", index, &[])));
         let mut answers = self.read_at_once(reads).await?.into_iter();
-        let held = sums(answers.next())?;
+        let held = of_those_here(sums(answers.next())?, sums(answers.next())?);
         let wanted: Sums = StateWord::ALL
             .into_iter()
             .zip(answers)
@@ -162,13 +164,15 @@ impl Store {
         let mut known: BTreeSet<String> = BTreeSet::new();
         for _ in 0..TRIES_MAX {
             let last = SUMMED_MAX.to_string();
-            let mut reads = vec![Read::of("HGETALL", hash, &[])];
+            let archived = self.keys().archived_of(hash);
+            let mut reads =
+                vec![Read::of("HGETALL", hash, &[]), Read::of("HGETALL", &archived, &[])];
             reads.extend(sets.iter().map(|set| Read::of("ZRANGE", set, &["0", &last])));
             let ids: Vec<JobId> = known.iter().filter_map(|id| JobId::parse(id).ok()).collect();
             let of = |id| Read::of("HMGET", &self.keys().job(id), fields);
             reads.extend(ids.iter().map(of));
             let mut answers = self.read_at_once(reads).await?.into_iter();
-            let held = sums(answers.next())?;
+            let held = of_those_here(sums(answers.next())?, sums(answers.next())?);
             let mut now: BTreeSet<String> = BTreeSet::new();
             for answer in answers.by_ref().take(sets.len()) {
                 let members: Vec<String> = redis::from_redis_value(answer)
@@ -205,6 +209,14 @@ fn charge(spec: &str, life: &str) -> Option<(i64, i64)> {
 fn sums(answer: Option<Value>) -> Result<Sums, StoreError> {
     redis::from_redis_value(answer.unwrap_or(Value::Nil))
         .map_err(|error| StoreError::Bug(format!("a hash of sums: {error}")))
+}
+
+/// What the sums hold of jobs whose records are in Redis.
+fn of_those_here(mut held: Sums, archived: Sums) -> Sums {
+    for (field, n) in archived {
+        *held.entry(field).or_default() -= n;
+    }
+    held
 }
 
 fn compare(

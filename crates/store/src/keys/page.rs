@@ -21,6 +21,8 @@ pub fn markdown() -> String {
          idempotency keys stand percent-escaped in keys (`:`, `%`, braces, blanks).\n\n",
     );
     print(&mut page, TABLE);
+    page.push_str("\n## What is left of archived jobs\n\n");
+    print(&mut page, super::archive::ROWS);
     page.push_str(
         "\n## Of the whole fleet\n\n\
          These carry the hash tag `{<prefix>:fleet}:` in place of a pool's, which is why no pool may be called `fleet`.\n\n",
@@ -48,7 +50,7 @@ fn print(page: &mut String, rows: &[Row]) {
 #[must_use]
 pub fn documented(keys: &Keys, key: &str) -> Option<(&'static str, &'static str)> {
     let rest = key.strip_prefix(keys.tag.as_str())?.strip_prefix(':')?;
-    row_of(TABLE, rest)
+    row_of(TABLE, rest).or_else(|| row_of(super::archive::ROWS, rest))
 }
 
 /// The row a key without its tag fits, as shape and type.
@@ -69,7 +71,7 @@ const TABLE: &[Row] = &[
     Row {
         key: "job:<job id>",
         kind: "hash",
-        holds: "the record: `spec` and `life` (JSON), `st` (state word), `rev` (revision), `by` (token of the last commit), `hint` (task id a callback named), `nudged` (somebody wants the leased ticket back at once), `usable` (paced instant of the open attempt, µs)",
+        holds: "the record: `spec` and `life` (JSON), `st` (state word), `rev` (revision), `by` (token of the last commit), `hint` (task id a callback named), `idem` (the caller's key it came with), `nudged` (somebody wants the leased ticket back at once), `usable` (paced instant of the open attempt, µs)",
         bound: "one per job",
     },
     Row {
@@ -174,7 +176,7 @@ const TABLE: &[Row] = &[
         key: "tasks",
         kind: "hash",
         holds: "provider's task id to the one job that owns it",
-        bound: "tasks ever made",
+        bound: "tasks of jobs that are not archived",
     },
     Row {
         key: "attempt:<attempt id>",
@@ -191,7 +193,7 @@ const TABLE: &[Row] = &[
     Row {
         key: "idem:<tenant>:<key>",
         kind: "string",
-        holds: "job id and SHA-256 of the body that came with the idempotency key",
+        holds: "job id and SHA-256 of the body that came with the idempotency key; one that came with a request of another job expires after 90 days",
         bound: "one per key",
     },
     Row {

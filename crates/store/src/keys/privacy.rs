@@ -24,6 +24,11 @@ impl Keys {
         self.key(format_args!("ix:media:{}:{}", part(tenant), part(sha256)))
     }
 
+    /// Whether a key is an index of the jobs that need a medium.
+    pub(crate) fn is_media_index(&self, key: &str) -> bool {
+        key.starts_with(self.key(format_args!("ix:media:")).as_str())
+    }
+
     /// The ended jobs of a tenant whose content is here, by the instant at which they ended.
     #[must_use]
     pub fn ix_kept(&self, tenant: &str) -> String {

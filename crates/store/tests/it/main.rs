@@ -2,6 +2,7 @@
 
 mod admit;
 mod api_keys;
+mod archive;
 mod begin;
 mod births;
 mod caps;
