@@ -19,7 +19,7 @@ struct Memory(Mutex<BTreeMap<ArchivePlace, Archived>>);
 
 impl Memory {
     fn put(&self, packed: &[Packed]) {
-        let mut all = self.0.lock().unwrap();
+        let mut all = self.0.lock().expect("it answers");
         for packed in packed {
             all.insert(packed.place.clone(), packed.archived.clone());
         }
@@ -28,7 +28,7 @@ impl Memory {
 
 impl Shelf for Memory {
     fn fetch<'a>(&'a self, _: &'a str, place: &'a ArchivePlace) -> Fetch<'a> {
-        let found = self.0.lock().unwrap().get(place).cloned();
+        let found = self.0.lock().expect("it answers").get(place).cloned();
         Box::pin(async move { Ok(found) })
     }
 }
@@ -70,15 +70,16 @@ fn ended(mut record: Record, name: &str) -> Record {
 
 /// Archives one job, as the bucket takes it.
 async fn archive(ground: &Ground, memory: &Memory, record: &Record, now: Timestamp) -> Left {
-    let here = ground.store.load_here(std::slice::from_ref(&record.id)).await.unwrap();
-    let packed = ground.store.pack(here).await.unwrap();
+    let here = ground.store.load_here(std::slice::from_ref(&record.id)).await.expect("it answers");
+    let packed = ground.store.pack(here).await.expect("it answers");
     memory.put(&packed);
-    let left = ground.store.leave(&packed, now).await.unwrap().pop().expect("it has ended");
-    left.unwrap()
+    let left =
+        ground.store.leave(&packed, now).await.expect("it answers").pop().expect("it has ended");
+    left.expect("it answers")
 }
 
 async fn restored(ground: &Ground, record: Record) -> Record {
-    let back = ground.store.restore(std::slice::from_ref(&record)).await.unwrap();
+    let back = ground.store.restore(std::slice::from_ref(&record)).await.expect("it answers");
     assert_eq!(back, [true]);
     record
 }
@@ -93,21 +94,21 @@ async fn an_archived_job_is_read_as_before_and_never_made_twice() {
         record: record.clone(),
         idempotency: Some(key.clone()),
     };
-    let admitted = store.admit(&[new(&queued, &own)]).await.unwrap();
-    assert_eq!(admitted[0].as_ref().unwrap(), &Admitted::Created);
+    let admitted = store.admit(&[new(&queued, &own)]).await.expect("it answers");
+    assert_eq!(admitted[0].as_ref().expect("it answers"), &Admitted::Created);
     ground.report(&queued.id, Writer::Outside, &cancel()).await;
     let (before, lines) =
-        (ground.load(&queued.id).await, store.timeline(&queued.id).await.unwrap());
+        (ground.load(&queued.id).await, store.timeline(&queued.id).await.expect("it answers"));
     ground.sound().await;
-    let now = store.now().await.unwrap();
+    let now = store.now().await.expect("it answers");
     assert_eq!(archive(&ground, &memory, &queued, now).await, Left::Now);
     assert_eq!(archive_again(&ground, &memory, &queued).await, Left::Before);
 
     let after = ground.load(&queued.id).await;
     assert!(after.archived && !before.archived);
     assert_eq!((&after.record, after.revision), (&before.record, before.revision));
-    assert_eq!(store.timeline(&queued.id).await.unwrap(), lines);
-    let keys = ground.redis.command(&["KEYS", "*"]).unwrap();
+    assert_eq!(store.timeline(&queued.id).await.expect("it answers"), lines);
+    let keys = ground.redis.command(&["KEYS", "*"]).expect("it answers");
     assert!(!keys.contains(queued.id.as_str()), "{keys}");
     ground.sound().await;
 
@@ -115,7 +116,7 @@ async fn an_archived_job_is_read_as_before_and_never_made_twice() {
     let equal = |of: &Record| Record { spec: of.spec.clone(), ..record() };
     let told = |key: &Idempotency, of: Record| {
         let job = new(&of, key);
-        async move { store.admit(&[job]).await.unwrap().remove(0).unwrap() }
+        async move { store.admit(&[job]).await.expect("it answers").remove(0).expect("it answers") }
     };
     let (id, other) = (queued.id.clone(), Idempotency { key: "key:2".into(), ..own.clone() });
     let existing = |by| Admitted::Existing { id: id.clone(), by };
@@ -126,15 +127,15 @@ async fn an_archived_job_is_read_as_before_and_never_made_twice() {
     let foreign = Record { spec: record_of("a b", Priority::Normal, None).spec, ..record() };
     assert_eq!(told(&changed, foreign).await, Admitted::KeyReused { id: id.clone() });
     let spec = &queued.spec;
-    let known = store.job_of_request(&spec.tenant, &spec.fingerprint).await.unwrap();
+    let known = store.job_of_request(&spec.tenant, &spec.fingerprint).await.expect("it answers");
     assert_eq!(known, Some(id.clone()));
 
     // Back, and away again.
-    assert!(store.recall(&id).await.unwrap());
+    assert!(store.recall(&id).await.expect("it answers"));
     let back = ground.load(&id).await;
     assert!(!back.archived && back.revision > before.revision);
     assert_eq!(back.record, before.record);
-    assert_eq!(store.timeline(&id).await.unwrap()[1..], lines);
+    assert_eq!(store.timeline(&id).await.expect("it answers")[1..], lines);
     ground.sound().await;
     assert_eq!(told(&own, equal(&queued)).await, existing(Match::Key));
     assert_eq!(archive(&ground, &memory, &queued, now).await, Left::Now);
@@ -146,31 +147,55 @@ async fn archive_again(ground: &Ground, memory: &Memory, record: &Record) -> Lef
     let packed: Vec<Packed> = memory
         .0
         .lock()
-        .unwrap()
+        .expect("it answers")
         .iter()
         .filter(|(place, _)| place.job == record.id)
         .map(|(place, archived)| Packed { place: place.clone(), archived: archived.clone() })
         .collect();
-    let now = ground.store.now().await.unwrap();
-    ground.store.leave(&packed, now).await.unwrap().pop().unwrap().unwrap()
+    let now = ground.store.now().await.expect("it answers");
+    ground
+        .store
+        .leave(&packed, now)
+        .await
+        .expect("it answers")
+        .pop()
+        .expect("it answers")
+        .expect("it answers")
 }
 
 #[tokio::test]
 async fn what_changed_behind_the_archivers_back_stays() {
     let (ground, memory) = ground().await;
     let job = restored(&ground, ended(record(), "cgt-1")).await;
-    let here = ground.store.load_here(std::slice::from_ref(&job.id)).await.unwrap();
-    let packed = ground.store.pack(here).await.unwrap();
+    let here = ground.store.load_here(std::slice::from_ref(&job.id)).await.expect("it answers");
+    let packed = ground.store.pack(here).await.expect("it answers");
     memory.put(&packed);
     // Late news gives it one more look: it is in work.
-    let now = ground.store.now().await.unwrap();
+    let now = ground.store.now().await.expect("it answers");
     let due = ground.store.keys().due(store::Queue::Settle);
-    ground.redis.command(&["ZADD", &due, "1", job.id.as_str()]).unwrap();
-    let left = ground.store.leave(&packed, now).await.unwrap().pop().unwrap().unwrap();
+    ground.redis.command(&["ZADD", &due, "1", job.id.as_str()]).expect("it answers");
+    let left = ground
+        .store
+        .leave(&packed, now)
+        .await
+        .expect("it answers")
+        .pop()
+        .expect("it answers")
+        .expect("it answers");
     assert_eq!(left, Left::NotNow);
-    ground.redis.command(&["ZREM", &due, job.id.as_str()]).unwrap();
-    ground.redis.command(&["HINCRBY", &ground.store.keys().job(&job.id), "rev", "1"]).unwrap();
-    let left = ground.store.leave(&packed, now).await.unwrap().pop().unwrap().unwrap();
+    ground.redis.command(&["ZREM", &due, job.id.as_str()]).expect("it answers");
+    ground
+        .redis
+        .command(&["HINCRBY", &ground.store.keys().job(&job.id), "rev", "1"])
+        .expect("it answers");
+    let left = ground
+        .store
+        .leave(&packed, now)
+        .await
+        .expect("it answers")
+        .pop()
+        .expect("it answers")
+        .expect("it answers");
     assert_eq!(left, Left::NotNow);
     assert!(!ground.load(&job.id).await.archived);
 }
@@ -180,7 +205,7 @@ async fn a_task_of_an_archived_job_stays_its_own_and_news_bring_the_job_back() {
     let (ground, memory) = ground().await;
     let store = &ground.store;
     let mut young = ended(record(), "cgt-young");
-    let now = store.now().await.unwrap();
+    let now = store.now().await.expect("it answers");
     let State::Finished { at, .. } = &mut young.life.state else { panic!("it ended") };
     *at = now;
     let young = restored(&ground, young).await;
@@ -188,7 +213,7 @@ async fn a_task_of_an_archived_job_stays_its_own_and_news_bring_the_job_back() {
     for job in [&young, &old] {
         assert_eq!(archive(&ground, &memory, job, now).await, Left::Now);
     }
-    let owners = store.owners(&[task("cgt-young"), task("cgt-old")]).await.unwrap();
+    let owners = store.owners(&[task("cgt-young"), task("cgt-old")]).await.expect("it answers");
     assert_eq!(owners, [Some(young.id.clone()), None], "nobody asks for the old one any more");
     let thief = store.restore(&[ended(record(), "cgt-young")]).await;
     assert!(thief.unwrap_err().to_string().contains(young.id.as_str()));
@@ -197,7 +222,10 @@ async fn a_task_of_an_archived_job_stays_its_own_and_news_bring_the_job_back() {
     ground.report(&young.id, Writer::Outside, &Event::EraseAsked { by, erasure }).await;
     let back = ground.load(&young.id).await;
     assert!(!back.archived && back.record.life.erased.is_some());
-    assert_eq!(store.owners(&[task("cgt-young")]).await.unwrap(), [Some(young.id.clone())]);
+    assert_eq!(
+        store.owners(&[task("cgt-young")]).await.expect("it answers"),
+        [Some(young.id.clone())]
+    );
     ground.sound().await;
 }
 
@@ -206,31 +234,32 @@ async fn a_tombstone_lapses_whole() {
     let (ground, memory) = ground().await;
     let store = &ground.store;
     let job = restored(&ground, ended(record(), "cgt-1")).await;
-    let now = store.now().await.unwrap();
+    let now = store.now().await.expect("it answers");
     assert_eq!(archive(&ground, &memory, &job, now).await, Left::Now);
     let mut found = Vec::new();
     for before in [now, now + Duration::from_secs(2 * 24 * 3_600)] {
         let mut at = Some(TombCursor::default());
         while let Some(cursor) = at {
-            let (old, next) = store.old_tombstones(cursor, before).await.unwrap();
+            let (old, next) = store.old_tombstones(cursor, before).await.expect("it answers");
             found.extend(old.into_iter().map(|tomb| (before, tomb)));
             at = next;
         }
     }
     let [(before, tomb)] = found.as_slice() else { panic!("{found:?}") };
     assert!(*before > now && tomb.place.job == job.id);
-    let archived = store.archived(&job.id).await.unwrap().expect("it is in the bucket").1;
-    assert!(store.lapse(tomb, &archived).await.unwrap());
-    assert!(!store.lapse(tomb, &archived).await.unwrap());
-    assert_eq!(store.load(&job.id).await.unwrap(), None);
+    let archived =
+        store.archived(&job.id).await.expect("it answers").expect("it is in the bucket").1;
+    assert!(store.lapse(tomb, &archived).await.expect("it answers"));
+    assert!(!store.lapse(tomb, &archived).await.expect("it answers"));
+    assert_eq!(store.load(&job.id).await.expect("it answers"), None);
     let again = Record { spec: job.spec.clone(), ..record() };
     ground.admit(again).await;
-    let keys = ground.redis.command(&["KEYS", "*tombs*"]).unwrap();
+    let keys = ground.redis.command(&["KEYS", "*tombs*"]).expect("it answers");
     assert_eq!(keys, "");
 }
 
 fn used(ground: &Ground) -> u64 {
-    let info = ground.redis.command(&["INFO", "memory"]).unwrap();
+    let info = ground.redis.command(&["INFO", "memory"]).expect("it answers");
     let line = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
     line.expect("used_memory").trim().parse().expect("a number")
 }
@@ -260,21 +289,22 @@ async fn little_of_an_archived_job_is_left_in_redis() {
     let empty = used(&ground);
     let records: Vec<Record> =
         (0..JOBS).map(|n| ended(prompted(n), &format!("cgt-20260921000000-{n:05}"))).collect();
-    store.restore(&records).await.unwrap();
+    store.restore(&records).await.expect("it answers");
     let full = used(&ground);
-    let now = store.now().await.unwrap();
+    let now = store.now().await.expect("it answers");
     let ids: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
     for ids in ids.chunks(500) {
-        let here = store.load_here(ids).await.unwrap();
-        let packed = store.pack(here).await.unwrap();
+        let here = store.load_here(ids).await.expect("it answers");
+        let packed = store.pack(here).await.expect("it answers");
         memory.put(&packed);
-        for left in store.leave(&packed, now).await.unwrap() {
-            assert_eq!(left.unwrap(), Left::Now);
+        for left in store.leave(&packed, now).await.expect("it answers") {
+            assert_eq!(left.expect("it answers"), Left::Now);
         }
     }
     // The stream of events is trimmed by its own rule, whether jobs are archived or not.
-    let events = ground.redis.command(&["MEMORY", "USAGE", &store.keys().events()]).unwrap();
-    let events: u64 = events.parse().unwrap();
+    let events =
+        ground.redis.command(&["MEMORY", "USAGE", &store.keys().events()]).expect("it answers");
+    let events: u64 = events.parse().expect("it answers");
     let left = used(&ground) - empty;
     let per_job = |bytes: u64| bytes / u64::from(JOBS);
     println!(
