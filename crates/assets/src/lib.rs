@@ -55,6 +55,6 @@ pub use media::MediaPut;
 pub use mp4::{Mp4Facts, Mp4Fault, Mp4Walker};
 pub use objects::ByteStream;
 pub use open::Assets;
-pub use records::{RecordKind, RecordMark, RecordPlace, day_begin, day_of};
+pub use records::{RecordKind, RecordMark, RecordName, RecordPlace, day_begin, day_of};
 pub use settings::{AzureSettings, GcsSettings, S3Settings, Settings};
 pub use writer::{Expected, OutputWriter, WrittenOutput};

@@ -1,9 +1,10 @@
 //! Records that have left Redis: one JSON object each, in the bucket of its tenant.
 //!
-//! `records/<pool>/<tenant>/kept/<day of its end>/<job>.json`; of a job whose content was erased `bare` stands
-//! in place of `kept`, so that whoever looks for content need not look there. A folder is a day, and a day is
-//! read without its neighbours. `records/<pool>/<tenant>/users/<hash>/<day>.<job>` is an empty object for each
-//! kept record of a customer; `batches/` in place of `users/`, for each record of a batch.
+//! `records/<pool>/<tenant>/kept/<day of its end>/<job>/<revision>.json`; of a job whose content was erased `bare`
+//! stands in place of `kept`, so that whoever looks for content need not look there. A folder is a day, and a day is
+//! read without its neighbours. The revision is in the name so that a late writer never replaces a younger text.
+//! `records/<pool>/<tenant>/users/<hash>/<day>.<job>.<revision>` is an empty object for each kept record of a
+//! customer; `batches/` in place of `users/`, for each record of a batch.
 
 use crate::erase::Swept;
 use crate::layout::check_name;
@@ -12,9 +13,10 @@ use crate::{Assets, Error, sha256_hex};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::stream::StreamExt;
+use object_store::path::Path as ObjectPath;
 
-/// Days in one listing of folders; ten years.
-const DAYS_MAX: usize = 3_660;
+/// Texts of one record in one listing; it has as many only if it came and went again and again.
+const REVISIONS_MAX: usize = 1_000;
 
 /// What is left in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +38,21 @@ pub struct RecordPlace<'a> {
     pub job: &'a str,
     /// When it ended, Unix milliseconds.
     pub ended_ms: i64,
+    /// Of the record: another text of it has another name.
+    pub revision: u64,
     /// What is left in it.
     pub kind: RecordKind,
+}
+
+/// A record by its names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordName {
+    /// The UTC day of its end.
+    pub day: String,
+    /// Which job.
+    pub job: String,
+    /// Of the record.
+    pub revision: u64,
 }
 
 /// By what records are found again beside their days.
@@ -104,15 +119,20 @@ impl RecordPlace<'_> {
     ///
     /// [`Error::Layout`] for a name that must not become a path.
     pub fn path(&self) -> Result<String, Error> {
+        Ok(format!("{}/{}.json", self.folder()?, self.revision))
+    }
+
+    /// The folder of all texts of this record that ended on that day.
+    fn folder(&self) -> Result<String, Error> {
         check_name("job id", self.job)?;
         let (folder, day) = (folder(self.pool, self.tenant)?, day_of(self.ended_ms)?);
-        Ok(format!("{folder}/{}/{day}/{}.json", self.kind.word(), self.job))
+        Ok(format!("{folder}/{}/{day}/{}", self.kind.word(), self.job))
     }
 
     fn mark(&self, mark: &RecordMark) -> Result<String, Error> {
         check_name("job id", self.job)?;
         let (folder, day) = (mark.folder(self.pool, self.tenant)?, day_of(self.ended_ms)?);
-        Ok(format!("{folder}/{day}.{}", self.job))
+        Ok(format!("{folder}/{day}.{}.{}", self.job, self.revision))
     }
 }
 
@@ -125,7 +145,7 @@ impl Assets {
 
     /// Writes a record with its marks, and reads it back: what returns is in the bucket.
     ///
-    /// Safe to repeat: an older text of the same record is replaced.
+    /// Safe to repeat.
     ///
     /// # Errors
     ///
@@ -138,10 +158,11 @@ impl Assets {
     ) -> Result<(), Error> {
         let path = place.path()?;
         self.bound_small(&path, text.len() as u64)?;
+        // The record first: whoever puts in order what a crash has left learns of its marks from it.
+        self.put(&path, JSON, text.clone()).await?;
         for mark in marks {
             self.put(&place.mark(mark)?, JSON, Bytes::from_static(b"{}")).await?;
         }
-        self.put(&path, JSON, text.clone()).await?;
         let (there, _) = self.read_small(&path).await?;
         if there != text {
             let why = format!("{} bytes were written, {} others read", text.len(), there.len());
@@ -163,7 +184,8 @@ impl Assets {
         }
     }
 
-    /// Takes a record away with these marks; what went is added to `swept`.
+    /// Takes a record away with these marks; what went is added to `swept`. The marks go last: a record that nobody
+    /// finds any more would stay for ever.
     ///
     /// Safe to repeat.
     ///
@@ -178,9 +200,32 @@ impl Assets {
     ) -> Result<(), Error> {
         self.take_away(&place.path()?, swept).await?;
         for mark in marks {
-            self.take_away(&place.mark(mark)?, &mut Swept::default()).await?;
+            self.drop_record_mark(place, mark).await?;
         }
         Ok(())
+    }
+
+    /// Takes one mark of a record away. Safe to repeat.
+    ///
+    /// # Errors
+    ///
+    /// As [`Assets::sweep`].
+    pub async fn drop_record_mark(
+        &self,
+        place: &RecordPlace<'_>,
+        mark: &RecordMark,
+    ) -> Result<(), Error> {
+        self.take_away(&place.mark(mark)?, &mut Swept::default()).await
+    }
+
+    /// The revisions of a record that lie in the folder of this day and kind.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Denied`] or [`Error::Unavailable`].
+    pub async fn record_revisions(&self, place: &RecordPlace<'_>) -> Result<Vec<u64>, Error> {
+        let paths = self.paths(&place.folder()?, REVISIONS_MAX).await?;
+        Ok(paths.iter().filter_map(revision).collect())
     }
 
     /// The days with records of a tenant, oldest first.
@@ -214,12 +259,12 @@ impl Assets {
         let listed = self.inner.bucket.list_with_delimiter(Some(&prefix)).await;
         let listed = listed.map_err(|e| Error::from_store(below, e))?;
         let names = listed.common_prefixes.iter().filter_map(|path| path.filename());
-        let mut names: Vec<String> = names.map(str::to_owned).take(DAYS_MAX).collect();
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
         names.sort_unstable();
         Ok(names)
     }
 
-    /// Up to `max` jobs with a record on a day, in no order.
+    /// Up to `max` records that ended on a day, in no order.
     ///
     /// # Errors
     ///
@@ -231,13 +276,18 @@ impl Assets {
         kind: RecordKind,
         day: &str,
         max: usize,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<Vec<RecordName>, Error> {
         check_name("day", day)?;
         let folder = format!("{}/{}/{day}", folder(pool, tenant)?, kind.word());
-        self.names(&folder, ".json", max).await
+        let paths = self.paths(&folder, max).await?;
+        let named = paths.iter().filter_map(|path| {
+            let job = path.parts().nth_back(1)?.as_ref().to_owned();
+            Some(RecordName { day: day.to_owned(), job, revision: revision(path)? })
+        });
+        Ok(named.collect())
     }
 
-    /// Up to `max` days and jobs whose records have this mark, in no order.
+    /// Up to `max` records that have this mark, in no order.
     ///
     /// # Errors
     ///
@@ -248,18 +298,28 @@ impl Assets {
         tenant: &str,
         mark: &RecordMark,
         max: usize,
-    ) -> Result<Vec<(String, String)>, Error> {
-        let below = mark.folder(pool, tenant)?;
-        let names = self.names(&below, "", max).await?;
-        let parted = names.iter().filter_map(|name| name.split_once('.'));
-        Ok(parted.map(|(day, job)| (day.to_owned(), job.to_owned())).collect())
+    ) -> Result<Vec<RecordName>, Error> {
+        let paths = self.paths(&mark.folder(pool, tenant)?, max).await?;
+        let named = paths.iter().filter_map(|path| {
+            let mut words = path.filename()?.split('.').map(str::to_owned);
+            let (day, job) = (words.next()?, words.next()?);
+            Some(RecordName { day, job, revision: words.next()?.parse().ok()? })
+        });
+        Ok(named.collect())
     }
 
-    async fn names(&self, below: &str, end: &str, max: usize) -> Result<Vec<String>, Error> {
+    async fn paths(&self, below: &str, max: usize) -> Result<Vec<ObjectPath>, Error> {
         let prefix = object_path(below)?;
         let listed = self.inner.bucket.list(Some(&prefix)).take(max);
-        let listed: Vec<_> = listed.try_collect().await.map_err(|e| Error::from_store(below, e))?;
-        let names = listed.iter().filter_map(|meta| meta.location.filename());
-        Ok(names.filter_map(|name| name.strip_suffix(end)).map(str::to_owned).collect())
+        listed
+            .map_ok(|meta| meta.location)
+            .try_collect()
+            .await
+            .map_err(|e| Error::from_store(below, e))
     }
+}
+
+/// Of an object `<revision>.json`.
+fn revision(path: &ObjectPath) -> Option<u64> {
+    path.filename()?.strip_suffix(".json")?.parse().ok()
 }

@@ -4,7 +4,7 @@ use crate::eraser::{EraseError, Eraser};
 use crate::one::One;
 use crate::receipt::{Erasure, Removed, Subject};
 use crate::shelf::{place, read};
-use assets::{RecordKind, RecordMark, Swept};
+use assets::{RecordKind, RecordMark, RecordName, Swept};
 use bytes::Bytes;
 use job::{Event, JobId, Record, Spec, Timestamp, Verdict};
 use store::{ArchivePlace, MEMBERS_MAX};
@@ -13,8 +13,8 @@ use store::{ArchivePlace, MEMBERS_MAX};
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) id: JobId,
-    /// Of one whose record lies in the bucket: an instant of the day of its end.
-    pub(crate) left: Option<Timestamp>,
+    /// Of one whose record lies in the bucket: an instant of the day of its end, and the revision.
+    pub(crate) left: Option<(Timestamp, u64)>,
 }
 
 /// The mark of a request's customer, where its content is there.
@@ -41,8 +41,7 @@ impl Eraser {
             Subject::EndUser { hash } => {
                 let mark = RecordMark::User(hash.clone());
                 let named = bucket.records_marked(pool, tenant, &mark, MEMBERS_MAX).await?;
-                let targets = named.iter().filter_map(|(day, job)| target(day, job));
-                return Ok(targets.collect());
+                return Ok(named.iter().filter_map(target).collect());
             }
             Subject::Tenant => None,
             // Whole days: of the last one some have not been kept for so long.
@@ -53,7 +52,7 @@ impl Eraser {
                 break;
             }
             let jobs = bucket.records_of_day(pool, tenant, kept, &day, MEMBERS_MAX).await?;
-            let targets: Vec<Target> = jobs.iter().filter_map(|job| target(&day, job)).collect();
+            let targets: Vec<Target> = jobs.iter().filter_map(target).collect();
             if !targets.is_empty() {
                 return Ok(targets);
             }
@@ -68,21 +67,24 @@ impl Eraser {
         wish: &Erasure,
     ) -> Result<One, EraseError> {
         let told = self.erase_one(&target.id, wish).await?;
-        let Some(left) = target.left else { return Ok(told) };
-        let at = ArchivePlace {
-            tenant: wish.tenant.clone(),
-            job: target.id.clone(),
-            ended_at: left,
-            bare: false,
-        };
-        match told {
-            One::Waits(_) => Ok(told),
+        let Some((ended_at, revision)) = target.left else { return Ok(told) };
+        let (tenant, job) = (wish.tenant.clone(), target.id.clone());
+        let at = ArchivePlace { tenant, job, ended_at, revision, bare: false };
+        let told = match told {
+            One::Waits(_) => return Ok(told),
             One::Gone | One::GoneBefore => {
-                self.drop_record(&at, &mut Swept::default()).await?;
-                Ok(told)
+                self.drop_counted(&at, wish).await?;
+                told
             }
-            One::NoJob => self.erase_unknown(&at, wish).await,
+            One::NoJob => self.erase_unknown(&at, wish).await?,
+        };
+        if let Subject::EndUser { hash } = &wish.subject {
+            // A crash may have left it behind its record: it would come first for ever.
+            let mark = RecordMark::User(hash.clone());
+            let lies = place(self.store.pool(), &at);
+            self.buckets.of(&at.tenant).drop_record_mark(&lies, &mark).await?;
         }
+        Ok(told)
     }
 
     /// The record of a job whose tombstone has lapsed.
@@ -101,18 +103,19 @@ impl Eraser {
         self.clear(&full, wish).await?;
         archived.record.spec = full.spec.without_content();
         archived.timeline.iter_mut().for_each(|line| job::ERASED.clone_into(&mut line.what));
-        let bare = ArchivePlace { bare: true, ..at.clone() };
+        archived.revision += 1;
+        let bare = ArchivePlace { bare: true, revision: archived.revision, ..at.clone() };
         let text = serde_json::to_vec(&archived)
             .map_err(|error| EraseError::Record { job: at.job.clone(), why: error.to_string() })?;
         let others = marks(&archived.record.spec);
         bucket.put_record(&place(pool, &bare), Bytes::from(text), &others).await?;
-        bucket.drop_record(&place(pool, at), &customer(&full.spec), &mut Swept::default()).await?;
+        self.drop_counted(at, wish).await?;
         let lines = archived.timeline.len() as u64;
         self.count(&wish.id, Removed { jobs: 1, lines, ..Removed::default() }).await?;
         Ok(One::Gone)
     }
 
-    /// Takes a record away that no tombstone names, with the object by which its customer finds it.
+    /// Takes a record away that no tombstone names, with the objects by which it is found.
     pub(crate) async fn drop_record(
         &self,
         at: &ArchivePlace,
@@ -120,29 +123,43 @@ impl Eraser {
     ) -> Result<(), EraseError> {
         let (bucket, lies) = (self.buckets.of(&at.tenant), place(self.store.pool(), at));
         let Some(text) = bucket.read_record(&lies).await? else { return Ok(()) };
-        let user = read(at.job.as_str(), &text).map(|read| customer(&read.record.spec));
-        Ok(bucket.drop_record(&lies, &user.unwrap_or_default(), swept).await?)
+        // Of one that cannot be read they stay: each names a record that is not there, which nobody minds.
+        let marks = read(at.job.as_str(), &text).map(|read| marks(&read.record.spec));
+        Ok(bucket.drop_record(&lies, &marks.unwrap_or_default(), swept).await?)
     }
 
-    /// Of a record that is in Redis again, or still: what an archiver has left in the bucket of its content.
+    async fn drop_counted(&self, at: &ArchivePlace, wish: &Erasure) -> Result<(), EraseError> {
+        let mut swept = Swept::default();
+        let told = self.drop_record(at, &mut swept).await;
+        let Swept { objects, bytes } = swept;
+        self.count(&wish.id, Removed { objects, bytes, ..Removed::default() }).await?;
+        told
+    }
+
+    /// Of a record that is in Redis again, or still: what lies in the bucket of its content, where it came back
+    /// from and where an archiver is about to take it.
     pub(crate) async fn drop_archived(
         &self,
         record: &Record,
         wish: &Erasure,
     ) -> Result<(), EraseError> {
-        let Some(at) = ArchivePlace::of(record) else { return Ok(()) };
-        let mut swept = Swept::default();
-        let lies = place(self.store.pool(), &at);
-        let bucket = self.buckets.of(&at.tenant);
-        let told = bucket.drop_record(&lies, &customer(&record.spec), &mut swept).await;
-        let Swept { objects, bytes } = swept;
-        self.count(&wish.id, Removed { objects, bytes, ..Removed::default() }).await?;
-        Ok(told?)
+        let came_from = self.store.came_from(&record.id).await?;
+        let mut places: Vec<ArchivePlace> = came_from.into_iter().filter(|at| !at.bare).collect();
+        if let Some(at) = ArchivePlace::of(record, 0) {
+            let bucket = self.buckets.of(&at.tenant);
+            for revision in bucket.record_revisions(&place(self.store.pool(), &at)).await? {
+                places.push(ArchivePlace { revision, ..at.clone() });
+            }
+        }
+        for at in places {
+            self.drop_counted(&at, wish).await?;
+        }
+        Ok(())
     }
 }
 
 /// A record's place by its names; none for what is not ours.
-fn target(day: &str, job: &str) -> Option<Target> {
-    let left = Timestamp::from_unix_ms(assets::day_begin(day)?);
-    Some(Target { id: JobId::parse(job).ok()?, left: Some(left) })
+fn target(name: &RecordName) -> Option<Target> {
+    let ended_at = Timestamp::from_unix_ms(assets::day_begin(&name.day)?);
+    Some(Target { id: JobId::parse(&name.job).ok()?, left: Some((ended_at, name.revision)) })
 }

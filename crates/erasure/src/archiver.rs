@@ -70,6 +70,9 @@ impl Eraser {
                 let takes = self.buckets.of(tenant).is_lasting() && !broken.contains(tenant);
                 takes && stored.record.may_leave_at(after).is_some_and(|at| at <= now)
             });
+            // Looked at after they were read: a change that comes in between changes their revision as well.
+            let under_way = self.store.under_way().await?;
+            leaving.retain(|stored| !under_way.holds(&stored.record, now));
             let packed = self.store.pack(leaving).await?;
             if !packed.is_empty() {
                 jobs += self.archive_page(&packed, pass, &mut broken).await?;
@@ -115,13 +118,15 @@ impl Eraser {
             let in_order = match left {
                 Ok(Left::Now) => {
                     jobs += 1;
-                    Ok(())
+                    Ok(true)
                 }
                 Ok(Left::Before | Left::NotNow | Left::NoJob) => self.settle(&packed.place).await,
                 Err(error) => Err(error.into()),
             };
             match in_order {
-                Ok(()) => settled.push(&packed.place),
+                Ok(true) => settled.push(&packed.place),
+                // Its turn comes with those of the dead.
+                Ok(false) => {}
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
@@ -141,34 +146,56 @@ impl Eraser {
         Ok(bucket.put_record(&lies, Bytes::from(text), &marks(&record.spec)).await?)
     }
 
-    /// Puts places in order that somebody wrote to and never came back from. One that cannot be now has its next
-    /// turn as late as it had this one.
+    /// Puts places in order that somebody wrote to and never came back from, or that records came back from. One
+    /// that cannot be now has its next turn as late as it had this one.
     async fn tidy_up(&self) -> Result<(), EraseError> {
-        let now = self.store.now().await?;
-        for place in self.store.left_behind(now - LEFT_BEHIND).await? {
-            match self.settle(&place).await {
-                Ok(()) => self.store.note_left(&[&place]).await?,
-                Err(error) => {
-                    tracing::warn!(job.id = %place.job, %error, "a place in the bucket is not in order yet");
-                    self.store.note_leaving(&[&place], now).await?;
+        loop {
+            let now = self.store.now().await?;
+            let places = self.store.left_behind(now - LEFT_BEHIND).await?;
+            if places.is_empty() {
+                return Ok(());
+            }
+            for place in places {
+                match self.settle(&place).await {
+                    Ok(true) => self.store.note_left(&[&place]).await?,
+                    Ok(false) => self.store.note_leaving(&[&place], now).await?,
+                    Err(error) => {
+                        tracing::warn!(job.id = %place.job, %error, "a place in the bucket is not in order yet");
+                        self.store.note_leaving(&[&place], now).await?;
+                    }
                 }
             }
         }
-        Ok(())
     }
 
-    /// What lies in the bucket stays only where a tombstone names it, or where nobody knows the job any more.
-    async fn settle(&self, at: &ArchivePlace) -> Result<(), EraseError> {
-        let ids = std::slice::from_ref(&at.job);
-        let tomb = self.store.tombstones(ids).await?.pop().flatten();
-        let stays = match tomb {
-            Some(tomb) => tomb.place == *at,
-            None => !self.store.are_here(ids).await?.contains(&true),
+    /// What lies in the bucket stays where a tombstone names it, or where nobody knows the job any more. It goes
+    /// only where a younger revision is known: no archiver, however late, can let a tombstone name it then. Tells
+    /// whether that was decided.
+    async fn settle(&self, at: &ArchivePlace) -> Result<bool, EraseError> {
+        let known = match self.tombstone(at).await? {
+            Some(tomb) if tomb == *at => return Ok(true),
+            Some(tomb) => tomb.revision,
+            None => {
+                let ids = std::slice::from_ref(&at.job);
+                match self.store.revisions_here(ids).await?.pop().flatten() {
+                    Some(revision) => revision,
+                    // Neither; unless it left between the two looks.
+                    None => match self.tombstone(at).await? {
+                        Some(tomb) => return Ok(tomb == *at),
+                        None => return Ok(true),
+                    },
+                }
+            }
         };
-        if !stays {
+        if known > at.revision {
             self.drop_record(at, &mut Swept::default()).await?;
         }
-        Ok(())
+        Ok(known > at.revision)
+    }
+
+    async fn tombstone(&self, at: &ArchivePlace) -> Result<Option<ArchivePlace>, EraseError> {
+        let ids = std::slice::from_ref(&at.job);
+        Ok(self.store.tombstones(ids).await?.pop().flatten().map(|tomb| tomb.place))
     }
 
     /// Takes tombstones away that have stood for long enough; tells how many. Another process may have done so

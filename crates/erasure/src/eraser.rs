@@ -45,6 +45,14 @@ pub enum EraseError {
         /// In words.
         why: String,
     },
+    /// So many records that none of them is told rather than some.
+    #[error("{what} has {max} records or more: read the objects below `records/` themselves")]
+    TooMany {
+        /// Which day or batch.
+        what: String,
+        /// The bound.
+        max: usize,
+    },
     /// A receipt that cannot be read, or is no JSON.
     #[error("erasure {id} cannot be read: {why}")]
     Unreadable {
@@ -371,7 +379,10 @@ impl Eraser {
         let bucket = self.buckets.of(tenant);
         let mark = RecordMark::User(hash.to_owned());
         let left = bucket.records_marked(self.store.pool(), tenant, &mark, MEMBERS_MAX).await?;
-        ids.extend(left.iter().filter_map(|(_, job)| JobId::parse(job).ok()));
+        ids.extend(left.iter().filter_map(|name| JobId::parse(&name.job).ok()));
+        // One that has come back is still among those that left.
+        ids.sort();
+        ids.dedup();
         ids.truncate(MEMBERS_MAX);
         Ok(ids)
     }

@@ -33,6 +33,7 @@ pub(crate) fn place<'a>(pool: &'a str, place: &'a ArchivePlace) -> RecordPlace<'
         tenant: &place.tenant,
         job: place.job.as_str(),
         ended_ms: place.ended_at.unix_ms(),
+        revision: place.revision,
         kind: if place.bare { RecordKind::Bare } else { RecordKind::Kept },
     }
 }

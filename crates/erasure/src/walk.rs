@@ -2,11 +2,11 @@
 
 use crate::eraser::EraseError;
 use crate::shelf::read;
-use assets::{Buckets, RecordKind, RecordMark, RecordPlace};
+use assets::{Buckets, RecordKind, RecordMark, RecordName, RecordPlace};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use job::JobId;
 use std::collections::VecDeque;
-use store::{Archived, Store};
+use store::{ArchivePlace, Archived, Store};
 
 /// Jobs of one day and tenant, or of one batch, that are walked over.
 const JOBS_MAX: usize = 1_000_000;
@@ -39,6 +39,7 @@ struct Listed {
     tenant: String,
     day: String,
     job: JobId,
+    revision: u64,
     kinds: &'static [RecordKind],
 }
 
@@ -89,17 +90,11 @@ impl ArchiveWalk {
         let mark = RecordMark::Batch(batch.to_owned());
         let bucket = buckets.of(tenant);
         let marked = bucket.records_marked(store.pool(), tenant, &mark, JOBS_MAX).await?;
-        let jobs = marked.into_iter().filter_map(|(day, job)| {
-            let (tenant, job) = (tenant.to_owned(), JobId::parse(&job).ok()?);
-            Some(Listed { tenant, day, job, kinds: &[RecordKind::Kept, RecordKind::Bare] })
-        });
-        let mut jobs: Vec<Listed> = jobs.collect();
-        jobs.sort_by(|a, b| b.job.cmp(&a.job));
+        let jobs = listed(marked, tenant, &[RecordKind::Kept, RecordKind::Bare], batch)?;
         Ok(Self { store, buckets, days: VecDeque::new(), jobs })
     }
 
-    /// The next few records; none at the end. One of a job that is back in Redis is left out: what lies in the
-    /// bucket of it is old.
+    /// The next few records; none at the end. What has a younger text, in Redis or beside it, is left out.
     ///
     /// # Errors
     ///
@@ -111,10 +106,16 @@ impl ArchiveWalk {
         }
         let page = self.jobs.split_off(self.jobs.len().saturating_sub(PAGE));
         let ids: Vec<JobId> = page.iter().map(|listed| listed.job.clone()).collect();
-        let here = self.store.are_here(&ids).await?;
+        let tombs = self.store.tombstones(&ids).await?;
+        let here = self.store.revisions_here(&ids).await?;
         let mut reads = Vec::with_capacity(page.len());
-        for (listed, here) in page.into_iter().zip(here).rev() {
-            if !here {
+        for ((listed, tomb), here) in page.into_iter().zip(tombs).zip(here).rev() {
+            let current = match tomb {
+                Some(tomb) => listed.lies_at(&tomb.place)?,
+                // Without both, it is told of a job that only the bucket knows.
+                None => here.is_none(),
+            };
+            if current {
                 reads.push(self.read(listed).boxed());
             }
         }
@@ -131,13 +132,7 @@ impl ArchiveWalk {
             RecordKind::Kept => &[RecordKind::Kept],
             RecordKind::Bare => &[RecordKind::Bare],
         };
-        let listed = jobs.iter().filter_map(|job| {
-            let (tenant, day) = (at.tenant.clone(), at.day.clone());
-            Some(Listed { tenant, day, job: JobId::parse(job).ok()?, kinds })
-        });
-        let mut listed: Vec<Listed> = listed.collect();
-        listed.sort_by(|a, b| b.job.cmp(&a.job));
-        Ok(listed)
+        listed(jobs, &at.tenant, kinds, &at.day)
     }
 
     async fn read(&self, listed: Listed) -> Result<Option<Archived>, EraseError> {
@@ -149,6 +144,7 @@ impl ArchiveWalk {
                 tenant: &listed.tenant,
                 job: listed.job.as_str(),
                 ended_ms,
+                revision: listed.revision,
                 kind: *kind,
             };
             if let Some(text) = bucket.read_record(&place).await? {
@@ -157,4 +153,32 @@ impl ArchiveWalk {
         }
         Ok(None)
     }
+}
+
+impl Listed {
+    /// Whether this is the text that a tombstone names.
+    fn lies_at(&self, place: &ArchivePlace) -> Result<bool, EraseError> {
+        let kind = if place.bare { RecordKind::Bare } else { RecordKind::Kept };
+        let day = assets::day_of(place.ended_at.unix_ms())?;
+        Ok(self.revision == place.revision && self.day == day && self.kinds.contains(&kind))
+    }
+}
+
+/// Records by their names, the oldest job last.
+fn listed(
+    names: Vec<RecordName>,
+    tenant: &str,
+    kinds: &'static [RecordKind],
+    what: &str,
+) -> Result<Vec<Listed>, EraseError> {
+    if names.len() >= JOBS_MAX {
+        return Err(EraseError::TooMany { what: format!("{what} of {tenant}"), max: JOBS_MAX });
+    }
+    let read = names.into_iter().filter_map(|RecordName { day, job, revision }| {
+        let job = JobId::parse(&job).ok()?;
+        Some(Listed { tenant: tenant.to_owned(), day, job, revision, kinds })
+    });
+    let mut listed: Vec<Listed> = read.collect();
+    listed.sort_by(|a, b| b.job.cmp(&a.job));
+    Ok(listed)
 }

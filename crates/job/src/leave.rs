@@ -11,8 +11,9 @@ use std::time::Duration;
 pub const UNSETTLED_FOR: Duration = Duration::from_secs(9 * 24 * 3_600);
 
 impl Record {
-    /// From when on the record of an ended job may leave the store, `after` its last change. None while
-    /// something about it is under way: a payload to be filed, an erasure.
+    /// From when on the record of an ended job may leave the store, `after` its last change; of one whose content
+    /// was erased, after its end, since an erasure may have brought it back. None while something about it is
+    /// under way: a payload to be filed, an erasure.
     #[must_use]
     pub fn may_leave_at(&self, after: Duration) -> Option<Timestamp> {
         let State::Finished { end, filing, at, .. } = &self.life.state else { return None };
@@ -23,9 +24,12 @@ impl Record {
         if !filed || self.life.erased.is_some() != self.spec.erased {
             return None;
         }
-        let settled = is_final(end) && self.life.is_settled();
-        let after = if settled { after } else { after.max(UNSETTLED_FOR) };
-        Some(*at.max(&self.life.updated_at) + after)
+        let changed_at = *at.max(&self.life.updated_at);
+        Some(match (is_final(end) && self.life.is_settled(), self.spec.erased) {
+            (true, false) => changed_at + after,
+            (true, true) => *at + after,
+            (false, _) => changed_at + after.max(UNSETTLED_FOR),
+        })
     }
 }
 
@@ -80,7 +84,7 @@ mod tests {
             erasing.life.erased = Some(crate::Erased { by, at, erasure });
             assert_eq!(erasing.may_leave_at(DAY), None);
             erasing.spec.erased = true;
-            assert_eq!(erasing.may_leave_at(DAY), Some(at));
+            assert!(erasing.may_leave_at(DAY).is_some_and(|erased| erased <= at));
         }
     }
 

@@ -182,8 +182,13 @@ impl Sharer {
         let ids: Vec<JobId> = own.iter().map(|(job, _)| job.clone()).collect();
         let found = if ids.is_empty() { Vec::new() } else { self.store.load_many(&ids).await? };
         for ((_, event), found) in own.into_iter().zip(found) {
-            // A record that is gone was erased, and nobody is to be told of it.
-            let Ok(Some(stored)) = found else { continue };
+            let stored = match found {
+                Ok(Some(stored)) => stored,
+                // A record that is gone was erased, and nobody is to be told of it.
+                Ok(None) | Err(StoreError::Corrupt { .. }) => continue,
+                // Its address lies where nobody answers now: the group waits, and is not told without it.
+                Err(error) => return Err(error),
+            };
             let spec = stored.record.spec;
             let Some(hook) = spec.webhook else { continue };
             let endpoint = Endpoint {

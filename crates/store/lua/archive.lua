@@ -11,18 +11,19 @@
         3…          named by index in ARGV 1
 
   ARGV  1 facts  JSON:
-            id, rev (revision that lies in the bucket)
+            id; rev, hint (revision, and task that a callback named or empty, that lie in the bucket)
             tomb    {key, field, text}: what stays
             still   list of {command, key, arguments}: reads that must find nothing, or somebody works on it
             fp      {key, tomb key, field}: the way from its request
             idem    {key, tomb key, field}: the way from its caller's key; absent: it has none
             owners  key of the owners; tasks: list of {task, tomb key, field}, or of {task} where nobody
                     asks for the task any more
-            index   list of {key, member}; ways: keys of the ways from its attempts
+            index   list of {key, member}
             sums    list of {key, field}: what the counters hold of archived jobs
 
   Reply {"left"} | {"before"}   it has left before
-        {"stale", revision}     somebody committed: what lies in the bucket is old | {"busy"} | {"gone"}
+        {"stale", revision}     somebody committed, or left a hint: what lies in the bucket is old
+        {"busy"} | {"gone"}
 
   Safe to repeat: the second call says so.
   Cost: O(log n) per index, n being its length; about 25 writes. ]]
@@ -33,7 +34,7 @@ if not rev then
   if redis.call('HEXISTS', KEYS[f.tomb[1]], f.tomb[2]) == 1 then return {'before'} end
   return {'gone'}
 end
-if rev ~= f.rev then return {'stale', rev} end
+if rev ~= f.rev or (redis.call('HGET', KEYS[1], 'hint') or '') ~= f.hint then return {'stale', rev} end
 for _, still in ipairs(f.still) do
   if redis.call(still[1], KEYS[still[2]], unpack(still[3])) then return {'busy'} end
 end
@@ -48,7 +49,6 @@ end
 -- First all that frees memory: a server that has none left refuses a script only at its first write.
 redis.call('DEL', KEYS[1], KEYS[2])
 for _, at in ipairs(f.index) do redis.call('ZREM', KEYS[at[1]], at[2]) end
-for _, key in ipairs(f.ways) do redis.call('DEL', KEYS[key]) end
 if redis.call('GET', KEYS[f.fp[1]]) == f.id then way(f.fp[1], f.fp[2], f.fp[3], short) end
 if f.idem then
   local id, body = (redis.call('GET', KEYS[f.idem[1]]) or ''):match('^(%S+) (%S+)$')

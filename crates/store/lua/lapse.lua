@@ -6,13 +6,13 @@
 
   KEYS  1…  named by index in ARGV 1
 
-  ARGV  1 facts  JSON: tomb {key, field, text as the caller saw it}, ways (list of {tomb key, field}), short (the
-                 job id without its first letters)
+  ARGV  1 facts  JSON: tomb {key, field, text as the caller saw it}, ways (list of {tomb key, field}), media
+                 (indexes of its inline media), id, short (the job id without its first letters)
 
   Reply "lapsed" | "changed"   the tombstone is another one, or is gone
 
   Safe to repeat: the second call changes nothing.
-  Cost: O(1). ]]
+  Cost: O(log n) per medium, n being the jobs that need it. ]]
 
 local f = cjson.decode(ARGV[1])
 if redis.call('HGET', KEYS[f.tomb[1]], f.tomb[2]) ~= f.tomb[3] then return 'changed' end
@@ -21,5 +21,6 @@ for _, way in ipairs(f.ways) do
     redis.call('HDEL', KEYS[way[1]], way[2])
   end
 end
+for _, key in ipairs(f.media) do redis.call('ZREM', KEYS[key], f.id) end
 redis.call('HDEL', KEYS[f.tomb[1]], f.tomb[2])
 return 'lapsed'

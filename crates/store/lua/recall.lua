@@ -9,13 +9,15 @@
         3…          named by index in ARGV 1
 
   ARGV  1 facts  JSON:
-            id, st (state word, opaque), rev (the record's next revision), by (token)
+            id, st (state word, opaque), rev (the record's next revision), hint (task that a callback named,
+                    or empty), by (token)
             tomb    {key, field, text}: as the caller saw it
             fp      {key, tomb key, field}; idem {key, tomb key, field, text}: absent: it has none
             custom  its caller's key, or empty
             owners  key of the owners; tasks: list of {task, tomb key, field}
             index   list of {key, score, member}
             sums    list of {key, field}: what the counters hold of archived jobs
+            leaving, from   key of the places to be put in order; the place that it comes back from
             line    of the timeline
         2 spec  JSON, never read here
         3 life  JSON, never read here
@@ -34,9 +36,13 @@ if text ~= f.tomb[3] then return {'moved'} end
 -- The first write is one that a server without memory refuses: whole or not at all.
 redis.call('HSET', KEYS[1], 'spec', ARGV[2], 'life', ARGV[3], 'st', f.st, 'rev', f.rev, 'by', f.by)
 redis.call('HDEL', KEYS[f.tomb[1]], f.tomb[2])
+redis.call('HSET', KEYS[1], 'left', f.from)
+if f.hint ~= '' then redis.call('HSET', KEYS[1], 'hint', f.hint) end
 if f.custom ~= '' then redis.call('HSET', KEYS[1], 'idem', f.custom) end
 for n = 4, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[n]) end
 redis.call('LPUSH', KEYS[2], f.line)
+-- What lies there is old from here on. It goes later: until this write is on a disk, it is all there is.
+redis.call('ZADD', KEYS[f.leaving], math.floor(now_us() / 1000), f.from)
 local short = f.id:sub(5)
 if redis.call('HGET', KEYS[f.fp[2]], f.fp[3]) == short then
   redis.call('HDEL', KEYS[f.fp[2]], f.fp[3])

@@ -4,7 +4,7 @@
 //! hashes. Reads go on through it to the bucket, by way of a [`Shelf`] that the process has opened; counters
 //! and sums stay as they are, and how much of them is of archived jobs is counted beside them.
 
-use crate::archive_facts::{Facts, Sorting};
+use crate::archive_facts::{self, Facts, Sorting};
 use crate::commit::word;
 use crate::connection::Call;
 use crate::facts::day_of;
@@ -33,6 +33,8 @@ pub struct ArchivePlace {
     pub job: JobId,
     /// When it ended.
     pub ended_at: Timestamp,
+    /// Of the record: what lies there never changes.
+    pub revision: u64,
     /// Its content was erased.
     pub bare: bool,
 }
@@ -51,6 +53,9 @@ pub struct Archived {
     pub record: Record,
     /// Its timeline, newest first.
     pub timeline: Vec<TimelineLine>,
+    /// See [`Stored::hint`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<TaskId>,
 }
 
 /// A record that is about to leave, as it will lie in the bucket.
@@ -100,12 +105,13 @@ pub trait Shelf: Send + Sync + std::fmt::Debug {
 impl ArchivePlace {
     /// Where the record of an ended job lies once it has left; none for one that has not ended.
     #[must_use]
-    pub fn of(record: &Record) -> Option<Self> {
+    pub fn of(record: &Record, revision: u64) -> Option<Self> {
         let State::Finished { at, .. } = &record.life.state else { return None };
         Some(Self {
             tenant: record.spec.tenant.clone(),
             job: record.id.clone(),
             ended_at: *at,
+            revision,
             bare: record.spec.erased,
         })
     }
@@ -113,7 +119,7 @@ impl ArchivePlace {
 
 impl Tombstone {
     pub(crate) fn of(place: &ArchivePlace, word: StateWord, now: Timestamp) -> Self {
-        let (kind, ended) = (if place.bare { 'b' } else { 'k' }, place.ended_at.unix_ms());
+        let (kind, ended) = (archive_facts::kind(place), place.ended_at.unix_ms());
         let left_on = day_of(now);
         let text = format!("{left_on} {} {kind} {ended} {}", word.as_str(), place.tenant);
         Self { place: place.clone(), word, left_on, text }
@@ -124,9 +130,9 @@ impl Tombstone {
         let read = || {
             let [left_on, word, kind, ended, tenant] = parts.as_slice() else { return None };
             let ended_at = Timestamp::from_unix_ms(ended.parse().ok()?);
-            let bare = *kind == "b";
-            let place =
-                ArchivePlace { tenant: (*tenant).to_owned(), job: job.clone(), ended_at, bare };
+            let (bare, revision) = archive_facts::read_kind(kind)?;
+            let (tenant, job) = ((*tenant).to_owned(), job.clone());
+            let place = ArchivePlace { tenant, job, ended_at, revision, bare };
             let (word, left_on) = (StateWord::parse(word)?, left_on.parse().ok()?);
             Some(Self { place, word, left_on, text: text.to_owned() })
         };
@@ -136,8 +142,8 @@ impl Tombstone {
 
 impl Archived {
     fn into_stored(self, now: Timestamp) -> Stored {
-        let (record, revision) = (self.record, self.revision);
-        Stored { record, revision, hint: None, archived: true, now }
+        let Self { record, revision, hint, .. } = self;
+        Stored { record, revision, hint, archived: true, now }
     }
 }
 
@@ -272,7 +278,7 @@ impl Store {
                 .and_then(|answer| redis::from_redis_value(answer).ok())
                 .unwrap_or_default();
             let name = answers.next().and_then(|answer| word(&answer));
-            let Some(place) = ArchivePlace::of(&stored.record) else { continue };
+            let Some(place) = ArchivePlace::of(&stored.record, stored.revision) else { continue };
             let timeline = lines.iter().map(|line| serde_json::from_str(line)).collect();
             let timeline: Vec<TimelineLine> = match timeline {
                 Ok(timeline) => timeline,
@@ -284,9 +290,9 @@ impl Store {
                 }
             };
             named.extend(name.map(|name| (packed.len(), name)));
-            let (record, revision) = (stored.record, stored.revision);
-            let version = ARCHIVE_VERSION;
-            let archived = Archived { version, revision, idempotency: None, record, timeline };
+            let Stored { record, revision, hint, .. } = stored;
+            let (version, idempotency) = (ARCHIVE_VERSION, None);
+            let archived = Archived { version, revision, idempotency, record, timeline, hint };
             packed.push(Packed { place, archived });
         }
         self.name_keys(&mut packed, named).await?;

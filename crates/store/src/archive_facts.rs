@@ -28,6 +28,7 @@ pub(crate) struct Facts<'a, T: Serialize> {
     table: KeyTable,
     id: &'a JobId,
     rev: String,
+    hint: String,
     tomb: (usize, String, String),
     fp: Way,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +47,6 @@ enum Rest {
         still: Vec<(&'static str, usize, [String; 1])>,
         tasks: Vec<Vec<serde_json::Value>>,
         index: Vec<(usize, String)>,
-        ways: Vec<usize>,
     },
     Back {
         st: &'static str,
@@ -54,6 +54,8 @@ enum Rest {
         custom: String,
         tasks: Vec<(TaskId, usize, String)>,
         index: Vec<(usize, String, String)>,
+        leaving: usize,
+        from: String,
         line: String,
     },
 }
@@ -147,7 +149,7 @@ impl<'a> Facts<'a, Way> {
         let tomb = ways.tomb(&tomb);
         let id = record.id.to_string();
         let mut still = Vec::new();
-        for queue in [Queue::Settle, Queue::Download] {
+        for queue in [Queue::Settle, Queue::Poll, Queue::Download] {
             for key in [keys.due(queue), keys.lease(queue)] {
                 still.push(("ZSCORE", ways.table.at(key), [id.clone()]));
             }
@@ -164,15 +166,14 @@ impl<'a> Facts<'a, Way> {
         }
         let index = ways.indexes().into_iter();
         let index = index.map(|(key, _, member)| (ways.table.at(key), member)).collect();
-        let attempts = record.life.attempts.iter();
-        let roads = attempts.map(|attempt| ways.table.at(keys.attempt(&attempt.open.id))).collect();
-        let rest = Rest::Leaving { still, tasks, index, ways: roads };
+        let rest = Rest::Leaving { still, tasks, index };
         let fp = ways.request();
         let idem = packed.archived.idempotency.as_ref().map(|own| ways.key(own));
         let owners = ways.table.at(keys.tasks());
         let sums = ways.sums();
         let rev = packed.archived.revision.to_string();
-        Self { id: &record.id, rev, tomb, fp, idem, owners, sums, rest, table: ways.table }
+        let hint = hint(&packed.archived);
+        Self { id: &record.id, rev, hint, tomb, fp, idem, owners, sums, rest, table: ways.table }
     }
 }
 
@@ -185,7 +186,7 @@ impl Sorting {
         token: &str,
         now: Timestamp,
     ) -> Result<(Facts<'a, WayBack>, Vec<String>), StoreError> {
-        let record = &archived.record;
+        let (record, place) = (&archived.record, &tomb.place);
         let mut ways = Ways::of(keys, record);
         let tomb = ways.tomb(tomb);
         let word = record.life.state.word();
@@ -207,16 +208,17 @@ impl Sorting {
         });
         let custom = own.map(|own| own.key.clone()).unwrap_or_default();
         let by = token.to_owned();
-        let rest = Rest::Back { st: word.as_str(), by, custom, tasks, index, line };
+        let leaving = ways.table.at(keys.leaving());
+        let from = Keys::leaving_member(place);
+        let rest = Rest::Back { st: word.as_str(), by, custom, tasks, index, leaving, from, line };
         let owners = ways.table.at(keys.tasks());
         let sums = ways.sums();
         let (spec, life) =
             record.to_parts().map_err(|error| StoreError::corrupt(record.id.as_str(), error))?;
         let lines = archived.timeline.iter().map(|line| written(&line));
         let texts = [spec, life].into_iter().chain(lines).collect();
-        let rev = rev.to_string();
-        let facts =
-            Facts { id: &record.id, rev, tomb, fp, idem, owners, sums, rest, table: ways.table };
+        let (rev, hint, table) = (rev.to_string(), hint(archived), ways.table);
+        let facts = Facts { id: &record.id, rev, hint, tomb, fp, idem, owners, sums, rest, table };
         Ok((facts, texts))
     }
 }
@@ -240,6 +242,8 @@ impl<T: Serialize> Facts<'_, T> {
 struct Lapse<'a> {
     tomb: (usize, String, String),
     ways: Vec<(usize, String)>,
+    media: Vec<usize>,
+    id: &'a JobId,
     short: &'a str,
 }
 
@@ -261,13 +265,31 @@ pub(crate) fn lapse(
     for task in record.life.tasks() {
         ways.push(all.field(keys.tomb_of_task(task)));
     }
-    let facts = Lapse { tomb: at, ways, short: Keys::short(&record.id) };
+    let media = record.spec.inline_media().into_iter();
+    let media =
+        media.map(|sha256| all.table.at(keys.ix_media(&record.spec.tenant, sha256))).collect();
+    let (id, short) = (&record.id, Keys::short(&record.id));
+    let facts = Lapse { tomb: at, ways, media, id, short };
     let facts = serde_json::to_string(&facts)
         .map_err(|error| StoreError::Bug(format!("facts that are no JSON: {error}")))?;
     Ok(Call::new(&crate::script::LAPSE, all.table.into_keys(), vec![facts]))
 }
 
-/// A place as it stands among those that are being written.
-pub(crate) fn member(place: &ArchivePlace) -> String {
-    Keys::leaving_member(&place.job, place.ended_at.unix_ms(), place.bare, &place.tenant)
+/// The task that a callback named, as the record holds it: empty without one.
+fn hint(archived: &Archived) -> String {
+    archived.hint.as_ref().map_or_else(String::new, TaskId::to_string)
+}
+
+/// Which of a job's texts lies at a place, as one word.
+pub(crate) fn kind(place: &ArchivePlace) -> String {
+    format!("{}{}", if place.bare { 'b' } else { 'k' }, place.revision)
+}
+
+/// Whether the content was erased, and the revision.
+pub(crate) fn read_kind(word: &str) -> Option<(bool, u64)> {
+    let (bare, revision) = match word.strip_prefix('b') {
+        Some(revision) => (true, revision),
+        None => (false, word.strip_prefix('k')?),
+    };
+    Some((bare, revision.parse().ok()?))
 }

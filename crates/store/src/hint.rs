@@ -87,7 +87,20 @@ impl Store {
             reopens.map_or_else(String::new, |word| word.as_str().to_owned()),
             revision.map_or_else(String::new, |revision| revision.to_string()),
         ];
-        let reply = self.connection().call(Call::new(&script::HINT, names, args)).await?;
+        let call = || Call::new(&script::HINT, names.clone(), args.clone());
+        let mut reply = self.connection().call(call()).await?;
+        if matches!(&reply, Value::Array(parts) if parts.is_empty()) {
+            // News of a job that has left Redis: it comes back for them. For anything else it need not.
+            match reopens {
+                Some(_) if self.recall(&id).await? => {
+                    reply = self.connection().call(call()).await?
+                }
+                None if self.tombstones(std::slice::from_ref(&id)).await? != [None] => {
+                    return Ok(HintOutcome::Finished(id));
+                }
+                Some(_) | None => {}
+            }
+        }
         let Value::Array(parts) = &reply else { return Err(StoreError::reply("hint", &reply)) };
         let Some(word) = parts.first().and_then(commit::word) else {
             return Ok(HintOutcome::Unknown);

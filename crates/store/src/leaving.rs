@@ -4,7 +4,7 @@ use crate::archive::{ArchivePlace, Archived, Tombstone};
 use crate::keys::{Keys, TOMB_SHARDS};
 use crate::{Store, StoreError, archive_facts, commit};
 use job::{JobId, Timestamp};
-use redis::Pipeline;
+use redis::{Pipeline, Value};
 
 /// Members read at once.
 const PAGE: usize = 500;
@@ -20,7 +20,7 @@ pub struct TombCursor {
 
 impl Store {
     /// Writes down that records are about to be written to these places: whoever dies on the way leaves an
-    /// object there that nobody else knows.
+    /// object there that nobody else knows. A place that is written down already counts from now on.
     ///
     /// # Errors
     ///
@@ -36,7 +36,7 @@ impl Store {
         let mut command = redis::cmd("ZADD");
         command.arg(self.keys().leaving());
         for place in places {
-            command.arg(now.unix_ms()).arg(archive_facts::member(place));
+            command.arg(now.unix_ms()).arg(Keys::leaving_member(place));
         }
         self.connection().ask::<i64>(&command).await.map(drop)
     }
@@ -50,14 +50,13 @@ impl Store {
         if places.is_empty() {
             return Ok(());
         }
-        let members: Vec<String> =
-            places.iter().map(|place| archive_facts::member(place)).collect();
+        let members: Vec<String> = places.iter().map(|place| Keys::leaving_member(place)).collect();
         let mut command = redis::cmd("ZREM");
         command.arg(self.keys().leaving()).arg(members);
         self.connection().ask::<i64>(&command).await.map(drop)
     }
 
-    /// Places that somebody began to write to before that, and has not put in order.
+    /// Places that somebody began to write to, or that records came back from, before that, and that are not in order.
     ///
     /// # Errors
     ///
@@ -122,17 +121,34 @@ impl Store {
         }
     }
 
-    /// Tells which of these jobs have a record in Redis.
+    /// The revisions of records that are in Redis, in the order asked for.
     ///
     /// # Errors
     ///
     /// As every call.
-    pub async fn are_here(&self, ids: &[JobId]) -> Result<Vec<bool>, StoreError> {
+    pub async fn revisions_here(&self, ids: &[JobId]) -> Result<Vec<Option<u64>>, StoreError> {
         let mut pipe = Pipeline::with_capacity(ids.len());
         for id in ids {
-            pipe.cmd("EXISTS").arg(self.keys().job(id));
+            pipe.cmd("HGET").arg(self.keys().job(id)).arg("rev");
         }
         let answers = self.connection().pipe(&mut pipe).await?;
-        Ok(answers.iter().map(|answer| commit::integer(answer) == Some(1)).collect())
+        let read = |answer: Value| redis::from_redis_value::<Option<u64>>(answer);
+        let read = |answer| read(answer).map_err(|error| StoreError::Bug(error.to_string()));
+        answers.into_iter().map(read).collect()
+    }
+
+    /// Where the record of a job lies that came back from there; it is old by now.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn came_from(&self, id: &JobId) -> Result<Option<ArchivePlace>, StoreError> {
+        let mut command = redis::cmd("HGET");
+        command.arg(self.keys().job(id)).arg("left");
+        let member: Option<String> = self.connection().ask(&command).await?;
+        let read = |member: String| {
+            Keys::leaving_place(&member).ok_or_else(|| StoreError::corrupt(id.as_str(), member))
+        };
+        member.map(read).transpose()
     }
 }

@@ -58,6 +58,7 @@ mod spent;
 mod stored;
 mod times;
 mod told;
+mod under_way;
 mod uploads;
 mod usage;
 mod wishes;
@@ -106,6 +107,7 @@ pub use self_check::{Finding, Severity};
 pub use settings::{Settings, redact};
 pub use spent::{SPENT_DAYS_MAX, Spent, SpentRow};
 pub use stored::{LOAD_MAX, Stored};
+pub use under_way::UnderWay;
 pub use uploads::{UPLOAD_LEASE, UPLOADS_MAX, Upload, Uploaded};
 pub use usage::{DayUsage, Media};
 

@@ -263,6 +263,18 @@ impl Store {
         Ok(self.operations_named(&ids).await?.pop())
     }
 
+    /// Operations that wait or run, the next one first.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn open_operations(&self) -> Result<Vec<Operation>, StoreError> {
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(self.keys().operations_open()).arg(0).arg(-1);
+        let ids: Vec<String> = self.connection().ask(&command).await?;
+        self.operations_named(&ids).await
+    }
+
     /// Writes down how far an operation has come. What it changed is counted already by the commits that did
     /// it, save that of a verb which makes new jobs: `made` is then their number so far.
     ///

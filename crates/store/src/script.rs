@@ -71,7 +71,7 @@ scripts! {
     LEARN = "learn";
     FORGET = "forget", "ticket";
     ARCHIVE = "archive";
-    RECALL = "recall";
+    RECALL = "recall", "ticket";
     LAPSE = "lapse";
 }
 

@@ -13,6 +13,7 @@ mod layout;
 mod local;
 mod manifests;
 mod mp4;
+mod records;
 mod s3;
 mod s3_server;
 mod strangers;

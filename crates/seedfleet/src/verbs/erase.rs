@@ -115,9 +115,9 @@ impl From<EraseError> for Failure {
             EraseError::Report(error) => error.into(),
             EraseError::Bucket(error) => error.into(),
             EraseError::Fence(error) => Self::new(Exit::Outage, error.to_string()),
-            unreadable @ (EraseError::Unreadable { .. } | EraseError::Record { .. }) => {
-                Self::new(Exit::Failed, unreadable.to_string())
-            }
+            unreadable @ (EraseError::Unreadable { .. }
+            | EraseError::Record { .. }
+            | EraseError::TooMany { .. }) => Self::new(Exit::Failed, unreadable.to_string()),
         }
     }
 }

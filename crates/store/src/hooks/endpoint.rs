@@ -236,10 +236,18 @@ impl Store {
     ///
     /// As every call.
     pub async fn oldest_undelivered(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.pending_endpoints(1).await?.first().map(|(_, at)| *at))
+    }
+
+    /// Up to `n` endpoints with something to be told, and since when the oldest of it waits; the longest first.
+    pub(crate) async fn pending_endpoints(
+        &self,
+        n: usize,
+    ) -> Result<Vec<(String, Timestamp)>, StoreError> {
         let mut range = redis::cmd("ZRANGE");
-        range.arg(self.keys().hooks_pending()).arg(0).arg(0).arg("WITHSCORES");
-        let first: Vec<(String, f64)> = self.connection().ask(&range).await?;
-        Ok(first.first().map(|(_, at)| instant(*at)))
+        range.arg(self.keys().hooks_pending()).arg(0).arg(n.saturating_sub(1)).arg("WITHSCORES");
+        let found: Vec<(String, f64)> = self.connection().ask(&range).await?;
+        Ok(found.into_iter().map(|(id, at)| (id, instant(at))).collect())
     }
 }
 

@@ -6,6 +6,7 @@
 use super::page::Row;
 use super::{Keys, part, whole};
 use crate::archive::ArchivePlace;
+use crate::archive_facts::{kind, read_kind};
 use job::{Fingerprint, JobId, TaskId, Timestamp};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -100,11 +101,13 @@ impl Keys {
     pub(crate) fn leaving_place(member: &str) -> Option<ArchivePlace> {
         let parts: Vec<&str> = member.split(' ').collect();
         let [kind, ended_ms, id, tenant] = parts.as_slice() else { return None };
+        let (bare, revision) = read_kind(kind)?;
         Some(ArchivePlace {
             tenant: whole(tenant)?,
             job: JobId::parse(id).ok()?,
             ended_at: Timestamp::from_unix_ms(ended_ms.parse().ok()?),
-            bare: *kind == "b",
+            revision,
+            bare,
         })
     }
 
@@ -114,9 +117,9 @@ impl Keys {
     }
 
     /// A place in the bucket as one word of [`Keys::leaving`].
-    pub(crate) fn leaving_member(id: &JobId, ended_ms: i64, bare: bool, tenant: &str) -> String {
-        let kind = if bare { 'b' } else { 'k' };
-        format!("{kind} {ended_ms} {id} {}", part(tenant))
+    pub(crate) fn leaving_member(place: &ArchivePlace) -> String {
+        let ended_ms = place.ended_at.unix_ms();
+        format!("{} {ended_ms} {} {}", kind(place), place.job, part(&place.tenant))
     }
 }
 
@@ -124,7 +127,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         key: "tombs:<shard>",
         kind: "hash",
-        holds: "tombstones, by job id without `job_`: UTC day on which it left, state word, `k` or `b` (its content is there, or was erased), instant of its end (Unix ms), tenant; and the ways to them, by `f` (request), `i` (idempotency key) or `t` (task) and a digest: job id, behind that of `i` half of the body's SHA-256",
+        holds: "tombstones, by job id without `job_`: UTC day on which it left, state word, `k` or `b` (its content is there, or was erased) with the revision, instant of its end (Unix ms), tenant; and the ways to them, by `f` (request), `i` (idempotency key) or `t` (task) and a digest: job id, behind that of `i` half of the body's SHA-256",
         bound: "archived jobs × 4 / 4,096",
     },
     Row {
@@ -160,8 +163,8 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         key: "leaving",
         kind: "zset",
-        holds: "places in the bucket that a record is being written to, by the instant (Unix ms) at which that began",
-        bound: "jobs archived at once",
+        holds: "places in the bucket that a record is being written to, or has come back from, by the instant (Unix ms) at which that began",
+        bound: "jobs archived at once, or brought back in half an hour",
     },
 ];
 
@@ -189,10 +192,10 @@ mod tests {
             tenant: "a b:c".into(),
             job: id.clone(),
             ended_at: Timestamp::from_unix_ms(7),
+            revision: 12,
             bare: true,
         };
-        let member = Keys::leaving_member(&id, 7, true, "a b:c");
-        assert_eq!(Keys::leaving_place(&member), Some(place));
+        assert_eq!(Keys::leaving_place(&Keys::leaving_member(&place)), Some(place));
         let sum = keys.batch_counts("t", "b");
         assert_eq!(keys.archived_of(&sum), "{p:main}:archived:counts:batch:t:b");
     }

@@ -71,7 +71,7 @@ const TABLE: &[Row] = &[
     Row {
         key: "job:<job id>",
         kind: "hash",
-        holds: "the record: `spec` and `life` (JSON), `st` (state word), `rev` (revision), `by` (token of the last commit), `hint` (task id a callback named), `idem` (the caller's key it came with), `nudged` (somebody wants the leased ticket back at once), `usable` (paced instant of the open attempt, µs)",
+        holds: "the record: `spec` and `life` (JSON), `st` (state word), `rev` (revision), `by` (token of the last commit), `hint` (task id a callback named), `idem` (the caller's key it came with), `left` (place in the bucket that it came back from), `nudged` (somebody wants the leased ticket back at once), `usable` (paced instant of the open attempt, µs)",
         bound: "one per job",
     },
     Row {

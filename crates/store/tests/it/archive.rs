@@ -1,6 +1,7 @@
 //! Records that leave Redis, what stays of them, and how they come back.
 
 use crate::ground::{Ground, cancel, record, record_of, task};
+use job::filter::Filter;
 use job::{
     Attempt, AttemptOutcome, End, Event, Filing, Priority, Record, State, StoredOutput, TaskRef,
     Timestamp,
@@ -9,7 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::{
-    Admitted, ArchivePlace, Archived, Fetch, Idempotency, Left, Match, NewJob, Packed, Shelf,
+    Admitted, ArchivePlace, Archived, Endpoint, Fetch, HintOutcome, Idempotency, Left, Match,
+    NewJob, OperationVerb, OperationWish, Outgoing, Packed, Queue, Shared, Sharing, Shelf,
     TombCursor, Writer,
 };
 
@@ -227,6 +229,113 @@ async fn a_task_of_an_archived_job_stays_its_own_and_news_bring_the_job_back() {
         [Some(young.id.clone())]
     );
     ground.sound().await;
+}
+
+#[tokio::test]
+async fn late_evidence_brings_an_archived_job_back() {
+    let (ground, memory) = ground().await;
+    let store = &ground.store;
+    let (job, open) = crate::hints::given_up(&ground).await;
+    let now = store.now().await.expect("it answers");
+    assert_eq!(archive(&ground, &memory, &job, now).await, Left::Now);
+    ground.sound().await;
+    let hint = async |named: &str| store.hint(&open.id, Some(&task(named))).await;
+    let plain = hint("cgt-1").await.expect("it answers");
+    assert_eq!(plain, HintOutcome::Finished(job.id.clone()));
+    assert!(ground.load(&job.id).await.archived, "an ordinary one changes nothing");
+    let word = job::StateWord::GivenUp;
+    let late = store.late_hint(&open.id, &task("cgt-1"), word).await.expect("it answers");
+    assert_eq!(late, HintOutcome::Noted(job.id.clone()));
+    let held = ground.claim(Queue::Settle, 1).await.remove(0);
+    assert!(!held.stored.archived && held.stored.hint == Some(task("cgt-1")));
+    let left = archive(&ground, &memory, &job, now).await;
+    assert_eq!(left, Left::NotNow, "somebody looks at it");
+    let (attempt, task) = (open.id.clone(), task("cgt-1"));
+    let via = job::FoundVia::Callback;
+    ground.work(&held, &Event::TaskFound { attempt, task, via, said: None }).await;
+    assert_eq!(ground.load(&job.id).await.record.life.state.word(), job::StateWord::Running);
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn what_a_callback_named_goes_along_and_is_never_left_behind() {
+    let (ground, memory) = ground().await;
+    let store = &ground.store;
+    let job = restored(&ground, ended(record(), "cgt-1")).await;
+    let here = store.load_here(std::slice::from_ref(&job.id)).await.expect("it answers");
+    let packed = store.pack(here).await.expect("it answers");
+    let key = store.keys().job(&job.id);
+    ground.redis.command(&["HSET", &key, "hint", "cgt-2"]).expect("it answers");
+    let now = store.now().await.expect("it answers");
+    let mut left = store.leave(&packed, now).await.expect("it answers");
+    assert_eq!(left.remove(0).expect("it answers"), Left::NotNow);
+    assert_eq!(archive(&ground, &memory, &job, now).await, Left::Now);
+    let away = ground.load(&job.id).await;
+    assert!(away.archived && away.hint == Some(task("cgt-2")));
+    assert!(store.recall(&job.id).await.expect("it answers"));
+    assert_eq!(ground.load(&job.id).await.hint, Some(task("cgt-2")));
+    let from = store.came_from(&job.id).await.expect("it answers");
+    assert_eq!(from.as_ref(), Some(&packed[0].place));
+    let later = now + Duration::from_secs(60);
+    assert_eq!(store.left_behind(later).await.expect("it answers"), from.as_slice());
+}
+
+#[tokio::test]
+async fn what_is_still_to_be_told_or_done_holds_a_record() {
+    let ground = Ground::new().await;
+    let store = &ground.store;
+    let (of, other) = (record_of("a", Priority::Normal, None), record());
+    let jobs = [ground.admit(of).await, ground.admit(other).await];
+    for job in &jobs {
+        ground.report(&job.id, Writer::Outside, &cancel()).await;
+    }
+    let holds = async |at: usize| {
+        let stored = ground.load(&jobs[at].id).await;
+        store.under_way().await.expect("it answers").holds(&stored.record, stored.now)
+    };
+    assert!(!holds(0).await && !holds(1).await);
+
+    // An operation that has not come to its jobs.
+    let wish = OperationWish {
+        id: "op_1".into(),
+        verb: OperationVerb::Retry,
+        filter: Filter::default(),
+        tenant: Some("a".into()),
+        by: "ann".into(),
+        reason: "again".into(),
+    };
+    store.open_operation(wish).await.expect("it answers");
+    assert!(holds(0).await && !holds(1).await);
+    let now = store.now().await.expect("it answers");
+    store.close_operation("op_1", now, None).await.expect("it answers");
+    assert!(!holds(0).await);
+
+    // Events that are not shared out, of whomever they are; then those that wait in an outbox.
+    let endpoint = Endpoint {
+        id: "whe_1".into(),
+        tenant: "a".into(),
+        url: "https://x.example/".into(),
+        types: vec!["*".into()],
+        description: String::new(),
+        secrets: Vec::new(),
+        secret_ref: None,
+        created_by: "ann".into(),
+        created_at: now,
+    };
+    store.put_endpoint(&endpoint, 0).await.expect("it answers");
+    ground.redis.command(&["SET", &store.keys().hooks_read(), "0-0"]).expect("it answers");
+    assert!(holds(0).await && holds(1).await);
+    let was = store.shared_to().await.expect("it answers").expect("somebody asks");
+    let changes = store.changes_after(was, 100).await.expect("it answers");
+    let events = changes.iter().filter(|change| change.tenant == "a").map(Into::into).collect();
+    let outs = vec![Outgoing { id: "whe_1".into(), events, fresh: None }];
+    let place = changes.last().map(|last| (was, last.mark));
+    let sharing = Sharing { place, outs, ..Sharing::default() };
+    let shared = store.share_out(&sharing).await.expect("it answers");
+    assert_eq!(shared, Shared::Done(Vec::new()));
+    assert!(holds(0).await && !holds(1).await);
+    store.drop_endpoint("whe_1", "a").await.expect("it answers");
+    assert!(!holds(0).await);
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ async fn a_hint_for_a_job_that_waits_to_be_sent_again_reaches_the_submitter() {
 }
 
 /// A job that a person gave up, and its attempt.
-async fn given_up(ground: &Ground) -> (job::Record, job::OpenAttempt) {
+pub async fn given_up(ground: &Ground) -> (job::Record, job::OpenAttempt) {
     let (job, open) = ground.doubtful().await;
     let by = job::By::named("ann");
     let event = job::Event::GaveUp { by, reason: "not wanted".to_owned() };
