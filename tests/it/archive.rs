@@ -118,7 +118,7 @@ fn a_job_that_has_left_redis_answers_as_before() {
     assert_eq!((cancel.status, &cancel.body["outcome"]), (409, &json!("already_terminal")));
 
     // Lists show it no more; the export does.
-    let listed = fleet.get("/v1/jobs?state=succeeded", ALICE).body;
+    let listed = fleet.get("/v1/jobs?where=state%3Dsucceeded", ALICE).body;
     assert_eq!(listed["items"], json!([]), "{listed}");
     let exported = fleet.cli(&["export", "--output", "ndjson"]);
     assert!(exported.code == 0 && exported.stdout.contains(job.as_str()), "{exported:?}");
@@ -198,20 +198,20 @@ fn a_batch_keeps_its_sums_and_its_results() {
     let fleet = Fleet::start(Options::with_gateway().config(AT_ONCE));
     let rows: String =
         (0..3).map(|n| format!("{}\n", Value::from(text(&format!("b {n}"))))).collect();
-    let path = "/v1/batches?batch=harbour%2F1";
+    let path = "/v1/batches?batch=harbour-1";
     let asked = fleet.ask(fleet.gateway_port(), Method::POST, path, ALICE);
     let taken = fleet.send(asked.header("content-type", "application/jsonl").body(rows));
     assert_eq!(taken.status, 202, "{}", taken.body);
-    let left = fleet.store().keys().archived_counts("default", "harbour/1");
+    let left = fleet.store().keys().archived_counts("default", "harbour-1");
     fleet.until("all have left Redis", || {
         (fleet.redis().command(&["HGET", &left, "succeeded"]).ok()? == "3").then_some(())
     });
-    let batch = fleet.get("/v1/batches/harbour%2F1", ALICE).body;
+    let batch = fleet.get("/v1/batches/harbour-1", ALICE).body;
     assert_eq!((&batch["counts"], &batch["finished"]), (&json!({"succeeded": 3}), &json!(3)));
-    let results = fleet.get("/v1/batches/harbour%2F1/results", ALICE).bytes;
+    let results = fleet.get("/v1/batches/harbour-1/results", ALICE).bytes;
     assert_eq!(results.iter().filter(|byte| **byte == b'\n').count(), 3);
     let export = |more: &[&str]| {
-        let verb = ["export", "--output", "ndjson", "--batch", "harbour/1"];
+        let verb = ["export", "--output", "ndjson", "--batch", "harbour-1"];
         let words: Vec<&str> = verb.iter().chain(more).copied().collect();
         let exported = fleet.cli(&words);
         assert_eq!(exported.code, 0, "{exported:?}");

@@ -187,13 +187,7 @@ impl Store {
             match committed {
                 Committed::Ok { revision, now, .. } | Committed::Already { revision, now, .. } => {
                     let stored = written(before, life, revision, now);
-                    if *ticket == Ticket::Kept {
-                        self.settle_ticket(writer, &stored).await?;
-                    }
-                    return Ok(Reported::Written {
-                        stored: Box::new(stored),
-                        verdict: Box::new(verdict),
-                    });
+                    return Ok(self.put_down(*ticket, stored, verdict, writer).await?);
                 }
                 Committed::Stale { .. } => {}
                 Committed::Closed => {
@@ -235,6 +229,19 @@ impl Store {
         before.now = self.inner.clock.now()?;
         let verdict = question.verdict(&before).ok()?;
         matches!(verdict, Verdict::Write { .. }).then_some((before, verdict))
+    }
+
+    async fn put_down(
+        &self,
+        ticket: Ticket,
+        stored: Stored,
+        verdict: Verdict,
+        writer: Writer<'_>,
+    ) -> Result<Reported, StoreError> {
+        if ticket == Ticket::Kept {
+            self.settle_ticket(writer, &stored).await?;
+        }
+        Ok(Reported::Written { stored: Box::new(stored), verdict: Box::new(verdict) })
     }
 
     async fn ignored(
