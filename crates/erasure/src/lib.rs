@@ -32,4 +32,4 @@ pub use keeper::keep;
 pub use receipt::{Erasure, Progress, Removed, Subject};
 pub use settings::{RetentionSettings, Settings};
 pub use shelf::Records;
-pub use walk::ArchiveWalk;
+pub use walk::{ArchiveWalk, Told};

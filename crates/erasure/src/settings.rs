@@ -30,7 +30,7 @@ impl Default for RetentionSettings {
             days: 0,
             sweep_every: Duration::from_secs(600),
             redis_after: DAY * 10,
-            tombstones: DAY * 90,
+            tombstones: DAY * 30,
         }
     }
 }

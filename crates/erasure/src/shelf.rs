@@ -1,6 +1,7 @@
 //! Records in the bucket, read back.
 
-use assets::{Buckets, RecordKind, RecordPlace};
+use assets::{Assets, Buckets, RecordKind, RecordPlace};
+use bytes::Bytes;
 use std::sync::OnceLock;
 use store::{ARCHIVE_VERSION, ArchivePlace, Archived, Fetch, Shelf, StoreError};
 
@@ -50,6 +51,28 @@ pub(crate) fn read(what: &str, text: &[u8]) -> Result<Archived, StoreError> {
     Ok(archived)
 }
 
+/// The text that a tombstone names. A server that was set back, to a copy or by a loss, may name one that a younger
+/// text of the same job has replaced since: then that one.
+async fn text(bucket: &Assets, lies: &RecordPlace<'_>) -> Result<Option<Bytes>, assets::Error> {
+    if let Some(text) = bucket.read_record(lies).await? {
+        return Ok(Some(text));
+    }
+    let mut youngest = None;
+    for kind in [RecordKind::Kept, RecordKind::Bare] {
+        let beside = RecordPlace { kind, ..*lies };
+        for revision in bucket.record_revisions(&beside).await? {
+            let found = RecordPlace { revision, ..beside };
+            if youngest.map_or(lies.revision, |most: RecordPlace<'_>| most.revision) < revision {
+                youngest = Some(found);
+            }
+        }
+    }
+    match youngest {
+        Some(found) => bucket.read_record(&found).await,
+        None => Ok(None),
+    }
+}
+
 impl Shelf for Records {
     fn fetch<'a>(&'a self, pool: &'a str, at: &'a ArchivePlace) -> Fetch<'a> {
         Box::pin(async move {
@@ -59,7 +82,7 @@ impl Shelf for Records {
                 StoreError::Refused { cause }
             })?;
             let lies = place(pool, at);
-            let text = buckets.of(&at.tenant).read_record(&lies).await.map_err(|error| {
+            let text = text(buckets.of(&at.tenant), &lies).await.map_err(|error| {
                 let cause = format!("{} lies in the bucket: {error}", at.job);
                 StoreError::Refused { cause }
             })?;

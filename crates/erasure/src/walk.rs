@@ -4,9 +4,10 @@ use crate::eraser::EraseError;
 use crate::shelf::read;
 use assets::{Buckets, RecordKind, RecordMark, RecordName, RecordPlace};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use job::JobId;
-use std::collections::VecDeque;
-use store::{ArchivePlace, Archived, Store};
+use job::{JobId, Record, State};
+use std::collections::{HashSet, VecDeque};
+use store::{Store, Stored};
+use ulid::Ulid;
 
 /// Jobs of one day and tenant, or of one batch, that are walked over.
 const JOBS_MAX: usize = 1_000_000;
@@ -14,6 +15,27 @@ const JOBS_MAX: usize = 1_000_000;
 const PAGE: usize = 200;
 /// Records read at once.
 const READS_AT_ONCE: usize = 16;
+
+/// Jobs that a reader was told of: 16 bytes each. While a list is read, jobs leave Redis and come back; so that each
+/// is told once, what the list in Redis showed is remembered.
+#[derive(Debug, Default)]
+pub struct Told(HashSet<Ulid>);
+
+impl Told {
+    /// Writes down that a job is told; answers whether it was not before.
+    pub fn tell(&mut self, id: &JobId) -> bool {
+        name(id).is_none_or(|name| self.0.insert(name))
+    }
+
+    fn knows(&self, id: &JobId) -> bool {
+        name(id).is_some_and(|name| self.0.contains(&name))
+    }
+}
+
+/// Every job's id holds one.
+fn name(id: &JobId) -> Option<Ulid> {
+    Ulid::from_string(id.as_str().strip_prefix("job_")?).ok()
+}
 
 /// A walk over archived records of a pool.
 #[derive(Debug)]
@@ -23,6 +45,7 @@ pub struct ArchiveWalk {
     days: VecDeque<Day>,
     /// Still to be read, the next one last.
     jobs: Vec<Listed>,
+    told: Told,
 }
 
 /// A day of a tenant.
@@ -54,6 +77,7 @@ impl ArchiveWalk {
         buckets: Buckets,
         tenant: Option<&str>,
         wanted: impl Fn(&str) -> bool,
+        told: Told,
     ) -> Result<Self, EraseError> {
         let pool = store.pool().to_owned();
         let mut tenants: Vec<String> = tenant.map(str::to_owned).into_iter().collect();
@@ -73,7 +97,7 @@ impl ArchiveWalk {
             }
         }
         days.sort_by(|a, b| (&a.day, &a.tenant).cmp(&(&b.day, &b.tenant)));
-        Ok(Self { store, buckets, days: days.into(), jobs: Vec::new() })
+        Ok(Self { store, buckets, days: days.into(), jobs: Vec::new(), told })
     }
 
     /// Over the records of a tenant's batch, oldest job first.
@@ -86,42 +110,57 @@ impl ArchiveWalk {
         buckets: Buckets,
         tenant: &str,
         batch: &str,
+        told: Told,
     ) -> Result<Self, EraseError> {
         let mark = RecordMark::Batch(batch.to_owned());
         let bucket = buckets.of(tenant);
         let marked = bucket.records_marked(store.pool(), tenant, &mark, JOBS_MAX).await?;
         let jobs = listed(marked, tenant, &[RecordKind::Kept, RecordKind::Bare], batch)?;
-        Ok(Self { store, buckets, days: VecDeque::new(), jobs })
+        Ok(Self { store, buckets, days: VecDeque::new(), jobs, told })
     }
 
-    /// The next few records; none at the end. What has a younger text, in Redis or beside it, is left out.
+    /// The next few records as they stand now, wherever they are; none at the end. Each job comes once, and none
+    /// that was told before.
     ///
     /// # Errors
     ///
     /// [`EraseError`]; the walk cannot go on.
-    pub async fn next(&mut self) -> Result<Option<Vec<Archived>>, EraseError> {
+    pub async fn next(&mut self) -> Result<Option<Vec<Record>>, EraseError> {
         while self.jobs.is_empty() {
             let Some(day) = self.days.pop_front() else { return Ok(None) };
             self.jobs = self.list(&day).await?;
         }
-        let page = self.jobs.split_off(self.jobs.len().saturating_sub(PAGE));
+        let mut page = self.jobs.split_off(self.jobs.len().saturating_sub(PAGE));
+        page.reverse();
+        page.retain(|listed| !self.told.knows(&listed.job));
         let ids: Vec<JobId> = page.iter().map(|listed| listed.job.clone()).collect();
-        let tombs = self.store.tombstones(&ids).await?;
-        let here = self.store.revisions_here(&ids).await?;
+        let found = self.store.load_many(&ids).await?;
         let mut reads = Vec::with_capacity(page.len());
-        for ((listed, tomb), here) in page.into_iter().zip(tombs).zip(here).rev() {
-            let current = match tomb {
-                Some(tomb) => listed.lies_at(&tomb.place)?,
-                // Without both, it is told of a job that only the bucket knows.
-                None => here.is_none(),
-            };
-            if current {
-                reads.push(self.read(listed).boxed());
-            }
+        for (listed, found) in page.into_iter().zip(found) {
+            let found = found?;
+            reads.push(self.as_it_stands(listed, found).boxed());
         }
-        let read: Vec<Option<Archived>> =
+        let read: Vec<Option<Record>> =
             stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
-        Ok(Some(read.into_iter().flatten().collect()))
+        let mut records: Vec<Record> = read.into_iter().flatten().collect();
+        records.retain(|record| self.told.tell(&record.id));
+        Ok(Some(records))
+    }
+
+    async fn as_it_stands(
+        &self,
+        listed: Listed,
+        found: Option<Stored>,
+    ) -> Result<Option<Record>, EraseError> {
+        match found {
+            // What was listed is old: the job ended again, on a day that has it as well.
+            Some(stored) if stored.archived && listed.is_of_another_day(&stored.record)? => {
+                Ok(None)
+            }
+            Some(stored) => Ok(Some(stored.record)),
+            // Only the bucket knows it.
+            None => self.read(listed).await,
+        }
     }
 
     /// The jobs of a day, the oldest last.
@@ -135,7 +174,7 @@ impl ArchiveWalk {
         listed(jobs, &at.tenant, kinds, &at.day)
     }
 
-    async fn read(&self, listed: Listed) -> Result<Option<Archived>, EraseError> {
+    async fn read(&self, listed: Listed) -> Result<Option<Record>, EraseError> {
         let Some(ended_ms) = assets::day_begin(&listed.day) else { return Ok(None) };
         let bucket = self.buckets.of(&listed.tenant);
         for kind in listed.kinds {
@@ -148,7 +187,7 @@ impl ArchiveWalk {
                 kind: *kind,
             };
             if let Some(text) = bucket.read_record(&place).await? {
-                return Ok(Some(read(listed.job.as_str(), &text)?));
+                return Ok(Some(read(listed.job.as_str(), &text)?.record));
             }
         }
         Ok(None)
@@ -156,15 +195,14 @@ impl ArchiveWalk {
 }
 
 impl Listed {
-    /// Whether this is the text that a tombstone names.
-    fn lies_at(&self, place: &ArchivePlace) -> Result<bool, EraseError> {
-        let kind = if place.bare { RecordKind::Bare } else { RecordKind::Kept };
-        let day = assets::day_of(place.ended_at.unix_ms())?;
-        Ok(self.revision == place.revision && self.day == day && self.kinds.contains(&kind))
+    /// Of a list by days.
+    fn is_of_another_day(&self, record: &Record) -> Result<bool, EraseError> {
+        let State::Finished { at, .. } = &record.life.state else { return Ok(false) };
+        Ok(self.kinds.len() == 1 && assets::day_of(at.unix_ms())? != self.day)
     }
 }
 
-/// Records by their names, the oldest job last.
+/// Jobs by the names of their records, each by its youngest one, the oldest job last.
 fn listed(
     names: Vec<RecordName>,
     tenant: &str,
@@ -179,6 +217,7 @@ fn listed(
         Some(Listed { tenant: tenant.to_owned(), day, job, revision, kinds })
     });
     let mut listed: Vec<Listed> = read.collect();
-    listed.sort_by(|a, b| b.job.cmp(&a.job));
+    listed.sort_by(|a, b| (&b.job, b.revision).cmp(&(&a.job, a.revision)));
+    listed.dedup_by(|next, kept| next.job == kept.job);
     Ok(listed)
 }

@@ -101,7 +101,13 @@ impl Store {
             return Err(StoreError::Bug(format!("{} jobs in one call", jobs.len())));
         }
         let births: Vec<Birth<'_>> = jobs.iter().map(new).collect::<Result<_, _>>()?;
-        let born = self.bear(&births).await?;
+        let mut born = self.bear(&births).await?;
+        let free = self.free_keys(jobs, &born).await?;
+        let again: Vec<Birth<'_>> =
+            free.iter().map(|at| new(&jobs[*at])).collect::<Result<_, _>>()?;
+        for (at, told) in free.into_iter().zip(self.bear(&again).await?) {
+            born[at] = told;
+        }
         Ok(jobs.iter().zip(born).map(|(job, born)| admitted(&job.record, born?)).collect())
     }
 

@@ -42,6 +42,7 @@ mod hooks;
 pub mod keys;
 mod lease;
 mod leaving;
+mod lent;
 mod limits;
 mod list;
 mod lock;

@@ -189,14 +189,14 @@ impl Store {
                     let stored = written(before, life, revision, now);
                     return Ok(self.put_down(*ticket, stored, verdict, writer).await?);
                 }
-                Committed::Stale { .. } => {}
+                // It was there when it was read: it has left Redis, and comes back where this is news.
+                Committed::Stale { .. } | Committed::Gone => {}
                 Committed::Closed => {
                     let why = "what it belonged to has ended";
                     return Ok(Reported::Ignored { why, stored: Box::new(before) });
                 }
                 Committed::Fenced if speaks_of_an_attempt(event) => writer = Writer::Outside,
                 Committed::Fenced => return Ok(Reported::Fenced),
-                Committed::Gone => return Ok(Reported::Gone),
                 Committed::Owned { task, by } => return Ok(Reported::Owned { task, by }),
                 Committed::Stopped { .. }
                 | Committed::Frozen { .. }

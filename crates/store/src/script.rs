@@ -73,6 +73,7 @@ scripts! {
     ARCHIVE = "archive";
     RECALL = "recall", "ticket";
     LAPSE = "lapse";
+    FREE = "free";
 }
 
 /// The file name, without its ending, of the script that a server knows by this hash: for people who read a

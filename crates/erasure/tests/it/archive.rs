@@ -1,7 +1,7 @@
 //! Two archivers at once, late ones, dead ones.
 
 use crate::ground::{Ground, TENANT, go_on};
-use erasure::{Eraser, Moment, Progress};
+use erasure::{ArchiveWalk, Eraser, Moment, Progress, Told};
 use job::{By, Event, JobId};
 use std::pin::Pin;
 use std::time::Duration;
@@ -179,6 +179,70 @@ async fn what_a_record_came_back_from_goes_when_it_is_old() {
     assert_eq!(leave(&eraser).await, 0);
     assert_eq!((ground.objects("/kept/").len(), ground.objects("/batches/").len()), (1, 1));
     assert!(ground.load(&id).await.archived);
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn a_walk_tells_each_job_once_whatever_leaves_or_comes_back_meanwhile() {
+    const BATCH: &str = "harbour/1";
+    let ground = Ground::new().await;
+    let eraser = ground.eraser().await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(ground.ended(Some(BATCH)).await);
+    }
+    assert_eq!(leave(&eraser).await, 4);
+    // One has two texts; of one with two the bucket alone knows; and one is told before it leaves.
+    let [_, moved, unknown, back] = ids.as_slice() else { panic!("{ids:?}") };
+    come_and_go(&ground, &eraser, moved).await;
+    come_and_go(&ground, &eraser, unknown).await;
+    let (tomb, archived) = ground.store.archived(unknown).await.unwrap().expect("it has left");
+    assert!(ground.store.lapse(&tomb, &archived).await.unwrap());
+    let seen = ground.ended(Some(BATCH)).await;
+    assert_eq!(leave(&eraser).await, 1);
+    assert!(ground.store.recall(back).await.unwrap());
+    let told = || {
+        let mut told = Told::default();
+        assert!(told.tell(&seen) && !told.tell(&seen));
+        told
+    };
+    let (store, buckets) = ground.opened().await;
+    let walks = [
+        ArchiveWalk::of_batch(store.clone(), buckets.clone(), TENANT, BATCH, told()).await,
+        ArchiveWalk::of_days(store, buckets, None, |_| true, told()).await,
+    ];
+    for walk in walks {
+        let (mut walk, mut found) = (walk.unwrap(), Vec::new());
+        while let Some(records) = walk.next().await.unwrap() {
+            found.extend(records.into_iter().map(|record| record.id));
+        }
+        found.sort();
+        assert_eq!(found, ids);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_set_back_reads_the_text_that_came_after() {
+    let ground = Ground::new().await;
+    let eraser = ground.eraser().await;
+    let id = ground.ended(None).await;
+    assert_eq!(leave(&eraser).await, 1);
+    let field = id.as_str().strip_prefix("job_").expect("a job's id");
+    let shards = ground.redis.command(&["KEYS", "*:tombs:*"]).unwrap();
+    let holds = |key: &&str| ground.redis.command(&["HEXISTS", key, field]).unwrap() == "1";
+    let shard = shards.lines().find(holds).expect("its tombstone");
+    let copy = ground.redis.command(&["HGET", shard, field]).unwrap();
+    come_and_go(&ground, &eraser, &id).await;
+    long_ago(&ground);
+    assert_eq!(leave(&eraser).await, 0);
+    assert_eq!(ground.objects("/kept/").len(), 1, "the first text is gone");
+    let before = ground.load(&id).await;
+    ground.redis.command(&["HSET", shard, field, &copy]).unwrap();
+    let after = ground.load(&id).await;
+    assert!(after.archived);
+    assert_eq!((after.revision, &after.record), (before.revision, &before.record));
+    assert!(ground.store.recall(&id).await.unwrap());
+    assert!(!ground.load(&id).await.archived);
     ground.sound().await;
 }
 

@@ -37,8 +37,13 @@ impl Ground {
 
     /// An archiver of its own, as another process has it.
     pub async fn eraser(&self) -> Eraser {
-        let (store, buckets) = open(&self.redis, self.dir.path()).await;
+        let (store, buckets) = self.opened().await;
         Eraser::new(store, buckets, None, policy())
+    }
+
+    /// Store and buckets, as another process has them.
+    pub async fn opened(&self) -> (Store, Buckets) {
+        open(&self.redis, self.dir.path()).await
     }
 
     /// An ended job.

@@ -15,7 +15,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use erasure::{ArchiveWalk, EraseError};
+use erasure::{ArchiveWalk, EraseError, Told};
 use job::filter::Filter;
 use job::{REASON_CHARS_MAX, Record};
 use serde::{Deserialize, Serialize};
@@ -129,7 +129,7 @@ pub(super) async fn results(
         Form::Jsonl => String::new(),
     };
     let source = Source { store, buckets: app.buckets.clone(), tenant: caller.tenant, batch: id };
-    let first = Some((head, Rest::Here(query)));
+    let first = Some((head, Rest::Here(query, Told::default())));
     let pages = futures::stream::try_unfold((first, source), move |(state, source)| {
         let rows = rows.clone();
         async move {
@@ -162,8 +162,8 @@ struct Source {
 
 /// What is still to be read.
 enum Rest {
-    /// The list in Redis.
-    Here(ListQuery),
+    /// The list in Redis, and what it has shown so far.
+    Here(ListQuery, Told),
     /// What has left it.
     Archived(Box<ArchiveWalk>),
 }
@@ -172,23 +172,24 @@ impl Source {
     /// The next records, and what is behind them.
     async fn page(&self, rest: Rest) -> Result<(Vec<Record>, Option<Rest>), EraseError> {
         match rest {
-            Rest::Here(query) => {
+            Rest::Here(query, mut told) => {
                 let page = self.store.list(&query).await?;
-                let records = page.items.into_iter().map(|stored| stored.record).collect();
+                let mut records: Vec<Record> =
+                    page.items.into_iter().map(|stored| stored.record).collect();
+                records.retain(|record| told.tell(&record.id));
                 let rest = match page.next {
-                    Some(cursor) => Rest::Here(ListQuery { cursor: Some(cursor), ..query }),
+                    Some(cursor) => Rest::Here(ListQuery { cursor: Some(cursor), ..query }, told),
                     None => {
                         let (store, buckets) = (self.store.clone(), self.buckets.clone());
-                        let walk = ArchiveWalk::of_batch(store, buckets, &self.tenant, &self.batch)
-                            .await?;
-                        Rest::Archived(Box::new(walk))
+                        let (tenant, batch) = (&self.tenant, &self.batch);
+                        let walk = ArchiveWalk::of_batch(store, buckets, tenant, batch, told);
+                        Rest::Archived(Box::new(walk.await?))
                     }
                 };
                 Ok((records, Some(rest)))
             }
             Rest::Archived(mut walk) => {
-                let Some(page) = walk.next().await? else { return Ok((Vec::new(), None)) };
-                let records = page.into_iter().map(|archived| archived.record).collect();
+                let Some(records) = walk.next().await? else { return Ok((Vec::new(), None)) };
                 Ok((records, Some(Rest::Archived(walk))))
             }
         }

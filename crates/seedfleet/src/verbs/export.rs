@@ -5,7 +5,7 @@ use crate::cli::{ExportArgs, Global};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, Progress, Rows, note};
 use crate::session::Session;
-use erasure::ArchiveWalk;
+use erasure::{ArchiveWalk, Told};
 use job::{Record, State};
 use survey::{RESULT_COLUMNS, Results};
 
@@ -61,10 +61,11 @@ pub(crate) async fn run(global: &Global, args: ExportArgs) -> Outcome {
         unread: 0,
         first: None,
     };
-    let mut walk = Walk::new(&session.store, args.which.filter(), 0);
+    let (mut walk, mut told) = (Walk::new(&session.store, args.which.filter(), 0), Told::default());
     while let Some(page) = walk.next().await? {
         let records = page.into_iter().map(|stored| stored.record);
         let wanted = records.filter(|record| args.ended_on(ended_on(record)));
+        let wanted = wanted.filter(|record| told.tell(&record.id));
         export.add(&wanted.collect::<Vec<_>>()).await?;
     }
     if !args.no_archive {
@@ -74,13 +75,14 @@ pub(crate) async fn run(global: &Global, args: ExportArgs) -> Outcome {
         let tenant = args.which.tenant.as_deref();
         let mut walk = match (tenant, &args.which.batch) {
             (Some(tenant), Some(batch)) => {
-                ArchiveWalk::of_batch(store, buckets, tenant, batch).await?
+                ArchiveWalk::of_batch(store, buckets, tenant, batch, told).await?
             }
-            (None, _) | (_, None) => ArchiveWalk::of_days(store, buckets, tenant, wanted).await?,
+            (None, _) | (_, None) => {
+                ArchiveWalk::of_days(store, buckets, tenant, wanted, told).await?
+            }
         };
         while let Some(page) = walk.next().await? {
-            let records = page.into_iter().map(|archived| archived.record);
-            let wanted = records.filter(|record| filter.fits(record, now));
+            let wanted = page.into_iter().filter(|record| filter.fits(record, now));
             let wanted = wanted.filter(|record| args.ended_on(ended_on(record)));
             export.add(&wanted.collect::<Vec<_>>()).await?;
         }

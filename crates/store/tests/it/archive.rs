@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::{
     Admitted, ArchivePlace, Archived, Endpoint, Fetch, HintOutcome, Idempotency, Left, Match,
-    NewJob, OperationVerb, OperationWish, Outgoing, Packed, Queue, Shared, Sharing, Shelf,
-    TombCursor, Writer,
+    NewJob, OperationVerb, OperationWish, Outgoing, Packed, Queue, Reported, Shared, Sharing,
+    Shelf, TombCursor, Writer,
 };
 
 /// A bucket in memory.
@@ -254,6 +254,58 @@ async fn late_evidence_brings_an_archived_job_back() {
     let via = job::FoundVia::Callback;
     ground.work(&held, &Event::TaskFound { attempt, task, via, said: None }).await;
     assert_eq!(ground.load(&job.id).await.record.life.state.word(), job::StateWord::Running);
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn a_report_on_a_record_that_has_left_meanwhile_is_heard() {
+    let (ground, memory) = ground().await;
+    let store = &ground.store;
+    let (job, open) = ground.doubtful().await;
+    let held = ground.claim(Queue::Settle, 1).await.remove(0);
+    let by = job::By::named("ann");
+    let event = Event::GaveUp { by, reason: "not wanted".to_owned() };
+    ground.report(&job.id, Writer::Outside, &event).await;
+    let now = store.now().await.expect("it answers");
+    assert_eq!(archive(&ground, &memory, &job, now).await, Left::Now);
+    // What was claimed says nothing of that, and its ticket is gone with the end.
+    let (attempt, task) = (open.id.clone(), task("cgt-1"));
+    let found = Event::TaskFound { attempt, task, via: job::FoundVia::List, said: None };
+    let told = store.report_seen(held.stored.clone(), &held.claim, &found, &ground.policy).await;
+    let told = told.expect("no contradiction");
+    assert!(matches!(told, Reported::Written { .. }), "{told:?}");
+    assert_eq!(ground.load(&job.id).await.record.life.state.word(), job::StateWord::Running);
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn a_key_that_was_lent_is_free_when_its_job_is_gone() {
+    let (ground, memory) = ground().await;
+    let store = &ground.store;
+    let job = restored(&ground, ended(record(), "cgt-1")).await;
+    let keys = ["lent:1", "lent:2"]
+        .map(|key| Idempotency { key: key.into(), body_sha256: "ab".repeat(32) });
+    let ask = async |key: &Idempotency, record: Record| {
+        let job = NewJob { record, idempotency: Some(key.clone()) };
+        store.admit(&[job]).await.expect("it answers").remove(0).expect("it answers")
+    };
+    let equal = || Record { spec: job.spec.clone(), ..record() };
+    let existing = |by| Admitted::Existing { id: job.id.clone(), by };
+    for key in &keys {
+        assert_eq!(ask(key, equal()).await, existing(Match::Fingerprint));
+    }
+    let now = store.now().await.expect("it answers");
+    assert_eq!(archive(&ground, &memory, &job, now).await, Left::Now);
+    assert_eq!(ask(&keys[0], equal()).await, existing(Match::Key));
+    let other = Idempotency { body_sha256: "cd".repeat(32), ..keys[1].clone() };
+    assert_eq!(ask(&other, record()).await, Admitted::KeyReused { id: job.id.clone() });
+    let (tomb, archived) = store.archived(&job.id).await.expect("it answers").expect("it left");
+    assert!(store.lapse(&tomb, &archived).await.expect("it answers"));
+    let anew = equal();
+    assert_eq!(ask(&keys[0], anew.clone()).await, Admitted::Created);
+    let again = Admitted::Existing { id: anew.id.clone(), by: Match::Key };
+    assert_eq!(ask(&keys[0], equal()).await, again);
+    assert_eq!(ask(&other, record()).await, Admitted::Created, "no job has this key any more");
     ground.sound().await;
 }
 
