@@ -92,7 +92,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Outer: more than [`ADMIT_MAX`] jobs. Inner, per job: as every call; it may have been created.
+    /// Outer: more than [`ADMIT_MAX`] jobs; or as every call, and they may have been created. Inner, per job: as
+    /// every call; it may have been created.
     pub async fn admit(
         &self,
         jobs: &[NewJob],
