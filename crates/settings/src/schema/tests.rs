@@ -167,10 +167,12 @@ proptest! {
     fn one_wrong_character_is_refused_with_the_key_that_was_meant((meant, written) in typo()) {
         prop_assert!(schema().find(&written).is_none(), "{written} was taken");
         let refusal = schema().unknown(&written, &Layer::Flag);
-        prop_assert_eq!(
-            &refusal.fault,
-            &Fault::UnknownKey { nearest: Some(meant.to_string()) },
-            "{}", written
-        );
+        let Fault::UnknownKey { nearest: Some(nearest) } = &refusal.fault else {
+            return Err(TestCaseError::fail(format!("{written}: {:?}", refusal.fault)));
+        };
+        // `mix` may be `min` as well as `max`: another key will do that is known, and as near.
+        let as_near = schema().find(&Key::from_dotted(nearest)).is_some()
+            && strsim::osa_distance(&written.to_string(), nearest) == 1;
+        prop_assert!(*nearest == meant.to_string() || as_near, "{written}: {nearest}");
     }
 }
