@@ -1,5 +1,6 @@
 //! What the poll and settle steps of one pool share.
 
+use crate::line::{Lines, Rank};
 use job::{TaskId, Timestamp, Trouble};
 use limiter::{Limiter, NoPermit};
 use provider::{Client, Retrieved, Site};
@@ -21,6 +22,8 @@ pub(crate) struct Context {
     pub(crate) tries_per_turn: u32,
     /// Shared with the comparisons of the whole list.
     pub(crate) scanners: Arc<Scanners>,
+    /// Who waits for a single read.
+    lines: Lines,
 }
 
 impl Context {
@@ -31,7 +34,8 @@ impl Context {
         tries_per_turn: u32,
     ) -> Self {
         let scanners = Scanners::new(store.clone(), limiter.clone(), Arc::clone(&client));
-        Self { store, limiter, client, tries_per_turn, scanners: Arc::new(scanners) }
+        let (scanners, lines) = (Arc::new(scanners), Lines::default());
+        Self { store, limiter, client, tries_per_turn, scanners, lines }
     }
 
     /// The scanner of one account's list.
@@ -40,12 +44,16 @@ impl Context {
     }
 
     /// Reads one task, again at once while the fault is one of transport, at most `tries_per_turn`
-    /// times; the next turn comes by the ticket.
-    pub(crate) async fn retrieve(&self, site: &Site, task: &TaskId) -> Retrieved {
+    /// times; the next turn comes by the ticket. Where reads are short, what presses most goes first.
+    pub(crate) async fn retrieve(&self, site: &Site, task: &TaskId, rank: Rank) -> Retrieved {
+        let line = self.lines.of(&site.account);
         let mut tries = 0;
         loop {
             tries += 1;
-            let permit = match self.limiter.permit(&site.account, Call::Retrieve).await {
+            let turn = line.turn(rank).await;
+            let permit = self.limiter.permit(&site.account, Call::Retrieve).await;
+            drop(turn);
+            let permit = match permit {
                 Ok(permit) => permit,
                 Err(why) => return Retrieved::Trouble(no_permit(&why)),
             };

@@ -9,6 +9,7 @@
 
 mod context;
 mod leave;
+mod line;
 mod measure;
 mod outlooks;
 mod poll;

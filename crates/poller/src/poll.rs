@@ -1,6 +1,7 @@
 //! The poll step: one authenticated look at one task, and what it means.
 
 use crate::context::{Context, no_permit, trouble};
+use crate::line::Rank;
 use crate::measure::Echo;
 use crate::outlooks::Outlooks;
 use crate::report::report;
@@ -50,8 +51,12 @@ impl Step for PollStep {
         if let Some(pause) = too_early(record, task, held, turn.policy(), &outlook) {
             return Outcome::hand_back(pause, "no task like this one has ended so soon");
         }
+        let rank = match is_asked_for(task, held) {
+            true => Rank::AskedFor,
+            false => Rank::of(record, task, turn.policy(), &outlook, held.stored.now),
+        };
         let seen = tokio::select! {
-            seen = self.look(&site, task, held) => seen,
+            seen = self.look(&site, task, held, rank) => seen,
             // A stopping process does not wait for its turn at the list: nothing is lost with a look.
             () = turn.drain(), if !is_urgent(task, held) => {
                 return Outcome::hand_back(Duration::ZERO, "stopping");
@@ -88,9 +93,13 @@ impl Step for PollStep {
 /// Whether one look at this very task is wanted, and soon: somebody wants it stopped, a callback said that it
 /// has ended, the last answers about it were odd, or it is looked at so rarely that nobody is due with it.
 fn is_urgent(task: &TaskRef, held: &Held) -> bool {
-    let life = &held.stored.record.life;
-    let ordinary = matches!(life.state, State::Generating { odd: 0, .. });
-    !ordinary || life.cancel.is_some() || is_told(task, held)
+    let ordinary = matches!(held.stored.record.life.state, State::Generating { odd: 0, .. });
+    !ordinary || is_asked_for(task, held)
+}
+
+/// Whether somebody waits for this very look.
+fn is_asked_for(task: &TaskRef, held: &Held) -> bool {
+    held.stored.record.life.cancel.is_some() || is_told(task, held)
 }
 
 /// Whether a callback said that this very task has ended.
@@ -126,14 +135,15 @@ fn too_early(
 
 impl PollStep {
     /// With others by a page of the list where that is cheaper, else by itself.
-    async fn look(&self, site: &Site, task: &TaskRef, held: &Held) -> Retrieved {
+    async fn look(&self, site: &Site, task: &TaskRef, held: &Held, rank: Rank) -> Retrieved {
+        let model_id = &task.facts.model_id;
         if !is_urgent(task, held)
-            && let Answer::Row(read) = self.sweeps.look(site, &task.facts.model_id, &task.id).await
+            && let Answer::Row(read) = self.sweeps.look(site, model_id, &task.id, rank).await
         {
             let (task, raw) = *read;
             return Retrieved::Task { task: Box::new(task), raw: raw.into(), request_id: None };
         }
-        self.context.retrieve(site, &task.id).await
+        self.context.retrieve(site, &task.id, rank).await
     }
 
     /// Somebody wants the job stopped and the read just said `queued`. Nothing but a queued task is

@@ -6,6 +6,7 @@
 
 use crate::context::Context;
 use crate::leave::Leave;
+use crate::line::Rank;
 use crate::report::report;
 use job::settle::{self, Match, Sighting};
 use job::{
@@ -124,7 +125,7 @@ impl SettleStep {
             }
         }
         for site in sites {
-            match self.context.retrieve(&site, hint).await {
+            match self.context.retrieve(&site, hint, Rank::AskedFor).await {
                 Retrieved::Task { task, raw, .. } => {
                     if record.life.state.task().is_some_and(|owned| owned.id == *hint) {
                         let raw = String::from_utf8_lossy(&raw);
@@ -185,7 +186,8 @@ impl SettleStep {
         hint: &TaskId,
         turn: &Turn,
     ) -> Named<'a> {
-        let Retrieved::Task { task, .. } = self.context.retrieve(site, hint).await else {
+        let Retrieved::Task { task, .. } = self.context.retrieve(site, hint, Rank::AskedFor).await
+        else {
             return Named::Unread;
         };
         let sighting = Sighting::of(hint.clone(), &task);

@@ -7,13 +7,14 @@
 //! never proves that a task is gone: whoever is not on it is read singly, and that answer counts.
 
 use crate::context::Context;
+use crate::line::Rank;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use job::TaskId;
 use provider::{ListQuery, Listed, Lists, Site};
 use reconcile::scan::turn_lock;
 use seedance::{Call, Task, TaskPage, TaskStatus};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -50,6 +51,7 @@ pub(crate) enum Answer {
 struct Ask {
     model_id: String,
     task: TaskId,
+    rank: Rank,
     since: Instant,
     answer: oneshot::Sender<Answer>,
 }
@@ -66,10 +68,16 @@ impl Sweeps {
     }
 
     /// Looks at a task together with others of the account, if that is cheaper.
-    pub(crate) async fn look(&self, site: &Site, model_id: &str, task: &TaskId) -> Answer {
+    pub(crate) async fn look(
+        &self,
+        site: &Site,
+        model_id: &str,
+        task: &TaskId,
+        rank: Rank,
+    ) -> Answer {
         let (answer, waiting) = oneshot::channel();
         let (model_id, task) = (model_id.to_owned(), task.clone());
-        let ask = Ask { model_id, task, since: Instant::now(), answer };
+        let ask = Ask { model_id, task, rank, since: Instant::now(), answer };
         if self.of(site).send(ask).await.is_err() {
             return Answer::Singly;
         }
@@ -96,7 +104,8 @@ impl Sweeps {
 /// Who waits, and what the account's list has shown of itself.
 #[derive(Default)]
 struct Row {
-    waiting: VecDeque<Ask>,
+    /// What presses most is in front; of equals, who came first.
+    waiting: Vec<Ask>,
     lists: Lists,
     /// The list is left alone until then.
     rests_until: Option<Instant>,
@@ -105,10 +114,20 @@ struct Row {
 }
 
 impl Row {
-    /// The looks that one page would answer, oldest first: no more than one address holds, and of one model
+    fn join(&mut self, ask: Ask) {
+        let place = self.waiting.partition_point(|other| other.rank <= ask.rank);
+        self.waiting.insert(place, ask);
+    }
+
+    /// Since when the look that came first has waited.
+    fn oldest(&self) -> Option<Instant> {
+        self.waiting.iter().map(|ask| ask.since).min()
+    }
+
+    /// The looks that one page would answer, the most pressing first: no more than one address holds, and of one model
     /// where the key must name it.
     fn batch(&self) -> Vec<usize> {
-        let Some(first) = self.waiting.front() else { return Vec::new() };
+        let Some(first) = self.waiting.first() else { return Vec::new() };
         let fits = |ask: &Ask| self.lists == Lists::Whole || ask.model_id == first.model_id;
         let fitting = self.waiting.iter().enumerate().filter(|(_, ask)| fits(ask));
         fitting.map(|(at, _)| at).take(ListQuery::TASK_IDS_MAX).collect()
@@ -170,7 +189,7 @@ impl Sweep {
         loop {
             if self.row.waiting.is_empty() {
                 let Some(ask) = self.inbox.recv().await else { return };
-                self.row.waiting.push_back(ask);
+                self.row.join(ask);
             }
             self.gather().await;
             let batch = self.row.batch();
@@ -196,24 +215,24 @@ impl Sweep {
 
     /// Takes in who comes within a moment of the first; whoever has gone meanwhile is left out.
     async fn gather(&mut self) {
-        let Some(first) = self.row.waiting.front() else { return };
-        let until = first.since + GATHER;
+        let Some(oldest) = self.row.oldest() else { return };
+        let until = oldest + GATHER;
         while let Ok(Some(ask)) = tokio::time::timeout_at(until, self.inbox.recv()).await {
-            self.row.waiting.push_back(ask);
+            self.row.join(ask);
         }
         self.take_in();
     }
 
     fn take_in(&mut self) {
         while let Ok(ask) = self.inbox.try_recv() {
-            self.row.waiting.push_back(ask);
+            self.row.join(ask);
         }
         self.row.waiting.retain(|ask| !ask.answer.is_closed());
     }
 
     /// Until when the oldest look waits for the list.
     fn patience(&self) -> Instant {
-        let oldest = self.row.waiting.front().map(|ask| ask.since + TURN_MAX);
+        let oldest = self.row.oldest().map(|since| since + TURN_MAX);
         let let_go = self.row.let_go_at.map(|at| at + LET_GO_EVERY);
         oldest.max(let_go).unwrap_or_else(Instant::now)
     }
@@ -251,7 +270,7 @@ impl Sweep {
                 "this key may have to name a model to list its tasks: they are asked for by model"
             );
             self.row.lists = Lists::ByModel;
-            asks.into_iter().rev().for_each(|ask| self.row.waiting.push_front(ask));
+            asks.into_iter().for_each(|ask| self.row.join(ask));
             return;
         }
         let rest = match refused {
@@ -322,12 +341,14 @@ fn singly(asks: Vec<Ask>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use job::Timestamp;
     use serde_json::json;
 
     fn ask(n: usize, model: &str) -> (Ask, oneshot::Receiver<Answer>) {
         let (answer, waiting) = oneshot::channel();
         let task = TaskId::parse(&format!("cgt-{n}")).unwrap();
-        (Ask { model_id: model.to_owned(), task, since: Instant::now(), answer }, waiting)
+        let rank = Rank::Expected(Timestamp::from_unix_ms(0), Timestamp::from_unix_ms(0));
+        (Ask { model_id: model.to_owned(), task, rank, since: Instant::now(), answer }, waiting)
     }
 
     fn row(models: &[&str]) -> Row {
@@ -355,6 +376,23 @@ mod tests {
         let taken = row.take(&batch);
         assert_eq!((taken.len(), row.waiting.len()), (150, 250));
         assert_eq!(row.waiting[0].task.as_str(), "cgt-150");
+    }
+
+    #[test]
+    fn what_presses_most_is_on_the_next_page_and_of_equals_who_came_first() {
+        let mut row = Row::default();
+        let at = Timestamp::from_unix_ms;
+        for (n, rank) in [
+            (0, Rank::Expected(at(50), at(0))),
+            (1, Rank::Expected(at(20), at(9))),
+            (2, Rank::RunsOut(at(900))),
+            (3, Rank::Expected(at(20), at(8))),
+            (4, Rank::RunsOut(at(900))),
+        ] {
+            row.join(Ask { rank, ..ask(n, "m").0 });
+        }
+        let order: Vec<&str> = row.waiting.iter().map(|ask| ask.task.as_str()).collect();
+        assert_eq!(order, ["cgt-2", "cgt-4", "cgt-3", "cgt-1", "cgt-0"]);
     }
 
     #[test]
