@@ -264,7 +264,7 @@ mod tests {
                 .expect("a good layout")
                 .into(),
             settings: Settings::default(),
-            prices: PriceTable::builtin(),
+            prices: PriceTable::in_force(),
         }
     }
 

@@ -63,7 +63,7 @@ impl Door {
             route: pool.route,
             layouts: buckets.map(|bucket| bucket.layout().clone()),
             settings,
-            prices: PriceTable::builtin(),
+            prices: PriceTable::in_force(),
         };
         let sites = Arc::new(Sites::of(pool));
         Self { judge: Arc::new(judge), store, buckets, sites }

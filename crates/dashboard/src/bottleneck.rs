@@ -40,6 +40,10 @@ pub struct Stop {
 pub struct Facts {
     /// Why no attempt begins anywhere, where somebody or something decided so.
     pub frozen: Option<String>,
+    /// What people paused, in a sentence.
+    pub paused: Option<String>,
+    /// Which cap of spending holds jobs, in words.
+    pub budget: Option<String>,
     /// Redis's memory is past the share at which new jobs are refused: used share and limit, percent.
     pub memory_past: Option<(u64, u64)>,
     /// Accounts there are.
@@ -69,7 +73,12 @@ impl Facts {
     /// The nearest limit, the hardest first.
     #[must_use]
     pub fn sentence(&self) -> Sentence {
-        self.forbidden().or_else(|| self.stopped()).unwrap_or_else(|| self.busy())
+        let said = self.forbidden().or_else(|| self.stopped()).unwrap_or_else(|| self.busy());
+        match &self.paused {
+            // Whatever else limits, a pause is seen.
+            Some(paused) => Sentence { text: format!("{paused} {}", said.text), grave: true },
+            None => said,
+        }
     }
 
     fn forbidden(&self) -> Option<Sentence> {
@@ -131,6 +140,7 @@ impl Facts {
                 class.name,
                 grouped(class.create_rpm),
             )),
+            None if self.budget.is_some() => calm(self.budget.clone().unwrap_or_default()),
             None => calm("Nothing: no job waits for the fleet.".to_owned()),
         }
     }
@@ -204,6 +214,12 @@ mod tests {
         let mut facts = facts(3, 0);
         assert_eq!(facts.sentence().text, "Nothing: no job waits for the fleet.");
         assert_eq!(facts.headroom(), (7, 10));
+        facts.paused = Some("Paused: polls by ann.".into());
+        assert!(facts.sentence().text.starts_with("Paused: polls by ann. Downloads: 51"));
+        facts.paused = None;
+        facts.downloads_due = 0;
+        facts.budget = Some("Budget: 3 jobs are held.".into());
+        assert_eq!(facts.sentence().text, "Budget: 3 jobs are held.");
         facts.downloads_due = 51;
         assert!(facts.sentence().text.starts_with("Downloads: 51 videos"));
     }

@@ -7,6 +7,7 @@
 mod adopt;
 mod batches;
 mod body;
+mod budget;
 mod build;
 mod bulk;
 mod document;
@@ -68,6 +69,7 @@ fn api() -> Api {
         .routes(routes!(batches::pause))
         .routes(routes!(batches::resume))
         .routes(routes!(batches::cancel))
+        .routes(routes!(budget::set))
         .routes(routes!(operations::create))
         .routes(routes!(operations::list_all))
         .routes(routes!(operations::show))

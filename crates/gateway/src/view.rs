@@ -4,6 +4,7 @@ use job::{Again, End, Record, Source, State};
 use seedance::{Cost, Day, PriceTable, Route};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use survey::HeldFor;
 use utoipa::ToSchema;
 
 /// One wanted generation and what became of it.
@@ -33,6 +34,10 @@ pub(crate) struct JobView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reason: Option<String>,
+    /// Why it is held, of a held job only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    held: Option<HeldFor>,
     cancel_requested: bool,
     /// The ended job in whose place this one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,7 +91,7 @@ impl Estimate {
         let on = |route: &Route| request.model.wire_id(*route) == request.model_id;
         let route = Route::ALL.into_iter().find(on)?;
         let day = Day::from_unix_s(record.created_at.unix_ms().div_euclid(1_000));
-        let cost = PriceTable::builtin().cost(route, request, tokens, day).ok()?;
+        let cost = PriceTable::in_force().cost(route, request, tokens, day).ok()?;
         Some(Self::new(tokens, &cost))
     }
 }
@@ -179,6 +184,7 @@ impl<'a> JobView<'a> {
                 | State::Downloading { .. }
                 | State::Finished { .. } => None,
             },
+            held: HeldFor::of(record).map(for_its_tenant),
             cancel_requested: life.cancel.is_some(),
             retry_of: spec.retry_of.as_ref().map(job::JobId::as_str),
             next: again.map(|_| format!("POST {this}:retry")),
@@ -188,6 +194,14 @@ impl<'a> JobView<'a> {
             links: Links { cancel: format!("{this}:cancel"), this },
         }
     }
+}
+
+/// What a pool may buy is no tenant's business.
+fn for_its_tenant(held: HeldFor) -> HeldFor {
+    if held.cap == Some(job::CapOf::Pool.word()) {
+        return HeldFor { max: None, spent: None, currency: None, ..held };
+    }
+    held
 }
 
 /// Of an adopted task, what the provider tells.

@@ -1,6 +1,7 @@
 //! What workers, callbacks and people can learn about a job.
 
 use crate::attempt::OpenAttempt;
+use crate::cap::SpendCap;
 use crate::rounds::Outlook;
 use crate::{AttemptId, ErasureId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,13 @@ pub enum Event {
         /// By whom.
         by: By,
     },
+    /// A submitter was about to begin an attempt that would have passed a cap of spending.
+    BudgetReached {
+        /// Which.
+        cap: SpendCap,
+    },
+    /// The cap that holds the job has room for it.
+    BudgetFreed,
     /// A submitter is about to send: commit this first.
     SubmitBegan {
         /// The attempt, complete.
@@ -211,6 +219,8 @@ impl Event {
             Self::ReviewRejected { .. } => "review_rejected",
             Self::PauseAsked { .. } => "pause_asked",
             Self::ResumeAsked { .. } => "resume_asked",
+            Self::BudgetReached { .. } => "budget_reached",
+            Self::BudgetFreed => "budget_freed",
             Self::SubmitBegan { .. } => "submit_began",
             Self::UsefulnessPassed => "usefulness_passed",
             Self::IntentForgotten { .. } => "intent_forgotten",

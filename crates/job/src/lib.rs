@@ -12,6 +12,7 @@
 mod adopt;
 mod again;
 mod attempt;
+mod cap;
 mod charge;
 mod effect;
 mod erase;
@@ -38,6 +39,7 @@ mod transition;
 pub use adopt::{Adoption, TASK_UNKNOWN, Told};
 pub use again::Again;
 pub use attempt::{Attempt, AttemptOutcome, Facts, OpenAttempt, Slot, TaskRef};
+pub use cap::{BuyCaps, CapOf, CapSpan, SpendCap};
 pub use effect::{Alarm, Contradiction, Effect, Note, Ticket, Verdict};
 pub use erase::{ERASED, Erased};
 pub use event::{

@@ -34,6 +34,12 @@ pub struct PoolSettings {
     /// Exact origins that may serve outputs although the guard would refuse them; simulated only.
     #[serde(default)]
     pub output_origins: Vec<String>,
+    /// What may be bought on one day (UTC), in whole units of the route's currency; 0: no cap.
+    #[serde(default)]
+    pub buy_day_max: u32,
+    /// What may be bought in all; 0: no cap.
+    #[serde(default)]
+    pub buy_total_max: u32,
     /// At least one.
     pub accounts: BTreeMap<String, AccountSettings>,
 }
@@ -120,6 +126,12 @@ impl AccountSettings {
 }
 
 impl PoolSettings {
+    /// What the pool may buy.
+    #[must_use]
+    pub const fn buy_caps(&self) -> crate::BuyCaps {
+        crate::BuyCaps { day_max: self.buy_day_max, total_max: self.buy_total_max }
+    }
+
     /// What the pool does with a proven absence.
     #[must_use]
     pub fn doubt_policy(&self) -> DoubtPolicy {

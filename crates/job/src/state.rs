@@ -1,6 +1,7 @@
 //! The states of a job. Data lives inside the variant that has it.
 
 use crate::attempt::{OpenAttempt, Slot, TaskRef};
+use crate::cap::SpendCap;
 use crate::event::{By, DoubtCause, Links, StoredOutput};
 use crate::{TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -153,8 +154,13 @@ pub enum State {
 pub enum HeldWhy {
     /// A person's approval.
     Review,
-    /// A cap to be raised or reset.
-    Budget,
+    /// A cap to be raised, or to begin anew.
+    Budget {
+        /// See [`State::Queued`].
+        tries: u32,
+        /// Which cap, as it stood when the job would have passed it.
+        cap: SpendCap,
+    },
     /// Somebody who paused it to resume it.
     Paused {
         /// See [`State::Queued`].

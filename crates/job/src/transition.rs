@@ -80,6 +80,8 @@ pub fn transition(
         Event::ReviewRejected { by, reason } => Ok(people::review_rejected(draft, by, reason)),
         Event::PauseAsked { by, reason } => Ok(people::pause_asked(draft, by, reason)),
         Event::ResumeAsked { by } => Ok(people::resume_asked(draft, by)),
+        Event::BudgetReached { cap } => Ok(people::budget_reached(draft, *cap)),
+        Event::BudgetFreed => Ok(people::budget_freed(draft)),
         Event::CancelAsked { by } => Ok(people::cancel_asked(draft, by)),
         Event::CancelDone { task } => Ok(people::cancel_done(draft, task)),
         Event::CancelTooLate { task } => Ok(people::cancel_too_late(draft, task)),

@@ -222,6 +222,8 @@ mod tests {
             simulated,
             policy: None,
             output_origins: Vec::new(),
+            buy_day_max: 0,
+            buy_total_max: 0,
             accounts: BTreeMap::new(),
         }
     }

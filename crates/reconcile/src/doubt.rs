@@ -75,7 +75,7 @@ impl<'a> Doubt<'a> {
 pub fn cost(route: Route, stored: &Stored) -> Option<seedance::Cost> {
     let spec = &stored.record.spec;
     let day = Day::from_unix_s(stored.now.unix_ms().div_euclid(1_000));
-    PriceTable::builtin().cost(route, &spec.request, spec.estimate_tokens, day).ok()
+    PriceTable::in_force().cost(route, &spec.request, spec.estimate_tokens, day).ok()
 }
 
 /// What is known about the doubt, field by field; empty for a job that is not in doubt.

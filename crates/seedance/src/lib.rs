@@ -37,7 +37,7 @@ pub use link::links_die_at_unix_s;
 pub use media::{AudioFormat, ImageFormat, InlineMedia, MediaSource};
 pub use model::{Capabilities, ModelKey, Quota, SlotClass, Tier};
 pub use output::{DurationChoice, FrameSize, Ratio, Resolution};
-pub use pricing::{Cost, Currency, Day, PriceTable, PricingError, UnknownPrice};
+pub use pricing::{Cost, Currency, Day, PriceTable, PricingError, UnknownPrice, micros};
 pub use request::Request;
 pub use route::{Route, TASKS_PATH, UnknownRoute};
 pub use task::{

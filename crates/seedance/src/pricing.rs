@@ -126,14 +126,24 @@ pub struct UnknownPrice {
 /// A price file that cannot be used. Refuse to start with it.
 #[derive(Debug, thiserror::Error)]
 pub enum PricingError {
-    /// Not TOML, an unknown key, or a value of the wrong form.
-    #[error("pricing table: {0}")]
+    /// Not TOML, or not a list of `[[price]]`.
+    #[error("it is no price table: {0}")]
     Form(#[from] toml::de::Error),
+    /// An unknown or missing field, or a value of the wrong form; the error names the field.
+    #[error("row {row}: {error}")]
+    Row {
+        /// The n-th `[[price]]`, from 1.
+        row: usize,
+        /// What is wrong.
+        error: toml::de::Error,
+    },
     /// Two prices for one thing on one day.
     #[error(
-        "pricing table: two prices for {model} at {resolution} on {route} from {effective_from}"
+        "row {row}: effective_from: there is a price for {model} at {resolution} on {route} from {effective_from} already"
     )]
     Twice {
+        /// The n-th `[[price]]`, from 1.
+        row: usize,
         /// Of this route.
         route: Route,
         /// Of this model.
@@ -144,8 +154,10 @@ pub enum PricingError {
         effective_from: Day,
     },
     /// A currency its route does not bill in.
-    #[error("pricing table: {route} bills in {}, not in {currency}", .route.currency())]
+    #[error("row {row}: currency: {route} bills in {}, not in {currency}", .route.currency())]
     Currency {
+        /// The n-th `[[price]]`, from 1.
+        row: usize,
         /// The route of the row.
         route: Route,
         /// The currency of the row.
@@ -156,7 +168,7 @@ pub enum PricingError {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    price: Vec<Row>,
+    price: Vec<toml::Table>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -181,8 +193,9 @@ fn optional_micros<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     })
 }
 
-/// A decimal amount as millionths, exactly.
-fn micros(text: &str) -> Option<u64> {
+/// A decimal amount such as `12.5` as millionths, exactly; none where it is not one.
+#[must_use]
+pub fn micros(text: &str) -> Option<u64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     if fraction.len() > 6 {
         return None;
@@ -191,6 +204,9 @@ fn micros(text: &str) -> Option<u64> {
     let fraction = u64::try_from(digits(Some(&format!("{fraction:0<6}")))?).ok()?;
     whole.checked_mul(1_000_000)?.checked_add(fraction)
 }
+
+/// The table that this process reckons with, where it is not the one that ships.
+static OWN: OnceLock<PriceTable> = OnceLock::new();
 
 /// All prices we know, of all days.
 #[derive(Debug)]
@@ -208,17 +224,34 @@ impl PriceTable {
         })
     }
 
+    /// The table that this process reckons with: the operator's own, or the one that ships.
+    pub fn in_force() -> &'static PriceTable {
+        OWN.get().unwrap_or_else(PriceTable::builtin)
+    }
+
+    /// Reckons with this table from here on, once for the life of a process, at its start. Tells whether it does;
+    /// another one was put in force before where it does not.
+    pub fn put_in_force(self) -> bool {
+        OWN.set(self).is_ok()
+    }
+
     /// Reads an operator's own table.
     ///
     /// # Errors
     ///
     /// [`PricingError`]; the table must be mended before the program may start.
     pub fn parse(text: &str) -> Result<PriceTable, PricingError> {
-        let File { price: rows } = toml::from_str(text)?;
+        let File { price } = toml::from_str(text)?;
+        let mut rows = Vec::with_capacity(price.len());
+        for (index, table) in price.into_iter().enumerate() {
+            let row = Row::deserialize(toml::Value::Table(table));
+            rows.push(row.map_err(|error| PricingError::Row { row: index + 1, error })?);
+        }
         for (index, row) in rows.iter().enumerate() {
             let Row { route, currency, model, effective_from, .. } = *row;
+            let number = index + 1;
             if currency != route.currency() {
-                return Err(PricingError::Currency { route, currency });
+                return Err(PricingError::Currency { row: number, route, currency });
             }
             for resolution in &row.resolutions {
                 let again = rows[..index].iter().any(|earlier| {
@@ -229,7 +262,14 @@ impl PriceTable {
                 });
                 if again {
                     let resolution = *resolution;
-                    return Err(PricingError::Twice { route, model, resolution, effective_from });
+                    let row = number;
+                    return Err(PricingError::Twice {
+                        row,
+                        route,
+                        model,
+                        resolution,
+                        effective_from,
+                    });
                 }
             }
         }

@@ -5,6 +5,7 @@ mod erase;
 mod hooks;
 mod import;
 mod keys;
+mod queue;
 mod reconcile;
 mod totals;
 
@@ -13,10 +14,11 @@ pub(crate) use erase::{AdoptArgs, EraseVerb, Erasing};
 pub(crate) use hooks::{EventsVerb, TailArgs, WebhooksVerb};
 pub(crate) use import::{Duplicates, ImportArgs};
 pub(crate) use keys::{CreateArgs, KeysVerb, TenantsVerb};
+pub(crate) use queue::{PauseArgs, QueueVerb, ResumeArgs};
 pub(crate) use reconcile::{FreezeArgs, ReconcileArgs, ThawArgs};
 pub(crate) use totals::{
-    BatchArgs, BatchNamed, BatchVerb, CostVerb, EstimateArgs, FailedArgs, FailedVerb, LimitsOf,
-    LimitsResetArgs, LimitsSetArgs, LimitsVerb, UsageArgs,
+    BatchArgs, BatchNamed, BatchVerb, BudgetArgs, CostVerb, EstimateArgs, FailedArgs, FailedVerb,
+    LimitsOf, LimitsResetArgs, LimitsSetArgs, LimitsVerb, UsageArgs,
 };
 
 use crate::output::Form;
@@ -67,9 +69,12 @@ pub(crate) enum Verb {
     /// Look at jobs, wait for them, cancel them.
     #[command(subcommand)]
     Jobs(JobsVerb),
-    /// Batches: look at them, pause, resume, cancel them.
+    /// Batches: look at them, pause, resume, cancel them, set their budget.
     #[command(subcommand)]
     Batch(BatchVerb),
+    /// What waits, and what is paused: pause and resume a pool, a tenant, a model or a stage.
+    #[command(subcommand)]
+    Queue(QueueVerb),
     /// Failures by code.
     #[command(subcommand)]
     Failed(FailedVerb),

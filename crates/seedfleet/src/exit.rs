@@ -190,6 +190,17 @@ impl From<worker::BucketsError> for Failure {
     }
 }
 
+impl From<worker::PricesError> for Failure {
+    fn from(error: worker::PricesError) -> Self {
+        match error {
+            worker::PricesError::Settings(error) => error.into(),
+            worker::PricesError::Unreadable { .. } | worker::PricesError::Table { .. } => {
+                Self::new(Exit::Findings, "the price table cannot be used").because(error)
+            }
+        }
+    }
+}
+
 impl From<job::IdError> for Failure {
     fn from(error: job::IdError) -> Self {
         Self::usage(error.to_string())

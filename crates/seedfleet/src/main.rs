@@ -48,6 +48,7 @@ async fn run(global: &cli::Global, verb: Verb) -> Outcome {
         Verb::Export(args) => verbs::export::run(global, args).await,
         Verb::Jobs(verb) => verbs::jobs::run(global, verb).await,
         Verb::Batch(verb) => verbs::batch::run(global, verb).await,
+        Verb::Queue(verb) => verbs::queue::run(global, verb).await,
         Verb::Failed(verb) => verbs::totals::failed(global, verb).await,
         Verb::Usage(args) => verbs::totals::usage(global, args).await,
         Verb::Cost(verb) => verbs::cost::run(global, verb).await,

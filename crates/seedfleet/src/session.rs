@@ -28,7 +28,9 @@ pub(crate) struct Session {
 ///
 /// Every fault of every layer.
 pub(crate) fn load(global: &Global) -> Result<Loaded, Failure> {
-    Ok(global.config.iter().fold(Sources::system(), Sources::file).load()?)
+    let loaded = global.config.iter().fold(Sources::system(), Sources::file).load()?;
+    worker::use_prices(&loaded)?;
+    Ok(loaded)
 }
 
 /// Log lines, if asked for.
@@ -128,7 +130,7 @@ impl Session {
             match Store::connect(&redis, name).await {
                 Ok(store) => {
                     let store = store.with_caps(worker::tenant_caps(&loaded)?);
-                    break store.with_shelf(worker::shelf(&loaded));
+                    break store.with_budget(pool.buy_caps()).with_shelf(worker::shelf(&loaded));
                 }
                 Err(StoreError::Unreachable(_)) if tries < CONNECT_TRIES => {
                     tries += 1;

@@ -30,6 +30,7 @@
         10…       zset    three lanes per tenant: high, normal, low
         …         hash    jobs per state of each tenant, in the same order
         …         hash    row of creates of each account
+        last      hash    what people paused
 
   ARGV  1 facts  JSON:
             n         tickets wanted, at most 500
@@ -43,6 +44,8 @@
                       interval (µs), calls, counted (as commit.lua takes it)}, limits as configured; absent:
                       whatever is asked for is handed out, without an account
             horizon, lead, lead_max  µs, as commit.lua takes them
+            pauses    {key, fields}: of all creates, of the class, of each tenant in order; the tickets of what is
+                      paused wait as those of a tenant at its cap do
 
   Reply {now ms, ms until a ticket of the group can be handed out or -1, how many ids were reclaimed, first fence,
          room left, id, account, id, account…}   an account may be empty: look for one
@@ -75,9 +78,11 @@ local function free_of(counts, cap)
   end
   return cap
 end
+local off = paused_each(f.pauses.key, f.pauses.fields, now)
 for k, tenant in ipairs(f.tenants) do
+  local paused = off[1] or off[2] or off[2 + k]
   tenants[k] = {
-    name = tenant.name, free = free_of(KEYS[COUNTS + k], tenant.cap),
+    name = tenant.name, free = paused and 0 or free_of(KEYS[COUNTS + k], tenant.cap),
     time = tonumber(redis.call('ZSCORE', KEYS[6], tenant.name) or 0),
   }
   for p = 3 * k - 2, 3 * k do

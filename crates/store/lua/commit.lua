@@ -19,10 +19,12 @@
             tasks, own   key of the owners; task ids that must be this job's or nobody's
             tombs   for each of them {key, field}: where its owner stands once that is archived
             begin   {slots, slot, running, lookahead, offers, nonces, nonce, stops, stopped, probe_ms, attempt,
-                     pace, interval, calls, horizon, lead, lead_max, counted, lanes, tenant, cost, days, hint, batch, cap}: the
-                     guard of a new attempt, limits as configured; stopped: names of the stops it minds;
+                     pace, interval, calls, horizon, lead, lead_max, counted, lanes, tenant, cost, days, hint, batch, cap,
+                     purses, pauses}: the guard of a new attempt, limits as configured; stopped: names of the stops it minds;
                      counted {window, under_way}, µs: calls of the row are counted; absent: they are not;
-                     cap {counts, words, max}: what the tenant may have in flight, absent: no cap
+                     cap {counts, words, max}: what the tenant may have in flight, absent: no cap; purses: see
+                     snippet/purse.lua; what is taken of them is among the moves; pauses {key, fields}: any of these
+                     holds the attempt off
             only    {key, field}: written only while the hash has the field
             stop    {stops, name, attempt, until, class, code, in_row}; clear {stops, names, attempt}
             known   {lsn, run, freeze, audit, floor, stamp, by}: the highest lsn the caller was told
@@ -39,6 +41,8 @@
         {"stopped", wait ms, class, code, in_row}     the account creates nothing before that
         {"no_slot"}              the account is full
         {"capped"}               the tenant has in flight what it may have
+        {"held_off", field}     a person paused this
+        {"over_budget", whose, day or total, max, spent}   it would pass this cap of spending
         {"closed"}               what `only` asks for is not there
         {"paused"}               the job's batch is
         {"hinted"}               a callback named another task since the caller read the record
@@ -88,6 +92,12 @@ if g then
   if frozen then return {'frozen', frozen, tonumber(redis.call('GET', KEYS[f.known.lsn]) or 0), run_stamp()} end
   if g.batch and redis.call('HEXISTS', KEYS[g.batch], 'paused') == 1 then return {'paused'} end
   if (redis.call('HGET', job, 'hint') or '') ~= g.hint then return {'hinted'} end
+  local off, any = paused_each(g.pauses.key, g.pauses.fields, now)
+  for i, field in ipairs(any and g.pauses.fields or {}) do
+    if off[i] then return {'held_off', field} end
+  end
+  local over = g.purses and over_budget(g.purses)
+  if over then return over end
   if g.cap then
     local flying = 0
     for _, n in ipairs(redis.call('HMGET', KEYS[g.cap.counts], unpack(g.cap.words))) do
@@ -130,6 +140,7 @@ if g then
     redis.call('HSET', KEYS[g.stops], a .. '|until', now + g.probe_ms, a .. '|probe', g.attempt)
   end
   count_today(KEYS[g.days], now, 'creates', 1)
+  if g.purses then forget_days(g.purses) end
 end
 
 if not f.kept then

@@ -1,5 +1,6 @@
 //! Batches: what is known of each beside its jobs, and whether it is paused.
 
+use crate::budget::{Purse, PurseUse};
 use crate::keys::Keys;
 use crate::operations::{Opened, OperationVerb, OperationWish};
 use crate::spent::Spent;
@@ -46,6 +47,8 @@ pub struct Batch {
     pub paused: Option<Paused>,
     /// More rows are on their way.
     pub uploading: bool,
+    /// What may be bought for it, and what was.
+    pub purse: PurseUse,
 }
 
 impl Batch {
@@ -175,6 +178,11 @@ impl Store {
                 batches.push(Batch { rejects, uploading, ..batch });
             }
         }
+        let of = |batch: &Batch| Purse::Batch(batch.tenant.clone(), batch.name.clone());
+        let purses: Vec<Purse> = batches.iter().map(of).collect();
+        for (batch, purse) in batches.iter_mut().zip(self.purses(&purses).await?) {
+            batch.purse = purse;
+        }
         Ok(batches)
     }
 
@@ -251,6 +259,7 @@ fn read(
         ended: at("first_end").zip(at("last_end")),
         paused: fields.get("paused").and_then(|text| serde_json::from_str(text).ok()),
         uploading: false,
+        purse: PurseUse::default(),
     }
 }
 

@@ -2,11 +2,12 @@
 
 use crate::batches::Paused;
 use crate::commit::{CommitRequest, Committed, Writer};
+use crate::keys::Keys;
 use crate::operations::Only;
 use crate::queue::Held;
 use crate::report::{DECIDE_MAX, Question};
 use crate::{ReportError, Store, StoreError, Stored};
-use job::{Event, OpenAttempt, Policy, Verdict};
+use job::{Event, OpenAttempt, Policy, SpendCap, Verdict};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -80,6 +81,11 @@ pub enum Begun {
     NoSlot,
     /// The tenant has in flight what it may have: hand the ticket back.
     Capped,
+    /// A person paused it: hand the ticket back.
+    HeldOff {
+        /// What is paused.
+        what: String,
+    },
     /// The account's next instant lies beyond the horizon.
     Wait {
         /// Ask again after this.
@@ -170,6 +176,10 @@ impl Store {
                     self.hold_paused(held, &before, policy).await?;
                     return Ok(Begun::Lost);
                 }
+                Committed::OverBudget { cap } => {
+                    self.hold_over_budget(held, cap, policy).await?;
+                    return Ok(Begun::Lost);
+                }
                 other => return Ok(refused(other, attempt)),
             }
         }
@@ -203,6 +213,24 @@ impl Store {
     }
 }
 
+impl Store {
+    /// A job that would have passed a cap leaves the queue with its ticket, until there is room. Where there
+    /// is by now, it comes back as every other one.
+    async fn hold_over_budget(
+        &self,
+        held: &Held,
+        cap: SpendCap,
+        policy: &Policy,
+    ) -> Result<(), StoreError> {
+        let (event, writer) = (Event::BudgetReached { cap }, Writer::Worker(&held.claim));
+        match self.report(&held.claim.id, writer, &event, policy).await {
+            Ok(_) => Ok(()),
+            Err(ReportError::Store(error)) => Err(error),
+            Err(ReportError::Contradiction(why)) => Err(StoreError::Bug(why.to_string())),
+        }
+    }
+}
+
 fn granted(stored: Stored, usable_in_us: i64) -> Begun {
     let us = |n: i64| Duration::from_micros(u64::try_from(n).unwrap_or(0));
     Begun::Granted {
@@ -216,6 +244,9 @@ fn refused(committed: Committed, attempt: &OpenAttempt) -> Begun {
     match committed {
         Committed::NoSlot => Begun::NoSlot,
         Committed::Capped => Begun::Capped,
+        Committed::HeldOff { field } => Begun::HeldOff {
+            what: Keys::pause_scope(&field).map_or(field, |scope| scope.to_string()),
+        },
         Committed::NonceTaken => Begun::NonceTaken,
         Committed::Hinted => Begun::Hinted,
         Committed::Wait { after } => Begun::Wait { after },
@@ -231,6 +262,7 @@ fn refused(committed: Committed, attempt: &OpenAttempt) -> Begun {
         | Committed::Gone
         | Committed::Closed
         | Committed::Paused
+        | Committed::OverBudget { .. }
         | Committed::Stale { .. }
         | Committed::Ok { .. }
         | Committed::Already { .. } => Begun::Lost,

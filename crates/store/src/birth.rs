@@ -213,6 +213,7 @@ impl Store {
         moves.born();
         moves.change(&Standing::default(), &standing);
         moves.told(&Standing::default(), &standing, 1);
+        moves.book(None, record.spec.reserved(&record.life), birth.at);
         let moves = moves.into_list();
         let mut kind = Kind {
             st: word.as_str(),

@@ -2,7 +2,7 @@
 //!
 //! The numbers are the same in every process of a fleet, so a script is told them by whoever calls it.
 
-use job::StateWord;
+use job::{BuyCaps, StateWord};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -20,6 +20,10 @@ pub struct Caps {
     pub media_bytes_day_max: u64,
     /// What jobs accepted on one day (UTC) may cost, in whole units of the route's currency.
     pub spend_day_max: u32,
+    /// What may be bought for it on one day (UTC), in whole units of the route's currency: past it jobs wait.
+    pub buy_day_max: u32,
+    /// What may be bought for it in all.
+    pub buy_total_max: u32,
     /// Share of the creates while several tenants wait, beside the others'. No cap; 0 counts as 1.
     pub weight: u32,
 }
@@ -33,6 +37,8 @@ pub struct OwnCaps {
     in_flight_max: Option<u32>,
     media_bytes_day_max: Option<u64>,
     spend_day_max: Option<u32>,
+    buy_day_max: Option<u32>,
+    buy_total_max: Option<u32>,
     weight: Option<u32>,
 }
 
@@ -57,6 +63,8 @@ impl TenantCaps {
             in_flight_max: own.in_flight_max.unwrap_or(all.in_flight_max),
             media_bytes_day_max: own.media_bytes_day_max.unwrap_or(all.media_bytes_day_max),
             spend_day_max: own.spend_day_max.unwrap_or(all.spend_day_max),
+            buy_day_max: own.buy_day_max.unwrap_or(all.buy_day_max),
+            buy_total_max: own.buy_total_max.unwrap_or(all.buy_total_max),
             weight: own.weight.unwrap_or(all.weight),
         }
     }
@@ -67,6 +75,12 @@ impl Caps {
     #[must_use]
     pub const fn spend_day_micros_max(&self) -> u64 {
         self.spend_day_max as u64 * 1_000_000
+    }
+
+    /// What may be bought.
+    #[must_use]
+    pub const fn buy_caps(&self) -> BuyCaps {
+        BuyCaps { day_max: self.buy_day_max, total_max: self.buy_total_max }
     }
 
     /// How far a create of so many tokens moves its tenant back in the line: less for a heavy one.

@@ -2,8 +2,10 @@
 
 use crate::begin::Counted;
 use crate::connection::Call;
+use crate::keys::Keys;
 use crate::lease::millis;
 use crate::overview::stop_name;
+use crate::pauses::{DOWNLOAD_MARGIN, PauseScope};
 use crate::queue::{Claim, Claimed, Held, Queue};
 use crate::stored::Found;
 use crate::{Store, StoreError, caps, commit, facts, script};
@@ -79,6 +81,14 @@ struct Facts<'a> {
     horizon: u64,
     lead: u64,
     lead_max: u64,
+    pauses: Pauses,
+}
+
+/// What could hold tickets back: all, the class, and each tenant.
+#[derive(Serialize)]
+struct Pauses {
+    key: usize,
+    fields: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -163,11 +173,19 @@ impl Store {
             keys.holder(queue),
             keys.wake(queue),
             keys.fence(),
+            keys.pauses(),
         ];
         if queue == Queue::Download {
             names.push(keys.ix_deadline());
         }
-        let args = vec![n.to_string(), millis(lease).to_string()];
+        let pause = match queue {
+            Queue::Poll => Keys::pause_field(&PauseScope::Poll),
+            Queue::Download => Keys::pause_field(&PauseScope::Download),
+            // Doubts are settled and news told whatever is paused.
+            Queue::Settle | Queue::Notify | Queue::Submit(_) => String::new(),
+        };
+        let margin = millis(DOWNLOAD_MARGIN).to_string();
+        let args = vec![n.to_string(), millis(lease).to_string(), pause, margin];
         let reply = self.connection().call(Call::new(&script::CLAIM, names, args)).await?;
         read(script::CLAIM.name(), reply, HEAD_PLAIN)
     }
@@ -241,6 +259,14 @@ impl Store {
             horizon: room.map_or(0, |room| room.horizon_us),
             lead: room.map_or(0, |room| room.lead_us.load(Ordering::Relaxed)),
             lead_max: room.map_or(0, |room| room.lead_max_us),
+            pauses: Pauses {
+                key: names.len(),
+                fields: [PauseScope::Submit, PauseScope::Model(class)]
+                    .into_iter()
+                    .chain(tenants.iter().cloned().map(PauseScope::Tenant))
+                    .map(|scope| Keys::pause_field(&scope))
+                    .collect(),
+            },
         };
         let facts = StoreError::json("facts that are", &facts)?;
         Ok(Call::new(&script::CLAIM_SUBMIT, names, vec![facts]))
@@ -273,6 +299,7 @@ impl Store {
         names.extend(tenants.iter().map(|tenant| keys.tenant_counts(tenant)));
         let accounts = room.iter().flat_map(|room| &room.accounts);
         names.extend(accounts.map(|of| keys.creates(&of.account, class)));
+        names.push(keys.pauses());
         names
     }
 

@@ -12,7 +12,7 @@ use crate::queue::{Claim, Lane, Queue};
 use crate::{Store, StoreError, Stored, caps, script};
 use door::Begin;
 use job::mutant::{self, Mutant};
-use job::{Effect, JobId, Life, Note, Record, TaskId, Ticket, Timestamp};
+use job::{CapOf, CapSpan, Effect, JobId, Life, Note, Record, SpendCap, TaskId, Ticket, Timestamp};
 use redis::Value;
 use seedance::SlotClass;
 use serde::Serialize;
@@ -108,6 +108,16 @@ pub enum Committed {
     NoSlot,
     /// Begin: the tenant has in flight what it may have.
     Capped,
+    /// Begin: a person paused it, by this field of [`Keys::pauses`](crate::keys::Keys::pauses).
+    HeldOff {
+        /// Which.
+        field: String,
+    },
+    /// Begin: it would have passed a cap of spending.
+    OverBudget {
+        /// Which.
+        cap: SpendCap,
+    },
     /// Begin: another open attempt of the account uses the nonce.
     NonceTaken,
     /// Begin: the next paced instant lies beyond the horizon.
@@ -297,6 +307,7 @@ impl Store {
         let charges =
             [&request.before.record.life, request.life].map(|life| spec.charge_micros(life));
         moves.charge(charges[0], charges[1], at);
+        moves.book(spec.reserved(&request.before.record.life), spec.reserved(request.life), at);
         if let Some(note) = request.note {
             let by = match request.writer {
                 Writer::Worker(claim) => format!("{}#{}", claim.queue.word(), claim.fence),
@@ -429,6 +440,15 @@ fn read(reply: Value, told: &Told, floor: u64) -> Result<Committed, StoreError> 
         "paused" => Committed::Paused,
         "no_slot" => Committed::NoSlot,
         "capped" => Committed::Capped,
+        "held_off" => Committed::HeldOff { field: text(1)? },
+        "over_budget" => {
+            let of = CapOf::ALL.into_iter().find(|of| text(1).is_ok_and(|word| word == of.word()));
+            let span =
+                CapSpan::ALL.into_iter().find(|of| text(2).is_ok_and(|word| word == of.word()));
+            let (of, span) = of.zip(span).ok_or_else(bug)?;
+            let (max_micros, spent_micros) = (count(3)?, count(4)?);
+            Committed::OverBudget { cap: SpendCap { of, span, max_micros, spent_micros } }
+        }
         "nonce_taken" => Committed::NonceTaken,
         "wait" => Committed::Wait { after: Duration::from_millis(count(1)?.max(1)) },
         _ => return Err(bug()),

@@ -39,7 +39,7 @@ impl Ended {
             sums.push(("tokens".to_owned(), signed(tokens)));
             let day = Day::from_unix_s(record.created_at.unix_ms().div_euclid(1_000));
             let price =
-                |route| PriceTable::builtin().cost(route, &record.spec.request, tokens, day);
+                |route| PriceTable::in_force().cost(route, &record.spec.request, tokens, day);
             if let Some(Ok(cost)) = self.route.map(price) {
                 let currency = cost.currency.to_string().to_lowercase();
                 sums.push((format!("micros.{currency}"), signed(cost.micros)));

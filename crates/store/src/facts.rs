@@ -3,6 +3,8 @@
 //! The one place that knows which index, counter, slot, nonce and owner a state calls for. `admit`
 //! compares with nothing, `commit` with the life before, and `recount` with what Redis holds.
 
+mod money;
+
 use crate::batches;
 use crate::ends::Ended;
 use crate::events::Mark;
@@ -11,8 +13,8 @@ use crate::keys::{AUDIT_LINES_MAX, DECISION_LINES_MAX, Keys, TIMELINE_LINES_MAX}
 use crate::queue::{Lane, Queue};
 use crate::spent::{SPENT_KEPT, day_text};
 use job::{
-    Alarm, AttemptId, Filing, JobId, Life, Note, Record, Slot, Spec, State, StateWord, TaskId,
-    Ticket, Timestamp,
+    Alarm, AttemptId, CapOf, Filing, JobId, Life, Note, Record, Slot, Spec, State, StateWord,
+    TaskId, Ticket, Timestamp,
 };
 use serde::Serialize;
 use std::collections::HashMap;
@@ -54,6 +56,8 @@ pub(crate) struct Standing {
     pub(crate) deadline: Option<Timestamp>,
     /// When the job ended: from then on its content is kept.
     pub(crate) kept: Option<Timestamp>,
+    /// Whose cap of spending keeps it waiting.
+    pub(crate) held_by: Option<CapOf>,
 }
 
 /// An open attempt's marks.
@@ -81,6 +85,7 @@ impl Standing {
             tasks: life.tasks().cloned().collect(),
             deadline: deadline(state),
             kept: kept(state),
+            held_by: money::held_by(state),
         }
     }
 }
@@ -300,23 +305,13 @@ impl<'a> Moves<'a> {
                 None => self.unindex(key),
             }
         }
+        self.held_for(before, after);
         if before.kept != after.kept {
             self.kept(after.kept);
         }
         for task in fresh_tasks(before, after) {
             self.push("HSET", self.keys.tasks(), &[task.as_str(), self.record.id.as_str()]);
         }
-    }
-
-    /// Puts the day's spending right, as far as the day is still kept. At birth the script counts it.
-    pub(crate) fn charge(&mut self, before: u64, after: u64, now: Timestamp) {
-        let day = day_of(self.record.created_at);
-        if before == after || day + USAGE_DAYS_KEPT <= day_of(now) {
-            return;
-        }
-        let more = i128::from(after) - i128::from(before);
-        let key = self.keys.usage(&self.record.spec.tenant);
-        self.push("HINCRBY", key, &[&format!("{day}|micros"), &more.to_string()]);
     }
 
     /// The mark of an erasure leaves the index alone: until the content is really gone, it leads to it.

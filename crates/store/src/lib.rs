@@ -19,6 +19,7 @@ mod archive_facts;
 mod batches;
 mod begin;
 mod birth;
+mod budget;
 mod caps;
 mod claim;
 mod clock;
@@ -48,6 +49,7 @@ mod list;
 mod lock;
 mod operations;
 mod overview;
+mod pauses;
 mod pulse;
 mod queue;
 mod rejects;
@@ -68,6 +70,7 @@ pub use admit::{ADMIT_MAX, Admitted, Adopted, Idempotency, Match, NewJob};
 pub use archive::{ARCHIVE_VERSION, ArchivePlace, Archived, Fetch, Left, Packed, Shelf, Tombstone};
 pub use batches::{BATCHES_MAX, Batch, OWNERS_MAX, Paused};
 pub use begin::{BeginGuard, Begun, Counted, Pace};
+pub use budget::{BatchCaps, CapUse, PURSES_MAX, Purse, PurseUse};
 pub use caps::{Caps, IN_FLIGHT, OwnCaps, TenantCaps, WAITING};
 pub use claim::{AccountRoom, CLAIM_MAX, Room};
 pub use commit::{CommitRequest, Committed, Writer};
@@ -99,6 +102,9 @@ pub use operations::{
     Progress,
 };
 pub use overview::{AuditLine, Depth, StopRow, TimelineLine};
+pub use pauses::{
+    DOWNLOAD_MARGIN, PAUSE_FOR, PAUSE_FOR_MAX, PAUSES_MAX, POLL_PAUSE_MAX, Pause, PauseScope,
+};
 pub use pulse::Pulse;
 pub use queue::{Claim, Claimed, Held, Lane, Queue};
 pub use rejects::{REJECTS_MAX, RejectsCursor};
@@ -113,7 +119,7 @@ pub use uploads::{UPLOAD_LEASE, UPLOADS_MAX, Upload, Uploaded};
 pub use usage::{DayUsage, Media};
 
 use connection::Connection;
-use job::Timestamp;
+use job::{BuyCaps, Timestamp};
 use keys::Keys;
 use seedance::SlotClass;
 use std::collections::BTreeMap;
@@ -126,6 +132,7 @@ pub struct Store {
     rooms: Arc<BTreeMap<SlotClass, Room>>,
     caps: Arc<TenantCaps>,
     shelf: Option<Arc<dyn Shelf>>,
+    budget: BuyCaps,
 }
 
 struct Inner {
@@ -171,6 +178,7 @@ impl Store {
             rooms: Arc::default(),
             caps: Arc::default(),
             shelf: None,
+            budget: BuyCaps::default(),
         })
     }
 
@@ -179,6 +187,19 @@ impl Store {
     pub fn with_caps(mut self, caps: TenantCaps) -> Self {
         self.caps = Arc::new(caps);
         self
+    }
+
+    /// The same store, holding its pool to what it may buy. Every process of a fleet has the same caps.
+    #[must_use]
+    pub fn with_budget(mut self, caps: BuyCaps) -> Self {
+        self.budget = caps;
+        self
+    }
+
+    /// What the pool may buy.
+    #[must_use]
+    pub const fn buy_caps(&self) -> BuyCaps {
+        self.budget
     }
 
     /// What a tenant may take.

@@ -70,6 +70,11 @@ fn unguarded(committed: &Committed) -> StoreError {
     StoreError::Bug(format!("a commit without a guard answered {committed:?}"))
 }
 
+/// What an event was part of has ended before it.
+fn closed(before: Stored) -> Reported {
+    Reported::Ignored { why: "what it belonged to has ended", stored: Box::new(before) }
+}
+
 /// The record as a commit has left it.
 fn written(before: Stored, life: &Life, revision: u64, now: Timestamp) -> Stored {
     let mut stored = before;
@@ -191,10 +196,7 @@ impl Store {
                 }
                 // It was there when it was read: it has left Redis, and comes back where this is news.
                 Committed::Stale { .. } | Committed::Gone => {}
-                Committed::Closed => {
-                    let why = "what it belonged to has ended";
-                    return Ok(Reported::Ignored { why, stored: Box::new(before) });
-                }
+                Committed::Closed => return Ok(closed(before)),
                 Committed::Fenced if speaks_of_an_attempt(event) => writer = Writer::Outside,
                 Committed::Fenced => return Ok(Reported::Fenced),
                 Committed::Owned { task, by } => return Ok(Reported::Owned { task, by }),
@@ -204,6 +206,8 @@ impl Store {
                 | Committed::Paused
                 | Committed::NoSlot
                 | Committed::Capped
+                | Committed::OverBudget { .. }
+                | Committed::HeldOff { .. }
                 | Committed::NonceTaken
                 | Committed::Wait { .. } => return Err(unguarded(&committed).into()),
             }
@@ -344,6 +348,8 @@ const fn speaks_of_an_attempt(event: &Event) -> bool {
         | Event::ReviewRejected { .. }
         | Event::PauseAsked { .. }
         | Event::ResumeAsked { .. }
+        | Event::BudgetReached { .. }
+        | Event::BudgetFreed
         | Event::SubmitBegan { .. }
         | Event::UsefulnessPassed
         | Event::SubmitLeasePassed

@@ -42,9 +42,9 @@ macro_rules! scripts {
 
 scripts! {
     CREATE = "create", "ticket", "tomb", "audit", "run", "lsn", "days";
-    COMMIT = "commit", "ticket", "tomb", "audit", "run", "pace", "lsn", "days";
-    CLAIM = "claim";
-    CLAIM_SUBMIT = "claim_submit", "audit", "run", "pace";
+    COMMIT = "commit", "ticket", "tomb", "audit", "run", "pace", "lsn", "days", "purse", "pauses";
+    CLAIM = "claim", "pauses";
+    CLAIM_SUBMIT = "claim_submit", "audit", "run", "pace", "pauses";
     RENEW = "renew";
     RELEASE = "release", "ticket";
     HINT = "hint", "ticket";
@@ -74,6 +74,8 @@ scripts! {
     RECALL = "recall", "ticket";
     LAPSE = "lapse";
     FREE = "free";
+    UNLIST = "unlist";
+    PAUSE = "pause", "audit";
 }
 
 /// The file name, without its ending, of the script that a server knows by this hash: for people who read a

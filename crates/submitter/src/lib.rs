@@ -13,7 +13,9 @@ mod attempt;
 mod fence;
 mod greet;
 mod lead;
+mod pauses;
 mod proof;
+mod purses;
 mod render;
 mod send;
 mod submit;
@@ -89,6 +91,9 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
             lead,
             settings: settings.clone(),
         });
+        let (store, policy) = (pool.store.clone(), Arc::clone(&pool.policy));
+        tokio::spawn(pauses::tell(pool.store.clone(), fleet.drain().clone()));
+        tokio::spawn(purses::serve(store, policy, fleet.drain().clone()));
         tokio::spawn(greet::greet(Arc::clone(&shared), limiter, pool.settings.clone()));
         for class in SlotClass::ALL {
             crews.push(Crew::new(&pool, SubmitStep::new(Arc::clone(&shared), class), crew));

@@ -194,6 +194,10 @@ impl SubmitStep {
                     let why = "the tenant has in flight what it may have";
                     return Err(Outcome::hand_back(CAPPED_PAUSE, why));
                 }
+                // A ticket that was on its way when the pause began.
+                Begun::HeldOff { what } => {
+                    return Err(Outcome::hand_back(CAPPED_PAUSE, format!("paused: {what}")));
+                }
                 Begun::Wait { after } => return Ok(Err((after, "create rate".to_owned()))),
                 Begun::Stopped { after, code, .. } => {
                     return Ok(Err((after, format!("account `{account}` is stopped: {code}"))));
@@ -352,7 +356,7 @@ fn metric_word(answer: &CreateAnswer) -> &'static str {
 fn price_version(route: Route, record: &Record, now: Timestamp) -> String {
     let request = &record.spec.request;
     let day = Day::from_unix_s(now.unix_ms().div_euclid(1_000));
-    PriceTable::builtin()
+    PriceTable::in_force()
         .cost(route, request, record.spec.estimate_tokens, day)
         .map_or_else(|_| "unknown".to_owned(), |cost| cost.effective_from.to_string())
 }

@@ -1,5 +1,6 @@
 //! A batch as an object.
 
+use crate::budget::BudgetView;
 use crate::usage::cost;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -34,6 +35,8 @@ pub struct BatchView {
     pub first_ended_at: Option<String>,
     /// When the last one ended so far.
     pub last_ended_at: Option<String>,
+    /// What may be bought for it, and what was.
+    pub budget: BudgetView,
     /// Why none of its queued jobs is submitted.
     pub paused: Option<PauseView>,
 }
@@ -72,6 +75,7 @@ impl From<&Batch> for BatchView {
             cost: cost(&batch.spent),
             first_ended_at: batch.ended.map(|(first, _)| first.rfc3339()),
             last_ended_at: batch.ended.map(|(_, last)| last.rfc3339()),
+            budget: BudgetView::from(&batch.purse),
             paused: batch.paused.as_ref().map(PauseView::from),
         }
     }

@@ -7,20 +7,24 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod budget;
 mod failures;
 mod force;
 mod limits;
 mod operation;
+mod pauses;
 mod quota;
 mod result;
 mod scaling;
 mod usage;
 
 pub use batch::{BatchView, PauseView};
+pub use budget::{BudgetView, CapView, HeldFor, budget_sentence};
 pub use failures::{FailureView, failures};
 pub use force::{CallView, ClassView, ConfiguredView, SetView, SlowedView};
 pub use limits::{AccountView, HeldView, LimitsView, accounts, limits};
 pub use operation::{OperationJobs, OperationView};
+pub use pauses::{QueuePauseView, pauses_sentence};
 pub use quota::{QuotaView, SpendView, UseView};
 pub use result::{RESULT_COLUMNS, ResultRow, Results, csv_line};
 pub use scaling::{Bound, PoolFacts, RoleView, ScalingSettings, Wanted, pool_facts, wanted};

@@ -1,12 +1,14 @@
 //! Limits and their use, and the one of them that holds the fleet up.
 
+use crate::budget::{BudgetView, budget_sentence};
 use crate::force::{CallView, ClassView, Force};
+use crate::pauses::{QueuePauseView, concerning, pauses_sentence};
 use crate::quota::{QuotaView, quota};
 use job::{PoolSettings, Slot, StateWord};
 use seedance::SlotClass;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use store::{Depth, Freeze, HoldRow, StopRow, Store, StoreError};
+use store::{Depth, Freeze, HoldRow, Pause, PauseScope, Purse, StopRow, Store, StoreError};
 use utoipa::ToSchema;
 
 /// The limits of one pool, and what of them is used.
@@ -21,6 +23,11 @@ pub struct LimitsView {
     pub limited_by: String,
     /// Jobs by state.
     pub counts: BTreeMap<&'static str, u64>,
+    /// What the pool may buy, and what it bought; for tenants, none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetView>,
+    /// What people paused.
+    pub pauses: Vec<QueuePauseView>,
     /// The accounts.
     pub accounts: Vec<AccountView>,
     /// The caps of the tenant that asks, and its use of them; for operators, none.
@@ -80,6 +87,10 @@ struct Scene {
     depths: Vec<Depth>,
     freeze: Option<Freeze>,
     counts: BTreeMap<StateWord, u64>,
+    /// Which cap of spending holds jobs, in a sentence.
+    budget: Option<String>,
+    /// What people paused that concerns whoever asks.
+    pauses: Vec<Pause>,
 }
 
 /// The accounts of a pool: their limits in force, what is taken of them, what is stopped or rests.
@@ -136,7 +147,14 @@ pub async fn limits(
     tenant: Option<&str>,
 ) -> Result<LimitsView, StoreError> {
     let accounts = accounts(store, settings, lookahead);
-    let (accounts, depths, watch) = tokio::try_join!(accounts, store.depths(), store.watch())?;
+    let (accounts, depths, watch, purses, holding, pauses) = tokio::try_join!(
+        accounts,
+        store.depths(),
+        store.watch(),
+        store.purses(&[Purse::Pool]),
+        store.purses_that_hold(),
+        store.pauses()
+    )?;
     let (counts, yours) = match tenant {
         Some(tenant) => {
             let counts = store.tenant_counts(tenant).await?;
@@ -145,12 +163,16 @@ pub async fn limits(
         }
         None => (store.counts().await?, None),
     };
-    let scene = Scene { accounts, depths, freeze: watch.frozen, counts };
+    let budget = budget_sentence(&holding, settings.route, tenant);
+    let pauses = concerning(pauses, tenant);
+    let scene = Scene { accounts, depths, freeze: watch.frozen, counts, budget, pauses };
     Ok(LimitsView {
         pool: store.pool().to_owned(),
         simulated: settings.simulated,
         limited_by: sentence(&scene),
+        pauses: scene.pauses.iter().map(QueuePauseView::from).collect(),
         counts: scene.counts.iter().map(|(word, n)| (word.as_str(), *n)).collect(),
+        budget: purses.first().filter(|_| tenant.is_none()).map(BudgetView::from),
         accounts: scene.accounts,
         yours,
     })
@@ -160,8 +182,18 @@ fn held(row: &HoldRow) -> HeldView {
     HeldView { call: row.call.word(), until: row.until.rfc3339(), code: row.code.clone() }
 }
 
-/// What holds the pool up, from the strongest reason to the weakest.
+/// What holds the pool up; a pause is told whatever else does.
 fn sentence(scene: &Scene) -> String {
+    let all = |pause: &&Pause| pause.scope == PauseScope::Submit;
+    if let (None, Some(pause)) = (&scene.freeze, scene.pauses.iter().find(all)) {
+        return format!("Nothing is bought: paused {}.", pause.words());
+    }
+    let limit = limit(scene);
+    pauses_sentence(&scene.pauses).map_or(limit.clone(), |paused| format!("{limit} {paused}"))
+}
+
+/// From the strongest reason to the weakest.
+fn limit(scene: &Scene) -> String {
     if let Some(freeze) = &scene.freeze {
         return format!("Nothing is bought: the pool is frozen ({}).", freeze.why);
     }
@@ -171,6 +203,9 @@ fn sentence(scene: &Scene) -> String {
     });
     let held = scene.counts.get(&StateWord::Held).copied().unwrap_or(0);
     if waiting + leased == 0 {
+        if let Some(budget) = &scene.budget {
+            return budget.clone();
+        }
         return match held {
             0 => "Nothing limits: no job waits to be bought.".to_owned(),
             n => format!("{n} held jobs wait for a person; nothing else waits to be bought."),
@@ -253,7 +288,14 @@ mod tests {
         };
         let depth = Depth { queue: Queue::Submit(SlotClass::V20), waiting: due, due, leased };
         let (accounts, depths) = (vec![account], vec![depth]);
-        Scene { accounts, depths, freeze: None, counts: BTreeMap::new() }
+        Scene {
+            accounts,
+            depths,
+            freeze: None,
+            counts: BTreeMap::new(),
+            budget: None,
+            pauses: Vec::new(),
+        }
     }
 
     #[test]
@@ -272,6 +314,19 @@ mod tests {
         let mut held = scene(0, 0, 0);
         held.counts.insert(StateWord::Held, 4);
         says(&held, "4 held jobs");
+        held.budget = Some("Budget: 4 jobs are held.".into());
+        says(&held, "Budget: 4 jobs");
+        let pause = |scope| Pause {
+            scope,
+            by: job::By::named("ann"),
+            reason: "a look".into(),
+            at: job::Timestamp::default(),
+            until: None,
+        };
+        held.pauses = vec![pause(PauseScope::Poll)];
+        says(&held, "Budget: 4 jobs are held. Paused: polls by ann until it is resumed (a look).");
+        held.pauses = vec![pause(PauseScope::Submit)];
+        says(&held, "Nothing is bought: paused all creates by ann");
         let mut stopped = scene(1, 5, 0);
         stopped.accounts[0].stopped_until = Some("2026-11-26T00:00:00Z".into());
         stopped.accounts[0].stopped_by = Some("AccountOverdue".into());

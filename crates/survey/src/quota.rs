@@ -1,10 +1,11 @@
 //! What one tenant may take, and what it has taken.
 
+use crate::budget::{BudgetView, amount};
 use job::StateWord;
 use seedance::Route;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use store::{Caps, DayUsage, IN_FLIGHT, Store, StoreError, WAITING};
+use store::{Caps, DayUsage, IN_FLIGHT, Purse, PurseUse, Store, StoreError, WAITING};
 use utoipa::ToSchema;
 
 /// A tenant's caps and what it uses of them.
@@ -23,6 +24,8 @@ pub struct QuotaView {
     pub media_bytes_today: UseView,
     /// What the jobs accepted on the day cost or may yet cost.
     pub spend_today: SpendView,
+    /// What may be bought for the tenant: past it, jobs are held until there is room.
+    pub budget: BudgetView,
     /// When the next day begins (UTC).
     pub resets_at: String,
 }
@@ -57,14 +60,20 @@ pub(crate) async fn quota(
     counts: &BTreeMap<StateWord, u64>,
 ) -> Result<QuotaView, StoreError> {
     let (used, resets_at) = store.usage_today(tenant).await?;
-    let view = seen(store.caps_of(tenant), used, route, counts);
+    let purse = store.purses(&[Purse::Tenant(tenant.to_owned())]).await?.pop().unwrap_or_default();
+    let view = seen(store.caps_of(tenant), used, &purse, route, counts);
     Ok(QuotaView { tenant: tenant.to_owned(), resets_at: resets_at.rfc3339(), ..view })
 }
 
-fn seen(caps: Caps, used: DayUsage, route: Route, counts: &BTreeMap<StateWord, u64>) -> QuotaView {
+fn seen(
+    caps: Caps,
+    used: DayUsage,
+    purse: &PurseUse,
+    route: Route,
+    counts: &BTreeMap<StateWord, u64>,
+) -> QuotaView {
     let cap = |max: u64| (max > 0).then_some(max);
     let sum = |words: &[StateWord]| words.iter().filter_map(|word| counts.get(word)).sum::<u64>();
-    let amount = |micros: u64| format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
     let media = cap(caps.media_bytes_day_max);
     QuotaView {
         tenant: String::new(),
@@ -77,6 +86,7 @@ fn seen(caps: Caps, used: DayUsage, route: Route, counts: &BTreeMap<StateWord, u
             used: amount(used.micros),
             currency: route.currency().to_string(),
         },
+        budget: BudgetView::from(purse),
         resets_at: String::new(),
     }
 }
@@ -94,7 +104,7 @@ mod tests {
             (StateWord::Succeeded, 9),
         ]);
         let used = DayUsage { micros: 1_500_000, media_bytes: 7 };
-        let free = seen(Caps::default(), used, Route::Byteplus, &counts);
+        let free = seen(Caps::default(), used, &PurseUse::default(), Route::Byteplus, &counts);
         assert_eq!(free.queued, UseView { max: None, used: Some(4) });
         assert_eq!(free.media_bytes_today, UseView { max: None, used: None });
         assert_eq!((free.spend_today.max, free.spend_today.used), (None, "1.500000".to_owned()));
@@ -104,9 +114,11 @@ mod tests {
             in_flight_max: 2,
             media_bytes_day_max: 100,
             spend_day_max: 2,
+            buy_day_max: 0,
+            buy_total_max: 0,
             weight: 1,
         };
-        let capped = seen(caps, used, Route::Byteplus, &counts);
+        let capped = seen(caps, used, &PurseUse::default(), Route::Byteplus, &counts);
         assert_eq!(capped.requests_per_minute_max, Some(60));
         assert_eq!(capped.in_flight, UseView { max: Some(2), used: Some(2) });
         assert_eq!(capped.media_bytes_today, UseView { max: Some(100), used: Some(7) });

@@ -133,7 +133,7 @@ fn cost(route: Route, record: &Record, tokens: u64) -> Option<Cost> {
         return None;
     }
     let day = Day::from_unix_s(record.created_at.unix_ms().div_euclid(1_000));
-    PriceTable::builtin().cost(route, &record.spec.request, tokens, day).ok()
+    PriceTable::in_force().cost(route, &record.spec.request, tokens, day).ok()
 }
 
 #[allow(clippy::cast_precision_loss, reason = "below 2^53 micros: nine billion of the currency")]

@@ -169,6 +169,8 @@ const ROLE: Label =
     closed("role", &["submitter", "poller", "downloader", "notifier", "gateway", "cli", "settler"]);
 const CHECK: Label = internal("check");
 const POOL: Label = internal("pool");
+const PAUSED: Label = closed("scope", &["submit", "tenant", "model", "poll", "download"]);
+const CAP_OF: Label = closed("scope", &["pool", "tenant", "batch"]);
 const VIOLATION: Label = closed(
     "kind",
     &[
@@ -287,6 +289,18 @@ catalogue! {
     token_difference: Gauge<1> {
         name: "seedfleet_token_difference", unit: "tokens", labels: [POOL],
         help: "Tokens the provider's list shows for finished tasks, less those in our records, at the last comparison.",
+    }
+    pauses: Gauge<2> {
+        name: "seedfleet_pauses", unit: "pauses", labels: [POOL, PAUSED],
+        help: "Pauses by people that hold, by what they pause.",
+    }
+    budget_held: Gauge<2> {
+        name: "seedfleet_budget_held", unit: "jobs", labels: [POOL, CAP_OF],
+        help: "Jobs that wait because a cap of spending has no room, by whose cap it is.",
+    }
+    budget_remaining: Gauge<1> {
+        name: "seedfleet_budget_remaining_ratio", unit: "ratio", labels: [POOL],
+        help: "Share of the pool's tightest cap of spending that is left; 1 without a cap. Alarm below 0.1.",
     }
     intents_recovered: Counter<1> {
         name: "seedfleet_intents_recovered_total", unit: "attempts", labels: [RECOVERED],

@@ -52,6 +52,8 @@ impl Heard {
             | Event::ReviewRejected { .. }
             | Event::PauseAsked { .. }
             | Event::ResumeAsked { .. }
+            | Event::BudgetReached { .. }
+            | Event::BudgetFreed
             | Event::SubmitBegan { .. }
             | Event::IntentForgotten { .. }
             | Event::UsefulnessPassed

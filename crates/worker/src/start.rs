@@ -18,6 +18,7 @@ use crate::fault::{self, FaultError};
 use crate::fleet::{Fleet, Pool, Process, Role};
 use crate::health::{BEAT, Health};
 use crate::policy::policy;
+use crate::prices::{PricesError, use_prices};
 use crate::recount;
 use crate::safety::{self, Demands, Unsafe};
 use crate::signals::{self, Drain};
@@ -54,6 +55,9 @@ pub enum StartError {
     /// A mutant this binary cannot be.
     #[error(transparent)]
     Mutant(#[from] MutantError),
+    /// The operator's own price table.
+    #[error(transparent)]
+    Prices(#[from] PricesError),
     /// The operating system would not have it.
     #[error("{what}: {error}")]
     System {
@@ -78,7 +82,7 @@ impl StartError {
             Self::Stopped => 0,
             Self::System { .. } => 1,
             Self::Usage(_) | Self::Fault(_) | Self::Mutant(_) => 2,
-            Self::Settings(_) | Self::Section(_) | Self::Pools(_) => 3,
+            Self::Settings(_) | Self::Section(_) | Self::Pools(_) | Self::Prices(_) => 3,
             Self::Unsafe(_) => 9,
         }
     }
@@ -133,6 +137,7 @@ impl Fleet {
         if let Some(mutant) = mutant::check_env()? {
             tracing::warn!(mutant = mutant.name(), "runs with a rule switched off, for a test");
         }
+        use_prices(&loaded)?;
         let redis: store::Settings = loaded.section("redis")?;
         let pools: BTreeMap<String, PoolSettings> = loaded.section("pools")?;
         check_pools(&pools)?;
@@ -149,8 +154,8 @@ impl Fleet {
         let (caps, shelf) = (tenant_caps(&loaded)?, shelf(&loaded));
         let mut connected = Vec::with_capacity(pools.len());
         for (pool, settings) in pools {
-            let store = connect(&redis, &pool, &drain).await?;
-            let store = store.with_caps(caps.clone()).with_shelf(Arc::clone(&shelf));
+            let store = connect(&redis, &pool, &drain).await?.with_caps(caps.clone());
+            let store = store.with_budget(settings.buy_caps()).with_shelf(Arc::clone(&shelf));
             let policy = Arc::new(policy(&loaded, &settings)?);
             connected.push(Pool { name: pool, settings, store, policy });
         }

@@ -6,10 +6,12 @@ use super::source::{File, root, rust};
 const ONE_FILE: &str = "crates/store/src/keys.rs";
 /// Its own folder: the fleet's keys, and the tables of keys, which become `docs/keys.md`.
 const ITS_FOLDER: &str = "crates/store/src/keys/";
-const TABLES: [&str; 3] = [
+const TABLES: [&str; 5] = [
     "crates/store/src/keys/archive.rs",
     "crates/store/src/keys/fleet.rs",
+    "crates/store/src/keys/money.rs",
     "crates/store/src/keys/page.rs",
+    "crates/store/src/keys/pauses.rs",
 ];
 
 /// The first word of every key, read from the table: `key: "due:<step>"`.

@@ -91,6 +91,8 @@ pub struct Batch<'a> {
     pub each: Option<String>,
     /// It is paused.
     pub paused: Option<Pause>,
+    /// What may be bought for it, what was, and how many jobs wait for that, in words; none without a cap.
+    pub budget: Option<String>,
     /// Failures by code, most frequent first.
     pub failures: &'a [Failure],
     /// Verbs on its jobs, newest first.
@@ -225,6 +227,7 @@ impl Batch<'_> {
                 a href=(chart::filtered(&filter)) { "All its jobs" }
             }
             @if let Some(pause) = &self.paused { (self.pause(pause)) }
+            @if let Some(budget) = &self.budget { p class="notice" { (budget) } }
             @if self.viewer.role.acts() && row.is_open() { (self.verbs()) }
             section class="first" aria-labelledby="progress" {
                 h2 id="progress" class="hidden" { "Progress" }

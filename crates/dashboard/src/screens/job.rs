@@ -8,7 +8,8 @@ pub use crate::waterfall::Beside;
 use crate::wording::{ago, clock, grouped, sized};
 use crate::{PREFIX, chart, chips, waterfall};
 use job::{
-    Attempt, AttemptOutcome, End, HeldWhy, OpenAttempt, Record, State, StateWord, Timestamp,
+    Attempt, AttemptOutcome, End, HeldWhy, OpenAttempt, Record, SpendCap, State, StateWord,
+    Timestamp,
 };
 use maud::{Markup, html};
 
@@ -275,6 +276,13 @@ fn tokens(record: &Record) -> String {
     billed.map_or(estimate, |tokens| format!("{} billed", grouped(tokens)))
 }
 
+fn budget(cap: &SpendCap, record: &Record) -> String {
+    match cap.resets_at(record.life.updated_at) {
+        Some(at) => format!("waits for budget: {cap}; it begins anew at {}", at.rfc3339()),
+        None => format!("waits for budget: {cap}; it goes on when the cap is raised"),
+    }
+}
+
 /// What the state alone does not say.
 pub(crate) fn told(record: &Record) -> Option<String> {
     let cancel = record.life.cancel.as_ref().filter(|_| !record.life.state.word().is_finished());
@@ -283,7 +291,7 @@ pub(crate) fn told(record: &Record) -> Option<String> {
     }
     match &record.life.state {
         State::Held { why: HeldWhy::Review } => Some("waits for a person’s review".to_owned()),
-        State::Held { why: HeldWhy::Budget } => Some("waits for budget".to_owned()),
+        State::Held { why: HeldWhy::Budget { cap, .. } } => Some(budget(cap, record)),
         State::Held { why: HeldWhy::Paused { .. } } => Some("paused".to_owned()),
         State::InDoubt { cause, .. } => Some(format!("{}: {}", cause.kind, cause.detail)),
         State::Parked { why, .. } => Some(why.to_string()),

@@ -50,7 +50,7 @@ impl Review<'_> {
     fn card(&self, record: &Record, cost: Option<&str>) -> Markup {
         let (spec, request) = (&record.spec, &record.spec.request);
         let why = match record.life.state {
-            State::Held { why: HeldWhy::Budget } => "waits for budget",
+            State::Held { why: HeldWhy::Budget { .. } } => "waits for budget",
             State::Held { why: HeldWhy::Paused { .. } } => "paused",
             State::Held { why: HeldWhy::Review }
             | State::Queued { .. }

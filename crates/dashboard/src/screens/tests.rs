@@ -141,6 +141,7 @@ fn of_batch(row: &batches::Row, operations: &[operations::Operation], viewer: &V
         took: None,
         each: Some(HOSTILE.into()),
         paused: (row.word == "paused").then_some(pause),
+        budget: Some("Budget: spent USD 1.00 of USD 2.00 today.".to_owned()),
         failures: &[failure],
         operations,
         posters: &[id()],

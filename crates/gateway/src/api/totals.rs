@@ -15,7 +15,8 @@ use job::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use survey::{FailureView, Group, UsageTotal};
+use store::Purse;
+use survey::{BudgetView, FailureView, Group, UsageTotal};
 use utoipa::{IntoParams, ToSchema};
 
 /// Days that usage goes back where no beginning is told.
@@ -101,6 +102,8 @@ struct UsageView {
     to: String,
     /// `day`, `tenant`, `batch` or `model`.
     group_by: &'static str,
+    /// What may be bought for the tenant now, and what was or is reserved for it.
+    budget: BudgetView,
     #[serde(flatten)]
     page: Page<UsageTotal>,
 }
@@ -147,6 +150,9 @@ pub(super) async fn usage(
         GroupBy::Model => Group::Model,
     };
     let items = survey::usage(store, from, to, group, Some(&caller.tenant)).await?;
+    let purse = store.purses(&[Purse::Tenant(caller.tenant.clone())]).await?.pop();
+    let budget = BudgetView::from(&purse.unwrap_or_default());
     let (from, to, group_by) = (from.rfc3339(), to.rfc3339(), group.word());
-    Ok(Json(to_json(&UsageView { from, to, group_by, page: Page::whole(items) })?).into_response())
+    let view = UsageView { from, to, group_by, budget, page: Page::whole(items) };
+    Ok(Json(to_json(&view)?).into_response())
 }

@@ -58,6 +58,10 @@ pub(super) struct BatchAsked {
     #[serde(default)]
     #[param(inline)]
     on_duplicates: Duplicates,
+    /// What may be bought for the batch on one day (UTC), as `:budget` takes it.
+    buy_day_max: Option<String>,
+    /// What may be bought for it in all.
+    buy_total_max: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
@@ -172,8 +176,12 @@ pub(super) async fn create(
         let title = "useful_until is no instant";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-query", title).detail(why));
     }
+    let caps = super::budget::caps(asked.buy_day_max.as_deref(), asked.buy_total_max.as_deref());
+    let caps = caps.map_err(|(field, why)| super::operations::refused(field, why))?;
     let this = format!("{}/v1/batches/{batch}", app.public_url.trim_end_matches('/'));
     let links = BatchLinks { rejects: format!("{this}/rejects"), this };
+    let (store, by) = (&door.pool.store, job::By::named(&caller.name));
+    store.set_batch_caps(&caller.tenant, &batch, caps, &by, "sent with its jobs").await?;
     let mut upload = Upload {
         door,
         tenant: caller.tenant.clone(),

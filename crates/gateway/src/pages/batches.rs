@@ -158,6 +158,7 @@ pub(super) async fn show(
             reason: paused.reason.clone(),
             at: paused.at,
         }),
+        budget: budget(&parts),
         failures: &failures(&doors, &tenant, &name).await?,
         operations: &operations::newest(&doors, viewer, OPERATIONS, |filter| {
             let of =
@@ -168,6 +169,25 @@ pub(super) async fn show(
         posters: &posters(&doors, viewer, &tenant, &name).await?,
     };
     Ok(page(screen.page()))
+}
+
+/// The batch's caps, what of them is gone, and how many jobs wait for more; none without a cap.
+fn budget(parts: &[(&PoolDoor, Batch)]) -> Option<String> {
+    let (door, batch) = parts.iter().find(|(_, batch)| batch.purse.left().is_some())?;
+    let (purse, currency) = (&batch.purse, door.pool.settings.route.currency().to_string());
+    let spans = [("today", purse.day), ("in all", purse.total)];
+    let each = spans.into_iter().filter(|(_, cap)| cap.max_micros > 0).map(|(span, cap)| {
+        let [spent, max] =
+            [cap.spent_micros, cap.max_micros].map(|micros| money::written(&currency, micros));
+        format!("{spent} of {max} {span}")
+    });
+    let each: Vec<String> = each.collect();
+    let waits = match purse.held {
+        0 => String::new(),
+        1 => "; 1 job waits for more".to_owned(),
+        held => format!("; {held} jobs wait for more"),
+    };
+    Some(format!("Budget: spent {}{waits}.", each.join(", ")))
 }
 
 /// How long the rest takes if it goes on as it went from the first end to now.
@@ -263,6 +283,7 @@ mod tests {
             ended: Some((at(60), at(160))),
             paused: None,
             uploading: false,
+            purse: store::PurseUse::default(),
         };
         assert_eq!(left(&batch(30, 11), at(160)), Some(Duration::from_secs(300)));
         assert_eq!(left(&batch(0, 11), at(160)), None, "nothing is left");

@@ -13,7 +13,7 @@ use job::{State as JobState, StateWord, Timestamp};
 use seedance::SlotClass;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::{ListQuery, Queue, Spent, Stored};
+use store::{ListQuery, Purse, Queue, Spent, Stored};
 
 /// Jobs whose slots are drawn, of each state that holds one.
 const SLOTS_DRAWN: usize = 400;
@@ -21,6 +21,8 @@ const DAY_MS: i64 = 24 * 3_600_000;
 /// Lines looked through for alarms, and alarms on the page.
 const LINES: usize = 64;
 const ALARMS: usize = 8;
+/// What people do, and no alarm.
+const DEEDS: [&str; 4] = ["operation", "budget", "paused", "resumed"];
 
 pub(super) async fn show(
     State(app): State<Arc<App>>,
@@ -40,7 +42,9 @@ pub(super) async fn show(
         for door in &doors {
             let lines = door.pool.store.audit(LINES).await?;
             // What people do to many jobs is no alarm; the audit has it.
-            alarms.extend(lines.into_iter().filter(|line| line.alarm != "operation").map(alarm));
+            alarms.extend(
+                lines.into_iter().filter(|line| !DEEDS.contains(&line.alarm.as_str())).map(alarm),
+            );
         }
         alarms.sort_by_key(|alarm| std::cmp::Reverse(alarm.at));
         alarms.truncate(ALARMS);
@@ -94,10 +98,10 @@ async fn budget(
     viewer: &Viewer,
     now: Timestamp,
 ) -> Result<Option<Budget>, Trouble> {
-    let Some(tenant) = &viewer.tenant else { return Ok(None) };
+    let Some(tenant) = &viewer.tenant else { return purse(doors, &Purse::Pool).await };
     let most = app.caps_of(tenant).spend_day_micros_max();
     if most == 0 {
-        return Ok(None);
+        return purse(doors, &Purse::Tenant(tenant.clone())).await;
     }
     let today = now.unix_ms().div_euclid(DAY_MS);
     let mut taken = 0;
@@ -107,6 +111,20 @@ async fn budget(
     }
     let currency = doors.first().map(|door| door.pool.settings.route.currency().to_string());
     Ok(currency.map(|currency| Budget { text: money::written(&currency, most), taken, most }))
+}
+
+/// What of a purse's day is bought or reserved, in the first pool that caps it.
+async fn purse(doors: &[&PoolDoor], purse: &Purse) -> Result<Option<Budget>, Trouble> {
+    for door in doors {
+        let seen = door.pool.store.purses(std::slice::from_ref(purse)).await?;
+        let day = seen.first().map(|seen| seen.day).filter(|day| day.max_micros > 0);
+        if let Some(day) = day {
+            let currency = door.pool.settings.route.currency().to_string();
+            let (most, taken) = (day.max_micros, day.spent_micros);
+            return Ok(Some(Budget { text: money::written(&currency, most), taken, most }));
+        }
+    }
+    Ok(None)
 }
 
 fn alarm(line: store::AuditLine) -> Alarm {
@@ -159,6 +177,10 @@ async fn limits(doors: &[&PoolDoor], now: Timestamp) -> Result<(Facts, Vec<Vec<C
         facts.stops.extend(stops.map(stop));
         let frozen = store.watch().await?.frozen;
         facts.frozen = facts.frozen.or_else(|| frozen.map(|freeze| freeze.why));
+        let held = store.purses_that_hold().await?;
+        let budget = survey::budget_sentence(&held, settings.route, None);
+        facts.budget = facts.budget.or(budget);
+        facts.paused = facts.paused.or(survey::pauses_sentence(&store.pauses().await?));
         let pulse = store.pulse().await?;
         facts.memory_past = facts.memory_past.or_else(|| past(door, &pulse));
         holders(door, now, &mut cells).await?;

@@ -99,7 +99,7 @@ pub(super) fn cost(door: &PoolDoor, record: &Record) -> Option<String> {
     };
     let day = Day::from_unix_s(record.created_at.unix_ms().div_euclid(1_000));
     let route = door.pool.settings.route;
-    let cost = PriceTable::builtin().cost(route, &record.spec.request, tokens, day).ok()?;
+    let cost = PriceTable::in_force().cost(route, &record.spec.request, tokens, day).ok()?;
     Some(format!("{word}{}", money::of_cost(&cost)))
 }
 
@@ -108,7 +108,7 @@ pub(super) fn again(door: &PoolDoor, record: &Record) -> Again {
     let Some(again) = job::Again::of(record) else { return Again::No };
     let day = Day::from_unix_s(record.life.updated_at.unix_ms().div_euclid(1_000));
     let (route, tokens) = (door.pool.settings.route, record.spec.estimate_tokens);
-    let cost = PriceTable::builtin().cost(route, &record.spec.request, tokens, day).ok();
+    let cost = PriceTable::in_force().cost(route, &record.spec.request, tokens, day).ok();
     let cost = cost.map(|cost| format!("about {}", money::of_cost(&cost)));
     Again::Possible { cost, paid_again: again.paid_again }
 }

@@ -10,7 +10,7 @@ use crate::settings::Scope;
 use axum::extract::{Path, Query, State};
 use dashboard::screens::review::Review;
 use dashboard::{Notice, Role, Viewer};
-use job::{By, Event, StateWord};
+use job::{By, Event, HeldWhy, StateWord};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{Decided, Reported, Stored};
@@ -21,10 +21,10 @@ const CARDS: usize = 30;
 const PAGE: usize = 100;
 const LOOKED_AT: usize = 1_000;
 
-/// A paused job waits for nobody's judgment.
+/// What is paused, or waits for budget, waits for nobody's judgment.
 fn waits(stored: &Stored) -> bool {
     let state = &stored.record.life.state;
-    !matches!(state, job::State::Held { why: job::HeldWhy::Paused { .. } })
+    !matches!(state, job::State::Held { why: HeldWhy::Paused { .. } | HeldWhy::Budget { .. } })
 }
 
 pub(super) async fn list(

@@ -8,8 +8,9 @@ use crate::event::{
 use crate::record::{Record, Source, Spec};
 use crate::state::{Cause, End, Filing, HeldWhy, Looks, ParkWhy, State, Step};
 use crate::{
-    Adoption, AttemptId, DoubtPolicy, DownloadPolicy, ErasureId, Facts, Fingerprint, JobId,
-    OpenAttempt, Policy, PollPolicy, SettlePolicy, SubmitPolicy, TaskId, TaskRef, Timestamp,
+    Adoption, AttemptId, CapOf, CapSpan, DoubtPolicy, DownloadPolicy, ErasureId, Facts,
+    Fingerprint, JobId, OpenAttempt, Policy, PollPolicy, SettlePolicy, SpendCap, SubmitPolicy,
+    TaskId, TaskRef, Timestamp,
 };
 use seedance::{Class, Route};
 use std::collections::BTreeMap;
@@ -173,6 +174,11 @@ fn downloading(renewed: bool, dead_reads: u32) -> State {
     State::Downloading { task, links, tries, bucket_troubles, renewed, dead_reads, since }
 }
 
+fn cap() -> SpendCap {
+    let (of, span) = (CapOf::Tenant, CapSpan::Day);
+    SpendCap { of, span, max_micros: 2_000_000, spent_micros: 1_500_000 }
+}
+
 /// Every state before a task is seen at work, and the one after our limit.
 fn waiting_states() -> Vec<State> {
     let attempt = || open_attempt('A');
@@ -181,7 +187,7 @@ fn waiting_states() -> Vec<State> {
         || DoubtCause { kind: "timeout".into(), detail: "no answer in 30 s".into() };
     vec![
         State::Held { why: HeldWhy::Review },
-        State::Held { why: HeldWhy::Budget },
+        State::Held { why: HeldWhy::Budget { tries: 1, cap: cap() } },
         State::Held { why: HeldWhy::Paused { tries: 2 } },
         State::Queued { tries: 0 },
         State::Queued { tries: 2 },
@@ -310,6 +316,17 @@ fn in_progress(word: &str, unknown: bool) -> TaskReport {
     TaskReport::InProgress { word: word.into(), unknown, outlook: crate::Outlook::default() }
 }
 
+/// What makes a job wait, and what lets it go on.
+fn waits() -> [Event; 4] {
+    let by = || By::named("operator");
+    [
+        Event::PauseAsked { by: by(), reason: "look first".into() },
+        Event::ResumeAsked { by: by() },
+        Event::BudgetReached { cap: cap() },
+        Event::BudgetFreed,
+    ]
+}
+
 /// One event of every kind, and the kinds that branch in every branch.
 pub(crate) fn events() -> Vec<Event> {
     let attempt = || attempt_id('A');
@@ -320,8 +337,6 @@ pub(crate) fn events() -> Vec<Event> {
     let mut events = vec![
         Event::Approved { by: by() },
         Event::ReviewRejected { by: by(), reason: "no".into() },
-        Event::PauseAsked { by: by(), reason: "look first".into() },
-        Event::ResumeAsked { by: by() },
         Event::SubmitBegan { attempt: open_attempt('B') },
         Event::UsefulnessPassed,
         Event::IntentForgotten { attempt: open_attempt('Z'), instead_of: None },
@@ -376,6 +391,7 @@ pub(crate) fn events() -> Vec<Event> {
             stops_in_row,
         });
     }
+    events.extend(waits());
     events.extend(answers_of_every_class());
     let broke = |step| Event::StepBroke { step, reason: "panic".into() };
     events.extend(Step::ALL.into_iter().map(broke));

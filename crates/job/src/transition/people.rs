@@ -3,21 +3,33 @@
 use super::draft::{Draft, ignore};
 use super::submit;
 use crate::attempt::AttemptOutcome;
+use crate::cap::SpendCap;
 use crate::event::{By, DoubtCause};
 use crate::record::CancelAsk;
 use crate::state::{End, Filing, HeldWhy, State, Step};
 use crate::{TaskId, Ticket, Verdict, retry, settle};
 
 pub(super) fn approved(draft: Draft<'_>, by: &By) -> Verdict {
-    let State::Held { why: HeldWhy::Review | HeldWhy::Budget } = draft.state() else {
-        return ignore("not held for a decision");
+    let tries = match draft.state() {
+        State::Held { why: HeldWhy::Review } => 0,
+        // It meets its cap again where that still stands.
+        State::Held { why: HeldWhy::Budget { tries, .. } } => *tries,
+        State::Held { why: HeldWhy::Paused { .. } }
+        | State::Queued { .. }
+        | State::Submitting { .. }
+        | State::InDoubt { .. }
+        | State::Parked { .. }
+        | State::Generating { .. }
+        | State::Overdue { .. }
+        | State::Downloading { .. }
+        | State::Finished { .. } => return ignore("not held for a decision"),
     };
     let now = draft.now;
-    draft.requeue(0, now, format!("approved by {}", by.as_str()))
+    draft.requeue(tries, now, format!("approved by {}", by.as_str()))
 }
 
 pub(super) fn review_rejected(draft: Draft<'_>, by: &By, reason: &str) -> Verdict {
-    let State::Held { why: HeldWhy::Review | HeldWhy::Budget } = draft.state() else {
+    let State::Held { why: HeldWhy::Review | HeldWhy::Budget { .. } } = draft.state() else {
         return ignore("not held for a decision");
     };
     let what = format!("rejected by {}: {reason}", by.as_str());
@@ -41,6 +53,24 @@ pub(super) fn resume_asked(draft: Draft<'_>, by: &By) -> Verdict {
     };
     let due = draft.job.created_at;
     draft.requeue(*tries, due, format!("resumed by {}", by.as_str()))
+}
+
+/// Nothing is bought over a cap, and nothing fails for it: the job waits until there is room.
+pub(super) fn budget_reached(draft: Draft<'_>, cap: SpendCap) -> Verdict {
+    let State::Queued { tries } = draft.state() else {
+        return ignore("not queued");
+    };
+    let why = HeldWhy::Budget { tries: *tries, cap };
+    draft.go(State::Held { why }, Ticket::Gone, format!("waits for budget: {cap}"))
+}
+
+/// As [`resume_asked`]: the oldest stands in front again.
+pub(super) fn budget_freed(draft: Draft<'_>) -> Verdict {
+    let State::Held { why: HeldWhy::Budget { tries, .. } } = draft.state() else {
+        return ignore("not held for a cap");
+    };
+    let due = draft.job.created_at;
+    draft.requeue(*tries, due, "the budget has room again")
 }
 
 /// Unpaid jobs stop at once. A job with a task only notes the wish: the poller deletes the task if

@@ -66,9 +66,10 @@ fn a_job_comes_back_to_the_queue_only_without_an_open_question() {
             return;
         }
         let proven = match event {
-            Event::Approved { .. } | Event::ResumeAsked { .. } | Event::AttemptNotSent { .. } => {
-                true
-            }
+            Event::Approved { .. }
+            | Event::ResumeAsked { .. }
+            | Event::BudgetFreed
+            | Event::AttemptNotSent { .. } => true,
             Event::AttemptRefused { refusal, .. } => {
                 crate::retry::after_refusal(refusal.class) != crate::retry::AfterRefusal::Doubt
             }
@@ -89,7 +90,8 @@ fn a_job_with_somewhere_to_go_has_exactly_the_ticket_of_its_step() {
             Ticket::Due(step, at) => {
                 assert_eq!(life.state.step(), Some(*step), "{event:?}");
                 // A resumed job takes its old place in the queue.
-                let resumed = matches!(event, Event::ResumeAsked { .. }) && *at == job.created_at;
+                let back = matches!(event, Event::ResumeAsked { .. } | Event::BudgetFreed);
+                let resumed = back && *at == job.created_at;
                 assert!(*at >= now || resumed, "{event:?} made a ticket due in the past");
             }
             Ticket::Kept => assert_eq!(life.state.step(), job.life.state.step(), "{event:?}"),

@@ -27,6 +27,8 @@ fn pool(retrieve_qps: u32) -> PoolSettings {
         simulated: true,
         policy: None,
         output_origins: Vec::new(),
+        buy_day_max: 0,
+        buy_total_max: 0,
         accounts: BTreeMap::from([("a".to_owned(), account)]),
     }
 }

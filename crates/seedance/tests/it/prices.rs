@@ -87,17 +87,21 @@ fn a_table_that_contradicts_itself_is_refused() {
     assert!(matches!(twice, Err(PricingError::Twice { .. })));
     let currency = PriceTable::parse(&ROW.replace("USD", "CNY"));
     assert!(matches!(currency, Err(PricingError::Currency { .. })));
-    for (from, to) in [
-        ("7.0", "seven"),
-        ("7.0", "-1"),
-        ("7.0", "1.0000001"),
-        ("2.0\"", "9\""),
-        ("per_million", "per_milion"),
-        ("2026-10-01", "2026-02-30"),
-        ("\"7.0\"", "7.0"),
+    assert!(matches!(PriceTable::parse("prices = 1"), Err(PricingError::Form(_))));
+    let first = ROW.replace("2026-10-01", "2026-09-01");
+    for (from, to, field) in [
+        ("7.0", "seven", "per_million_tokens"),
+        ("7.0", "-1", "per_million_tokens"),
+        ("7.0", "1.0000001", "per_million_tokens"),
+        ("2.0\"", "9\"", "model"),
+        ("per_million", "per_milion", "per_milion_tokens"),
+        ("2026-10-01", "2026-02-30", "effective_from"),
+        ("\"7.0\"", "7.0", "per_million_tokens"),
     ] {
-        let wrong = PriceTable::parse(&ROW.replace(from, to));
-        assert!(matches!(wrong, Err(PricingError::Form(_))), "{to}");
+        let wrong = PriceTable::parse(&format!("{first}{}", ROW.replace(from, to)));
+        let Err(PricingError::Row { row: 2, .. }) = &wrong else { panic!("{to}: {wrong:?}") };
+        let said = wrong.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(said.starts_with("row 2: ") && said.contains(field), "{to}: {said}");
     }
 }
 

@@ -20,6 +20,12 @@ pub(crate) struct ImportArgs {
     /// What to do with rows that ask for the same and have no custom_id.
     #[arg(long, value_enum, default_value = "skip")]
     pub(crate) duplicates: Duplicates,
+    /// What may be bought for the batch on one day (UTC), in the route's currency; jobs that would pass it wait.
+    #[arg(long, value_parser = super::totals::money)]
+    pub(crate) buy_day_max: Option<u64>,
+    /// What may be bought for the batch in all, likewise.
+    #[arg(long, value_parser = super::totals::money)]
+    pub(crate) buy_total_max: Option<u64>,
     /// Judge all rows and enqueue none.
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -102,6 +102,8 @@ pub(crate) enum BatchVerb {
     },
     /// Submit none of its queued jobs until it is resumed.
     Pause(BatchArgs),
+    /// Set what may be bought for it; jobs that would pass it wait until there is room.
+    Budget(BudgetArgs),
     /// Let its paused jobs go on.
     Resume(BatchArgs),
     /// Stop its jobs; what runs at the provider is stopped only while it still waits there.
@@ -125,6 +127,26 @@ pub(crate) struct BatchArgs {
     pub(crate) named: BatchNamed,
     #[command(flatten)]
     pub(crate) decision: Decision,
+}
+
+/// A batch's caps, in decimal numbers of the currency that its pool's route bills in.
+#[derive(Debug, Args)]
+pub(crate) struct BudgetArgs {
+    #[command(flatten)]
+    pub(crate) named: BatchNamed,
+    /// What may be bought for it on one day (UTC); 0 takes the cap away.
+    #[arg(long, value_parser = money)]
+    pub(crate) buy_day_max: Option<u64>,
+    /// What may be bought for it in all; 0 takes the cap away.
+    #[arg(long, value_parser = money)]
+    pub(crate) buy_total_max: Option<u64>,
+    #[command(flatten)]
+    pub(crate) decision: Decision,
+}
+
+/// An amount in millionths.
+pub(crate) fn money(text: &str) -> Result<u64, String> {
+    seedance::micros(text).ok_or_else(|| format!("{text:?} is no amount; write it like 25.00"))
 }
 
 #[derive(Debug, Subcommand)]

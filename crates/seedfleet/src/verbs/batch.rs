@@ -1,7 +1,7 @@
-//! `batch`: look at batches, pause, resume and cancel them.
+//! `batch`: look at batches, pause, resume and cancel them, say what may be bought for them.
 
 use super::totals::{money, row};
-use crate::cli::{BatchArgs, BatchNamed, BatchVerb, Global};
+use crate::cli::{BatchArgs, BatchNamed, BatchVerb, BudgetArgs, Global};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Rows, note};
 use crate::session::{Session, operator};
@@ -9,7 +9,7 @@ use crate::verbs::jobs;
 use job::filter::Filter;
 use job::{Again, StateWord};
 use serde_json::json;
-use store::{Batch, Opened, OperationVerb, OperationWish};
+use store::{Batch, BatchCaps, Opened, OperationVerb, OperationWish};
 use survey::{BatchView, OperationView};
 
 const COLUMNS: &[&str] = &["id", "state", "jobs", "finished", "tokens", "cost", "created_at"];
@@ -32,6 +32,7 @@ pub(crate) async fn run(global: &Global, verb: BatchVerb) -> Outcome {
             output::object(&global.output, line(global, &found)?)?;
             Ok(Exit::Done)
         }
+        BatchVerb::Budget(args) => budget(global, &session, args).await,
         BatchVerb::Watch { named: BatchNamed { batch, tenant }, timeout } => {
             let found = find(&session, &batch, tenant.as_deref()).await?;
             jobs::wait_for_batch(global, &session, found, timeout).await
@@ -87,6 +88,24 @@ fn touched(batch: &Batch, verb: OperationVerb) -> u64 {
         OperationVerb::Cancel => batch.jobs() - batch.finished(),
         OperationVerb::Retry => Again::WORDS.into_iter().map(of).sum(),
     }
+}
+
+async fn budget(global: &Global, session: &Session, args: BudgetArgs) -> Outcome {
+    let BatchNamed { batch, tenant } = &args.named;
+    let batch = find(session, batch, tenant.as_deref()).await?;
+    let caps = BatchCaps { day_micros: args.buy_day_max, total_micros: args.buy_total_max };
+    if caps == BatchCaps::default() {
+        return Err(Failure::usage("--buy-day-max or --buy-total-max is missing"));
+    }
+    if !args.decision.yes {
+        let what = format!("the caps of {} decide how much of it is bought", batch.name);
+        return Err(Failure::new(Exit::Guard, what).hint("do it with --reason WHY --yes"));
+    }
+    let (by, reason) = (operator(args.decision.by.as_deref()), args.decision.reason()?);
+    session.store.set_batch_caps(&batch.tenant, &batch.name, caps, &by, reason).await?;
+    let found = find(session, &batch.name, Some(&batch.tenant)).await?;
+    output::object(global.output, line(global, &found)?)?;
+    Ok(Exit::Done)
 }
 
 async fn turn(global: &Global, session: &Session, verb: OperationVerb, args: BatchArgs) -> Outcome {

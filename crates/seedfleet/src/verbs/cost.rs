@@ -130,7 +130,7 @@ impl Scales {
         let read = seedance::validate_beside(self.route, &body, &Rules::default(), &beside);
         let request = read.map_err(|faults| faults.iter().map(line).collect::<Vec<_>>())?.request;
         let tokens = estimate_tokens(&request);
-        let cost = PriceTable::builtin().cost(self.route, &request, tokens, self.day);
+        let cost = PriceTable::in_force().cost(self.route, &request, tokens, self.day);
         let cost = cost.map_err(|unknown| vec![unknown.to_string()])?;
         let kind = (request.model.word(), request.resolution.word());
         self.sums.entry(kind).or_default().add(tokens, cost);

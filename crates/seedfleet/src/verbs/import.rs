@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use store::Store;
+use store::{BatchCaps, Store};
 use tokio::sync::mpsc::Receiver;
 
 /// Pauses while Redis or the bucket does not take rows; after the last one the import stops.
@@ -101,6 +101,11 @@ pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
     let form = args.format.map_or_else(|| rows::form_of(&args.file), Into::into);
     let source = rows::open(&args.file, form)?;
     let session = Session::open_for(global, Some(&order.tenant)).await?;
+    let caps = BatchCaps { day_micros: args.buy_day_max, total_micros: args.buy_total_max };
+    if !order.dry_run {
+        let (store, by) = (&session.store, operator(None));
+        store.set_batch_caps(&order.tenant, &order.batch, caps, &by, "imported with it").await?;
+    }
     let door = session.door()?;
     let mut progress = Progress::begin(source.bytes, global.quiet);
     let taken = take_in(&door, &session.store, source.batches, &order, &mut progress).await;

@@ -154,6 +154,9 @@ fn detail(session: &Session, record: &Record) -> Result<Row, Failure> {
     let (spec, life) = (&record.spec, &record.life);
     let request = &spec.request;
     row.insert("reason".into(), json!(rows::reason(&life.state)));
+    if let Some(held) = survey::HeldFor::of(record) {
+        row.insert("held".into(), json!(held));
+    }
     row.insert("resolution".into(), json!(request.resolution));
     row.insert("ratio".into(), json!(request.ratio));
     row.insert("duration_s".into(), json!(request.duration_s));

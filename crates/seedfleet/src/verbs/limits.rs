@@ -1,7 +1,7 @@
 //! `limits`: what the provider allows, what of it is used, and what an operator lowers while the fleet runs.
 
 use super::freeze::given;
-use super::totals::row;
+use super::totals::{row, spent};
 use crate::cli::{Global, LimitsOf, LimitsResetArgs, LimitsSetArgs, LimitsVerb};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Form, Format, Rows};
@@ -30,7 +30,7 @@ pub(crate) async fn run(global: &Global, verb: LimitsVerb) -> Outcome {
         output::object(&global.output, row(&view)?)?;
         return Ok(Exit::Done);
     }
-    show(&view)?;
+    show(&view, &session.pool.route.currency().to_string())?;
     Ok(Exit::Done)
 }
 
@@ -100,7 +100,7 @@ fn of(now: f64, configured: u32) -> String {
     format!("{now} of {configured}")
 }
 
-fn show(view: &LimitsView) -> Result<(), Failure> {
+fn show(view: &LimitsView, currency: &str) -> Result<(), Failure> {
     let mut rows = Rows::new(&Form::plain(Format::Table), COLUMNS);
     for account in &view.accounts {
         for class in &account.classes {
@@ -117,6 +117,9 @@ fn show(view: &LimitsView) -> Result<(), Failure> {
     }
     rows.end()?;
     let mut said = format!("\n{}\n", view.limited_by);
+    if let Some(budget) = &view.budget {
+        said.push_str(&spent(budget, currency));
+    }
     for account in &view.accounts {
         for held in &account.held {
             let (name, survey::HeldView { call, until, code }) = (&account.account, held);

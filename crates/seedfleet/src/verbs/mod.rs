@@ -17,6 +17,7 @@ pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod probe;
+pub(crate) mod queue;
 pub(crate) mod reconcile;
 pub(crate) mod review;
 pub(crate) mod rows;

@@ -116,7 +116,7 @@ fn bill(session: &Session, args: &ProbeArgs, mark: &str, now: Timestamp) -> Resu
     let tokens = seedance::tokens(Resolution::P480, size, MISTAKE_S, None);
     let (route, model) = (session.pool.route, ModelKey::V20Mini);
     let mistake =
-        PriceTable::builtin().cost_of(route, model, Resolution::P480, false, tokens, day).ok();
+        PriceTable::in_force().cost_of(route, model, Resolution::P480, false, tokens, day).ok();
     Ok(Bill { video, mistake, max_micros: (args.max_usd * 1e6) as u64 })
 }
 

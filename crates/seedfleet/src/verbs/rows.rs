@@ -47,7 +47,7 @@ pub(crate) fn reason(state: &State) -> Option<String> {
 const fn held(why: HeldWhy) -> &'static str {
     match why {
         HeldWhy::Review => "waits for review",
-        HeldWhy::Budget => "waits for a cap to be raised or reset",
+        HeldWhy::Budget { .. } => "waits for budget",
         HeldWhy::Paused { .. } => "paused",
     }
 }

@@ -8,7 +8,7 @@ use job::PoolSettings;
 use job::StateWord;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use store::{DayUsage, IN_FLIGHT, KnownKey, Store, WAITING};
+use store::{DayUsage, IN_FLIGHT, KnownKey, Purse, Store, WAITING};
 
 const COLUMNS: &[&str] = &[
     "tenant",
@@ -68,6 +68,8 @@ async fn row(store: &Store, tenant: &str, keys: &[KnownKey]) -> Result<Row, Fail
     let live = keys.iter().filter(|known| known.key.spec.tenant == tenant && known.is_live());
     let today = store.now().await?.unix_ms().div_euclid(DAY_MS);
     let days = store.usage_days(tenant).await?;
+    let purse = store.purses(&[Purse::Tenant(tenant.to_owned())]).await?.pop();
+    let purse = purse.unwrap_or_default();
     let spent = days.get(&today).copied().unwrap_or_default();
     Ok(Row::from_iter([
         ("tenant".to_owned(), json!(tenant)),
@@ -78,6 +80,11 @@ async fn row(store: &Store, tenant: &str, keys: &[KnownKey]) -> Result<Row, Fail
         ("in_flight_max".to_owned(), cap(u64::from(caps.in_flight_max))),
         ("spent_today".to_owned(), json!(money(spent))),
         ("spend_day_max".to_owned(), cap(u64::from(caps.spend_day_max))),
+        ("bought_today".to_owned(), json!(admission::Money(purse.day.spent_micros).to_string())),
+        ("buy_day_max".to_owned(), cap(u64::from(caps.buy_day_max))),
+        ("bought_total".to_owned(), json!(admission::Money(purse.total.spent_micros).to_string())),
+        ("buy_total_max".to_owned(), cap(u64::from(caps.buy_total_max))),
+        ("held_for_budget".to_owned(), json!(purse.held)),
         ("weight".to_owned(), json!(caps.weight.max(1))),
         ("rpm".to_owned(), cap(u64::from(caps.rpm))),
         ("media_bytes_day_max".to_owned(), cap(caps.media_bytes_day_max)),

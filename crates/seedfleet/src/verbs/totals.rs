@@ -2,15 +2,15 @@
 
 use crate::cli::{FailedArgs, FailedVerb, Global, UsageArgs};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{Row, Rows};
+use crate::output::{self, Row, Rows};
 use crate::session::Session;
 use crate::verbs::{batch, jobs};
 use job::filter::Filter;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::Duration;
-use store::Scope;
-use survey::Group;
+use store::{Purse, Scope};
+use survey::{BudgetView, Group};
 
 /// How far usage goes back where no beginning is told.
 const USAGE_SPAN: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -88,6 +88,12 @@ pub(crate) async fn usage(global: &Global, args: UsageArgs) -> Outcome {
         rows.add(row)?;
     }
     rows.end()?;
+    if global.output == Format::Table {
+        let purse = args.tenant.map_or(Purse::Pool, Purse::Tenant);
+        let seen = session.store.purses(&[purse]).await?.pop().unwrap_or_default();
+        let currency = session.pool.route.currency().to_string();
+        output::say(&format!("\n{}", spent(&BudgetView::from(&seen), &currency)))?;
+    }
     Ok(Exit::Done)
 }
 
@@ -96,4 +102,14 @@ pub(crate) fn money(cost: &std::collections::BTreeMap<String, String>) -> String
     let each: Vec<String> =
         cost.iter().map(|(currency, n)| format!("{} {n}", currency.to_uppercase())).collect();
     each.join(" + ")
+}
+
+/// What was bought of a purse, of as much as may be.
+pub(crate) fn spent(budget: &BudgetView, currency: &str) -> String {
+    let spans = [("today", &budget.today), ("in all", &budget.total)];
+    let each = spans.map(|(span, cap)| {
+        let max = cap.max.as_ref().map(|max| format!(" of {max}")).unwrap_or_default();
+        format!("{currency} {}{max} {span}", cap.spent)
+    });
+    format!("Bought or reserved: {}; the day turns at {}.\n", each.join(", "), budget.resets_at)
 }

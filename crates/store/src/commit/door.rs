@@ -2,10 +2,13 @@
 
 use super::CommitRequest;
 use crate::begin::Counted;
-use crate::facts::{KeyTable, slot_field};
+use crate::budget::Purse;
+use crate::facts::{self, KeyTable, slot_field};
+use crate::keys::Keys;
 use crate::overview::stop_name;
+use crate::pauses::PauseScope;
 use crate::{Store, StoreError, caps};
-use job::TaskId;
+use job::{Life, Record, TaskId};
 use serde::Serialize;
 
 /// What must hold for an attempt to begin, as the script reads it.
@@ -39,6 +42,9 @@ pub(super) struct Begin<'a> {
     batch: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cap: Option<Cap>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    purses: Vec<PurseAt>,
+    pauses: PausesAt,
 }
 
 /// What the tenant may have in flight.
@@ -47,6 +53,27 @@ struct Cap {
     counts: usize,
     words: Vec<&'static str>,
     max: u32,
+}
+
+/// The pauses that would hold the attempt off.
+#[derive(Serialize)]
+struct PausesAt {
+    key: usize,
+    fields: [String; 3],
+}
+
+/// A purse that the attempt is paid from.
+#[derive(Serialize)]
+struct PurseAt {
+    of: &'static str,
+    spent: usize,
+    day: String,
+    kept: i64,
+    micros: u64,
+    day_max: u64,
+    total_max: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caps: Option<usize>,
 }
 
 impl Store {
@@ -85,10 +112,44 @@ impl Store {
             cost: self.caps_of(&record.spec.tenant).charge(record.spec.estimate_tokens),
             days: table.at(keys.days()),
             hint: request.before.hint.as_ref().map_or("", TaskId::as_str),
+            pauses: PausesAt {
+                key: table.at(keys.pauses()),
+                fields: [
+                    PauseScope::Submit,
+                    PauseScope::Tenant(record.spec.tenant.clone()),
+                    PauseScope::Model(class),
+                ]
+                .map(|scope| Keys::pause_field(&scope)),
+            },
+            purses: self.purses_of(record, request.life, table),
             cap: self.flight_cap(&record.spec.tenant, table),
             batch: (record.spec.batch.as_ref())
                 .map(|batch| table.at(keys.batch(&record.spec.tenant, batch))),
         }))
+    }
+
+    /// None for a job that was accepted without a price.
+    fn purses_of(&self, record: &Record, life: &Life, table: &mut KeyTable) -> Vec<PurseAt> {
+        let Some((at, micros)) = record.spec.reserved(life) else { return Vec::new() };
+        let keys = self.keys();
+        let purse = |purse: Purse| {
+            let ([day_max, total_max], caps) = match &purse {
+                Purse::Pool => (self.buy_caps().micros(), None),
+                Purse::Tenant(tenant) => (self.caps_of(tenant).buy_caps().micros(), None),
+                Purse::Batch(tenant, batch) => ([0, 0], Some(keys.batch(tenant, batch))),
+            };
+            PurseAt {
+                of: purse.kind().word(),
+                spent: table.at(keys.bought(&purse)),
+                day: facts::day_of(at).to_string(),
+                kept: facts::USAGE_DAYS_KEPT,
+                micros,
+                day_max,
+                total_max,
+                caps: caps.map(|key| table.at(key)),
+            }
+        };
+        Purse::all_of(&record.spec).map(purse).collect()
     }
 
     fn flight_cap(&self, tenant: &str, table: &mut KeyTable) -> Option<Cap> {

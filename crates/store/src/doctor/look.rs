@@ -94,6 +94,9 @@ impl Store {
                 Subject::Usage { index, usage } => {
                     self.check_usage(subject, index, usage, &mut seen).await?;
                 }
+                Subject::Bought { index, bought } => {
+                    self.check_bought(subject, index, bought, &mut seen).await?;
+                }
                 Subject::Failures { counts, indexes } => {
                     self.check_failures(subject, counts, indexes, &mut seen).await?;
                 }
@@ -231,6 +234,7 @@ impl Store {
                 | Subject::Slots
                 | Subject::Batch { .. }
                 | Subject::Usage { .. }
+                | Subject::Bought { .. }
                 | Subject::Failures { .. } => None,
             })
             .collect())

@@ -3,6 +3,7 @@
 use super::look::{Answers, Body, Guard, Question, Read, differ};
 use super::mend::Cure;
 use super::{Drift, DriftKind, Subject};
+use crate::budget::Purse;
 use crate::facts::{self, Standing};
 use crate::keys::Keys;
 use crate::queue::Lane;
@@ -28,6 +29,8 @@ pub(crate) fn indexes(keys: &Keys, record: &Record) -> Vec<Entry> {
     ];
     indexes.extend(spec.batch.as_ref().map(|batch| keys.ix_batch(&spec.tenant, batch)));
     indexes.extend(standing.code.as_ref().map(|code| keys.ix_code(code)));
+    let purse = standing.held_by.and_then(|of| Purse::of(spec, of));
+    indexes.extend(purse.map(|purse| keys.ix_budget(&purse)));
     let created = record.created_at.unix_ms();
     indexes.extend(facts::content_indexes(keys, spec));
     let deadline = standing.deadline.map(|at| (keys.ix_deadline(), at.unix_ms()));

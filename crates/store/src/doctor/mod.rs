@@ -157,6 +157,8 @@ enum Subject {
     Counters,
     /// Jobs per state of one batch or tenant.
     Batch { index: String, counts: String },
+    /// What a purse bought.
+    Bought { index: String, bought: String },
     /// What the days of one tenant cost.
     Usage { index: String, usage: String },
     /// Failures by code: the sums, and the indexes of the jobs that may have failed.
@@ -231,6 +233,9 @@ impl Round<'_> {
             }
             if let Some(usage) = self.store.keys().usage_of_index(index) {
                 self.look(&[Subject::Usage { index: index.clone(), usage }]).await?;
+            }
+            if let Some(bought) = self.store.keys().bought_of_index(index) {
+                self.look(&[Subject::Bought { index: index.clone(), bought }]).await?;
             }
             if let Some((counts, indexes)) = self.store.keys().failures_of_index(index) {
                 self.look(&[Subject::Failures { counts, indexes }]).await?;

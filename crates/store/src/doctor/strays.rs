@@ -73,6 +73,7 @@ impl Store {
             | Subject::Slots
             | Subject::Batch { .. }
             | Subject::Usage { .. }
+            | Subject::Bought { .. }
             | Subject::Failures { .. } => None,
         };
         let asked = job.map(|job| {

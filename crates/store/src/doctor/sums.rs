@@ -91,10 +91,39 @@ impl Store {
                 *wanted.entry(format!("{day}|micros")).or_default() += micros;
             }
         }
-        let less = |(field, sum): &(String, i64)| held.get(field).is_none_or(|held| held < sum);
-        let wanted: Sums = wanted.into_iter().filter(less).collect();
-        let held = held.into_iter().filter(|(field, _)| wanted.contains_key(field)).collect();
-        compare(subject, DriftKind::Counter, usage, &wanted, &held, seen);
+        compare_least(subject, usage, wanted, held, seen);
+        Ok(())
+    }
+
+    /// What was bought of a purse or is reserved, as far as the records are here.
+    pub(super) async fn check_bought(
+        &self,
+        subject: &Subject,
+        index: &str,
+        bought: &str,
+        seen: &mut Seen,
+    ) -> Result<(), StoreError> {
+        let sets = [index.to_owned()];
+        let Some((held, parts)) = self.snapshot(bought, &sets, &["spec", "life"]).await? else {
+            seen.unchecked += 1;
+            return Ok(());
+        };
+        let kept = facts::day_of(self.now().await?) - USAGE_DAYS_KEPT;
+        let mut wanted = Sums::new();
+        for part in parts {
+            let [spec, life] = part.as_slice() else { continue };
+            let Some(reserved) = reserved(spec, life) else {
+                // A newer binary knows what it costs.
+                seen.unchecked += 1;
+                return Ok(());
+            };
+            let Some((day, micros)) = reserved else { continue };
+            if day > kept {
+                *wanted.entry(day.to_string()).or_default() += micros;
+            }
+            *wanted.entry("total".to_owned()).or_default() += micros;
+        }
+        compare_least(subject, bought, wanted, held, seen);
         Ok(())
     }
 
@@ -204,6 +233,23 @@ fn charge(spec: &str, life: &str) -> Option<(i64, i64)> {
     let spec: Spec = serde_json::from_str(spec).ok()?;
     let micros = spec.charge_micros(&serde_json::from_str(life).ok()?);
     Some((facts::day_of(head.created_at), i64::try_from(micros).unwrap_or(i64::MAX)))
+}
+
+/// The day of a job's attempt, and what it takes of its purses; none of both where it takes nothing.
+fn reserved(spec: &str, life: &str) -> Option<Option<(i64, i64)>> {
+    let spec: Spec = serde_json::from_str(spec).ok()?;
+    let reserved = spec.reserved(&serde_json::from_str(life).ok()?);
+    Some(
+        reserved.map(|(at, micros)| (facts::day_of(at), i64::try_from(micros).unwrap_or(i64::MAX))),
+    )
+}
+
+/// A sum may be larger, of jobs that are no longer kept, but never less.
+fn compare_least(subject: &Subject, key: &str, wanted: Sums, held: Sums, seen: &mut Seen) {
+    let less = |(field, sum): &(String, i64)| held.get(field).is_none_or(|held| held < sum);
+    let wanted: Sums = wanted.into_iter().filter(less).collect();
+    let held = held.into_iter().filter(|(field, _)| wanted.contains_key(field)).collect();
+    compare(subject, DriftKind::Counter, key, &wanted, &held, seen);
 }
 
 fn sums(answer: Option<Value>) -> Result<Sums, StoreError> {

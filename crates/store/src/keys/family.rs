@@ -66,7 +66,7 @@ impl Keys {
     }
 
     /// The tenant, escaped, all of whose jobs this index holds.
-    fn tenant_of_index<'a>(&self, index: &'a str) -> Option<&'a str> {
+    pub(super) fn tenant_of_index<'a>(&self, index: &'a str) -> Option<&'a str> {
         let tenant = index.strip_prefix(self.ix_tenant("").as_str())?;
         // An escaped name has no colon: behind one stands the state of those that are held apart.
         (!tenant.contains(':')).then_some(tenant)

@@ -21,6 +21,10 @@ pub fn markdown() -> String {
          idempotency keys stand percent-escaped in keys (`:`, `%`, braces, blanks).\n\n",
     );
     print(&mut page, TABLE);
+    page.push_str("\n## What was bought\n\n");
+    print(&mut page, super::money::ROWS);
+    page.push_str("\n## What is paused\n\n");
+    print(&mut page, super::pauses::ROWS);
     page.push_str("\n## What is left of archived jobs\n\n");
     print(&mut page, super::archive::ROWS);
     page.push_str(
@@ -50,7 +54,8 @@ fn print(page: &mut String, rows: &[Row]) {
 #[must_use]
 pub fn documented(keys: &Keys, key: &str) -> Option<(&'static str, &'static str)> {
     let rest = key.strip_prefix(keys.tag.as_str())?.strip_prefix(':')?;
-    row_of(TABLE, rest).or_else(|| row_of(super::archive::ROWS, rest))
+    let tables = [TABLE, super::money::ROWS, super::pauses::ROWS, super::archive::ROWS];
+    tables.into_iter().find_map(|rows| row_of(rows, rest))
 }
 
 /// The row a key without its tag fits, as shape and type.
@@ -327,7 +332,7 @@ const TABLE: &[Row] = &[
     Row {
         key: "batch:<tenant>:<batch>",
         kind: "hash",
-        holds: "`created_at` (Unix ms) of the batch's first job; `tokens`, `micros.<currency>` of its finished jobs; `first_end`, `last_end` (Unix ms); `paused` (JSON): by whom, when, why; `told`: the number of jobs at whose end webhooks were told",
+        holds: "`created_at` (Unix ms) of the batch's first job; `tokens`, `micros.<currency>` of its finished jobs; `first_end`, `last_end` (Unix ms); `paused` (JSON): by whom, when, why; `buy_day_max`, `buy_total_max`: caps in millionths of the currency; `told`: the number of jobs at whose end webhooks were told",
         bound: "one per batch",
     },
     Row {

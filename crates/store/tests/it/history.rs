@@ -168,6 +168,7 @@ impl Day<'_> {
                 Begun::Hinted => assert!(held.stored.hint.is_none(), "nothing is new"),
                 Begun::NoSlot => assert!(used >= i64::from(SLOTS)),
                 Begun::Capped => panic!("no tenant has a cap"),
+                Begun::HeldOff { .. } => panic!("nobody paused anything"),
                 Begun::NonceTaken => assert!(self.model.open_nonce(account, nonce_s)),
                 Begun::Stopped { after, .. } => assert!(!after.is_zero()),
                 Begun::Wait { .. } => panic!("nothing is paced"),

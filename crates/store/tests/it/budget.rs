@@ -1,0 +1,208 @@
+//! Caps of spending: what is reserved, what is released, and that nobody passes one.
+
+use crate::ground::{
+    FREE, Ground, LEASE, SUBMIT, accepted, attempt, connect, record_of, succeeded, unclear,
+};
+use job::{
+    BuyCaps, By, CapOf, CapSpan, Event, HeldWhy, JobId, OpenAttempt, Priority, Record, SpendCap,
+    State, StateWord,
+};
+use seedance::{Cost, Currency, Day};
+use std::collections::BTreeMap;
+use store::{BatchCaps, Begun, Caps, Held, Purse, Queue, Store, TenantCaps, Writer};
+
+/// Costs half a unit.
+fn priced(tenant: &str, batch: Option<&str>) -> Record {
+    let mut record = record_of(tenant, Priority::Normal, None);
+    let effective_from = Day::from_unix_s(0);
+    record.spec.batch = batch.map(str::to_owned);
+    record.spec.estimate_cost =
+        Some(Cost { currency: Currency::Usd, micros: 500_000, effective_from });
+    record
+}
+
+/// An attempt of today, whatever day the record was made up for.
+async fn attempt_now(store: &Store, record: &Record, nonce: u32) -> OpenAttempt {
+    let begun_at = store.now().await.expect("Redis answers");
+    OpenAttempt { begun_at, ..attempt(record, nonce) }
+}
+
+async fn claimed(ground: &Ground, records: Vec<Record>) -> Vec<Held> {
+    let n = records.len();
+    for record in records {
+        ground.admit(record).await;
+    }
+    ground.claim(SUBMIT, n).await
+}
+
+/// Bought or reserved today and in all, and jobs held.
+async fn seen(store: &Store, purse: Purse) -> (u64, u64, u64) {
+    let seen = store.purses(&[purse]).await.expect("Redis answers").remove(0);
+    (seen.day.spent_micros, seen.total.spent_micros, seen.held)
+}
+
+async fn cap_of(ground: &Ground, id: &JobId) -> SpendCap {
+    match ground.load(id).await.record.life.state {
+        State::Held { why: HeldWhy::Budget { cap, .. } } => cap,
+        other => panic!("{id} is not held for budget: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn sixty_four_at_once_buy_what_there_is_room_for_and_the_others_wait() {
+    let mut ground = Ground::new().await;
+    let caps = BuyCaps { day_max: 5, total_max: 0 };
+    ground.store = ground.store.clone().with_budget(caps);
+    let other = connect(&ground.redis).await.with_budget(caps);
+    let held = claimed(&ground, (0..64).map(|_| priced("acme", None)).collect()).await;
+    let mut attempts = Vec::new();
+    for (n, held) in (0..).zip(&held) {
+        attempts.push(attempt_now(&other, &held.stored.record, 172_800 + n).await);
+    }
+    let begins = held.iter().zip(&attempts).enumerate().map(|(n, (held, attempt))| {
+        let store = if n % 2 == 0 { &ground.store } else { &other };
+        let event = Event::SubmitBegan { attempt: attempt.clone() };
+        let policy = &ground.policy;
+        async move { store.begin(held, &event, policy, &FREE).await.expect("Redis answers") }
+    });
+    let begun = futures::future::join_all(begins).await;
+    let granted = |begun: &&Begun| matches!(begun, Begun::Granted { .. });
+    assert_eq!(begun.iter().filter(granted).count(), 10, "{begun:?}");
+    assert_eq!(begun.iter().filter(|begun| **begun == Begun::Lost).count(), 54);
+    assert_eq!(seen(&ground.store, Purse::Pool).await, (5_000_000, 5_000_000, 54));
+    let tenant = Purse::Tenant("acme".into());
+    assert_eq!(seen(&ground.store, tenant).await, (5_000_000, 5_000_000, 0));
+    let counts = ground.store.counts().await.expect("Redis answers");
+    assert_eq!(counts[&StateWord::Held], 54);
+    let loser = begun.iter().position(|begun| *begun == Begun::Lost).expect("most did");
+    let cap = cap_of(&ground, &held[loser].claim.id).await;
+    assert_eq!((cap.of, cap.span), (CapOf::Pool, CapSpan::Day));
+    assert_eq!((cap.max_micros, cap.spent_micros), (5_000_000, 5_000_000));
+    assert_eq!(ground.claim_once(SUBMIT, 64, LEASE).await.items.len(), 0, "no ticket is left");
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn money_is_reserved_at_the_intent_settled_by_the_bill_and_released_by_a_refusal() {
+    let ground = Ground::new().await;
+    let held = claimed(&ground, (0..3).map(|_| priced("acme", Some("ads"))).collect()).await;
+    let batch = || Purse::Batch("acme".into(), "ads".into());
+    let mut attempts = Vec::new();
+    for (n, held) in (0..).zip(&held) {
+        let attempt = attempt_now(&ground.store, &held.stored.record, 172_800 + n).await;
+        assert!(matches!(ground.begin(held, &attempt, &FREE).await, Begun::Granted { .. }));
+        attempts.push(attempt);
+    }
+    assert_eq!(seen(&ground.store, batch()).await, (1_500_000, 1_500_000, 0), "reserved");
+
+    // One is refused: nothing is owed. One is in doubt: it keeps what it reserved.
+    let refusal = job::Refusal {
+        class: seedance::Class::Content,
+        code: "SomethingSaidNo".into(),
+        message: "no".into(),
+        not_before: None,
+        stops_in_row: 0,
+    };
+    let refused = Event::AttemptRefused { attempt: attempts[0].id.clone(), refusal };
+    ground.work(&held[0], &refused).await;
+    ground.work(&held[1], &unclear(&attempts[1])).await;
+    assert_eq!(seen(&ground.store, batch()).await.0, 1_000_000, "released");
+
+    // One is stored: its bill counts, at the price of the estimate.
+    ground.work(&held[2], &accepted(&attempts[2], "cgt-1")).await;
+    let poll = ground.claim(Queue::Poll, 1).await.remove(0);
+    ground.work(&poll, &succeeded("cgt-1")).await;
+    let download = ground.claim(Queue::Download, 1).await.remove(0);
+    let estimate = held[2].stored.record.spec.estimate_tokens;
+    let mut output = job::StoredOutput::gone(1, Some(estimate / 2));
+    output.manifest = "m".into();
+    let task = job::TaskId::parse("cgt-1").expect("an id");
+    ground.work(&download, &Event::OutputStored { task, output }).await;
+    for purse in [batch(), Purse::Tenant("acme".into()), Purse::Pool] {
+        let (today, total, _) = seen(&ground.store, purse).await;
+        assert_eq!((today, total), (750_000, 750_000), "half the tokens, half the money");
+    }
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn each_purse_has_its_own_cap_and_the_widest_without_room_is_told() {
+    let mut ground = Ground::new().await;
+    let all = Caps { buy_total_max: 1, ..Caps::default() };
+    let caps = TenantCaps { all, own: BTreeMap::new() };
+    ground.store = ground.store.clone().with_caps(caps);
+    let by = By::named("ann");
+    let none = BatchCaps { day_micros: Some(500_000), total_micros: None };
+    ground.store.set_batch_caps("acme", "ads", none, &by, "a trial").await.expect("answers");
+    let records = [("acme", Some("ads")), ("acme", Some("ads")), ("acme", None), ("acme", None)];
+    let records = records.map(|(tenant, batch)| priced(tenant, batch)).to_vec();
+    let ids: Vec<JobId> = records.iter().map(|record| record.id.clone()).collect();
+    for held in claimed(&ground, records).await {
+        let place = ids.iter().position(|id| *id == held.claim.id).expect("ours");
+        let nonce = 172_800 + u32::try_from(place).expect("few");
+        let attempt = attempt_now(&ground.store, &held.stored.record, nonce).await;
+        ground.begin(&held, &attempt, &FREE).await;
+    }
+    let cap = cap_of(&ground, &ids[1]).await;
+    assert_eq!((cap.of, cap.span, cap.max_micros), (CapOf::Batch, CapSpan::Day, 500_000));
+    let cap = cap_of(&ground, &ids[3]).await;
+    assert_eq!((cap.of, cap.span, cap.max_micros), (CapOf::Tenant, CapSpan::Total, 1_000_000));
+    let held: Vec<Purse> = ground
+        .store
+        .purses_that_hold()
+        .await
+        .expect("answers")
+        .into_iter()
+        .map(|(purse, _)| purse)
+        .collect();
+    assert_eq!(held.len(), 2, "{held:?}");
+
+    // The batch's cap is raised: its job comes back, and meets the tenant's.
+    let more = BatchCaps { day_micros: Some(0), total_micros: Some(9_000_000) };
+    ground.store.set_batch_caps("acme", "ads", more, &by, "it went well").await.expect("answers");
+    let audit = ground.store.audit(10).await.expect("answers");
+    let line = audit.iter().find(|line| line.alarm == "budget").expect("it is written down");
+    assert!(line.reason.as_deref().is_some_and(|why| why.contains("it went well")), "{line:?}");
+    ground.report(&ids[1], Writer::Outside, &Event::BudgetFreed).await;
+    let held = ground.claim(SUBMIT, 1).await.remove(0);
+    assert_eq!(held.claim.id, ids[1]);
+    let attempt = attempt_now(&ground.store, &held.stored.record, 172_900).await;
+    assert_eq!(ground.begin(&held, &attempt, &FREE).await, Begun::Lost);
+    assert_eq!(cap_of(&ground, &ids[1]).await.of, CapOf::Tenant);
+    let purse = Purse::Batch("acme".into(), "ads".into());
+    ground.store.purse_seen(&purse).await.expect("answers");
+    let held: Vec<Purse> = ground
+        .store
+        .purses_that_hold()
+        .await
+        .expect("answers")
+        .into_iter()
+        .map(|(purse, _)| purse)
+        .collect();
+    assert_eq!(held, [Purse::Tenant("acme".into())], "a purse that holds nothing is not looked at");
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn a_day_begins_with_nothing_and_a_held_job_may_be_stopped() {
+    let mut ground = Ground::new().await;
+    ground.store = ground.store.clone().with_budget(BuyCaps { day_max: 1, total_max: 0 });
+    let held = claimed(&ground, (0..4).map(|_| priced("acme", None)).collect()).await;
+    let yesterday =
+        ground.store.now().await.expect("answers") - std::time::Duration::from_secs(86_400);
+    for (n, held) in (0..).zip(&held[..2]) {
+        let attempt =
+            OpenAttempt { begun_at: yesterday, ..attempt(&held.stored.record, 172_800 + n) };
+        assert!(matches!(ground.begin(held, &attempt, &FREE).await, Begun::Granted { .. }));
+    }
+    let third = OpenAttempt { begun_at: yesterday, ..attempt(&held[2].stored.record, 172_810) };
+    assert_eq!(ground.begin(&held[2], &third, &FREE).await, Begun::Lost, "yesterday is spent");
+    let fourth = attempt_now(&ground.store, &held[3].stored.record, 172_811).await;
+    assert!(matches!(ground.begin(&held[3], &fourth, &FREE).await, Begun::Granted { .. }));
+    assert_eq!(seen(&ground.store, Purse::Pool).await, (500_000, 1_500_000, 1));
+    let stop = Event::CancelAsked { by: By::named("ann") };
+    ground.report(&held[2].claim.id, Writer::Outside, &stop).await;
+    assert_eq!(seen(&ground.store, Purse::Pool).await.2, 0);
+    assert_eq!(ground.load(&held[2].claim.id).await.record.life.state.word(), StateWord::Cancelled);
+    ground.sound().await;
+}
