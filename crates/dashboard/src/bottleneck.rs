@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(facts.sentence().text, "Nothing: no job waits for the fleet.");
         assert_eq!(facts.headroom(), (7, 10));
         facts.paused = Some("Paused: polls by ann.".into());
-        assert!(facts.sentence().text.starts_with("Paused: polls by ann. Downloads: 51"));
+        assert!(facts.sentence().text.starts_with("Paused: polls by ann. Nothing: "));
         facts.paused = None;
         facts.downloads_due = 0;
         facts.budget = Some("Budget: 3 jobs are held.".into());

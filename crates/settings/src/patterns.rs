@@ -48,6 +48,16 @@ pub(crate) const PATTERNS: &[Pattern] = &[
         allowed: "list of exact origins such as http://127.0.0.1:8091; simulated pools only.",
     },
     Pattern {
+        key: "pools.<pool>.buy_day_max",
+        meaning: "What the pool may buy on one day (UTC), in whole units of the currency its route bills in. Jobs that would pass it are held until the day turns.",
+        allowed: "count, 0 to 1000000000. 0, or unset: no cap.",
+    },
+    Pattern {
+        key: "pools.<pool>.buy_total_max",
+        meaning: "What the pool may buy in all. Jobs that would pass it are held until it is raised.",
+        allowed: "count, 0 to 1000000000. 0, or unset: no cap.",
+    },
+    Pattern {
         key: "pools.<pool>.accounts.<account>.api_key_file",
         meaning: "File with the account's key, trimmed when read. Read at start, on SIGHUP and by itself after a change; never printed.",
         allowed: "path of a readable file. Required.",
@@ -145,6 +155,16 @@ pub(crate) const PATTERNS: &[Pattern] = &[
     Pattern {
         key: "tenants.<tenant>.spend_day_max",
         meaning: "What the tenant's jobs of a day may cost, in place of `caps.spend_day_max`.",
+        allowed: "count, 0 to 1000000000. 0: no cap.",
+    },
+    Pattern {
+        key: "tenants.<tenant>.buy_day_max",
+        meaning: "What may be bought for the tenant on one day (UTC), in place of `caps.buy_day_max`.",
+        allowed: "count, 0 to 1000000000. 0: no cap.",
+    },
+    Pattern {
+        key: "tenants.<tenant>.buy_total_max",
+        meaning: "What may be bought for the tenant in all, in place of `caps.buy_total_max`.",
         allowed: "count, 0 to 1000000000. 0: no cap.",
     },
     Pattern {

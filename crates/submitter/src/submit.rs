@@ -27,10 +27,8 @@ const NO_SLOT_PAUSE: Duration = Duration::from_millis(500);
 const NO_ROOM_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Pause after a fault of our own surroundings: bucket or Redis.
 const SURROUNDINGS_PAUSE: Duration = Duration::from_secs(2);
-
-/// Pause while the pool's creates are frozen.
-const CAPPED_PAUSE: Duration = Duration::from_secs(1);
-const FROZEN_PAUSE: Duration = Duration::from_secs(1);
+/// Pause of a ticket that may not begin for now, whatever account it asks.
+const HELD_BACK_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the submit queues of one pool share.
 pub(crate) struct Shared {
@@ -54,6 +52,10 @@ pub(crate) struct SubmitStep {
     shared: Arc<Shared>,
     class: SlotClass,
     turns: AtomicUsize,
+}
+
+fn held_back(why: &str) -> Outcome {
+    Outcome::hand_back(HELD_BACK_PAUSE, why)
 }
 
 /// An intent that is durable and may be sent.
@@ -191,22 +193,16 @@ impl SubmitStep {
                 Begun::NoSlot => return Ok(Err((NO_SLOT_PAUSE, "no free slot".to_owned()))),
                 // A ticket that two claims took at once; it waits for the tenant's others.
                 Begun::Capped => {
-                    let why = "the tenant has in flight what it may have";
-                    return Err(Outcome::hand_back(CAPPED_PAUSE, why));
+                    return Err(held_back("the tenant has in flight what it may have"));
                 }
                 // A ticket that was on its way when the pause began.
-                Begun::HeldOff { what } => {
-                    return Err(Outcome::hand_back(CAPPED_PAUSE, format!("paused: {what}")));
-                }
+                Begun::HeldOff { what } => return Err(held_back(&format!("paused: {what}"))),
                 Begun::Wait { after } => return Ok(Err((after, "create rate".to_owned()))),
                 Begun::Stopped { after, code, .. } => {
                     return Ok(Err((after, format!("account `{account}` is stopped: {code}"))));
                 }
                 Begun::Frozen { why } => {
-                    return Err(Outcome::hand_back(
-                        FROZEN_PAUSE,
-                        format!("creates are frozen: {why}"),
-                    ));
+                    return Err(held_back(&format!("creates are frozen: {why}")));
                 }
                 Begun::Hinted => {
                     let why = "a callback named a task meanwhile";

@@ -11,7 +11,7 @@ const TABLE_BYTES_MAX: u64 = 4 << 20;
 /// Section `pricing`.
 #[derive(Debug, Deserialize)]
 struct Settings {
-    table: PathBuf,
+    table: Option<PathBuf>,
 }
 
 /// Why a process does not start with its price table.
@@ -52,10 +52,7 @@ pub fn use_prices(loaded: &Loaded) -> Result<(), PricesError> {
 }
 
 fn read(loaded: &Loaded) -> Result<Option<PriceTable>, PricesError> {
-    let Settings { table: path } = loaded.section("pricing")?;
-    if path.as_os_str().is_empty() {
-        return Ok(None);
-    }
+    let Some(path) = loaded.section::<Settings>("pricing")?.table else { return Ok(None) };
     let unreadable = |why: String| PricesError::Unreadable { path: path.clone(), why };
     let bytes = std::fs::metadata(&path).map_err(|error| unreadable(error.to_string()))?.len();
     if bytes > TABLE_BYTES_MAX {

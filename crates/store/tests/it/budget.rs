@@ -137,8 +137,11 @@ async fn each_purse_has_its_own_cap_and_the_widest_without_room_is_told() {
     let records = [("acme", Some("ads")), ("acme", Some("ads")), ("acme", None), ("acme", None)];
     let records = records.map(|(tenant, batch)| priced(tenant, batch)).to_vec();
     let ids: Vec<JobId> = records.iter().map(|record| record.id.clone()).collect();
-    for held in claimed(&ground, records).await {
-        let place = ids.iter().position(|id| *id == held.claim.id).expect("ours");
+    let place = |held: &Held| ids.iter().position(|id| *id == held.claim.id).expect("ours");
+    let mut claimed = claimed(&ground, records).await;
+    claimed.sort_by_key(place);
+    for held in claimed {
+        let place = place(&held);
         let nonce = 172_800 + u32::try_from(place).expect("few");
         let attempt = attempt_now(&ground.store, &held.stored.record, nonce).await;
         ground.begin(&held, &attempt, &FREE).await;
