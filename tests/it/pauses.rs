@@ -50,8 +50,9 @@ fn a_paused_tenant_buys_nothing_while_another_goes_on_and_a_pause_ends_by_itself
     assert_eq!(fleet.cli(&again).code, 6, "nobody paused that");
 
     // Everything for a moment: nothing clears it, and it ends.
-    let paused = queue(&fleet, &["pause", "--for", "2s"]);
+    let paused = queue(&fleet, &["pause", "--tenant", "nobody", "--for", "30m"]);
     assert!(paused["until"].is_string(), "{paused}");
+    queue(&fleet, &["pause", "--for", "2s"]);
     let later = film(&fleet, ALICE, "later");
     fleet.wait_stored(std::slice::from_ref(&later));
     let audit = fleet.cli(&["audit", "--alarms"]).stdout;

@@ -86,6 +86,15 @@ pub struct SpendCap {
     pub spent_micros: u64,
 }
 
+/// Largest cap that somebody may set, in whole units of the currency.
+pub const CAP_UNITS_MAX: u64 = 1_000_000_000;
+
+/// A cap as somebody wrote it down, such as `25.00`, in millionths; none where it is no amount or too large.
+#[must_use]
+pub fn cap_micros(text: &str) -> Option<u64> {
+    seedance::micros(text).filter(|micros| *micros <= CAP_UNITS_MAX * 1_000_000)
+}
+
 const DAY_MS: i64 = 86_400_000;
 
 impl SpendCap {
@@ -178,6 +187,16 @@ mod tests {
                     assert_eq!(reserved, None, "{word:?}: nothing is owed");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_cap_is_an_exact_amount_that_sums_can_hold() {
+        assert_eq!(cap_micros("12.5"), Some(12_500_000));
+        assert_eq!(cap_micros("0"), Some(0));
+        assert_eq!(cap_micros("1000000000"), Some(1_000_000_000_000_000));
+        for text in ["", "-1", "1,5", "1.2345678", "1000000000.000001", "18446744073709", "x"] {
+            assert_eq!(cap_micros(text), None, "{text}");
         }
     }
 

@@ -39,7 +39,7 @@ mod transition;
 pub use adopt::{Adoption, TASK_UNKNOWN, Told};
 pub use again::Again;
 pub use attempt::{Attempt, AttemptOutcome, Facts, OpenAttempt, Slot, TaskRef};
-pub use cap::{BuyCaps, CapOf, CapSpan, SpendCap};
+pub use cap::{BuyCaps, CAP_UNITS_MAX, CapOf, CapSpan, SpendCap, cap_micros};
 pub use effect::{Alarm, Contradiction, Effect, Note, Ticket, Verdict};
 pub use erase::{ERASED, Erased};
 pub use event::{

@@ -300,7 +300,7 @@ catalogue! {
     }
     budget_remaining: Gauge<1> {
         name: "seedfleet_budget_remaining_ratio", unit: "ratio", labels: [POOL],
-        help: "Share of the pool's tightest cap of spending that is left; 1 without a cap. Alarm below 0.1.",
+        help: "Share of the pool's tightest cap of spending that is left; 1 without a cap.",
     }
     intents_recovered: Counter<1> {
         name: "seedfleet_intents_recovered_total", unit: "attempts", labels: [RECOVERED],

@@ -177,7 +177,7 @@ pub(super) async fn create(
         return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-query", title).detail(why));
     }
     let caps = super::budget::caps(asked.buy_day_max.as_deref(), asked.buy_total_max.as_deref());
-    let caps = caps.map_err(|(field, why)| super::operations::refused(field, why))?;
+    let caps = caps.map_err(|(field, why)| super::operations::refused(field, &why))?;
     let this = format!("{}/v1/batches/{batch}", app.public_url.trim_end_matches('/'));
     let links = BatchLinks { rejects: format!("{this}/rejects"), this };
     let (store, by) = (&door.pool.store, job::By::named(&caller.name));

@@ -146,7 +146,10 @@ pub(crate) struct BudgetArgs {
 
 /// An amount in millionths.
 pub(crate) fn money(text: &str) -> Result<u64, String> {
-    seedance::micros(text).ok_or_else(|| format!("{text:?} is no amount; write it like 25.00"))
+    job::cap_micros(text).ok_or_else(|| {
+        let most = job::CAP_UNITS_MAX;
+        format!("{text:?} is no amount; write it like 25.00, at most {most}")
+    })
 }
 
 #[derive(Debug, Subcommand)]

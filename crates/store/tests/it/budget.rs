@@ -5,11 +5,14 @@ use crate::ground::{
 };
 use job::{
     BuyCaps, By, CapOf, CapSpan, Event, HeldWhy, JobId, OpenAttempt, Priority, Record, SpendCap,
-    State, StateWord,
+    State, StateWord, Timestamp,
 };
 use seedance::{Cost, Currency, Day};
 use std::collections::BTreeMap;
-use store::{BatchCaps, Begun, Caps, Held, Purse, Queue, Store, TenantCaps, Writer};
+use std::time::Duration;
+use store::{BatchCaps, Begun, Caps, Held, Purse, Queue, TenantCaps, Writer};
+
+const DAY_MS: i64 = 86_400_000;
 
 /// Costs half a unit.
 fn priced(tenant: &str, batch: Option<&str>) -> Record {
@@ -21,9 +24,12 @@ fn priced(tenant: &str, batch: Option<&str>) -> Record {
     record
 }
 
-/// An attempt of today, whatever day the record was made up for.
-async fn attempt_now(store: &Store, record: &Record, nonce: u32) -> OpenAttempt {
-    let begun_at = store.now().await.expect("Redis answers");
+/// The one moment of a test: what began at midnight would be of two days.
+async fn now(ground: &Ground) -> Timestamp {
+    ground.store.now().await.expect("Redis answers")
+}
+
+fn attempt_at(begun_at: Timestamp, record: &Record, nonce: u32) -> OpenAttempt {
     OpenAttempt { begun_at, ..attempt(record, nonce) }
 }
 
@@ -35,10 +41,12 @@ async fn claimed(ground: &Ground, records: Vec<Record>) -> Vec<Held> {
     ground.claim(SUBMIT, n).await
 }
 
-/// Bought or reserved today and in all, and jobs held.
-async fn seen(store: &Store, purse: Purse) -> (u64, u64, u64) {
-    let seen = store.purses(&[purse]).await.expect("Redis answers").remove(0);
-    (seen.day.spent_micros, seen.total.spent_micros, seen.held)
+/// Bought or reserved on a day and in all, and jobs held.
+async fn seen(ground: &Ground, purse: Purse, at: Timestamp) -> (u64, u64, u64) {
+    let (key, day) = (ground.store.keys().bought(&purse), at.unix_ms().div_euclid(DAY_MS));
+    let of_day = ground.redis.command(&["HGET", &key, &day.to_string()]).expect("Redis answers");
+    let seen = ground.store.purses(&[purse]).await.expect("Redis answers").remove(0);
+    (of_day.trim().parse().unwrap_or(0), seen.total.spent_micros, seen.held)
 }
 
 async fn cap_of(ground: &Ground, id: &JobId) -> SpendCap {
@@ -55,10 +63,11 @@ async fn sixty_four_at_once_buy_what_there_is_room_for_and_the_others_wait() {
     ground.store = ground.store.clone().with_budget(caps);
     let other = connect(&ground.redis).await.with_budget(caps);
     let held = claimed(&ground, (0..64).map(|_| priced("acme", None)).collect()).await;
-    let mut attempts = Vec::new();
-    for (n, held) in (0..).zip(&held) {
-        attempts.push(attempt_now(&other, &held.stored.record, 172_800 + n).await);
-    }
+    let at = now(&ground).await;
+    let attempts: Vec<OpenAttempt> = (0..)
+        .zip(&held)
+        .map(|(n, held)| attempt_at(at, &held.stored.record, 172_800 + n))
+        .collect();
     let begins = held.iter().zip(&attempts).enumerate().map(|(n, (held, attempt))| {
         let store = if n % 2 == 0 { &ground.store } else { &other };
         let event = Event::SubmitBegan { attempt: attempt.clone() };
@@ -69,9 +78,9 @@ async fn sixty_four_at_once_buy_what_there_is_room_for_and_the_others_wait() {
     let granted = |begun: &&Begun| matches!(begun, Begun::Granted { .. });
     assert_eq!(begun.iter().filter(granted).count(), 10, "{begun:?}");
     assert_eq!(begun.iter().filter(|begun| **begun == Begun::Lost).count(), 54);
-    assert_eq!(seen(&ground.store, Purse::Pool).await, (5_000_000, 5_000_000, 54));
+    assert_eq!(seen(&ground, Purse::Pool, at).await, (5_000_000, 5_000_000, 54));
     let tenant = Purse::Tenant("acme".into());
-    assert_eq!(seen(&ground.store, tenant).await, (5_000_000, 5_000_000, 0));
+    assert_eq!(seen(&ground, tenant, at).await, (5_000_000, 5_000_000, 0));
     let counts = ground.store.counts().await.expect("Redis answers");
     assert_eq!(counts[&StateWord::Held], 54);
     let loser = begun.iter().position(|begun| *begun == Begun::Lost).expect("most did");
@@ -87,13 +96,13 @@ async fn money_is_reserved_at_the_intent_settled_by_the_bill_and_released_by_a_r
     let ground = Ground::new().await;
     let held = claimed(&ground, (0..3).map(|_| priced("acme", Some("ads"))).collect()).await;
     let batch = || Purse::Batch("acme".into(), "ads".into());
-    let mut attempts = Vec::new();
+    let (at, mut attempts) = (now(&ground).await, Vec::new());
     for (n, held) in (0..).zip(&held) {
-        let attempt = attempt_now(&ground.store, &held.stored.record, 172_800 + n).await;
+        let attempt = attempt_at(at, &held.stored.record, 172_800 + n);
         assert!(matches!(ground.begin(held, &attempt, &FREE).await, Begun::Granted { .. }));
         attempts.push(attempt);
     }
-    assert_eq!(seen(&ground.store, batch()).await, (1_500_000, 1_500_000, 0), "reserved");
+    assert_eq!(seen(&ground, batch(), at).await, (1_500_000, 1_500_000, 0), "reserved");
 
     // One is refused: nothing is owed. One is in doubt: it keeps what it reserved.
     let refusal = job::Refusal {
@@ -106,7 +115,7 @@ async fn money_is_reserved_at_the_intent_settled_by_the_bill_and_released_by_a_r
     let refused = Event::AttemptRefused { attempt: attempts[0].id.clone(), refusal };
     ground.work(&held[0], &refused).await;
     ground.work(&held[1], &unclear(&attempts[1])).await;
-    assert_eq!(seen(&ground.store, batch()).await.0, 1_000_000, "released");
+    assert_eq!(seen(&ground, batch(), at).await.0, 1_000_000, "released");
 
     // One is stored: its bill counts, at the price of the estimate.
     ground.work(&held[2], &accepted(&attempts[2], "cgt-1")).await;
@@ -119,7 +128,7 @@ async fn money_is_reserved_at_the_intent_settled_by_the_bill_and_released_by_a_r
     let task = job::TaskId::parse("cgt-1").expect("an id");
     ground.work(&download, &Event::OutputStored { task, output }).await;
     for purse in [batch(), Purse::Tenant("acme".into()), Purse::Pool] {
-        let (today, total, _) = seen(&ground.store, purse).await;
+        let (today, total, _) = seen(&ground, purse, at).await;
         assert_eq!((today, total), (750_000, 750_000), "half the tokens, half the money");
     }
     ground.sound().await;
@@ -137,13 +146,14 @@ async fn each_purse_has_its_own_cap_and_the_widest_without_room_is_told() {
     let records = [("acme", Some("ads")), ("acme", Some("ads")), ("acme", None), ("acme", None)];
     let records = records.map(|(tenant, batch)| priced(tenant, batch)).to_vec();
     let ids: Vec<JobId> = records.iter().map(|record| record.id.clone()).collect();
+    let at = now(&ground).await;
     let place = |held: &Held| ids.iter().position(|id| *id == held.claim.id).expect("ours");
     let mut claimed = claimed(&ground, records).await;
     claimed.sort_by_key(place);
     for held in claimed {
         let place = place(&held);
         let nonce = 172_800 + u32::try_from(place).expect("few");
-        let attempt = attempt_now(&ground.store, &held.stored.record, nonce).await;
+        let attempt = attempt_at(at, &held.stored.record, nonce);
         ground.begin(&held, &attempt, &FREE).await;
     }
     let cap = cap_of(&ground, &ids[1]).await;
@@ -169,7 +179,7 @@ async fn each_purse_has_its_own_cap_and_the_widest_without_room_is_told() {
     ground.report(&ids[1], Writer::Outside, &Event::BudgetFreed).await;
     let held = ground.claim(SUBMIT, 1).await.remove(0);
     assert_eq!(held.claim.id, ids[1]);
-    let attempt = attempt_now(&ground.store, &held.stored.record, 172_900).await;
+    let attempt = attempt_at(at, &held.stored.record, 172_900);
     assert_eq!(ground.begin(&held, &attempt, &FREE).await, Begun::Lost);
     assert_eq!(cap_of(&ground, &ids[1]).await.of, CapOf::Tenant);
     let purse = Purse::Batch("acme".into(), "ads".into());
@@ -191,21 +201,49 @@ async fn a_day_begins_with_nothing_and_a_held_job_may_be_stopped() {
     let mut ground = Ground::new().await;
     ground.store = ground.store.clone().with_budget(BuyCaps { day_max: 1, total_max: 0 });
     let held = claimed(&ground, (0..4).map(|_| priced("acme", None)).collect()).await;
-    let yesterday =
-        ground.store.now().await.expect("answers") - std::time::Duration::from_secs(86_400);
+    let today = now(&ground).await;
+    let yesterday = today - Duration::from_millis(DAY_MS.unsigned_abs());
     for (n, held) in (0..).zip(&held[..2]) {
-        let attempt =
-            OpenAttempt { begun_at: yesterday, ..attempt(&held.stored.record, 172_800 + n) };
+        let attempt = attempt_at(yesterday, &held.stored.record, 172_800 + n);
         assert!(matches!(ground.begin(held, &attempt, &FREE).await, Begun::Granted { .. }));
     }
-    let third = OpenAttempt { begun_at: yesterday, ..attempt(&held[2].stored.record, 172_810) };
+    let third = attempt_at(yesterday, &held[2].stored.record, 172_810);
     assert_eq!(ground.begin(&held[2], &third, &FREE).await, Begun::Lost, "yesterday is spent");
-    let fourth = attempt_now(&ground.store, &held[3].stored.record, 172_811).await;
+    let fourth = attempt_at(today, &held[3].stored.record, 172_811);
     assert!(matches!(ground.begin(&held[3], &fourth, &FREE).await, Begun::Granted { .. }));
-    assert_eq!(seen(&ground.store, Purse::Pool).await, (500_000, 1_500_000, 1));
+    assert_eq!(seen(&ground, Purse::Pool, yesterday).await, (1_000_000, 1_500_000, 1));
+    assert_eq!(seen(&ground, Purse::Pool, today).await, (500_000, 1_500_000, 1));
     let stop = Event::CancelAsked { by: By::named("ann") };
     ground.report(&held[2].claim.id, Writer::Outside, &stop).await;
-    assert_eq!(seen(&ground.store, Purse::Pool).await.2, 0);
+    assert_eq!(seen(&ground, Purse::Pool, today).await.2, 0);
     assert_eq!(ground.load(&held[2].claim.id).await.record.life.state.word(), StateWord::Cancelled);
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn days_that_nobody_reads_any_more_go_and_a_lost_sum_is_added_up_anew() {
+    let ground = Ground::new().await;
+    let held = claimed(&ground, vec![priced("acme", Some("ads"))]).await.remove(0);
+    let at = now(&ground).await;
+    let today = at.unix_ms().div_euclid(DAY_MS);
+    let key = ground.store.keys().bought(&Purse::Pool);
+    for day in [today - 400, today - 62, today - 1] {
+        ground.redis.command(&["HSET", &key, &day.to_string(), "7"]).expect("Redis answers");
+    }
+    let attempt = attempt_at(at, &held.stored.record, 172_800);
+    assert!(matches!(ground.begin(&held, &attempt, &FREE).await, Begun::Granted { .. }));
+    let fields = ground.redis.command(&["HKEYS", &key]).expect("Redis answers");
+    let mut fields: Vec<&str> = fields.split_whitespace().collect();
+    fields.sort_unstable();
+    let days = [today - 1, today].map(|day| day.to_string());
+    assert_eq!(fields, [days[0].as_str(), days[1].as_str(), "total"]);
+
+    // As after a loss of data, or for what an older version bought.
+    ground.redis.command(&["DEL", &key]).expect("Redis answers");
+    let drifts = ground.store.recount().await.expect("Redis answers").drifts;
+    assert_eq!(drifts.len(), 2, "of the day and in all: {drifts:?}");
+    let mended = ground.store.mend(&drifts, "ann", "a test").await.expect("Redis answers");
+    assert_eq!(mended.mended, 2, "{mended:?}");
+    assert_eq!(seen(&ground, Purse::Pool, at).await, (500_000, 500_000, 0));
     ground.sound().await;
 }
