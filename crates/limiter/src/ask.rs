@@ -216,6 +216,8 @@ mod tests {
             simulated: true,
             policy: None,
             output_origins: Vec::new(),
+            buy_day_max: 0,
+            buy_total_max: 0,
             accounts: BTreeMap::from([("a".to_owned(), account)]),
         }
     }
