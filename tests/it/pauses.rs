@@ -1,8 +1,10 @@
 //! Pauses by people: what is paused begins nothing, what runs goes on, and an end needs nobody.
 
 use e2e::kit::{ALICE, BOB, Fleet, Options, text};
-use job::JobId;
+use job::{JobId, Step};
 use serde_json::{Value, json};
+use std::time::Duration;
+use store::Queue;
 
 fn film(fleet: &Fleet, key: &str, name: &str) -> JobId {
     let request = fleet.ask(fleet.gateway_port(), reqwest::Method::POST, "/v1/jobs", key);
@@ -86,4 +88,23 @@ fn pauses_of_polls_and_downloads_keep_what_they_hold_back() {
     let ids = [id, doubtful];
     fleet.wait_stored(&ids);
     fleet.audit(&ids);
+}
+
+#[test]
+fn a_drain_waits_for_what_is_in_hand_and_stays_paused() {
+    let fleet = Fleet::start(Options { roles: vec![], ..Options::default() });
+    let id = fleet.admit(text("in hand"));
+    let class = fleet.record(&id).spec.request.slot_class();
+    let lease = Duration::from_secs(600);
+    let claim = || fleet.run(fleet.store().claim(&Queue::of(Step::Submit, class), 1, lease));
+    let held = claim().unwrap().items.remove(0);
+    let drain = ["queue", "drain", "--reason", "a look", "--yes", "--timeout", "1s"];
+    let ended = fleet.cli(&drain);
+    assert_eq!(ended.code, 8, "{ended:?}");
+    assert!(ended.stderr.contains("1 still in hand"), "{ended:?}");
+    fleet.run(fleet.store().release(&held.claim, Duration::ZERO)).unwrap();
+    assert_eq!(claim().unwrap().items, [], "it is paused");
+    let drained = queue(&fleet, &["drain", "--model", class.word(), "--for", "10m"]);
+    assert_eq!(drained["paused"], json!(true), "{drained}");
+    queue(&fleet, &["drain", "--tenant", "default"]);
 }

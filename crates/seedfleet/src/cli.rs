@@ -14,7 +14,7 @@ pub(crate) use erase::{AdoptArgs, EraseVerb, Erasing};
 pub(crate) use hooks::{EventsVerb, TailArgs, WebhooksVerb};
 pub(crate) use import::{Duplicates, ImportArgs};
 pub(crate) use keys::{CreateArgs, KeysVerb, TenantsVerb};
-pub(crate) use queue::{PauseArgs, QueueVerb, ResumeArgs};
+pub(crate) use queue::{DrainArgs, PauseArgs, QueueVerb, ResumeArgs};
 pub(crate) use reconcile::{FreezeArgs, ReconcileArgs, ThawArgs};
 pub(crate) use totals::{
     BatchArgs, BatchNamed, BatchVerb, BudgetArgs, CostVerb, EstimateArgs, FailedArgs, FailedVerb,
@@ -72,7 +72,7 @@ pub(crate) enum Verb {
     /// Batches: look at them, pause, resume, cancel them, set their budget.
     #[command(subcommand)]
     Batch(BatchVerb),
-    /// What waits, and what is paused: pause and resume a pool, a tenant, a model or a stage.
+    /// What waits, and what is paused: pause, resume or drain a pool, a tenant, a model or a stage.
     #[command(subcommand)]
     Queue(QueueVerb),
     /// Failures by code.

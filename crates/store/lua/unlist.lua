@@ -1,7 +1,7 @@
 --[[ unlist.lua: a purse that holds no job any more leaves the list of those that do.
 
   Why a script   Between a look at its jobs and the removal a job may come, and nobody would look for it again.
-  Caller         Store::budgets_seen (src/budget.rs).
+  Caller         Store::purse_seen (src/budget.rs).
   Decides        Nothing.
 
   KEYS  1 list   zset  purses that hold jobs, by the last look (Unix ms)

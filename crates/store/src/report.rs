@@ -317,6 +317,8 @@ const fn wants_fresh_truth(event: &Event) -> bool {
         | Event::ReviewRejected { .. }
         | Event::PauseAsked { .. }
         | Event::ResumeAsked { .. }
+        | Event::BudgetReached { .. }
+        | Event::BudgetFreed
         | Event::TaskSeen { .. }
         | Event::PollTroubled { .. }
         | Event::OutputStored { .. }

@@ -14,6 +14,8 @@ pub(crate) enum QueueVerb {
     Pause(PauseArgs),
     /// Let a paused part go on.
     Resume(ResumeArgs),
+    /// Pause a part and wait until nothing of it is in hand any more. It stays paused.
+    Drain(DrainArgs),
 }
 
 /// A part of the pool; all creates if nothing is said.
@@ -54,6 +56,15 @@ pub(crate) struct PauseArgs {
     until_resumed: bool,
     #[command(flatten)]
     pub(crate) decision: Decision,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DrainArgs {
+    #[command(flatten)]
+    pub(crate) pause: PauseArgs,
+    /// Longest wait, such as 90s or 10m.
+    #[arg(long, default_value = "30m", value_parser = super::duration)]
+    pub(crate) timeout: Duration,
 }
 
 #[derive(Debug, Args)]

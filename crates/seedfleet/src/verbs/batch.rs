@@ -104,7 +104,7 @@ async fn budget(global: &Global, session: &Session, args: BudgetArgs) -> Outcome
     let (by, reason) = (operator(args.decision.by.as_deref()), args.decision.reason()?);
     session.store.set_batch_caps(&batch.tenant, &batch.name, caps, &by, reason).await?;
     let found = find(session, &batch.name, Some(&batch.tenant)).await?;
-    output::object(global.output, line(global, &found)?)?;
+    output::object(&global.output, line(global, &found)?)?;
     Ok(Exit::Done)
 }
 

@@ -1,12 +1,17 @@
 //! `queue`: what waits, and what people paused.
 
-use crate::cli::{Global, PauseArgs, QueueVerb, ResumeArgs};
+use crate::cli::{DrainArgs, Global, PauseArgs, QueueVerb, ResumeArgs};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{self, Format, Row, Rows};
+use crate::output::{self, Progress, Row, Rows};
 use crate::session::{Session, operator};
+use job::StateWord;
 use serde_json::json;
-use store::{DOWNLOAD_MARGIN, PAUSES_MAX, PauseScope, Queue};
+use std::time::{Duration, Instant};
+use store::{DOWNLOAD_MARGIN, Depth, PAUSES_MAX, PauseScope, Queue};
 use survey::QueuePauseView;
+
+/// Between two looks at what is in hand.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 const COLUMNS: &[&str] = &["queue", "waiting", "due", "leased", "paused"];
 
@@ -17,21 +22,25 @@ pub(crate) async fn run(global: &Global, verb: QueueVerb) -> Outcome {
         QueueVerb::Status => status(global, &session).await,
         QueueVerb::Pause(args) => pause(global, &session, &args).await,
         QueueVerb::Resume(args) => resume(global, &session, &args).await,
+        QueueVerb::Drain(args) => drain(global, &session, &args).await,
+    }
+}
+
+/// Whether a pause of `scope` holds the whole queue.
+fn holds(scope: &PauseScope, queue: Queue) -> bool {
+    match scope {
+        PauseScope::Submit => queue.class().is_some(),
+        PauseScope::Model(class) => queue.class() == Some(*class),
+        PauseScope::Poll => queue == Queue::Poll,
+        PauseScope::Download => queue == Queue::Download,
+        // It is one of many in its queues.
+        PauseScope::Tenant(_) => false,
     }
 }
 
 async fn status(global: &Global, session: &Session) -> Outcome {
     let pauses = session.store.pauses().await?;
-    let holds = |queue: Queue| {
-        pauses.iter().any(|pause| match &pause.scope {
-            PauseScope::Submit => queue.class().is_some(),
-            PauseScope::Model(class) => queue.class() == Some(*class),
-            PauseScope::Poll => queue == Queue::Poll,
-            PauseScope::Download => queue == Queue::Download,
-            // One of many: it is told below.
-            PauseScope::Tenant(_) => false,
-        })
-    };
+    let paused = |depth: &Depth| pauses.iter().any(|pause| holds(&pause.scope, depth.queue));
     let depths = session.store.depths().await?;
     let lines = depths.iter().map(|depth| {
         Row::from_iter([
@@ -39,16 +48,16 @@ async fn status(global: &Global, session: &Session) -> Outcome {
             ("waiting".to_owned(), json!(depth.waiting)),
             ("due".to_owned(), json!(depth.due)),
             ("leased".to_owned(), json!(depth.leased)),
-            ("paused".to_owned(), json!(holds(depth.queue))),
+            ("paused".to_owned(), json!(paused(depth))),
         ])
     });
-    if matches!(global.output, Format::Table | Format::Csv) {
-        let mut rows = Rows::new(global.output, COLUMNS);
+    if global.output.has_columns() {
+        let mut rows = Rows::new(&global.output, COLUMNS);
         for line in lines {
             rows.add(line)?;
         }
         rows.end()?;
-        if global.output == Format::Table {
+        if global.output.is_a_page() {
             let said: Vec<String> =
                 pauses.iter().map(|pause| output::plain(&pause.words())).collect();
             if !said.is_empty() {
@@ -60,11 +69,16 @@ async fn status(global: &Global, session: &Session) -> Outcome {
     let views: Vec<QueuePauseView> = pauses.iter().map(QueuePauseView::from).collect();
     let queues: Vec<Row> = lines.collect();
     let whole = [("queues".to_owned(), json!(queues)), ("pauses".to_owned(), json!(views))];
-    output::object(global.output, Row::from_iter(whole))?;
+    output::object(&global.output, Row::from_iter(whole))?;
     Ok(Exit::Done)
 }
 
 async fn pause(global: &Global, session: &Session, args: &PauseArgs) -> Outcome {
+    begin(global, session, args).await?;
+    shown(global, session, &args.scope()).await
+}
+
+async fn begin(global: &Global, session: &Session, args: &PauseArgs) -> Result<(), Failure> {
     let (scope, lasts) = (args.scope(), args.lasts());
     if let Some(why) = scope.refuses(lasts) {
         return Err(Failure::usage(why).hint("say how long with --for, such as --for 30m"));
@@ -86,7 +100,50 @@ async fn pause(global: &Global, session: &Session, args: &PauseArgs) -> Outcome 
         let hours = DOWNLOAD_MARGIN.as_secs() / 3_600;
         output::note(&format!("copies whose link dies within {hours} h are made all the same"));
     }
-    shown(global, session, &scope).await
+    Ok(())
+}
+
+/// Pauses, and waits until what was handed out before has ended: a film that is being made is not in hand, it is
+/// only looked at.
+async fn drain(global: &Global, session: &Session, args: &DrainArgs) -> Outcome {
+    let scope = args.pause.scope();
+    begin(global, session, &args.pause).await?;
+    let deadline = Instant::now() + args.timeout;
+    let mut progress = Progress::begin(None, global.quiet);
+    loop {
+        let pauses = session.store.pauses().await?;
+        let left = in_hand(session, &scope).await?;
+        let paused = pauses.iter().any(|pause| pause.scope == scope);
+        if paused && left > 0 && Instant::now() < deadline {
+            progress.at(0, &format!("{scope}: {left} in hand"));
+            tokio::time::sleep(LOOK_EVERY).await;
+            continue;
+        }
+        progress.end();
+        return match (paused, left) {
+            (true, 0) => shown(global, session, &scope).await,
+            (true, _) => {
+                let what = format!("{left} still in hand after {:?}: {scope}", args.timeout);
+                Err(Failure::new(Exit::Deadline, what)
+                    .hint("it stays paused; the same command with a longer --timeout waits on"))
+            }
+            (false, _) => {
+                let what = format!("{scope}: the pause ended while {left} were in hand");
+                Err(Failure::new(Exit::Conflict, what)
+                    .hint("drain again with a longer --for, or with --until-resumed"))
+            }
+        };
+    }
+}
+
+/// What was handed out of a part and has not ended: leases, and of a tenant the creates that are under way.
+async fn in_hand(session: &Session, scope: &PauseScope) -> Result<u64, Failure> {
+    if let PauseScope::Tenant(tenant) = scope {
+        let counts = session.store.tenant_counts(tenant).await?;
+        return Ok(counts.get(&StateWord::Submitting).copied().unwrap_or(0));
+    }
+    let depths = session.store.depths().await?;
+    Ok(depths.iter().filter(|depth| holds(scope, depth.queue)).map(|depth| depth.leased).sum())
 }
 
 async fn resume(global: &Global, session: &Session, args: &ResumeArgs) -> Outcome {
@@ -114,6 +171,6 @@ async fn shown(global: &Global, session: &Session, scope: &PauseScope) -> Outcom
         ("by".to_owned(), json!(holds.map(|pause| pause.by.as_str()))),
         ("reason".to_owned(), json!(holds.map(|pause| &pause.reason))),
     ]);
-    output::object(global.output, row)?;
+    output::object(&global.output, row)?;
     Ok(Exit::Done)
 }

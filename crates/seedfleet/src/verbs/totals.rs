@@ -88,7 +88,7 @@ pub(crate) async fn usage(global: &Global, args: UsageArgs) -> Outcome {
         rows.add(row)?;
     }
     rows.end()?;
-    if global.output == Format::Table {
+    if global.output.is_a_page() {
         let purse = args.tenant.map_or(Purse::Pool, Purse::Tenant);
         let seen = session.store.purses(&[purse]).await?.pop().unwrap_or_default();
         let currency = session.pool.route.currency().to_string();
