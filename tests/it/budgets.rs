@@ -9,12 +9,13 @@ fn send(fleet: &Fleet, path: &str, body: Value) -> Reply {
     fleet.send(fleet.ask(fleet.gateway_port(), Method::POST, path, ALICE).json(&body))
 }
 
-/// What one of these films is reckoned to cost, in millionths.
-fn price(fleet: &Fleet) -> u64 {
+/// A film like the others, and what one is reckoned to cost, in millionths.
+fn priced(fleet: &Fleet) -> (JobId, u64) {
     let weighed = fleet.post_job(text("what does it cost"));
     assert_eq!(weighed.status, 202, "{}", weighed.body);
     let cost = weighed.body["estimate"]["cost"].as_str().expect("it has a price").to_owned();
-    seedance::micros(&cost).expect("an amount")
+    let id = JobId::parse(weighed.body["id"].as_str().unwrap()).unwrap();
+    (id, seedance::micros(&cost).expect("an amount"))
 }
 
 fn amount(micros: u64) -> String {
@@ -46,7 +47,7 @@ fn until_counts(fleet: &Fleet, batch: &str, counts: &Value) -> Value {
 #[test]
 fn a_batch_is_bought_as_far_as_its_cap_goes_and_to_its_end_when_that_is_raised() {
     let fleet = Fleet::start(Options::with_gateway());
-    let each = price(&fleet);
+    let (first, each) = priced(&fleet);
     let most = amount(each * 5 / 2);
     upload(&fleet, &format!("/v1/batches?batch=ads&buy_total_max={most}"), 6);
     let shown = until_counts(&fleet, "ads", &json!({"succeeded": 2, "held": 4}));
@@ -91,6 +92,7 @@ fn a_batch_is_bought_as_far_as_its_cap_goes_and_to_its_end_when_that_is_raised()
     until_counts(&fleet, "ads", &json!({"succeeded": 6}));
     let told = fleet.cli(&["audit", "--alarms"]).stdout;
     assert!(told.contains("one more") && told.contains("it goes well"), "{told}");
+    let all = [all, vec![first]].concat();
     fleet.wait_stored(&all);
     fleet.audit(&all);
     assert!(fleet.run(fleet.store().recount()).unwrap().drifts.is_empty());

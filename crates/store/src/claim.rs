@@ -166,6 +166,12 @@ impl Store {
         n: usize,
         lease: Duration,
     ) -> Result<Batch, StoreError> {
+        let reply = self.connection().call(self.claim_call(queue, n, lease)).await?;
+        read(script::CLAIM.name(), reply, HEAD_PLAIN)
+    }
+
+    /// Asks for tickets of a queue that is not Submit's.
+    pub(crate) fn claim_call(&self, queue: Queue, n: usize, lease: Duration) -> Call {
         let keys = self.keys();
         let mut names = vec![
             keys.due(queue),
@@ -186,8 +192,7 @@ impl Store {
         };
         let margin = millis(DOWNLOAD_MARGIN).to_string();
         let args = vec![n.to_string(), millis(lease).to_string(), pause, margin];
-        let reply = self.connection().call(Call::new(&script::CLAIM, names, args)).await?;
-        read(script::CLAIM.name(), reply, HEAD_PLAIN)
+        Call::new(&script::CLAIM, names, args)
     }
 
     async fn claim_submit(

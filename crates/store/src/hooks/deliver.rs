@@ -188,16 +188,8 @@ impl Store {
         n: usize,
         lease: Duration,
     ) -> Result<(Vec<HookClaim>, Option<Duration>), StoreError> {
-        let (keys, queue) = (self.keys(), Queue::Notify);
-        let names = vec![
-            keys.due(queue),
-            keys.lease(queue),
-            keys.holder(queue),
-            keys.wake(queue),
-            keys.fence(),
-        ];
-        let args = vec![n.to_string(), millis(lease).to_string()];
-        let reply = self.connection().call(Call::new(&script::CLAIM, names, args)).await?;
+        let call = self.claim_call(Queue::Notify, n, lease);
+        let reply = self.connection().call(call).await?;
         let bug = || StoreError::reply("claim", &reply);
         let Value::Array(parts) = &reply else { return Err(bug()) };
         let number = |i: usize| parts.get(i).and_then(commit::integer).ok_or_else(bug);

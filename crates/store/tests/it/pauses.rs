@@ -96,13 +96,14 @@ async fn a_pause_ends_by_the_clock_and_nobody_has_to_clear_it() {
 }
 
 #[tokio::test]
-async fn a_pause_of_polls_leaves_doubts_to_be_settled() {
+async fn a_pause_of_polls_leaves_doubts_to_be_settled_and_endpoints_to_be_told() {
     let ground = Ground::new().await;
     let (_, _) = ground.doubtful().await;
     ground.generating(record(), "cgt-1").await;
     ground.pause(&PauseScope::Poll, Some(HOUR)).await;
     assert_eq!(ground.given(Queue::Poll).await, 0);
     ground.claim(Queue::Settle, 1).await;
+    ground.store.claim_endpoints(1, LEASE).await.expect("Redis answers");
     ground.resume(&PauseScope::Poll).await;
     let poll = ground.claim(Queue::Poll, 1).await.remove(0);
     ground.work(&poll, &running("cgt-1")).await;
