@@ -50,6 +50,7 @@ fn every_section_loads_into_every_struct_that_reads_it() {
     shipped.is_default::<admission::ReviewSettings>("review");
     shipped.is_default::<erasure::RetentionSettings>("retention");
     shipped.is_default::<worker::AdminSettings>("admin");
+    shipped.is_default::<worker::PricingSettings>("pricing");
     shipped.is_default::<telemetry::Settings>("telemetry");
     shipped.is_default::<store::EventSettings>("events");
     shipped.is_default::<reconcile::Settings>("reconcile");

@@ -52,7 +52,7 @@ pub use buckets::{BucketsError, buckets, shelf};
 pub use fleet::{Crew, CrewSettings, Fleet, Pool, Role, WorkError, main};
 pub use health::{Health, NotReady};
 pub use policy::policy;
-pub use prices::{PricesError, use_prices};
+pub use prices::{PricesError, PricingSettings, use_prices};
 pub use signals::Drain;
 pub use start::{StartError, tenant_caps};
 pub use step::{Outcome, Step, Turn};

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 const TABLE_BYTES_MAX: u64 = 4 << 20;
 
 /// Section `pricing`.
-#[derive(Debug, Deserialize)]
-struct Settings {
-    table: Option<PathBuf>,
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct PricingSettings {
+    /// The operator's own table; none: the one that ships.
+    pub table: Option<PathBuf>,
 }
 
 /// Why a process does not start with its price table.
@@ -52,7 +53,7 @@ pub fn use_prices(loaded: &Loaded) -> Result<(), PricesError> {
 }
 
 fn read(loaded: &Loaded) -> Result<Option<PriceTable>, PricesError> {
-    let Some(path) = loaded.section::<Settings>("pricing")?.table else { return Ok(None) };
+    let Some(path) = loaded.section::<PricingSettings>("pricing")?.table else { return Ok(None) };
     let unreadable = |why: String| PricesError::Unreadable { path: path.clone(), why };
     let bytes = std::fs::metadata(&path).map_err(|error| unreadable(error.to_string()))?.len();
     if bytes > TABLE_BYTES_MAX {
