@@ -214,7 +214,7 @@ mod tests {
         let now = Timestamp::from_unix_ms(DAY_MS);
         let mut record = queued(1, micros, now);
         record.spec.useful_until = useful_until_ms.map(Timestamp::from_unix_ms);
-        Stored { record, revision: 1, hint: None, now }
+        Stored { record, revision: 1, hint: None, archived: false, now }
     }
 
     fn seen(max_micros: u64, spent_micros: u64) -> PurseUse {
