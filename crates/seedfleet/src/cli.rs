@@ -133,6 +133,8 @@ pub(crate) enum Verb {
     Docs(DocsArgs),
     /// Print what a shell needs to complete this command line: `source <(seedfleet completions bash)`.
     Completions { shell: clap_complete::Shell },
+    /// Write manual pages, one for each verb, into a folder that is there: `man -l DIR/seedfleet-import.1`.
+    Man { dir: PathBuf },
     /// Versions of program and stored forms.
     Version,
 }

@@ -71,6 +71,7 @@ async fn run(global: &cli::Global, verb: Verb) -> Outcome {
         Verb::Dev(verb) => dev::run(global, verb).await,
         Verb::Docs(args) => verbs::docs::run(&args),
         Verb::Completions { shell } => verbs::completions::run(shell),
+        Verb::Man { dir } => verbs::completions::man(&dir),
         Verb::Version => verbs::version::run(global),
     }
 }

@@ -78,6 +78,24 @@ fn shells_learn_to_complete_it() {
 }
 
 #[test]
+fn every_verb_has_a_manual_page() {
+    let (bench, dir) = (Bench::new(), sandbox::TempDir::new("man").unwrap());
+    let folder = dir.path().to_str().unwrap();
+    let written = bench.run(&["man", folder]);
+    assert_eq!(written.code, 0, "{written:?}");
+    for (page, says) in [
+        ("seedfleet.1", "seedfleet\\-import"),
+        ("seedfleet-import.1", "\\-\\-dry\\-run"),
+        ("seedfleet-jobs-retry.1", "seedfleet\\-jobs\\-retry"),
+    ] {
+        let text = std::fs::read_to_string(dir.path().join(page)).unwrap();
+        assert!(text.contains(says), "{page}: {text}");
+    }
+    let nowhere = bench.run(&["man", &format!("{folder}/none")]);
+    assert!(nowhere.code == 1 && nowhere.stderr.contains("that is there"), "{nowhere:?}");
+}
+
+#[test]
 fn pages_follow_each_other_without_gap_or_overlap() {
     let bench = three();
     let first = bench.run(&["jobs", "list", "--limit", "2", "-o", "ndjson"]);
