@@ -174,5 +174,19 @@ fn a_task_without_a_video_leaves_its_payload_and_an_honest_end() {
     filed(&withdrawn, "cancelled", "cancelled");
     filed(&hollow, "output_lost", "output_lost");
     assert!(fleet.timeline(&hollow).iter().any(|line| line.contains("without a video link")));
-    fleet.audit(&[broke, lapsed, withdrawn, hollow, wanted]);
+
+    // Who asks for one code again gets the jobs of that code again, and is told the price first.
+    let retry = ["failed", "retry", "OutputVideoSensitiveContentDetected"];
+    let asked = fleet.cli(&retry);
+    assert_eq!(asked.code, 9, "{asked:?}");
+    assert!(asked.stderr.contains("1 jobs would be made again"), "{asked:?}");
+    fleet.faults(&json!({}));
+    let done = fleet.cli(&[&retry[..], &["--reason", "reworded", "--yes", "-o", "json"]].concat());
+    assert_eq!(done.code, 0, "{done:?}");
+    let again = fleet.until("its next take", || {
+        let found = fleet.cli(&["jobs", "list", "--where", "state=succeeded", "-o", "id"]);
+        JobId::parse(found.stdout.trim()).ok()
+    });
+    assert_eq!(fleet.record(&again).spec.retry_of.as_ref(), Some(&broke));
+    fleet.audit(&[broke, lapsed, withdrawn, hollow, wanted, again]);
 }

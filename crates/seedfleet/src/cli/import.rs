@@ -1,7 +1,8 @@
 //! The command line of `import`.
 
-use admission::RowForm;
+use admission::{RowForm, TAKE_MAX};
 use clap::{Args, ValueEnum};
+use job::Timestamp;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -20,6 +21,22 @@ pub(crate) struct ImportArgs {
     /// What to do with rows that ask for the same and have no custom_id.
     #[arg(long, value_enum, default_value = "skip")]
     pub(crate) duplicates: Duplicates,
+    /// Take no row in if the good ones may cost more than this, in the route's currency: the file is judged once
+    /// before, so it cannot be standard input. Rows that are jobs already count as well.
+    #[arg(long, value_parser = super::totals::money)]
+    pub(crate) max_cost: Option<u64>,
+    /// For rows without `priority`: their order among the tenant's own jobs.
+    #[arg(long, value_parser = ["high", "normal", "low"])]
+    pub(crate) priority: Option<String>,
+    /// For rows without `useful_until`: a date or an instant, after which a job that has not begun is not bought.
+    #[arg(long, value_parser = super::totals::instant)]
+    pub(crate) useful_until: Option<Timestamp>,
+    /// For rows without `take`: which wanted repeat of the request each is.
+    #[arg(long, conflicts_with = "duplicates", value_parser = clap::value_parser!(u32).range(1..=i64::from(TAKE_MAX)))]
+    pub(crate) take: Option<u32>,
+    /// For rows without `output.prefix`: the folder of their outputs, below that of the tenant.
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) output_prefix: Option<String>,
     /// What may be bought for the batch on one day (UTC), in the route's currency; jobs that would pass it wait.
     #[arg(long, value_parser = super::totals::money)]
     pub(crate) buy_day_max: Option<u64>,

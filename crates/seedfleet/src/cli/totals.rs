@@ -25,6 +25,16 @@ pub(crate) enum FailedVerb {
         #[arg(long, default_value_t = 50)]
         limit: u64,
     },
+    /// Make the jobs that failed with one code again, each as a new job that is bought; without --yes it is only
+    /// told how many, and what they cost.
+    Retry {
+        /// The code, as `failed list` tells it.
+        code: String,
+        #[command(flatten)]
+        whose: FailedArgs,
+        #[command(flatten)]
+        decision: Decision,
+    },
 }
 
 /// Whose failures; everybody's if not said.
@@ -252,6 +262,6 @@ fn limit(word: &str) -> Result<Limit, String> {
     })
 }
 
-fn instant(text: &str) -> Result<Timestamp, String> {
+pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_instant(text)
 }

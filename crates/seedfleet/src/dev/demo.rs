@@ -13,7 +13,7 @@ use crate::cli::{DemoArgs, Duplicates, Global};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Progress, Row};
 use crate::session::Session;
-use crate::verbs::import::{self, Order};
+use crate::verbs::import::{self, Beside, Order};
 use audit::{Audit, OpenAtKill};
 use job::StateWord;
 use job::filter::Filter;
@@ -136,6 +136,7 @@ async fn take_in(
         duplicates: Duplicates::Skip,
         dry_run: false,
         rejects: file.with_extension("rejects.jsonl"),
+        beside: Beside::default(),
     };
     let rows = import::open(file)?;
     // Its own measure is bytes; ours is jobs that ended.

@@ -4,6 +4,7 @@
 //! else by its fingerprint, never by its line number: the same file again adds nothing, so an import
 //! that was interrupted is resumed by repeating it. Memory is bounded by a few batches of rows.
 
+mod beside;
 mod rejects;
 mod rows;
 
@@ -12,6 +13,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Progress, note};
 use crate::session::{Session, operator};
 use admission::{Admitted, Door, How, Intake, Refusal, Row, RowForm};
+pub(crate) use beside::Beside;
 use job::{Source, StateWord};
 use rejects::{Reject, Rejects};
 use rows::Batch;
@@ -38,6 +40,7 @@ pub(crate) struct Order {
     pub(crate) duplicates: Duplicates,
     pub(crate) dry_run: bool,
     pub(crate) rejects: PathBuf,
+    pub(crate) beside: Beside,
 }
 
 /// What became of the rows.
@@ -91,7 +94,9 @@ pub(crate) fn open_as(
 pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
     let name = args.file.file_stem().map_or("stdin".into(), |stem| stem.to_string_lossy());
     let name = if args.file.as_os_str() == "-" { "stdin".into() } else { name };
+    let beside = Beside::of(&args);
     let order = Order {
+        beside,
         batch: args.batch.unwrap_or_else(|| batch_name(&name)),
         tenant: args.tenant,
         duplicates: args.duplicates,
@@ -101,6 +106,16 @@ pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
     let form = args.format.map_or_else(|| rows::form_of(&args.file), Into::into);
     let source = rows::open(&args.file, form)?;
     let session = Session::open_for(global, Some(&order.tenant)).await?;
+    if let Some(until) = args.useful_until
+        && until <= session.store.now().await?
+    {
+        let what =
+            format!("--useful-until {} has passed: nothing would be bought", until.rfc3339());
+        return Err(Failure::usage(what));
+    }
+    if let Some(most) = args.max_cost {
+        within(global, &session, &order, (&args.file, form), most).await?;
+    }
     let caps = BatchCaps { day_micros: args.buy_day_max, total_micros: args.buy_total_max };
     if !order.dry_run {
         let (store, by) = (&session.store, operator(None));
@@ -113,6 +128,52 @@ pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
     let tally = taken?;
     output::object(&global.output, summary(&tally, &order, session.pool.simulated))?;
     ended(&tally, &order, &args.file)
+}
+
+/// Judges the whole file, and refuses it where its good rows may cost more than that.
+async fn within(
+    global: &Global,
+    session: &Session,
+    order: &Order,
+    (file, form): (&Path, RowForm),
+    most_micros: u64,
+) -> Result<(), Failure> {
+    if file.as_os_str() == "-" {
+        let what =
+            "--max-cost judges the file before it is taken in, and standard input is read once";
+        return Err(Failure::usage(what).hint("write the rows to a file first"));
+    }
+    let judging = Order { dry_run: true, ..order.clone() };
+    let source = rows::open(file, form)?;
+    let mut progress = Progress::begin(source.bytes, global.quiet);
+    let door = session.door()?;
+    let judged = take_in(&door, &session.store, source.batches, &judging, &mut progress).await;
+    progress.end();
+    let judged = judged?;
+    match &judged.stopped {
+        None => {}
+        Some(Stop::Interrupted) => {
+            return Err(Failure::new(Exit::Interrupted, "interrupted; no row was taken in"));
+        }
+        Some(Stop::Outage(why) | Stop::Unreadable(why)) => {
+            let what = format!("{} cannot be read on; no row was taken in", file.display());
+            return Err(Failure::new(Exit::Failed, what).because(why));
+        }
+    }
+    let currency = session.pool.route.currency();
+    let cost = money(judged.currency.unwrap_or(currency), judged.cost_micros);
+    if judged.cost_micros <= most_micros {
+        note(&format!("{} good rows, about {cost}", judged.created));
+        return Ok(());
+    }
+    let what = format!(
+        "{} good rows would cost about {cost}, more than the {} of --max-cost; no row was taken in",
+        judged.created,
+        money(currency, most_micros)
+    );
+    Err(Failure::new(Exit::Guard, what).hint(
+        "raise --max-cost, import fewer rows, or let them wait for their turn with --buy-day-max",
+    ))
 }
 
 /// Takes every row in.
@@ -210,7 +271,8 @@ impl Importer<'_> {
         if self.order.dry_run { self.judge(rows).await } else { self.enqueue(rows).await }
     }
 
-    fn intake(&self, body: Value) -> Intake {
+    fn intake(&self, mut body: Value) -> Intake {
+        self.order.beside.complete(&mut body);
         Intake {
             tenant: self.order.tenant.clone(),
             batch: Some(self.order.batch.clone()),

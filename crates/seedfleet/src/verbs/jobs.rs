@@ -3,6 +3,8 @@
 mod again;
 mod watch;
 
+pub(crate) use again::of_filter;
+
 use super::rows::{self, JOB_COLUMNS, Walk};
 use crate::cli::{AdoptArgs, Global, JobsVerb, Which};
 use crate::exit::{Exit, Failure, Outcome};
@@ -14,7 +16,7 @@ use crate::verbs::tally::{Tally, Told};
 use admission::{AdoptRefusal, AdoptWish};
 use indicatif::HumanDuration;
 use job::filter::Filter;
-use job::{Event, JobId, Record, StateWord};
+use job::{Event, JobId, Record, StateWord, Timestamp};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -165,7 +167,11 @@ fn detail(session: &Session, record: &Record) -> Result<Row, Failure> {
     if session.pool.simulated {
         row.insert("simulated".into(), json!(true));
     }
+    row.insert("priority".into(), json!(spec.priority.word()));
+    row.insert("useful_until".into(), json!(spec.useful_until.map(Timestamp::rfc3339)));
+    row.insert("output_prefix".into(), json!(spec.output_prefix));
     row.insert("take".into(), json!(spec.take));
+    row.insert("retry_of".into(), json!(spec.retry_of));
     row.insert("fingerprint".into(), json!(spec.fingerprint));
     row.insert("attempts_begun".into(), json!(life.attempts_begun));
     row.insert("resends".into(), json!(life.resends));

@@ -34,16 +34,23 @@ pub(crate) async fn failed(global: &Global, verb: FailedVerb) -> Outcome {
     match verb {
         FailedVerb::List(whose) => failures(global, &session, &whose).await,
         FailedVerb::Show { code, whose, limit } => {
-            let mut filter = Filter::all().code(&code);
-            if let Some(batch) = &whose.batch {
-                filter = filter.batch(batch);
-            }
-            if let Some(tenant) = &whose.tenant {
-                filter = filter.tenant(tenant);
-            }
-            jobs::list(global, &session, filter, limit, None).await
+            jobs::list(global, &session, filter(&code, &whose), limit, None).await
+        }
+        FailedVerb::Retry { code, whose, decision } => {
+            jobs::of_filter(global, &session, filter(&code, &whose), &decision).await
         }
     }
+}
+
+fn filter(code: &str, whose: &FailedArgs) -> Filter {
+    let mut filter = Filter::all().code(code);
+    if let Some(batch) = &whose.batch {
+        filter = filter.batch(batch);
+    }
+    if let Some(tenant) = &whose.tenant {
+        filter = filter.tenant(tenant);
+    }
+    filter
 }
 
 async fn failures(global: &Global, session: &Session, whose: &FailedArgs) -> Outcome {

@@ -96,6 +96,56 @@ fn a_dry_run_takes_nothing_in() {
 }
 
 #[test]
+fn a_file_that_may_cost_more_than_agreed_is_not_begun() {
+    let bench = Bench::new();
+    bench.write("a.jsonl", &format!("{}\n{}\n", row(1), row(2)));
+    let judged = bench.run(&["import", "a.jsonl", "--dry-run", "-o", "json"]).json();
+    let cost =
+        judged["cost_estimated"].as_str().unwrap().split(' ').next_back().unwrap().to_owned();
+    let refused = bench.run(&["import", "a.jsonl", "--max-cost", "0.000001"]);
+    assert_eq!(refused.code, 9, "{refused:?}");
+    assert!(refused.stderr.contains(&format!("2 good rows would cost about USD {cost}")));
+    assert!(refused.stderr.contains("no row was taken in"), "{refused:?}");
+    assert_eq!(count(&bench), 0);
+    let piped = bench.run(&["import", "-", "--max-cost", "1"]);
+    assert!(piped.code == 2 && piped.stderr.contains("standard input"), "{piped:?}");
+    let agreed = bench.run(&["import", "a.jsonl", "--max-cost", &cost, "-o", "json"]);
+    assert_eq!((agreed.code, &agreed.json()["created"]), (0, &2.into()), "{agreed:?}");
+}
+
+#[test]
+fn what_is_said_once_holds_for_rows_that_do_not_say_it() {
+    let bench = Bench::new();
+    let own = row(2).replacen('{', r#"{"priority":"high","#, 1);
+    bench.write("a.jsonl", &format!("{}\n{own}\n", row(1)));
+    let past = bench.run(&["import", "a.jsonl", "--useful-until", "2020-01-01"]);
+    assert!(past.code == 2 && past.stderr.contains("has passed"), "{past:?}");
+    let until = "2099-12-31T00:00:00Z";
+    let more = ["--priority", "low", "--useful-until", until, "--take", "3"];
+    let ended = bench.run(&[&["import", "a.jsonl"][..], &more].concat());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let listed = bench.run(&["jobs", "list", "-o", "ndjson", "-q"]).lines();
+    let mut said: Vec<(String, Value, Value, Value)> = listed
+        .iter()
+        .map(|job| {
+            let id = job["job"].as_str().unwrap();
+            let shown = bench.run(&["jobs", "show", id, "-o", "json"]).json();
+            let custom_id = shown["custom_id"].as_str().unwrap().to_owned();
+            let [priority, take, until] =
+                ["priority", "take", "useful_until"].map(|field| shown[field].clone());
+            (custom_id, priority, take, until)
+        })
+        .collect();
+    said.sort_by(|a, b| a.0.cmp(&b.0));
+    let priorities: Vec<&str> = said.iter().filter_map(|row| row.1.as_str()).collect();
+    assert_eq!(priorities, ["low", "high"], "{said:?}");
+    for row in &said {
+        assert_eq!(row.2, 3, "{said:?}");
+        assert!(row.3.as_str().is_some_and(|at| at.starts_with("2099-12-31")), "{said:?}");
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_ends_with_5() {
     let ended = Bench::new().run(&["import", "nowhere.jsonl"]);
     assert_eq!(ended.code, 5, "{ended:?}");

@@ -8,6 +8,7 @@ use crate::verbs::import::money;
 use crate::verbs::rows::Walk;
 use crate::verbs::tally::{Tally, Told};
 use admission::How;
+use job::filter::Filter;
 use job::{Again, JobId, Record, Source, StateWord};
 use seedance::Currency;
 use std::collections::BTreeMap;
@@ -55,27 +56,40 @@ pub(super) async fn run(
     which: &Which,
     decision: &Decision,
 ) -> Outcome {
-    let filter = chosen(&ids, which)?;
+    if let Some(filter) = chosen(&ids, which)? {
+        return of_filter(global, session, filter, decision).await;
+    }
     let mut sum = Sum::default();
-    let mut all: Vec<JobId> = Vec::new();
-    match &filter {
-        None => {
-            for id in ids {
-                sum.add(session, &find(session, &id).await?);
-                all.push(id);
-            }
-        }
-        Some(filter) => {
-            let filter = OperationVerb::Retry.changeable(filter.clone());
-            let mut walk = Walk::new(&session.store, filter, 0);
-            while let Some(page) = walk.next().await? {
-                for stored in page {
-                    sum.add(session, &stored);
-                    all.push(stored.record.id);
-                }
-            }
+    for id in &ids {
+        sum.add(session, &find(session, id).await?);
+    }
+    make(global, session, (&sum, &ids), decision).await
+}
+
+/// Makes the jobs of a filter again, those of them that can be.
+pub(crate) async fn of_filter(
+    global: &Global,
+    session: &Session,
+    filter: Filter,
+    decision: &Decision,
+) -> Outcome {
+    let (mut sum, mut all) = (Sum::default(), Vec::new());
+    let mut walk = Walk::new(&session.store, OperationVerb::Retry.changeable(filter), 0);
+    while let Some(page) = walk.next().await? {
+        for stored in page {
+            sum.add(session, &stored);
+            all.push(stored.record.id);
         }
     }
+    make(global, session, (&sum, &all), decision).await
+}
+
+async fn make(
+    global: &Global,
+    session: &Session,
+    (sum, all): (&Sum, &[JobId]),
+    decision: &Decision,
+) -> Outcome {
     if !decision.yes {
         return Err(Failure::new(Exit::Guard, sum.told()).hint("do it with --reason WHY --yes"));
     }
@@ -83,7 +97,7 @@ pub(super) async fn run(
     let why = format!("{} jobs: {reason}", sum.jobs);
     session.store.note_pool("retry", by.as_str(), &why).await?;
     let mut tally = Tally::new(&global.output);
-    for id in &all {
+    for id in all {
         let record = find(session, id).await?.record;
         tally.add(id, &again(session, &record, by.as_str()).await?)?;
     }
