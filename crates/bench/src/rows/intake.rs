@@ -77,44 +77,52 @@ fn pages(caller: &Caller<'_>, list: &str) -> Vec<f64> {
     times
 }
 
+/// What comes beside the posts.
+#[derive(Debug, Clone, Copy)]
+enum Beside {
+    Nothing,
+    /// As many requests that nobody serves: what their sender and a socket cost on the same cores.
+    Aimless,
+    Forged,
+}
+
 /// Single posts without and with a flood, in turn.
 #[must_use]
 pub fn posts(order: &Order) -> Vec<Figure> {
     let fleet = gateway();
     let caller = Caller::of(&fleet);
-    let pair = |round| {
-        (
-            by_the_clock_beside(&caller, order, 2 * round, 0),
-            by_the_clock_beside(&caller, order, 2 * round + 1, order.forged),
-        )
+    let kinds = [Beside::Nothing, Beside::Aimless, Beside::Forged];
+    let mut p99: [Vec<f64>; 3] = Default::default();
+    for round in 0..ROUNDS {
+        for (at, beside) in kinds.into_iter().enumerate() {
+            let times = by_the_clock_beside(&caller, order, 3 * round + at as u64, beside);
+            p99[at].push(percentile(&times, 99.0));
+        }
+    }
+    let [alone, aimless, forged] = p99;
+    let more = |than: &[f64]| {
+        forged.iter().zip(than).map(|(forged, other)| forged / other * 100.0 - 100.0).collect()
     };
-    let (alone, flooded): (Vec<_>, Vec<_>) = (0..ROUNDS).map(pair).unzip();
-    let p99 = |rounds: &[Vec<f64>]| -> Vec<f64> {
-        rounds.iter().map(|times| percentile(times, 99.0)).collect()
-    };
-    let changes = p99(&alone)
-        .iter()
-        .zip(p99(&flooded))
-        .map(|(alone, flooded)| flooded / alone * 100.0 - 100.0)
-        .collect();
-    let rate = order.rate;
+    let (change, own) = (more(&alone), more(&aimless));
+    let (rate, flood) = (order.rate, order.forged);
     vec![
-        Figure::new(format!("single post, p99, at {rate}/s"), "ms", p99(&alone)).at_most(10.0),
-        Figure::new(
-            format!("the same under {}/s forged callbacks", order.forged),
-            "ms",
-            p99(&flooded),
-        )
-        .at_most(10.0),
-        Figure::new("p99 under the flood against p99 without", "%", changes)
+        Figure::new(format!("single post, p99, at {rate}/s"), "ms", alone).at_most(10.0),
+        Figure::new(format!("the same under {flood}/s forged callbacks"), "ms", forged)
+            .at_most(10.0),
+        Figure::new(format!("the same under {flood}/s requests that nobody serves"), "ms", aimless),
+        Figure::new("p99 under the flood against p99 without", "%", change)
             .at_most(20.0)
             .noting("the generator of the flood shares the machine's cores with the gateway"),
+        Figure::new("p99 under the flood against p99 under requests that nobody serves", "%", own)
+            .noting(
+                "what the gateway does for a forged callback, without its sender and its socket",
+            ),
     ]
 }
 
-fn by_the_clock_beside(caller: &Caller<'_>, order: &Order, round: u64, forged: u64) -> Vec<f64> {
+fn by_the_clock_beside(caller: &Caller<'_>, order: &Order, round: u64, beside: Beside) -> Vec<f64> {
     caller.fleet.run(async {
-        let flood = flood(caller, forged);
+        let flood = flood(caller, order.forged, beside);
         tokio::pin!(flood);
         let posts = by_the_clock(caller, order, round);
         tokio::pin!(posts);
@@ -146,17 +154,20 @@ async fn by_the_clock(caller: &Caller<'_>, order: &Order, round: u64) -> Vec<f64
     times
 }
 
-/// Callbacks that nobody sent, until it is dropped; ends at once where none are wanted.
-async fn flood(caller: &Caller<'_>, forged: u64) {
-    if forged == 0 {
-        return;
-    }
+/// So many requests a second, until it is dropped; ends at once where none are wanted.
+async fn flood(caller: &Caller<'_>, rate: u64, beside: Beside) {
+    let path = |n: u64| match beside {
+        Beside::Nothing => None,
+        Beside::Aimless => Some(format!("/nowhere/{n:026}/{}", "0".repeat(64))),
+        Beside::Forged => Some(format!("/cb/v1/att_{n:026}/{}", "0".repeat(64))),
+    };
     let mut beat = tokio::time::interval(PACK_EVERY);
     let body = json!({"id": "cgt-forged", "status": "succeeded"});
+    let pack = rate.div_ceil(PACKS);
     for n in 0_u64.. {
         beat.tick().await;
-        for k in 0..forged.div_ceil(PACKS) {
-            let path = format!("/cb/v1/att_{n:020}{k:06}/{}", "0".repeat(64));
+        for k in 0..pack {
+            let Some(path) = path(n * pack + k) else { return };
             drop(tokio::spawn(caller.ask(Method::POST, &path).json(&body).send()));
         }
     }
