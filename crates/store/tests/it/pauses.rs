@@ -84,8 +84,10 @@ async fn a_ticket_that_was_out_when_the_pause_began_begins_nothing() {
 async fn a_pause_ends_by_the_clock_and_nobody_has_to_clear_it() {
     let ground = Ground::new().await;
     ground.admit(record()).await;
-    ground.pause(&PauseScope::Submit, Some(Duration::from_millis(700))).await;
+    ground.pause(&PauseScope::Submit, Some(HOUR)).await;
     assert_eq!(ground.given(SUBMIT).await, 0);
+    // Paused anew: what was said last counts.
+    ground.pause(&PauseScope::Submit, Some(Duration::from_millis(50))).await;
     until("the pause has ended", async || ground.given(SUBMIT).await == 1).await;
     assert_eq!(ground.store.pauses().await.expect("Redis answers"), []);
     // What has ended goes with the next pause, and takes no room from it.
