@@ -22,7 +22,7 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_enum, default_value = "skip")]
     pub(crate) duplicates: Duplicates,
     /// Take no row in if the good ones may cost more than this, in the route's currency: the file is judged once
-    /// before, so it cannot be standard input. Rows that are jobs already count as well.
+    /// before, so it can be neither standard input nor a pipe. Rows that are jobs already count as well.
     #[arg(long, value_parser = super::totals::money)]
     pub(crate) max_cost: Option<u64>,
     /// For rows without `priority`: their order among the tenant's own jobs.

@@ -138,9 +138,9 @@ async fn within(
     (file, form): (&Path, RowForm),
     most_micros: u64,
 ) -> Result<(), Failure> {
-    if file.as_os_str() == "-" {
-        let what =
-            "--max-cost judges the file before it is taken in, and standard input is read once";
+    // Two readers of one pipe would share its rows: the judge might see none of those that are taken in.
+    if file.as_os_str() == "-" || !file.is_file() {
+        let what = "--max-cost judges the file before it is taken in, and standard input or a pipe is read once";
         return Err(Failure::usage(what).hint("write the rows to a file first"));
     }
     let judging = Order { dry_run: true, ..order.clone() };
