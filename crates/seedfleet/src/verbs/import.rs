@@ -163,11 +163,11 @@ async fn within(
     let currency = session.pool.route.currency();
     let cost = money(judged.currency.unwrap_or(currency), judged.cost_micros);
     if judged.cost_micros <= most_micros {
-        note(&format!("{} good rows, about {cost}", judged.created));
+        note(&format!("{} good rows, at most {cost}", judged.created));
         return Ok(());
     }
     let what = format!(
-        "{} good rows would cost about {cost}, more than the {} of --max-cost; no row was taken in",
+        "{} good rows would cost up to {cost}, more than the {} of --max-cost; no row was taken in",
         judged.created,
         money(currency, most_micros)
     );

@@ -104,7 +104,7 @@ fn a_file_that_may_cost_more_than_agreed_is_not_begun() {
         judged["cost_estimated"].as_str().unwrap().split(' ').next_back().unwrap().to_owned();
     let refused = bench.run(&["import", "a.jsonl", "--max-cost", "0.000001"]);
     assert_eq!(refused.code, 9, "{refused:?}");
-    assert!(refused.stderr.contains(&format!("2 good rows would cost about USD {cost}")));
+    assert!(refused.stderr.contains(&format!("2 good rows would cost up to USD {cost}")));
     assert!(refused.stderr.contains("no row was taken in"), "{refused:?}");
     assert_eq!(count(&bench), 0);
     for pipe in ["-", "/dev/stdin"] {
