@@ -24,6 +24,7 @@ import threading
 import urllib.request
 
 from kit import fleet as kit
+from kit import ports
 
 PINNED = {"playwright-core": "1.65.1", "axe-core": "4.14.1"}
 HERE = pathlib.Path(__file__).resolve().parent
@@ -105,7 +106,7 @@ class SecondGateway:
     may kill and start again."""
 
     def __init__(self, fleet):
-        port = kit.free_port()
+        port = ports.free()
         self.fleet, self.listen = fleet, f"127.0.0.1:{port}"
         self.base = f"http://{self.listen}"
         self.own = fleet.out / "second.toml"

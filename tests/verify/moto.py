@@ -11,12 +11,13 @@ is where moto is installed.
 import contextlib
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+
+from kit import ports
 
 PINNED = "moto[server,s3]==5.2.5"
 BUCKET = "conformance"
@@ -35,16 +36,10 @@ def installed():
     return venv / "bin"
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextlib.contextmanager
 def moto(programs):
     """A running server; its address."""
-    port = free_port()
+    port = ports.free()
     command = [programs / "moto_server", "-H", "127.0.0.1", "-p", str(port)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command, **quiet)

@@ -9,12 +9,13 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+
+from kit import ports
 
 BIN = pathlib.Path(os.environ.get("SEEDFLEET_BIN_DIR", "target/debug")).resolve()
 PATIENCE_S = 90
@@ -84,7 +85,7 @@ def running(folder, *, webhooks_to=(), clock_scale=60):
 @contextlib.contextmanager
 def another_gateway(fleet, folder, own):
     """One more gateway of a fleet, with settings of its own; the address it listens on."""
-    listen = f"127.0.0.1:{free_port()}"
+    listen = f"127.0.0.1:{ports.free()}"
     (folder / "own.toml").write_text(own.replace("@listen@", listen))
     command = [BIN / "gateway", "--config", fleet.config, "--config", folder / "own.toml"]
     log = open(folder / "gateway.log", "w+")
@@ -109,12 +110,6 @@ def child(command, log, end):
             log.seek(0)
             print(log.read()[-TAIL_CHARS:], file=sys.stderr)
         log.close()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def answers(gateway):
