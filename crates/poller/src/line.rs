@@ -4,7 +4,7 @@
 //! processes the instants that the limiter gives away decide, so each of them gives its own to what presses most.
 
 use job::{Outlook, Policy, Record, TaskRef, Timestamp, rounds};
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -110,10 +110,7 @@ pub(crate) struct Lines(Mutex<BTreeMap<String, Line>>);
 impl Lines {
     pub(crate) fn of(&self, account: &str) -> Line {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match lines.entry(account.to_owned()) {
-            Entry::Occupied(line) => line.get().clone(),
-            Entry::Vacant(place) => place.insert(Line::default()).clone(),
-        }
+        lines.entry(account.to_owned()).or_default().clone()
     }
 }
 

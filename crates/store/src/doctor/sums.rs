@@ -73,26 +73,12 @@ impl Store {
         usage: &str,
         seen: &mut Seen,
     ) -> Result<(), StoreError> {
-        let sets = [index.to_owned()];
-        let Some((held, parts)) = self.snapshot(usage, &sets, &["spec", "life"]).await? else {
-            seen.unchecked += 1;
-            return Ok(());
+        let parts = |spec: &str, life: &str, kept: i64| {
+            let (day, micros) = charge(spec, life)?;
+            let counts = day > kept && micros > 0;
+            Some(counts.then(|| (format!("{day}|micros"), micros)).into_iter().collect())
         };
-        let kept = facts::day_of(self.now().await?) - USAGE_DAYS_KEPT;
-        let mut wanted = Sums::new();
-        for part in parts {
-            let [spec, life] = part.as_slice() else { continue };
-            let Some((day, micros)) = charge(spec, life) else {
-                // A newer binary knows what it costs.
-                seen.unchecked += 1;
-                return Ok(());
-            };
-            if day > kept && micros > 0 {
-                *wanted.entry(format!("{day}|micros")).or_default() += micros;
-            }
-        }
-        compare_least(subject, usage, wanted, held, seen);
-        Ok(())
+        self.check_money(subject, index, usage, parts, seen).await
     }
 
     /// What was bought of a purse or is reserved, as far as the records are here.
@@ -103,27 +89,42 @@ impl Store {
         bought: &str,
         seen: &mut Seen,
     ) -> Result<(), StoreError> {
+        let parts = |spec: &str, life: &str, kept: i64| {
+            let Some((day, micros)) = reserved(spec, life)? else { return Some(Vec::new()) };
+            let of_day = (day > kept).then(|| (day.to_string(), micros));
+            Some(of_day.into_iter().chain([("total".to_owned(), micros)]).collect())
+        };
+        self.check_money(subject, index, bought, parts, seen).await
+    }
+
+    /// Sums of money: `parts` tells what a record, by spec and life, adds to which field, given the last day that is
+    /// not kept any more. None where a newer binary knows what it costs: then nothing is compared.
+    async fn check_money(
+        &self,
+        subject: &Subject,
+        index: &str,
+        sums: &str,
+        parts: impl Fn(&str, &str, i64) -> Option<Vec<(String, i64)>>,
+        seen: &mut Seen,
+    ) -> Result<(), StoreError> {
         let sets = [index.to_owned()];
-        let Some((held, parts)) = self.snapshot(bought, &sets, &["spec", "life"]).await? else {
+        let Some((held, records)) = self.snapshot(sums, &sets, &["spec", "life"]).await? else {
             seen.unchecked += 1;
             return Ok(());
         };
         let kept = facts::day_of(self.now().await?) - USAGE_DAYS_KEPT;
         let mut wanted = Sums::new();
-        for part in parts {
-            let [spec, life] = part.as_slice() else { continue };
-            let Some(reserved) = reserved(spec, life) else {
-                // A newer binary knows what it costs.
+        for record in records {
+            let [spec, life] = record.as_slice() else { continue };
+            let Some(parts) = parts(spec, life, kept) else {
                 seen.unchecked += 1;
                 return Ok(());
             };
-            let Some((day, micros)) = reserved else { continue };
-            if day > kept {
-                *wanted.entry(day.to_string()).or_default() += micros;
+            for (field, micros) in parts {
+                *wanted.entry(field).or_default() += micros;
             }
-            *wanted.entry("total".to_owned()).or_default() += micros;
         }
-        compare_least(subject, bought, wanted, held, seen);
+        compare_least(subject, sums, wanted, held, seen);
         Ok(())
     }
 

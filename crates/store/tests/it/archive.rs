@@ -70,14 +70,18 @@ fn ended(mut record: Record, name: &str) -> Record {
     record
 }
 
+/// What becomes of one record.
+async fn leave(ground: &Ground, packed: &[Packed], now: Timestamp) -> Left {
+    let mut left = ground.store.leave(packed, now).await.expect("it answers");
+    left.pop().expect("it answers").expect("it answers")
+}
+
 /// Archives one job, as the bucket takes it.
 async fn archive(ground: &Ground, memory: &Memory, record: &Record, now: Timestamp) -> Left {
     let here = ground.store.load_here(std::slice::from_ref(&record.id)).await.expect("it answers");
     let packed = ground.store.pack(here).await.expect("it answers");
     memory.put(&packed);
-    let left =
-        ground.store.leave(&packed, now).await.expect("it answers").pop().expect("it has ended");
-    left.expect("it answers")
+    leave(ground, &packed, now).await
 }
 
 async fn restored(ground: &Ground, record: Record) -> Record {
@@ -155,14 +159,7 @@ async fn archive_again(ground: &Ground, memory: &Memory, record: &Record) -> Lef
         .map(|(place, archived)| Packed { place: place.clone(), archived: archived.clone() })
         .collect();
     let now = ground.store.now().await.expect("it answers");
-    ground
-        .store
-        .leave(&packed, now)
-        .await
-        .expect("it answers")
-        .pop()
-        .expect("it answers")
-        .expect("it answers")
+    leave(ground, &packed, now).await
 }
 
 #[tokio::test]
@@ -176,29 +173,13 @@ async fn what_changed_behind_the_archivers_back_stays() {
     let now = ground.store.now().await.expect("it answers");
     let due = ground.store.keys().due(store::Queue::Settle);
     ground.redis.command(&["ZADD", &due, "1", job.id.as_str()]).expect("it answers");
-    let left = ground
-        .store
-        .leave(&packed, now)
-        .await
-        .expect("it answers")
-        .pop()
-        .expect("it answers")
-        .expect("it answers");
-    assert_eq!(left, Left::NotNow);
+    assert_eq!(leave(&ground, &packed, now).await, Left::NotNow);
     ground.redis.command(&["ZREM", &due, job.id.as_str()]).expect("it answers");
     ground
         .redis
         .command(&["HINCRBY", &ground.store.keys().job(&job.id), "rev", "1"])
         .expect("it answers");
-    let left = ground
-        .store
-        .leave(&packed, now)
-        .await
-        .expect("it answers")
-        .pop()
-        .expect("it answers")
-        .expect("it answers");
-    assert_eq!(left, Left::NotNow);
+    assert_eq!(leave(&ground, &packed, now).await, Left::NotNow);
     assert!(!ground.load(&job.id).await.archived);
 }
 
@@ -319,8 +300,7 @@ async fn what_a_callback_named_goes_along_and_is_never_left_behind() {
     let key = store.keys().job(&job.id);
     ground.redis.command(&["HSET", &key, "hint", "cgt-2"]).expect("it answers");
     let now = store.now().await.expect("it answers");
-    let mut left = store.leave(&packed, now).await.expect("it answers");
-    assert_eq!(left.remove(0).expect("it answers"), Left::NotNow);
+    assert_eq!(leave(&ground, &packed, now).await, Left::NotNow);
     assert_eq!(archive(&ground, &memory, &job, now).await, Left::Now);
     let away = ground.load(&job.id).await;
     assert!(away.archived && away.hint == Some(task("cgt-2")));
