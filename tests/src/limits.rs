@@ -14,4 +14,5 @@ mod trouble;
 
 pub use judge::Verdict;
 pub use order::{Asked, IdleOrder, Order, parse};
-pub use run::run;
+pub use run::{measure, run};
+pub use trouble::Fault;

@@ -91,8 +91,9 @@ impl ReadCall<'_> {
         act: impl FnOnce(&mut crate::world::State, Option<&Rule<Read>>) -> Result<Value, Refusal>,
     ) -> Answer {
         let world = &self.exchange.world;
+        let came_us = self.exchange.arrival.last_us();
         let (result, rule) = world.with(|state| {
-            if let Err(refusal) = state.check_rate(self.call, self.who) {
+            if let Err(refusal) = state.check_rate(self.call, self.who, came_us) {
                 return (Err(refusal), None);
             }
             let rule = state.read_fault(self.call, self.who, self.id);

@@ -6,6 +6,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::net::{TcpListener, TcpStream};
 
@@ -34,6 +35,12 @@ impl Arrival {
         }
         Ok(count)
     }
+}
+
+/// This machine's clock, by which the kernel stamps: for what it did not stamp.
+pub(crate) fn now_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Lets the kernel stamp what arrives for this listener, from before a connection is accepted. Where it will not,

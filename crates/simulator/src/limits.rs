@@ -135,6 +135,8 @@ pub(crate) struct Window {
     span_us: u64,
     arrived: VecDeque<u64>,
     admitted: VecDeque<u64>,
+    /// Stamps of the kernel, sorted: calls of two connections may be seen in another order than they came.
+    came: VecDeque<u64>,
     tally: Tally,
 }
 
@@ -143,8 +145,10 @@ pub(crate) struct Window {
 pub(crate) struct Tally {
     /// Limit at the last call.
     pub(crate) limit: Option<u32>,
-    /// Most calls that arrived within any one window.
+    /// Most calls that this program saw within any one window.
     pub(crate) arrived_max: usize,
+    /// Most that had arrived within any one window by the kernel's stamps.
+    pub(crate) came_max: usize,
     /// Most calls let through within any one window.
     pub(crate) admitted_max: usize,
     /// Calls refused because the window was full.
@@ -157,12 +161,14 @@ impl Window {
             span_us,
             arrived: VecDeque::new(),
             admitted: VecDeque::new(),
+            came: VecDeque::new(),
             tally: Tally::default(),
         }
     }
 
-    /// Counts a call at `now_us` and says whether it may pass.
-    pub(crate) fn pass(&mut self, now_us: u64, limit: Option<u32>) -> bool {
+    /// Counts a call at `now_us`, which the kernel had at `came_us` by another clock, and says whether it may pass.
+    pub(crate) fn pass(&mut self, now_us: u64, came_us: u64, limit: Option<u32>) -> bool {
+        self.stamped(came_us);
         let span_us = self.span_us;
         for times in [&mut self.arrived, &mut self.admitted] {
             while times.front().is_some_and(|at| at + span_us <= now_us) {
@@ -181,9 +187,32 @@ impl Window {
         admitted
     }
 
+    fn stamped(&mut self, at: u64) {
+        let place = self.came.partition_point(|other| *other <= at);
+        self.came.insert(place, at);
+        // A call that is seen late is looked for among those that came around it.
+        let newest = self.came.back().copied().unwrap_or(at);
+        while self.came.front().is_some_and(|first| first + 2 * self.span_us <= newest) {
+            self.came.pop_front();
+        }
+        self.tally.came_max = self.tally.came_max.max(fullest(&self.came, self.span_us));
+    }
+
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally
     }
+}
+
+/// Most of these sorted instants that lie within one window.
+fn fullest(sorted: &VecDeque<u64>, span_us: u64) -> usize {
+    let (mut first, mut most) = (0, 0);
+    for (last, at) in sorted.iter().enumerate() {
+        while sorted.get(first).is_some_and(|begin| begin + span_us <= *at) {
+            first += 1;
+        }
+        most = most.max(last + 1 - first);
+    }
+    most
 }
 
 #[cfg(test)]
@@ -196,11 +225,23 @@ mod tests {
         let mut window = Window::new(SPAN_US);
         let mut passed = Vec::new();
         for at_us in [0, 30_000_000, SPAN_US - 1, SPAN_US, SPAN_US + 1, 90_000_000] {
-            passed.push(window.pass(at_us, Some(2)));
+            passed.push(window.pass(at_us, at_us, Some(2)));
         }
         // The third and fifth find two calls within the last minute; refused ones use up nothing.
         assert_eq!(passed, [true, true, false, true, false, true]);
         let tally = window.tally();
         assert_eq!((tally.arrived_max, tally.admitted_max, tally.over_limit), (4, 2, 2));
+        assert_eq!(tally.came_max, 4);
+    }
+
+    #[test]
+    fn what_came_apart_and_was_seen_together_is_told_apart() {
+        let mut window = Window::new(1_000_000);
+        // Seen in one moment, in another order than they came.
+        for came_us in [1_500_000, 100_000, 2_600_000, 900_000] {
+            window.pass(3_000_000, came_us, None);
+        }
+        let tally = window.tally();
+        assert_eq!((tally.arrived_max, tally.came_max), (4, 2));
     }
 }

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
+use crate::arrival;
 use crate::callback::Delivery;
 use crate::clip::ClipSpec;
 use crate::clock::Clock;
@@ -209,10 +210,11 @@ impl State {
         scope: String,
         span_us: u64,
         limit: Option<u32>,
+        came_us: Option<u64>,
     ) -> bool {
         let now_us = self.clock.real_us();
         let window = self.windows.entry((name, scope)).or_insert_with(|| Window::new(span_us));
-        window.pass(now_us, limit)
+        window.pass(now_us, came_us.unwrap_or_else(arrival::now_us), limit)
     }
 
     pub(crate) fn limits_of(&self, account: &str) -> &Limits {

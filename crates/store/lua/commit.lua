@@ -28,7 +28,9 @@
             only    {key, field}: written only while the hash has the field
             stop    {stops, name, attempt, until, class, code, in_row}; clear {stops, names, attempt}
             known   {lsn, run, freeze, audit, floor, stamp, by}: the highest lsn the caller was told
-            moves   plain writes; wakes: keys of wake lists to leave a token in
+            created, list, unlist   its place in the indexes it enters; these, and those it leaves: key indexes
+            counts  key index, field and step, one after the other
+            moves   other plain writes; wakes: keys of wake lists to leave a token in
         2 life   JSON, never read here
 
   Reply {"ok", revision, now ms, usable in µs, lsn, stamp}   committed
@@ -60,7 +62,7 @@ local job, id, w = KEYS[1], f.id, f.writer
 local us = now_us()
 local now = math.floor(us / 1000)
 forgot(f.known, now)
-local had = redis.call('HMGET', job, 'rev', 'by', 'nudged', 'usable')
+local had = redis.call('HMGET', job, 'rev', 'by', 'nudged', 'usable', 'hint')
 local holds = not w or redis.call('HGET', KEYS[w.holder], id) == w.fence
 
 local function drop(place)
@@ -88,11 +90,13 @@ end
 
 local g, usable, interval, seen = f.begin, us, 0, nil
 local probing = {}
+-- What is known of a stop, behind its name.
+local STOP_FIELDS = {'|until', '|in_row', '|class', '|code'}
 if g then
   local frozen = redis.call('HGET', KEYS[f.known.freeze], 'why')
   if frozen then return {'frozen', frozen, tonumber(redis.call('GET', KEYS[f.known.lsn]) or 0), run_stamp()} end
   if g.batch and redis.call('HEXISTS', KEYS[g.batch], 'paused') == 1 then return {'paused'} end
-  if (redis.call('HGET', job, 'hint') or '') ~= g.hint then return {'hinted'} end
+  if (had[5] or '') ~= g.hint then return {'hinted'} end
   local off, any = paused_each(g.pauses.key, g.pauses.fields, now)
   for i, field in ipairs(any and g.pauses.fields or {}) do
     if off[i] then return {'held_off', field} end
@@ -106,11 +110,16 @@ if g then
     end
     if flying >= g.cap.max then return {'capped'} end
   end
-  for _, a in ipairs(g.stopped) do
-    local s = redis.call('HMGET', KEYS[g.stops], a .. '|until', a .. '|in_row', a .. '|class', a .. '|code')
-    local in_row = tonumber(s[2] or 0)
-    if tonumber(s[1] or 0) > now then
-      return {'stopped', tonumber(s[1]) - now, s[3] or '', s[4] or '', in_row}
+  local asked = {}
+  for i, a in ipairs(g.stopped) do
+    for k, what in ipairs(STOP_FIELDS) do asked[#STOP_FIELDS * (i - 1) + k] = a .. what end
+  end
+  local stops = redis.call('HMGET', KEYS[g.stops], unpack(asked))
+  for i, a in ipairs(g.stopped) do
+    local till, in_row, class, code = unpack(stops, #STOP_FIELDS * (i - 1) + 1, #STOP_FIELDS * i)
+    in_row = tonumber(in_row or 0)
+    if tonumber(till or 0) > now then
+      return {'stopped', tonumber(till) - now, class or '', code or '', in_row}
     end
     if in_row > 0 then probing[#probing + 1] = a end
   end
@@ -126,12 +135,13 @@ end
 
 -- The first write is one that a server without memory refuses: whole or not at all.
 local rev = tonumber(had[1]) + 1
-redis.call('HSET', job, 'life', ARGV[2], 'st', f.st, 'rev', rev, 'by', f.by)
+local record = {'life', ARGV[2], 'st', f.st, 'rev', rev, 'by', f.by}
+if g then record[9], record[10] = 'usable', string.format('%.0f', usable) end
+redis.call('HSET', job, unpack(record))
 
 local lsn = redis.call('INCR', KEYS[f.known.lsn])
 if g then
   take_row(KEYS[g.pace], seen, us, usable, interval, 1, g, g.attempt)
-  redis.call('HSET', job, 'usable', string.format('%.0f', usable))
   -- From here on it is the slot that counts.
   redis.call('HDEL', KEYS[g.offers], id)
   join_lanes(g.lanes, g.tenant)
@@ -185,6 +195,9 @@ for _, a in ipairs(f.clear and f.clear.names or {}) do
     redis.call('HSET', s, a .. '|in_row', 0)
   end
 end
+for _, key in ipairs(f.unlist) do redis.call('ZREM', KEYS[key], id) end
+for _, key in ipairs(f.list) do redis.call('ZADD', KEYS[key], f.created, id) end
+for i = 1, #f.counts, 3 do redis.call('HINCRBY', KEYS[f.counts[i]], f.counts[i + 1], f.counts[i + 2]) end
 apply(f.moves)
 for _, list in ipairs(f.wakes) do wake(list) end
 return {'ok', rev, now, usable - us, lsn, run_stamp()}

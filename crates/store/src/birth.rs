@@ -120,7 +120,7 @@ impl Kind {
     /// is not known to be common is the job's own.
     fn share(&mut self, id: &JobId, moves: Vec<Move>) -> Vec<Move> {
         let mut own = Vec::new();
-        for Move(command, key, mut args) in moves {
+        for Move(command, key, mut args, longest) in moves {
             let words: Vec<&str> = args.iter().map(String::as_str).collect();
             match (command, words.as_slice()) {
                 ("ZADD", [at, member]) if *at == self.created && *member == id.as_str() => {
@@ -128,13 +128,13 @@ impl Kind {
                 }
                 ("HINCRBY", [field, "1"]) => self.count.push((key, (*field).to_owned())),
                 ("HSETNX", _) | ("ZADD", ["NX", ..]) | ("SET", [_, "NX"]) => {
-                    self.once.push(Move(command, key, args));
+                    self.once.push(Move(command, key, args, longest));
                 }
                 ("XADD", ["*", "job", member, ..]) if *member == id.as_str() => {
                     args[2].clear();
                     self.event = (key, args);
                 }
-                _ => own.push(Move(command, key, args)),
+                _ => own.push(Move(command, key, args, longest)),
             }
         }
         own

@@ -1,6 +1,7 @@
 //! The only writer of a job's life: one verdict, whole or not at all.
 
 mod door;
+mod writes;
 
 use crate::begin::BeginGuard;
 use crate::connection::Call;
@@ -17,6 +18,7 @@ use redis::Value;
 use seedance::SlotClass;
 use serde::Serialize;
 use std::time::Duration;
+use writes::Writes;
 
 /// Who writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +163,9 @@ struct Facts<'a> {
     only: Option<OnlyAt>,
     wakes: Vec<usize>,
     known: Known<'a>,
-    moves: Vec<Move>,
+    created: String,
+    #[serde(flatten)]
+    writes: Writes,
 }
 
 #[derive(Serialize)]
@@ -265,6 +269,7 @@ impl Store {
         let (stop, clear) = self.stop_facts(request, &mut table);
         let own: Vec<&TaskId> =
             fresh_tasks(&before, &after).filter(|_| !mutant::on(Mutant::OwnersIgnored)).collect();
+        let created = record.created_at.unix_ms().to_string();
         let facts = Facts {
             id: &record.id,
             st: request.life.state.word().as_str(),
@@ -286,7 +291,12 @@ impl Store {
                 .map(|only| OnlyAt { key: table.at(only.key.clone()), field: only.field }),
             wakes,
             known: self.known(&mut table),
-            moves: self.moves(request, &before, &after, &mut table),
+            writes: Writes::of(
+                self.moves(request, &before, &after, &mut table),
+                &created,
+                record.id.as_str(),
+            ),
+            created,
         };
         let facts = StoreError::json("facts that are", &facts)?;
         Ok(Call::new(&script::COMMIT, table.into_keys(), vec![facts, life]))

@@ -161,9 +161,14 @@ impl KeyTable {
     }
 }
 
-/// A plain write: command, key index, arguments.
+/// A plain write: command, key index, arguments; of a list that is written to, the longest length.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Move(pub(crate) &'static str, pub(crate) usize, pub(crate) Vec<String>);
+pub(crate) struct Move(
+    pub(crate) &'static str,
+    pub(crate) usize,
+    pub(crate) Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")] pub(crate) Option<usize>,
+);
 
 /// Where a ticket is put down.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -232,7 +237,8 @@ impl<'a> Moves<'a> {
 
     fn push(&mut self, command: &'static str, key: String, args: &[&str]) {
         let key = self.table.at(key);
-        self.list.push(Move(command, key, args.iter().map(|arg| (*arg).to_owned()).collect()));
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        self.list.push(Move(command, key, args, None));
     }
 
     fn index(&mut self, key: String) {
@@ -256,7 +262,7 @@ impl<'a> Moves<'a> {
             let begun = batches::begun(keys, &spec.tenant, batch, self.record.created_at);
             for (command, key, args) in begun {
                 let key = self.table.at(key);
-                self.list.push(Move(command, key, args));
+                self.list.push(Move(command, key, args, None));
             }
         }
         content_indexes(keys, spec).into_iter().for_each(|index| self.index(index));
@@ -409,12 +415,10 @@ impl<'a> Moves<'a> {
         self.push("HDEL", self.keys.nonces(&open.account), &[&open.nonce_s.to_string()]);
         self.push("PEXPIRE", self.keys.attempt(&open.attempt), &[&kept_ms]);
         let job = self.keys.job(&self.record.id);
-        self.push("HDEL", job.clone(), &["usable"]);
         // A hint that came while the attempt was being closed for lack of a task is the last word
         // against buying another: it stays until the job owns one.
-        if !after.tasks.is_empty() {
-            self.push("HDEL", job, &["hint"]);
-        }
+        let fields = if after.tasks.is_empty() { &["usable"][..] } else { &["usable", "hint"] };
+        self.push("HDEL", job, fields);
     }
 
     /// One line of the job's timeline.
@@ -455,8 +459,8 @@ impl<'a> Moves<'a> {
     }
 
     fn prepend(&mut self, key: String, line: &str, lines_max: usize) {
-        self.push("LPUSH", key.clone(), &[line]);
-        self.push("LTRIM", key, &["0", &(lines_max - 1).to_string()]);
+        let key = self.table.at(key);
+        self.list.push(Move("LPUSH", key, vec![line.to_owned()], Some(lines_max)));
     }
 }
 

@@ -84,7 +84,8 @@ impl Default for Order {
 
 impl Order {
     /// Creates under the tightest row: the slots are many, and empty soon.
-    fn creates() -> Self {
+    #[must_use]
+    pub fn creates() -> Self {
         let second = Duration::from_secs(1);
         Self { running: 400, run: (2 * second, 4 * second), ..Self::default() }
     }

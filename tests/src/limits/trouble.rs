@@ -28,7 +28,8 @@ pub enum Fault {
 const STILL_MS: (u64, u64) = (1_500, 5_000);
 
 impl Fault {
-    pub(super) const ALL: [Self; 6] = [
+    /// Each of them.
+    pub const ALL: [Self; 6] = [
         Self::Kill,
         Self::Stop,
         Self::RedisKill,

@@ -121,7 +121,7 @@ impl State {
         let limits = self.limits_of(&call.who.account);
         let (rpm, queued_max) =
             (if is_4k { limits.create_rpm_4k } else { limits.create_rpm }, limits.queued);
-        if !self.pass("create_rpm", group.word(), MINUTE_US, rpm) {
+        if !self.pass("create_rpm", group.word(), MINUTE_US, rpm, call.arrived_us) {
             return Err(Refusal::builtin("ModelAccountRpmRateLimitExceeded"));
         }
         let wanted = validate(body, model, model.name(self.route), &self.doubts)?;

@@ -82,14 +82,19 @@ impl State {
     }
 
     /// Counts a read call against the account's rate.
-    pub(crate) fn check_rate(&mut self, call: Call, who: &Who) -> Result<(), Refusal> {
+    pub(crate) fn check_rate(
+        &mut self,
+        call: Call,
+        who: &Who,
+        came_us: Option<u64>,
+    ) -> Result<(), Refusal> {
         let limits = self.limits_of(&who.account);
         let (name, limit) = match call {
             Call::Retrieve => ("retrieve_qps", limits.retrieve_qps),
             Call::List => ("list_qps", limits.list_qps),
             Call::Delete => ("delete_qps", limits.delete_qps),
         };
-        match self.pass(name, who.account.to_string(), SECOND_US, limit) {
+        match self.pass(name, who.account.to_string(), SECOND_US, limit, came_us) {
             true => Ok(()),
             false => Err(self.doubts.dressed(Refusal::builtin("AccountRateLimitExceeded"))),
         }

@@ -44,7 +44,7 @@ async fn creates_are_counted_per_model_and_minute() {
     let windows = bench.stats().await["windows"]["create_rpm"].clone();
     assert_eq!(
         windows["main/2.0"],
-        json!({"limit": 3, "arrived_max": 4, "admitted_max": 3, "over_limit": 1})
+        json!({"limit": 3, "arrived_max": 4, "came_max": 4, "admitted_max": 3, "over_limit": 1})
     );
     assert_eq!(windows["main/2.0/4k"]["admitted_max"], 1);
 }

@@ -41,9 +41,10 @@ end
 
 local function put_down(to, id, at, now) put_down_all(to, {id}, at, now) end
 
--- Plain writes that need no look first: {command, key index, {arguments…}}
+-- Plain writes that need no look first: {command, key index, {arguments…}, longest length of the list, if it is one}
 local function apply(moves)
   for _, move in ipairs(moves) do
-    redis.call(move[1], KEYS[move[2]], unpack(move[3]))
+    local length = redis.call(move[1], KEYS[move[2]], unpack(move[3]))
+    if move[4] and length > move[4] then redis.call('LTRIM', KEYS[move[2]], 0, move[4] - 1) end
   end
 end
