@@ -14,7 +14,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use store::StoreError;
+use store::{Store, StoreError};
 
 /// Between two looks, at the jobs or at the list.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -36,6 +36,8 @@ const PAGE_ROWS: u32 = 500;
 const SHOUT_EVERY: Duration = Duration::from_secs(60);
 /// The chore's name among the fleet's locks.
 const LOCK: &str = "list-lag";
+/// Good echoes of an account are written together, this often.
+const GOOD_EVERY: Duration = Duration::from_secs(1);
 
 /// What the measuring reads of section `settle`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -52,11 +54,63 @@ pub(crate) struct Echo {
     /// A simulator's answers are its operator's choice.
     simulated: bool,
     shouted: Mutex<Option<Instant>>,
+    good: Good,
+}
+
+/// Good echoes of each account that are not written down yet, and when some last were. Losing the last second's with
+/// the process costs nothing: they only ever add to what speaks for the match.
+type Good = Arc<Mutex<BTreeMap<String, Waiting>>>;
+
+struct Waiting {
+    count: u64,
+    written: Instant,
+}
+
+/// What is to be done about one more.
+#[derive(Debug, PartialEq, Eq)]
+enum Write {
+    Now,
+    /// With those that come until then.
+    After(Duration),
+    /// Somebody writes it with others.
+    Never,
+}
+
+fn one_more(good: &mut BTreeMap<String, Waiting>, account: &str, now: Instant) -> Write {
+    let Some(waiting) = good.get_mut(account) else {
+        good.insert(account.to_owned(), Waiting { count: 0, written: now });
+        return Write::Now;
+    };
+    let left = GOOD_EVERY.saturating_sub(now.duration_since(waiting.written));
+    if waiting.count == 0 && left.is_zero() {
+        waiting.written = now;
+        return Write::Now;
+    }
+    waiting.count += 1;
+    if waiting.count == 1 { Write::After(left) } else { Write::Never }
+}
+
+async fn write_after(store: Store, good: Good, account: String, wait: Duration) {
+    tokio::time::sleep(wait).await;
+    let count = {
+        let mut good = good.lock().unwrap_or_else(PoisonError::into_inner);
+        good.get_mut(&account).map_or(0, |waiting| {
+            waiting.written = Instant::now();
+            std::mem::take(&mut waiting.count)
+        })
+    };
+    write(&store, &account, true, count).await;
+}
+
+async fn write(store: &Store, account: &str, ok: bool, count: u64) {
+    if let Err(error) = store.note_echoes(account, ok, count).await {
+        tracing::debug!(%error, count, "echoes are not noted");
+    }
 }
 
 impl Echo {
     pub(crate) fn new(route: Route, simulated: bool) -> Self {
-        Self { route, simulated, shouted: Mutex::default() }
+        Self { route, simulated, shouted: Mutex::default(), good: Good::default() }
     }
 
     /// Notes whether a task shows our mark, at its first read.
@@ -77,9 +131,21 @@ impl Echo {
                 ),
             }
         }
-        if let Err(error) = context.store.note_echo(account, ok).await {
-            tracing::debug!(%error, "an echo is not noted");
+        // A bad one is written at once: one is enough to distrust the match.
+        let when = if ok { self.one_more(account) } else { Write::Now };
+        match when {
+            Write::Now => write(&context.store, account, ok, 1).await,
+            Write::After(wait) => {
+                let (store, good) = (context.store.clone(), Arc::clone(&self.good));
+                tokio::spawn(write_after(store, good, account.clone(), wait));
+            }
+            Write::Never => {}
         }
+    }
+
+    fn one_more(&self, account: &str) -> Write {
+        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        one_more(&mut good, account, Instant::now())
     }
 
     fn may_shout(&self) -> bool {
@@ -240,6 +306,22 @@ mod tests {
 
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn good_echoes_are_written_once_a_second_and_none_waits_longer() {
+        let (mut good, start) = (BTreeMap::new(), Instant::now());
+        let mut add = |at| one_more(&mut good, "a", start + ms(at));
+        assert_eq!(add(0), Write::Now);
+        assert_eq!(add(400), Write::After(ms(600)));
+        assert_eq!(add(500), Write::Never);
+        // Whoever waits has not written yet.
+        assert_eq!(add(1_500), Write::Never);
+        good.get_mut("a").expect("it waits").count = 0;
+        let mut add = |at| one_more(&mut good, "a", start + ms(at));
+        assert_eq!(add(1_600), Write::Now);
+        assert_eq!(add(1_601), Write::After(ms(999)));
+        assert_eq!(one_more(&mut good, "b", start), Write::Now);
     }
 
     #[test]

@@ -59,13 +59,13 @@ impl Store {
         Ok(sum)
     }
 
-    /// A task of ours was read: did it carry the mark we had sent?
+    /// So many tasks of ours were read: did they carry the marks we had sent?
     ///
     /// # Errors
     ///
     /// As every call.
-    pub async fn note_echo(&self, account: &str, ok: bool) -> Result<(), StoreError> {
-        self.note(account, if ok { "echo_ok" } else { "echo_bad" }, "", 0).await
+    pub async fn note_echoes(&self, account: &str, ok: bool, n: u64) -> Result<(), StoreError> {
+        self.note(account, if ok { "echo_ok" } else { "echo_bad" }, n, None).await
     }
 
     /// A task that was known to exist turned up in the list after `lag`.
@@ -74,7 +74,7 @@ impl Store {
     ///
     /// As every call.
     pub async fn note_lag(&self, account: &str, lag: Duration) -> Result<(), StoreError> {
-        self.note(account, "lags", "lag_max_ms", millis(lag)).await
+        self.note(account, "lags", 1, Some(("lag_max_ms", millis(lag)))).await
     }
 
     /// A callback came before or after the reply of the create it speaks of.
@@ -83,17 +83,18 @@ impl Store {
     ///
     /// As every call.
     pub async fn note_callback(&self, account: &str, before_reply: bool) -> Result<(), StoreError> {
-        self.note(account, if before_reply { "cb_before" } else { "cb_after" }, "", 0).await
+        self.note(account, if before_reply { "cb_before" } else { "cb_after" }, 1, None).await
     }
 
     async fn note(
         &self,
         account: &str,
         what: &str,
-        top: &str,
-        value: u64,
+        n: u64,
+        top: Option<(&str, u64)>,
     ) -> Result<(), StoreError> {
-        let args = vec![what.to_owned(), top.to_owned(), value.to_string()];
+        let (top, value) = top.unwrap_or_default();
+        let args = vec![what.to_owned(), n.to_string(), top.to_owned(), value.to_string()];
         let call = Call::new(&script::NOTE, vec![self.keys().evidence(account)], args);
         self.connection().call(call).await.map(drop)
     }

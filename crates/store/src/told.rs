@@ -9,6 +9,8 @@ use redis::{Pipeline, Value};
 
 /// Told ends that are kept: more than may be told before we have seen the first of them end.
 const TOLD_KEPT: usize = 5_000;
+/// One end in so many, by its instant, also takes away what is too much.
+const TRIM_ONE_IN: i64 = 16;
 /// Tickets changed by one command.
 const HASTEN_MAX: usize = 500;
 
@@ -50,8 +52,10 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut pipe = Pipeline::new();
         pipe.cmd("ZADD").arg(&key).arg("NX").arg(at.unix_ms()).arg(task.as_str());
-        let oldest = -i64::try_from(kept).unwrap_or(i64::MAX) - 1;
-        pipe.cmd("ZREMRANGEBYRANK").arg(&key).arg(0).arg(oldest);
+        if at.unix_ms() % TRIM_ONE_IN == 0 {
+            let oldest = -i64::try_from(kept).unwrap_or(i64::MAX) - 1;
+            pipe.cmd("ZREMRANGEBYRANK").arg(&key).arg(0).arg(oldest);
+        }
         self.connection().pipe(&mut pipe).await.map(drop)
     }
 
@@ -63,7 +67,8 @@ impl Store {
     pub async fn ends(&self, account: &str) -> Result<(Vec<Ended>, Option<Timestamp>), StoreError> {
         let (ends, told) = (self.keys().ends(account), self.keys().told(account));
         let mut pipe = Pipeline::new();
-        pipe.cmd("ZRANGE").arg(&ends).arg(0).arg(-1).arg("WITHSCORES");
+        let first = -i64::try_from(ENDS_KEPT).unwrap_or(i64::MAX);
+        pipe.cmd("ZRANGE").arg(&ends).arg(first).arg(-1).arg("WITHSCORES");
         pipe.cmd("ZRANGE").arg(&told).arg(-1).arg(-1).arg("WITHSCORES");
         let mut answers = self.connection().pipe(&mut pipe).await?.into_iter();
         let ended = scored(answers.next())?;

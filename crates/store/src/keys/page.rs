@@ -406,13 +406,13 @@ const TABLE: &[Row] = &[
         key: "ends:<account>",
         kind: "zset",
         holds: "task by the instant (Unix ms) of its end",
-        bound: "100",
+        bound: "100, and those since the last trim: one end in 16 trims",
     },
     Row {
         key: "told:<account>",
         kind: "zset",
         holds: "task by the instant (Unix ms) at which a callback told its end",
-        bound: "5,000",
+        bound: "5,000, and those since the last trim",
     },
     Row {
         key: "spent:<day>",

@@ -316,14 +316,14 @@ async fn evidence_counts_seven_days_and_keeps_no_more() {
         ground.redis.command(&["HSET", &key, &field, n]).expect("set");
     }
     for ok in [true, true, false] {
-        store.note_echo("main", ok).await.expect("answers");
+        store.note_echoes("main", ok, 1).await.expect("answers");
     }
     for ms in [40, 90, 20] {
         store.note_lag("main", Duration::from_millis(ms)).await.expect("answers");
     }
     store.note_callback("main", true).await.expect("answers");
     store.note_callback("main", false).await.expect("answers");
-    store.note_echo("second", true).await.expect("answers");
+    store.note_echoes("second", true, 1).await.expect("answers");
     let evidence = store.evidence("main", now).await.expect("answers");
     let wanted = store::Evidence {
         echoes_ok: 5,
