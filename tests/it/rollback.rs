@@ -5,7 +5,6 @@ use e2e::kit::{BOUND, Fleet, Options, PowerOptions, StopWatch, text};
 use job::{JobId, StateWord};
 use sandbox::wait;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::time::Duration;
 use worker::fault::{self, PAUSE_ENV};
 
@@ -51,15 +50,6 @@ fn thawed(fleet: &Fleet) {
     thawed.unwrap_or_else(|missed| panic!("{missed}"));
 }
 
-/// Tasks by the mark of the request they were bought for.
-fn bought(fleet: &Fleet) -> BTreeMap<String, usize> {
-    let mut bought = BTreeMap::new();
-    for line in fleet.ledger().events("task_made") {
-        *bought.entry(line["mark"].as_str().unwrap_or("none").to_owned()).or_default() += 1;
-    }
-    bought
-}
-
 // covers: M6, M22, M26
 #[test]
 fn a_redis_rolled_back_or_wiped_under_a_running_fleet_buys_nothing_twice() {
@@ -70,10 +60,11 @@ fn a_redis_rolled_back_or_wiped_under_a_running_fleet_buys_nothing_twice() {
     while delays.len() < rollbacks {
         let older = fleet.power().snapshot();
         admit(&fleet, round);
-        let before = bought(&fleet).len();
+        let before = fleet.ledger().bought().len();
         let some = 1 + round as usize % JOBS_PER_ROUND as usize;
-        fleet
-            .until("purchases to forget", || (bought(&fleet).len() >= before + some).then_some(()));
+        fleet.until("purchases to forget", || {
+            (fleet.ledger().bought().len() >= before + some).then_some(())
+        });
         // In every other round the second loss comes in the middle of the first one's quarantine.
         for _ in 0..=round % 2 {
             if round % WIPE_EVERY == WIPE_EVERY - 1 {
@@ -93,7 +84,8 @@ fn a_redis_rolled_back_or_wiped_under_a_running_fleet_buys_nothing_twice() {
     let ids: Vec<JobId> = (0..round).flat_map(|round| admit(&fleet, round)).collect();
     let records = fleet.wait_settled(&ids);
 
-    let twice: Vec<_> = bought(&fleet).into_iter().filter(|(_, tasks)| *tasks > 1).collect();
+    let twice: Vec<_> =
+        fleet.ledger().bought().into_iter().filter(|(_, tasks)| *tasks > 1).collect();
     assert!(twice.is_empty(), "bought twice: {twice:?}");
     let words = records.iter().map(|record| record.life.state.word());
     let parked = words.clone().filter(|word| *word == StateWord::Parked).count();
@@ -101,7 +93,7 @@ fn a_redis_rolled_back_or_wiped_under_a_running_fleet_buys_nothing_twice() {
     assert_eq!(stored + parked, records.len(), "a job ended without its video");
     // Whoever waits for a person has bought nothing: what was bought has come home.
     let marks = (0..round).flat_map(|round| (0..JOBS_PER_ROUND).map(move |n| (round, n)));
-    let bought_for = bought(&fleet);
+    let bought_for = fleet.ledger().bought();
     for ((round, number), record) in marks.zip(&records) {
         let paid = bought_for.contains_key(&format!("mark-{round}-{number}"));
         let is_parked = record.life.state.word() == StateWord::Parked;
@@ -117,7 +109,7 @@ fn a_redis_rolled_back_or_wiped_under_a_running_fleet_buys_nothing_twice() {
          noticed after {:?} (median), {slowest:?} (slowest)",
         delays.len(),
         records.len(),
-        bought(&fleet).len(),
+        fleet.ledger().bought().len(),
         delays[delays.len() / 2],
     );
     assert!(slowest <= NOTICED_MAX, "noticed after {delays:?}");

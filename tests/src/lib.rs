@@ -1,4 +1,4 @@
-//! What the end-to-end tests and the house rules share, and the pages in `docs/` that code prints.
+//! What the end-to-end tests and the house rules share, and the pages that code prints.
 #![forbid(unsafe_code)]
 
 pub mod campaign;
@@ -6,3 +6,4 @@ pub mod kit;
 pub mod limits;
 pub mod pages;
 pub mod requirements;
+pub mod users;

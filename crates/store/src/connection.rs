@@ -1,20 +1,30 @@
 //! One multiplexed connection, and scripts that survive a lost script cache.
 
-use crate::settings::{Settings, redact};
+use crate::address::Address;
+use crate::error::is_misplaced;
+use crate::line::{Line, Waits};
+use crate::settings::Settings;
 use crate::{StoreError, script::Script};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::io::tcp::TcpSettings;
-use redis::{Client, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisResult, Value};
+use redis::{Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 use std::time::Duration;
 
-/// Reconnecting is the manager's work; how long to go on trying is the caller's.
-const RECONNECT_TRIES: usize = 2;
-const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
+/// Once to find that a server has lost its scripts or its place, once more to find the scripts missing in
+/// the new place, and once for the answer.
+const ROUNDS_MAX: usize = 3;
 
 /// Cheap to clone; all clones share one connection.
 #[derive(Clone)]
 pub(crate) struct Connection {
-    manager: ConnectionManager,
+    line: Line,
+}
+
+/// Why a call was refused that can be repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// The server does not know the script (any more).
+    NoScript,
+    /// It is not the one to ask.
+    Misplaced,
 }
 
 /// One script call, ready to be sent as often as needed.
@@ -30,54 +40,55 @@ impl Call {
         Self { script, keys, args }
     }
 
-    fn command(&self) -> redis::Cmd {
+    fn command(&self, many: bool) -> redis::Cmd {
         let mut command = redis::cmd("EVALSHA");
-        command.arg(self.script.sha()).arg(self.keys.len()).arg(&self.keys).arg(&self.args);
+        command.arg(self.script.sha(many)).arg(self.keys.len()).arg(&self.keys).arg(&self.args);
         command
     }
 }
 
-/// The address, checked.
-pub(crate) fn client(settings: &Settings) -> Result<Client, StoreError> {
-    // The error of the redis crate may quote the address: it is replaced, not passed on.
-    let refuse = || StoreError::Refused {
-        cause: format!(
-            "redis.url is not usable: {}; expected redis://[user[:password]@]host[:port][/db] or rediss://…",
-            redact(&settings.url)
-        ),
-    };
-    let info: ConnectionInfo =
-        settings.url.as_str().into_connection_info().map_err(|_| refuse())?;
-    // Without it Nagle's algorithm holds back the second half of a pipeline.
-    let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-    Client::open(info).map_err(|_| refuse())
-}
-
 impl Connection {
-    /// Connects at once, so that a wrong address is told at start.
-    pub(crate) async fn open(client: Client, settings: &Settings) -> Result<Self, StoreError> {
-        let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(settings.response_timeout))
-            .set_connection_timeout(Some(settings.connect_timeout))
-            .set_number_of_retries(RECONNECT_TRIES)
-            .set_max_delay(RECONNECT_PAUSE_MAX);
-        let manager =
-            ConnectionManager::new_with_config(client, config).await.map_err(|error| {
-                match StoreError::from(error) {
-                    StoreError::Unreachable(why) => {
-                        StoreError::Unreachable(format!("{}: {why}", redact(&settings.url)))
-                    }
-                    other => other,
-                }
-            })?;
-        Ok(Self { manager })
+    /// Connects at once, so that a wrong address is told at start. `slot`: where in a cluster the keys lie.
+    pub(crate) async fn open(settings: &Settings, slot: u16) -> Result<Self, StoreError> {
+        let waits = Waits { connect: settings.connect_timeout, answer: settings.response_timeout };
+        let line = Line::new(Address::read(settings)?, slot, waits);
+        line.seat().await?;
+        Ok(Self { line })
+    }
+
+    /// One for keys of another slot: this one, where all lie on one server; else it is made when it is needed.
+    pub(crate) fn to_slot(&self, slot: u16) -> Self {
+        let spreads = self.line.address().spreads();
+        Self { line: if spreads { self.line.another(Some(slot), None) } else { self.line.clone() } }
+    }
+
+    /// One for calls that wait up to nearly `answer`: they would hold up everything else on a shared one.
+    pub(crate) async fn apart(&self, answer: Duration) -> Result<Self, StoreError> {
+        let line = self.line.another(None, Some(Waits { connect: answer, answer }));
+        line.seat().await?;
+        Ok(Self { line })
+    }
+
+    /// Whether another server may take over.
+    pub(crate) fn moves(&self) -> bool {
+        self.line.address().moves()
     }
 
     pub(crate) async fn ask<T: redis::FromRedisValue>(
         &self,
         command: &redis::Cmd,
     ) -> Result<T, StoreError> {
-        Ok(command.query_async(&mut self.manager.clone()).await?)
+        let mut seat = self.line.seat().await?;
+        let error: RedisError = match command.query_async(&mut seat.manager).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        // What was refused for its place had no effect, so it may be asked in the right one.
+        if self.line.moved_from(&seat, &error).await && is_misplaced(&error) {
+            let mut seat = self.line.seat().await?;
+            return Ok(command.query_async(&mut seat.manager).await?);
+        }
+        Err(error.into())
     }
 
     /// Sends many commands at once; each has its own answer.
@@ -94,7 +105,19 @@ impl Connection {
         if pipe.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(pipe.ignore_errors().query_async(&mut self.manager.clone()).await?)
+        let mut seat = self.line.seat().await?;
+        let answers: RedisResult<Vec<RedisResult<Value>>> =
+            pipe.ignore_errors().query_async(&mut seat.manager).await;
+        let fault = match &answers {
+            Ok(answers) => answers
+                .iter()
+                .find_map(|answer| answer.as_ref().err().filter(|error| is_misplaced(error))),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = fault {
+            self.line.moved_from(&seat, error).await;
+        }
+        Ok(answers?)
     }
 
     pub(crate) async fn call(&self, call: Call) -> Result<Value, StoreError> {
@@ -102,53 +125,60 @@ impl Connection {
         answers.pop().unwrap_or_else(|| Err(StoreError::Bug("a call without an answer".into())))
     }
 
-    /// Runs the calls in one pipeline, and once more those that met an empty script cache: a refused
-    /// call had no effect.
+    /// Runs the calls in one pipeline, and again those that met an empty script cache or a server that is not
+    /// the one to ask: a refused call had no effect.
     pub(crate) async fn call_many(&self, calls: &[Call]) -> Vec<Result<Value, StoreError>> {
-        let all: Vec<usize> = (0..calls.len()).collect();
+        let mut which: Vec<usize> = (0..calls.len()).collect();
         let mut answers: Vec<Result<Value, StoreError>> =
             std::iter::repeat_with(|| Err(StoreError::Bug("a call without an answer".into())))
                 .take(calls.len())
                 .collect();
-        let missed = self.round(calls, &all, &mut answers).await;
-        if !missed.is_empty() {
-            match self.load(calls, &missed).await {
-                Ok(()) => {
-                    self.round(calls, &missed, &mut answers).await;
-                }
-                Err(error) => missed.iter().for_each(|i| answers[*i] = Err(error.clone())),
+        for round in 1..=ROUNDS_MAX {
+            let refused = self.round(calls, &which, &mut answers).await;
+            if refused.is_empty() || round == ROUNDS_MAX {
+                break;
+            }
+            let missed: Vec<usize> =
+                refused.iter().filter(|(_, why)| *why == Why::NoScript).map(|(i, _)| *i).collect();
+            which = refused.into_iter().map(|(i, _)| i).collect();
+            if let Err(error) = self.load(calls, &missed).await {
+                missed.iter().for_each(|i| answers[*i] = Err(error.clone()));
+                which.retain(|i| !missed.contains(i));
             }
         }
         answers
     }
 
-    /// Sends the calls with these indexes; returns those that were answered NOSCRIPT.
+    /// Sends the calls with these indexes; returns those that were refused and can be repeated.
     async fn round(
         &self,
         calls: &[Call],
         which: &[usize],
         answers: &mut [Result<Value, StoreError>],
-    ) -> Vec<usize> {
+    ) -> Vec<(usize, Why)> {
         let mut pipe = Pipeline::with_capacity(which.len());
         for i in which {
-            pipe.add_command(calls[*i].command());
+            pipe.add_command(calls[*i].command(self.moves()));
         }
-        let mut missed = Vec::new();
+        let mut refused = Vec::new();
         match self.pipe_each(&mut pipe).await {
             Ok(got) => {
                 for (i, answer) in which.iter().zip(got) {
-                    let no_script = answer.as_ref().is_err_and(|e| {
-                        e.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript)
-                    });
-                    if no_script {
-                        missed.push(*i);
-                    }
+                    let why = answer.as_ref().err().and_then(|error| self.why(error));
+                    refused.extend(why.map(|why| (*i, why)));
                     answers[*i] = answer.map_err(StoreError::from);
                 }
             }
             Err(error) => which.iter().for_each(|i| answers[*i] = Err(error.clone())),
         }
-        missed
+        refused
+    }
+
+    fn why(&self, error: &RedisError) -> Option<Why> {
+        if error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript) {
+            return Some(Why::NoScript);
+        }
+        (self.moves() && is_misplaced(error)).then_some(Why::Misplaced)
     }
 
     async fn load(&self, calls: &[Call], which: &[usize]) -> Result<(), StoreError> {
@@ -157,7 +187,7 @@ impl Connection {
         scripts.dedup_by_key(|script| script.name());
         let mut pipe = Pipeline::new();
         for script in scripts {
-            pipe.cmd("SCRIPT").arg("LOAD").arg(script.source());
+            pipe.cmd("SCRIPT").arg("LOAD").arg(script.source(self.moves()));
         }
         self.pipe(&mut pipe).await.map(drop)
     }

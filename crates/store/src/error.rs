@@ -59,28 +59,49 @@ impl StoreError {
 fn advice(code: &str) -> Option<&'static str> {
     Some(match code {
         "OOM" => "raise maxmemory or finish jobs; nothing was evicted",
-        "READONLY" => "this is a replica: point redis.url at the primary",
+        "READONLY" => {
+            "this is a replica: point redis.url at the primary, or at Sentinels that know it"
+        }
         "MISCONF" => "the server cannot save to disk: free disk space and look at its log",
         "LOADING" => "it is loading its data set and will answer soon",
         "BUSY" => "a script runs too long; look at its slow log",
         "NOREPLICAS" => "too few replicas are connected for min-replicas-to-write",
         "NOAUTH" | "WRONGPASS" => "put the user and password into redis.url",
-        "NOPERM" => "grant the user +@all on the pool's keys",
-        "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" => {
-            "the cluster is moving; it comes back by itself"
+        "NOPERM" => "give the user what deploy/redis/users.acl gives it",
+        "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "UNBLOCKED" => {
+            "the servers are changing places; it comes back by itself"
+        }
+        "MOVED" | "ASK" => {
+            "the pool lies on another node: with a Redis Cluster set redis.topology = \"cluster\"; it comes back by itself"
         }
         _ => return None,
     })
 }
 
+/// The code of an answer. A script's error carries that of its cause in its detail: "OOM command not
+/// allowed … script: …".
+fn word_of(error: &RedisError) -> &str {
+    match error.code().unwrap_or_default() {
+        "ERR" => error.detail().unwrap_or_default().split(' ').next().unwrap_or_default(),
+        code => code,
+    }
+}
+
+/// Whether a server refused because it is not, or no more, the one to ask: the call had no effect.
+pub(crate) fn is_misplaced(error: &RedisError) -> bool {
+    matches!(word_of(error), "MOVED" | "READONLY" | "CLUSTERDOWN" | "MASTERDOWN" | "UNBLOCKED")
+}
+
+/// Whether nobody answered.
+pub(crate) fn is_silence(error: &RedisError) -> bool {
+    error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
+}
+
 impl From<RedisError> for StoreError {
     fn from(error: RedisError) -> Self {
-        // A script error carries the cause in its detail: "OOM command not allowed … script: …".
         let code = error.code().unwrap_or_default().to_owned();
         let detail = error.detail().unwrap_or_default().to_owned();
-        let inner =
-            if code == "ERR" { detail.split(' ').next().unwrap_or_default() } else { &code };
-        if let Some(advice) = advice(inner) {
+        if let Some(advice) = advice(word_of(&error)) {
             let said = if detail.is_empty() { error.to_string() } else { detail };
             return Self::Refused { cause: format!("{code} {said} ({advice})") };
         }

@@ -7,7 +7,6 @@
 use crate::connection::Connection;
 use crate::{Store, StoreError, stored};
 use job::{JobId, StateWord, Timestamp};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Pipeline, Value};
 use serde::Deserialize;
 use std::fmt;
@@ -297,7 +296,7 @@ async fn first(
 /// Follows the stream, on a connection of its own: a blocking read would hold up everything else on a
 /// shared one.
 pub struct ChangeReader {
-    connection: ConnectionManager,
+    connection: Connection,
     key: String,
     after: Mark,
 }
@@ -313,12 +312,7 @@ impl ChangeReader {
             Some(after) => after,
             None => store.last_change().await?,
         };
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(ANSWER_MAX))
-            .set_response_timeout(Some(ANSWER_MAX))
-            .set_number_of_retries(2)
-            .set_max_delay(Duration::from_millis(500));
-        let connection = ConnectionManager::new_with_config(store.client().clone(), config).await?;
+        let connection = store.connection().apart(ANSWER_MAX).await?;
         Ok(Self { connection, key: store.keys().events(), after })
     }
 
@@ -356,8 +350,7 @@ impl ChangeReader {
             .arg("BLOCK")
             .arg(WAIT_MAX.as_millis().to_string());
         command.arg("STREAMS").arg(&self.key).arg(self.after.to_string());
-        let told: Option<Vec<(String, Vec<Value>)>> =
-            command.query_async(&mut self.connection).await.map_err(StoreError::from)?;
+        let told: Option<Vec<(String, Vec<Value>)>> = self.connection.ask(&command).await?;
         let entries = told.into_iter().flatten().flat_map(|(_, entries)| entries);
         let changes: Vec<Change> =
             entries.map(|entry| Change::read(&self.key, &entry)).collect::<Result<_, _>>()?;

@@ -135,16 +135,22 @@ impl Store {
         // The stamp last: of a save in between it is better to know than not.
         let mut pipe = Pipeline::with_capacity(4);
         pipe.cmd("GET").arg(keys.lsn()).cmd("HGETALL").arg(keys.freeze());
-        pipe.cmd("HMGET").arg(keys.run()).arg(&["stamp", "lsn"]).cmd("LASTSAVE");
+        pipe.cmd("HMGET").arg(keys.run()).arg(&["stamp", "lsn"]);
+        let many = self.connection().moves();
+        if many {
+            pipe.cmd("INFO").arg("replication");
+        }
+        pipe.cmd("LASTSAVE");
         let mut answers = self.connection().pipe_each(&mut pipe).await?;
         // A server that does not tell runs for ever, as in the scripts.
-        let stamp = answers.pop().and_then(Result::ok).unwrap_or(Value::Int(0));
+        let saved = answers.pop().and_then(Result::ok).unwrap_or(Value::Int(0));
+        let line = if many { answers.pop().and_then(Result::ok) } else { None };
         let answers: Vec<Value> = answers.into_iter().collect::<Result<_, _>>()?;
         let bug = || StoreError::Bug(format!("watch was answered {answers:?}"));
         let of = |i: usize| answers.get(i).cloned().unwrap_or(Value::Nil);
         let lsn: Option<u64> = redis::from_redis_value(of(0)).map_err(|_| bug())?;
         let run: (Option<i64>, Option<u64>) = redis::from_redis_value(of(2)).map_err(|_| bug())?;
-        let stamp: i64 = redis::from_redis_value(stamp).map_err(|_| bug())?;
+        let stamp = stamp(redis::from_redis_value(saved).map_err(|_| bug())?, line);
         let lsn = lsn.unwrap_or(0);
         let base = match run {
             (Some(known), Some(base)) if known == stamp => base,
@@ -235,4 +241,13 @@ impl Store {
         let reply = self.connection().call(Call::new(&script::THAW, keys, args)).await?;
         self.read_freeze(reply)
     }
+}
+
+/// The run of a server, as `snippet/run.lua` reckons it: its last save and, where others may take over, the
+/// beginning of the name of its line of replication.
+fn stamp(saved: i64, info: Option<Value>) -> i64 {
+    let info: String = info.and_then(|info| redis::from_redis_value(info).ok()).unwrap_or_default();
+    let line = info.split("master_replid:").nth(1).and_then(|id| id.get(..5));
+    let line = line.and_then(|id| i64::from_str_radix(id, 16).ok());
+    if saved == 0 { 0 } else { (line.unwrap_or(0) << 32) + saved }
 }

@@ -13,6 +13,7 @@ mod page;
 mod pauses;
 mod privacy;
 mod queues;
+mod slot;
 mod watch;
 
 pub use archive::TOMB_SHARDS;
@@ -27,6 +28,12 @@ use job::{AttemptId, Fingerprint, JobId, StateWord};
 use seedance::SlotClass;
 use std::fmt::Write as _;
 
+/// What matches every key under the operator's `prefix`, as Redis's own patterns do, for its access lists.
+#[must_use]
+pub fn acl_pattern(prefix: &str) -> String {
+    format!("{{{}:*}}:*", part(prefix))
+}
+
 /// The keys of one pool.
 #[derive(Debug, Clone)]
 pub struct Keys {
@@ -38,6 +45,12 @@ impl Keys {
     #[must_use]
     pub fn new(prefix: &str, pool: &str) -> Self {
         Self { tag: format!("{{{}:{}}}", part(prefix), part(pool)) }
+    }
+
+    /// Where in a Redis Cluster all of these keys lie.
+    #[must_use]
+    pub fn slot(&self) -> u16 {
+        slot::of(&self.tag)
     }
 
     fn key(&self, rest: std::fmt::Arguments<'_>) -> String {
@@ -430,6 +443,7 @@ mod tests {
             assert_eq!(Keys::batch_of_member(&member), Some((tenant.into(), batch.into())));
         }
         assert_eq!(Keys::batch_of_member("a"), None);
+        assert_eq!(acl_pattern("p}x"), "{p%7Dx:*}:*");
         assert_eq!(Keys::batch_of_member("a:%4"), None);
     }
 

@@ -13,6 +13,7 @@
 //! Must not know: HTTP, the provider, the bucket, apalis.
 #![forbid(unsafe_code)]
 
+mod address;
 mod admit;
 mod archive;
 mod archive_facts;
@@ -45,6 +46,7 @@ mod lease;
 mod leaving;
 mod lent;
 mod limits;
+mod line;
 mod list;
 mod lock;
 mod operations;
@@ -111,7 +113,7 @@ pub use rejects::{REJECTS_MAX, RejectsCursor};
 pub use report::Reported;
 pub use script::script_of;
 pub use self_check::{Finding, Severity};
-pub use settings::{Settings, redact};
+pub use settings::{Settings, Topology, redact};
 pub use spent::{SPENT_DAYS_MAX, Spent, SpentRow};
 pub use stored::{LOAD_MAX, Stored};
 pub use under_way::UnderWay;
@@ -120,7 +122,7 @@ pub use usage::{DayUsage, Media};
 
 use connection::Connection;
 use job::{BuyCaps, Timestamp};
-use keys::Keys;
+use keys::{FleetKeys, Keys};
 use seedance::SlotClass;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -136,8 +138,8 @@ pub struct Store {
 }
 
 struct Inner {
-    client: redis::Client,
     connection: Connection,
+    fleet: FleetStore,
     keys: Keys,
     pool: String,
     settings: Settings,
@@ -160,13 +162,15 @@ impl Store {
     ///
     /// [`StoreError::Unreachable`]: repeat; [`StoreError::Refused`]: address or password are wrong.
     pub async fn connect(settings: &Settings, pool: &str) -> Result<Self, StoreError> {
-        let client = connection::client(settings)?;
-        let connection = Connection::open(client.clone(), settings).await?;
+        let keys = Keys::new(&settings.key_prefix, pool);
+        let connection = Connection::open(settings, keys.slot()).await?;
+        let slot = FleetKeys::new(&settings.key_prefix).slot();
+        let fleet = FleetStore::over(connection.to_slot(slot), settings);
         Ok(Self {
             inner: Arc::new(Inner {
-                client,
                 connection,
-                keys: Keys::new(&settings.key_prefix, pool),
+                fleet,
+                keys,
                 pool: pool.to_owned(),
                 settings: settings.clone(),
                 told: freeze::Told::default(),
@@ -234,11 +238,6 @@ impl Store {
         let now = stored::time(Some(value))?;
         self.inner.clock.hear(now);
         Ok(now)
-    }
-
-    /// For a connection of its own: a blocking pop would stall the shared one.
-    pub(crate) fn client(&self) -> &redis::Client {
-        &self.inner.client
     }
 }
 

@@ -2,12 +2,18 @@
 
 use std::sync::LazyLock;
 
+/// What snippet `run` says where one server alone can have written what is read, and what stands there
+/// where another may have taken over.
+const ONE_SERVER: &str = "local many_servers = false";
+const MANY_SERVERS: &str = "local many_servers = true";
+
 /// A script and the name the server knows it by.
 #[derive(Debug)]
 pub(crate) struct Script {
     name: &'static str,
     source: &'static str,
     sha: LazyLock<String>,
+    many: LazyLock<(String, String)>,
 }
 
 impl Script {
@@ -15,13 +21,20 @@ impl Script {
         self.name
     }
 
-    pub(crate) fn source(&self) -> &'static str {
-        self.source
+    /// The text, for one server or for servers that take over for each other.
+    pub(crate) fn source(&self, many: bool) -> &str {
+        if many { &self.many.0 } else { self.source }
     }
 
-    pub(crate) fn sha(&self) -> &str {
-        &self.sha
+    pub(crate) fn sha(&self, many: bool) -> &str {
+        if many { &self.many.1 } else { &self.sha }
     }
+}
+
+fn for_many(source: &str) -> (String, String) {
+    let source = source.replace(ONE_SERVER, MANY_SERVERS);
+    let sha = redis::Script::new(&source).get_hash().to_owned();
+    (source, sha)
 }
 
 /// `NAME = "verb", snippets…;`: the verb's file after the snippets it uses. Whatever stands here is one of [`ALL`].
@@ -34,6 +47,7 @@ macro_rules! scripts {
                 include_str!(concat!("../lua/", $verb, ".lua"))
             ),
             sha: LazyLock::new(|| redis::Script::new($name.source).get_hash().to_owned()),
+            many: LazyLock::new(|| for_many($name.source)),
         };)*
 
         static ALL: &[&Script] = &[$(&$name),*];
@@ -82,7 +96,8 @@ scripts! {
 /// server's logs.
 #[must_use]
 pub fn script_of(sha: &str) -> Option<&'static str> {
-    ALL.iter().find(|script| script.sha() == sha).map(|script| script.name())
+    let is_it = |script: &&&Script| [false, true].iter().any(|many| script.sha(*many) == sha);
+    ALL.iter().find(is_it).map(|script| script.name())
 }
 
 #[cfg(test)]
@@ -95,7 +110,10 @@ mod tests {
         let files = std::fs::read_dir(folder).expect("the scripts").flatten();
         let files = files.filter(|file| file.path().extension().is_some_and(|end| end == "lua"));
         assert_eq!(ALL.len(), files.count(), "each file is a script that is known by its name");
-        assert_eq!(script_of(COMMIT.sha()), Some("commit"));
+        assert_eq!(script_of(COMMIT.sha(false)), Some("commit"));
+        assert_eq!(script_of(COMMIT.sha(true)), Some("commit"));
+        assert_ne!(COMMIT.sha(false), COMMIT.sha(true), "it tells servers apart");
+        assert_eq!(LOOK.sha(false), LOOK.sha(true), "it does not ask");
         assert_eq!(script_of("0123"), None);
     }
 }

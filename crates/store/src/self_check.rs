@@ -1,7 +1,7 @@
 //! What the server must promise before money is spent on its word.
 
 use crate::lease::millis;
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, Topology};
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
@@ -40,6 +40,8 @@ struct Facts {
     info: BTreeMap<String, String>,
     config: Option<BTreeMap<String, String>>,
     sentinels: u64,
+    /// What the settings say, whoever happens to be there now.
+    topology: Topology,
     fence: bool,
     lsn: u64,
     lsn_seen: u64,
@@ -97,6 +99,7 @@ impl Store {
             info: fields(&info),
             config: self.told_config().await?,
             sentinels: self.sentinels().await?,
+            topology: self.inner.settings.topology,
             fence,
             lsn: lsn.unwrap_or(0),
             lsn_seen,
@@ -232,7 +235,7 @@ fn role(facts: &Facts, slow: &str) -> Option<Finding> {
         return Some(refuse(
             "role",
             "this is a Sentinel: it watches servers and keeps no jobs",
-            "point redis.url at the primary that it watches",
+            "set redis.topology = \"sentinel\", or point redis.url at the primary that it watches",
         ));
     }
     let role = facts.info("role");
@@ -240,7 +243,7 @@ fn role(facts: &Facts, slow: &str) -> Option<Finding> {
         refuse(
             "role",
             format!("the server is a {role}: it takes no writes, or loses them at the next sync"),
-            "point redis.url at the primary",
+            "point redis.url at the primary, or at Sentinels that know it with redis.topology = \"sentinel\"",
         )
     })
 }
@@ -248,7 +251,7 @@ fn role(facts: &Facts, slow: &str) -> Option<Finding> {
 /// Whoever takes over for a primary may not have had its last writes yet.
 fn failover(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
-    if facts.info("cluster_enabled") == "1" {
+    if facts.info("cluster_enabled") == "1" || facts.topology == Topology::Cluster {
         found.push(facts.needs_fence(
             "cluster",
             "the server is part of a cluster, and a failover forgets what was not replicated yet",
@@ -263,13 +266,10 @@ fn failover(facts: &Facts) -> Vec<Finding> {
             "use a single server with appendfsync always, without replicas",
         ));
     }
-    if facts.sentinels > 0 {
+    if facts.sentinels > 0 || facts.topology == Topology::Sentinel {
         found.push(facts.needs_fence(
             "sentinel",
-            &format!(
-                "{} Sentinels watch the server, and a failover forgets what was not replicated yet",
-                facts.sentinels
-            ),
+            "Sentinels watch the server, and a failover forgets what was not replicated yet",
             "use a single server with appendfsync always, without Sentinel",
         ));
     }

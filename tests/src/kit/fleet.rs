@@ -2,6 +2,7 @@
 
 use super::config::{self, Places};
 use super::door::Inside;
+use super::guard;
 use super::http::Web;
 use super::ledger::Ledger;
 use super::{ALICE, BOB, PowerOptions, PowerRedis};
@@ -30,6 +31,10 @@ pub struct Options {
     pub simulator: Vec<String>,
     /// A Redis on a machine whose power can be cut, instead of a plain one.
     pub power: Option<PowerOptions>,
+    /// The test brings its own servers, and tells of them in `config`.
+    pub elsewhere: bool,
+    /// Each program logs in to Redis as its user of `deploy/redis/users.acl`.
+    pub users: bool,
 }
 
 impl Default for Options {
@@ -39,6 +44,8 @@ impl Default for Options {
             config: String::new(),
             simulator: Vec::new(),
             power: None,
+            elsewhere: false,
+            users: false,
         }
     }
 }
@@ -70,6 +77,20 @@ impl Options {
     #[must_use]
     pub fn power(mut self, power: PowerOptions) -> Self {
         self.power = Some(power);
+        self
+    }
+
+    /// On servers of the test's own, which section `redis` of this text tells of.
+    #[must_use]
+    pub fn elsewhere(mut self, section: &str) -> Self {
+        self.elsewhere = true;
+        self.config(section)
+    }
+
+    /// Each program as its own user of Redis.
+    #[must_use]
+    pub fn users(mut self) -> Self {
+        self.users = true;
         self
     }
 
@@ -108,6 +129,7 @@ pub struct Fleet {
     ports: Ports,
     memory: Memory,
     gateway_port: u16,
+    pub(super) users: bool,
     /// Declared last: the folder goes after everybody who writes to it.
     dir: TempDir,
 }
@@ -116,23 +138,27 @@ pub struct Fleet {
 enum Memory {
     Plain(Redis),
     Power(PowerRedis),
+    Elsewhere,
 }
 
 impl Memory {
-    fn start(power: Option<&PowerOptions>) -> Self {
-        match power {
-            Some(options) => Self::Power(PowerRedis::start(options)),
-            None => Self::Plain(
-                Redis::start(sandbox::Options::default())
-                    .unwrap_or_else(|error| panic!("no private Redis: {error}")),
-            ),
+    fn start(options: &Options, dir: &Path) -> Self {
+        if let Some(power) = &options.power {
+            return Self::Power(PowerRedis::start(power));
         }
+        if options.elsewhere {
+            return Self::Elsewhere;
+        }
+        let extra_args = if options.users { guard::arguments(dir) } else { Vec::new() };
+        let redis = Redis::start(sandbox::Options { extra_args, ..sandbox::Options::default() });
+        Self::Plain(redis.unwrap_or_else(|error| panic!("no private Redis: {error}")))
     }
 
-    fn server(&self) -> &Redis {
+    fn server(&self) -> Option<&Redis> {
         match self {
-            Self::Plain(redis) => redis,
-            Self::Power(power) => power.server(),
+            Self::Plain(redis) => Some(redis),
+            Self::Power(power) => Some(power.server()),
+            Self::Elsewhere => None,
         }
     }
 }
@@ -154,7 +180,11 @@ impl Fleet {
     #[must_use]
     pub fn start(options: Options) -> Self {
         let dir = TempDir::new("fleet").expect("a temporary folder");
-        let memory = Memory::start(options.power.as_ref());
+        let memory = Memory::start(&options, dir.path());
+        let mut redis = memory.server().map_or_else(String::new, Redis::url);
+        if options.users {
+            redis = guard::url(&redis, "seedfleet");
+        }
         let (simulator, ports) = start_simulator(dir.path(), &options.simulator);
         let gateway_port = ports::free();
         let keys = [
@@ -168,7 +198,7 @@ impl Fleet {
         }
         let places = Places {
             dir: dir.path(),
-            redis: &memory.server().url(),
+            redis: &redis,
             api: &ports.api,
             media: &ports.media,
             gateway_port,
@@ -179,7 +209,8 @@ impl Fleet {
         let inside = Inside::open(&files);
         let web = Web::new();
         let roles = Mutex::default();
-        let fleet = Self { roles, inside, web, simulator, ports, memory, gateway_port, dir };
+        let users = options.users;
+        let fleet = Self { roles, inside, web, simulator, ports, memory, gateway_port, users, dir };
         for role in options.roles {
             match role {
                 "gateway" => fleet.start_gateway(),
@@ -195,9 +226,18 @@ impl Fleet {
     }
 
     /// The server with everything in it.
+    ///
+    /// # Panics
+    ///
+    /// The test brought its own.
     #[must_use]
     pub fn redis(&self) -> &Redis {
-        self.memory.server()
+        self.memory.server().expect("the test did not bring its own")
+    }
+
+    /// The last lines of the server, where it is ours.
+    pub(super) fn redis_tail(&self) -> String {
+        self.memory.server().map_or_else(String::new, |redis| redis.log_tail(5))
     }
 
     /// The same on a machine whose power can be cut.
@@ -209,7 +249,7 @@ impl Fleet {
     pub fn power(&self) -> &PowerRedis {
         match &self.memory {
             Memory::Power(power) => power,
-            Memory::Plain(_) => panic!("the options asked for a plain Redis"),
+            Memory::Plain(_) | Memory::Elsewhere => panic!("the options asked for a plain Redis"),
         }
     }
 

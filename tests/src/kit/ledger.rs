@@ -2,6 +2,7 @@
 
 use job::{AttemptId, Record};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The ledger as it stood at one moment.
 #[derive(Debug, Clone)]
@@ -32,6 +33,18 @@ impl Ledger {
     /// All lines of one event, in order.
     pub fn events<'a>(&'a self, event: &'a str) -> impl Iterator<Item = &'a Value> {
         self.lines.iter().filter(move |line| line["event"] == event)
+    }
+
+    /// How many tasks were made for each request that carries a mark (`mark-…` in its prompt), whoever asked
+    /// for it.
+    #[must_use]
+    pub fn bought(&self) -> BTreeMap<String, usize> {
+        let mut bought = BTreeMap::new();
+        for line in self.events("task_made") {
+            let mark = line["mark"].as_str().unwrap_or("none");
+            *bought.entry(mark.to_owned()).or_default() += 1;
+        }
+        bought
     }
 
     /// Create calls of a job that arrived whole.

@@ -1,6 +1,6 @@
 //! The fleet's programs as children: started, killed, started again.
 
-use super::{Fleet, Reply};
+use super::{Fleet, Reply, guard};
 use sandbox::{Logs, Process, bins, wait};
 use std::net::TcpStream;
 use std::process::Command;
@@ -26,6 +26,9 @@ impl Fleet {
         // The machine's own configuration, where it has one, is none of a test's business.
         command.env_clear().env("RUST_BACKTRACE", "1").env("SEEDFLEET_ETC", "/nonexistent");
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        if self.users {
+            command.env("SEEDFLEET__REDIS__URL", guard::url(&self.redis().url(), role));
+        }
         command.envs(env.iter().copied());
         for file in [self.config_file(), self.own_config_file()] {
             command.arg("--config").arg(file);
@@ -129,7 +132,7 @@ impl Fleet {
         for process in roles.values().map(AsRef::as_ref).chain([self.simulator()]) {
             text.push_str(&format!("--- {}\n{}\n", process.name(), process.log_tail(25)));
         }
-        text.push_str(&format!("--- redis\n{}\n", self.redis().log_tail(5)));
+        text.push_str(&format!("--- redis\n{}\n", self.redis_tail()));
         text
     }
 }

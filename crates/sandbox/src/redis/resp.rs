@@ -40,12 +40,23 @@ impl From<io::Error> for CommandError {
 /// Sends one command on a fresh connection. Strings and numbers come back as text, nil as an empty
 /// string, arrays one element per line.
 pub(super) fn command(port: u16, words: &[&str]) -> Result<String, CommandError> {
+    converse(port, &[words])
+}
+
+/// Sends commands one after another on a fresh connection, up to the first that is refused; the answer is
+/// that of the last.
+pub(super) fn converse(port: u16, commands: &[&[&str]]) -> Result<String, CommandError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let stream = TcpStream::connect_timeout(&address, ANSWER_MAX)?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
     stream.set_write_timeout(Some(ANSWER_MAX))?;
-    (&stream).write_all(&encode(words))?;
-    read_reply(&mut BufReader::new(&stream), 0)
+    let mut replies = BufReader::new(&stream);
+    let mut last = String::new();
+    for words in commands {
+        (&stream).write_all(&encode(words))?;
+        last = read_reply(&mut replies, 0)?;
+    }
+    Ok(last)
 }
 
 fn encode(words: &[&str]) -> Vec<u8> {

@@ -237,6 +237,20 @@ impl Redis {
         resp::command(self.port, words)
     }
 
+    /// As [`Redis::command`], by a user of the server's access list.
+    ///
+    /// # Errors
+    ///
+    /// As there; the user or the password are wrong.
+    pub fn command_as(
+        &self,
+        user: &str,
+        password: &str,
+        words: &[&str],
+    ) -> Result<String, CommandError> {
+        resp::converse(self.port, &[&["AUTH", user, password], words])
+    }
+
     /// The last lines the server printed, for messages.
     #[must_use]
     pub fn log_tail(&self, lines_max: usize) -> String {

@@ -26,7 +26,7 @@ local function forgot(k, now)
   local base = tonumber(run[2] or 0)
   if tonumber(run[1] or -1) ~= stamp then
     base = lsn
-    redis.call('HSET', KEYS[k.run], 'stamp', stamp, 'lsn', string.format('%.0f', base))
+    redis.call('HSET', KEYS[k.run], 'stamp', string.format('%.0f', stamp), 'lsn', string.format('%.0f', base))
   end
   if tonumber(k.stamp) == stamp then base = lsn end
   if base >= floor then return false end

@@ -3,16 +3,15 @@
 
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-
 use super::outage::{Outage, Pauses};
+use crate::connection::Connection;
 use crate::{Queue, Store, StoreError};
 
 /// A blocking pop lasts a second at most; an answer later than this means a dead connection.
 const ANSWER_MAX: Duration = Duration::from_secs(4);
 
 pub(crate) struct Waker {
-    connection: ConnectionManager,
+    connection: Connection,
     key: String,
     outage: Outage,
     pauses: Pauses,
@@ -20,12 +19,7 @@ pub(crate) struct Waker {
 
 impl Waker {
     pub(crate) async fn connect(store: &Store, queue: Queue) -> Result<Self, StoreError> {
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(ANSWER_MAX))
-            .set_response_timeout(Some(ANSWER_MAX))
-            .set_number_of_retries(2)
-            .set_max_delay(Duration::from_millis(500));
-        let connection = ConnectionManager::new_with_config(store.client().clone(), config).await?;
+        let connection = store.connection().apart(ANSWER_MAX).await?;
         let key = store.keys().wake(queue);
         Ok(Self { connection, key, outage: Outage::new("wake-up", queue), pauses: Pauses::new() })
     }
@@ -35,7 +29,7 @@ impl Waker {
     pub(crate) async fn token_within(&mut self, nap: Duration) {
         let mut pop = redis::cmd("BLPOP");
         pop.arg(&self.key).arg(format!("{:.3}", nap.as_secs_f64()));
-        match pop.query_async::<redis::Value>(&mut self.connection).await {
+        match self.connection.ask::<redis::Value>(&pop).await {
             Ok(_) => {
                 self.outage.answered();
                 self.pauses.reset();

@@ -12,8 +12,9 @@ pub use api_keys::{API_KEYS_MAX, EndWhy, KnownKey, Minted, Revoked};
 pub use rate::{RATE_WINDOW, Rated};
 pub use sessions::Session;
 
-use crate::connection::{self, Connection};
+use crate::connection::Connection;
 use crate::keys::FleetKeys;
+
 use crate::{Settings, Store, StoreError, stored};
 use job::Timestamp;
 use std::sync::Arc;
@@ -25,7 +26,6 @@ pub struct FleetStore {
 }
 
 struct Inner {
-    client: redis::Client,
     connection: Connection,
     keys: FleetKeys,
     settings: Settings,
@@ -38,14 +38,13 @@ impl FleetStore {
     ///
     /// [`StoreError::Unreachable`]: repeat; [`StoreError::Refused`]: address or password are wrong.
     pub async fn connect(settings: &Settings) -> Result<Self, StoreError> {
-        let client = connection::client(settings)?;
-        let connection = Connection::open(client.clone(), settings).await?;
-        Ok(Self::over(client, connection, settings))
+        let slot = FleetKeys::new(&settings.key_prefix).slot();
+        Ok(Self::over(Connection::open(settings, slot).await?, settings))
     }
 
-    fn over(client: redis::Client, connection: Connection, settings: &Settings) -> Self {
+    pub(crate) fn over(connection: Connection, settings: &Settings) -> Self {
         let keys = FleetKeys::new(&settings.key_prefix);
-        Self { inner: Arc::new(Inner { client, connection, keys, settings: settings.clone() }) }
+        Self { inner: Arc::new(Inner { connection, keys, settings: settings.clone() }) }
     }
 
     /// The fleet's keys.
@@ -67,20 +66,13 @@ impl FleetStore {
     pub(crate) fn connection(&self) -> &Connection {
         &self.inner.connection
     }
-
-    /// For a connection of its own: a blocking read would stall the shared one.
-    #[allow(dead_code, reason = "the nouns that wait for news use it")]
-    pub(crate) fn client(&self) -> &redis::Client {
-        &self.inner.client
-    }
 }
 
 impl Store {
-    /// The memory of the fleet this pool belongs to, over this pool's connection.
+    /// The memory of the fleet this pool belongs to, over this pool's connection where both lie on one server.
     #[must_use]
     pub fn fleet(&self) -> FleetStore {
-        let inner = &self.inner;
-        FleetStore::over(inner.client.clone(), inner.connection.clone(), &inner.settings)
+        self.inner.fleet.clone()
     }
 }
 

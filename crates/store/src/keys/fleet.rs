@@ -1,7 +1,7 @@
 //! Keys of the whole fleet: what belongs to no pool, under a hash tag of its own.
 
 use super::page::Row;
-use super::part;
+use super::{part, slot};
 use std::fmt::Write as _;
 
 /// The name no pool may have: it is the last word of the fleet's own hash tag.
@@ -18,6 +18,12 @@ impl FleetKeys {
     #[must_use]
     pub fn new(prefix: &str) -> Self {
         Self { tag: format!("{{{}:{FLEET}}}", part(prefix)) }
+    }
+
+    /// Where in a Redis Cluster all of these keys lie.
+    #[must_use]
+    pub fn slot(&self) -> u16 {
+        slot::of(&self.tag)
     }
 
     fn key(&self, rest: std::fmt::Arguments<'_>) -> String {

@@ -126,7 +126,7 @@ const TABLE: &[Row] = &[
     Row {
         key: "run",
         kind: "hash",
-        holds: "`stamp` of the server's run (its LASTSAVE) and the `lsn` it began with: a process compares what it was told in an earlier run with that",
+        holds: "`stamp` of the server's run (its LASTSAVE and, where servers take over for each other, its line of replication) and the `lsn` it began with: a process compares what it was told in an earlier run with that",
         bound: "1",
     },
     Row {

@@ -11,6 +11,7 @@ mod claim;
 mod commit;
 mod counted;
 mod doctor;
+mod encrypted;
 mod events;
 mod fairness;
 mod freeze;

@@ -1,0 +1,171 @@
+//! The line to a primary, which may be another server tomorrow.
+//!
+//! One server: the connection manager of the redis crate brings a broken connection back. Where servers take
+//! over for each other, whoever meets silence, or a server that is no primary any more, asks anew who it is
+//! (`address/find.rs`), one for all who wait. Now and then somebody asks without cause: a primary that was cut
+//! off from those who vote still answers, and what it is told is lost.
+
+use crate::StoreError;
+use crate::address::Address;
+use crate::error::{is_misplaced, is_silence};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, ConnectionAddr, ConnectionInfo, RedisError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Reconnecting is the manager's work; how long to go on trying is the caller's.
+const RECONNECT_TRIES: usize = 2;
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
+/// So often it is asked without cause whether the primary is still the one.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Cheap to clone; all clones share one connection.
+#[derive(Clone)]
+pub(crate) struct Line {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    address: Address,
+    /// Of the keys that are asked for.
+    slot: u16,
+    waits: Waits,
+    state: Mutex<State>,
+    /// Held by the one who looks for the primary.
+    looking: tokio::sync::Mutex<()>,
+}
+
+/// How long to wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waits {
+    /// For a connection.
+    pub(crate) connect: Duration,
+    /// For an answer.
+    pub(crate) answer: Duration,
+}
+
+struct State {
+    seat: Option<Seat>,
+    /// Nodes that can be asked for the primary.
+    nodes: Vec<ConnectionInfo>,
+    looked: Instant,
+}
+
+/// A connection to whoever is the primary.
+#[derive(Clone)]
+pub(crate) struct Seat {
+    pub(crate) manager: ConnectionManager,
+    at: ConnectionAddr,
+    /// Another after every look.
+    number: u64,
+}
+
+impl Line {
+    /// Nobody is asked yet.
+    pub(crate) fn new(address: Address, slot: u16, waits: Waits) -> Self {
+        let state = State { seat: None, nodes: Vec::new(), looked: Instant::now() };
+        let (state, looking) = (Mutex::new(state), tokio::sync::Mutex::default());
+        Self { inner: Arc::new(Inner { address, slot, waits, state, looking }) }
+    }
+
+    /// Another line to the same place.
+    pub(crate) fn another(&self, slot: Option<u16>, waits: Option<Waits>) -> Self {
+        let Inner { address, slot: own, waits: usual, .. } = &*self.inner;
+        Self::new(address.clone(), slot.unwrap_or(*own), waits.unwrap_or(*usual))
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.inner.address
+    }
+
+    /// The connection; the first to ask makes it.
+    pub(crate) async fn seat(&self) -> Result<Seat, StoreError> {
+        let (seat, look) = {
+            let mut state = self.inner.state();
+            let look = self.inner.address.moves() && state.looked.elapsed() > LOOK_EVERY;
+            if look {
+                state.looked = Instant::now();
+            }
+            (state.seat.clone(), look)
+        };
+        let Some(seat) = seat else { return self.inner.look(0).await };
+        if look {
+            let (inner, number) = (Arc::clone(&self.inner), seat.number);
+            tokio::spawn(async move {
+                if let Err(error) = inner.look(number).await {
+                    tracing::debug!(error = %error, "nobody tells who the primary is");
+                }
+            });
+        }
+        Ok(seat)
+    }
+
+    /// Told of an error on `seat`: asks who the primary is, where it may be another now. True when it is
+    /// another, and what was refused can be asked there.
+    pub(crate) async fn moved_from(&self, seat: &Seat, error: &RedisError) -> bool {
+        if !self.inner.address.moves() || !(is_misplaced(error) || is_silence(error)) {
+            return false;
+        }
+        match self.inner.look(seat.number).await {
+            Ok(now) => now.at != seat.at,
+            // The caller tells of the error that led here, and comes again.
+            Err(error) => {
+                tracing::debug!(error = %error, "nobody tells who the primary is");
+                false
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds the primary, unless somebody has since the look of this number.
+    async fn look(&self, number: u64) -> Result<Seat, StoreError> {
+        let _alone = self.looking.lock().await;
+        let (before, nodes) = {
+            let state = self.state();
+            (state.seat.clone(), state.nodes.clone())
+        };
+        if let Some(seat) = before.as_ref().filter(|seat| seat.number != number) {
+            return Ok(seat.clone());
+        }
+        let found = self.address.find(self.slot, &nodes).await?;
+        let at = found.info.addr().clone();
+        let number = number + 1;
+        let seat = match before {
+            Some(seat) if seat.at == at => Seat { number, ..seat },
+            before => {
+                let manager = self.connect(found.info).await?;
+                if before.is_some() {
+                    tracing::warn!(primary = %at, slot = self.slot, "another Redis server is the primary now");
+                }
+                Seat { manager, at, number }
+            }
+        };
+        let mut state = self.state();
+        state.nodes = found.nodes;
+        state.looked = Instant::now();
+        state.seat = Some(seat.clone());
+        Ok(seat)
+    }
+
+    async fn connect(&self, info: ConnectionInfo) -> Result<ConnectionManager, StoreError> {
+        let config = ConnectionManagerConfig::new()
+            .set_response_timeout(Some(self.waits.answer))
+            .set_connection_timeout(Some(self.waits.connect))
+            .set_number_of_retries(RECONNECT_TRIES)
+            .set_max_delay(RECONNECT_PAUSE_MAX);
+        let why = |error| self.address.why(error);
+        let manager = ConnectionManager::new_with_config(Client::open(info)?, config).await;
+        let mut manager = manager.map_err(why)?;
+        // A server that does not take our certificate says so only now. What it answers is for the first
+        // real question to hear.
+        match redis::cmd("PING").query_async::<redis::Value>(&mut manager).await {
+            Err(error) if is_silence(&error) => Err(why(error)),
+            Ok(_) | Err(_) => Ok(manager),
+        }
+    }
+}
