@@ -20,6 +20,7 @@ mod doubt;
 mod drill;
 mod events;
 mod failover;
+mod failed;
 mod flood;
 mod holds;
 mod keys;

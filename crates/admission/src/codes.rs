@@ -29,6 +29,9 @@ codes! {
     LINE_TOO_LONG = "line-too-long",
     ROW_MALFORMED = "row-malformed",
     HEADER_MALFORMED = "header-malformed",
+    // Faults of rows in place of jobs.
+    NO_JOB_TO_MEND = "no-job-to-mend",
+    NOT_FAILED = "not-failed",
     // Warnings.
     REVIEW_MARK_WITHOUT_EFFECT = "review-mark-without-effect",
     // Refusals.

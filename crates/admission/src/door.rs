@@ -108,6 +108,9 @@ impl Door {
         let from: Vec<(Source, String)> =
             group.iter().map(|intake| (intake.source, intake.tenant.clone())).collect();
         let answers = match self.store.pulse().await {
+            Ok(pulse) if group.iter().any(|intake| intake.mends.is_some()) => {
+                self.mend_all(group, pulse).await
+            }
             Ok(pulse) => {
                 let prepared = self.prepare_all(group, pulse).await;
                 self.store_all(prepared).await
@@ -120,7 +123,11 @@ impl Door {
         answers
     }
 
-    async fn prepare_all(&self, group: Vec<Intake>, pulse: Pulse) -> Vec<Result<Ready, Refusal>> {
+    pub(crate) async fn prepare_all(
+        &self,
+        group: Vec<Intake>,
+        pulse: Pulse,
+    ) -> Vec<Result<Ready, Refusal>> {
         let paused = self.paused(pulse);
         let each = group.len().div_ceil(PREPARE_AT_ONCE);
         let mut group = group.into_iter();
@@ -135,7 +142,7 @@ impl Door {
 
     /// Handing a small request to another thread costs as much as judging it, so one hand-over takes as many as there
     /// are up to the first with media, which are put away before the next.
-    async fn prepare_row(
+    pub(crate) async fn prepare_row(
         self,
         row: Vec<Intake>,
         now: Timestamp,
@@ -191,7 +198,7 @@ impl Door {
         })
     }
 
-    async fn prepare(
+    pub(crate) async fn prepare(
         &self,
         mut sound: Sound,
         now: Timestamp,

@@ -18,12 +18,15 @@ pub(crate) fn idempotency(
 ) -> Option<Idempotency> {
     let key = match (&intake.idempotency_key, intake.source) {
         (Some(key), _) => format!("key:{key}"),
-        (None, Source::Import) => {
-            format!("custom:{}:{}", intake.batch.as_ref()?, envelope.custom_id.as_ref()?)
-        }
+        (None, Source::Import) => row_key(intake.batch.as_ref()?, envelope.custom_id.as_ref()?),
         (None, Source::Api | Source::Cli | Source::Adopted) => return None,
     };
     Some(Idempotency { key, body_sha256: meaning_sha256(envelope, fingerprint) })
+}
+
+/// The key of an imported row.
+pub(crate) fn row_key(batch: &str, custom_id: &str) -> String {
+    format!("custom:{batch}:{custom_id}")
 }
 
 /// SHA-256 (hex) of what a document means: how it was written (order of fields, defaults said or

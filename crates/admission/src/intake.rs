@@ -28,6 +28,17 @@ pub struct Intake {
     pub made_by: Option<String>,
     /// In place of the document's `take`: the importer counts equal rows with it.
     pub take_override: Option<u32>,
+    /// It stands in place of a job that ended badly; which, the door finds out.
+    pub mends: Option<Mends>,
+}
+
+/// What a row is sent in place of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mends {
+    /// A job of this batch of the tenant.
+    pub batch: String,
+    /// The job itself, where the row names it.
+    pub job: Option<JobId>,
 }
 
 impl Intake {
@@ -43,6 +54,7 @@ impl Intake {
             traceparent: None,
             made_by: None,
             take_override: None,
+            mends: None,
         }
     }
 }

@@ -4,10 +4,12 @@
 //! read is told and the next one is read on; a stream that has lost its rows' bounds ends with a reason.
 
 mod csv;
+mod flat;
 mod lines;
 mod list;
 
 pub use csv::COLUMNS;
+pub use flat::flat;
 
 use crate::codes;
 use crate::json::read_json;
@@ -15,7 +17,10 @@ use csv::Csv;
 use lines::Lines;
 use list::List;
 use seedance::Fault;
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+/// How the names of notes begin, in JSON as in the header of a table.
+pub const NOTE: char = '_';
 
 /// How the rows of a stream are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub struct Row {
     pub number: u64,
     /// Bytes it was written in.
     pub bytes: u64,
+    /// What stands beside the request under names that begin with [`NOTE`]: for people, and no part of it.
+    pub notes: Map<String, Value>,
     /// The request, or why it is none.
     pub body: Result<Value, Fault>,
 }
@@ -110,17 +117,30 @@ impl RowReader {
 
 /// A row out of the text of one JSON document.
 fn json_row(number: u64, text: &[u8]) -> Row {
-    let body = read_json(text).map_err(|why| {
+    let mut body = read_json(text).map_err(|why| {
         let fix = "write one JSON object with each key once, without line breaks inside";
         Fault::new("", codes::JSON_INVALID, format!("the row is not JSON: {why}"), fix)
     });
-    Row { number, bytes: text.len() as u64, body }
+    let notes = body.as_mut().ok().and_then(Value::as_object_mut).map(take_notes);
+    Row { number, bytes: text.len() as u64, notes: notes.unwrap_or_default(), body }
+}
+
+/// Takes the notes out of a request.
+fn take_notes(body: &mut Map<String, Value>) -> Map<String, Value> {
+    if !body.keys().any(|key| key.starts_with(NOTE)) {
+        return Map::new();
+    }
+    let (notes, rest) =
+        std::mem::take(body).into_iter().partition(|(key, _)| key.starts_with(NOTE));
+    *body = rest;
+    notes
 }
 
 fn too_long(number: u64, bytes: u64, bytes_max: usize) -> Row {
     let message = format!("the row has more than {bytes_max} bytes");
     let fix = "pass large media by URL or asset id instead of inline";
-    Row { number, bytes, body: Err(Fault::new("", codes::LINE_TOO_LONG, message, fix)) }
+    let body = Err(Fault::new("", codes::LINE_TOO_LONG, message, fix));
+    Row { number, bytes, notes: Map::new(), body }
 }
 
 #[cfg(test)]
@@ -192,6 +212,20 @@ mod tests {
         for (header, why) in [("promt\nx\n", "prompt"), ("prompt,prompt\nx,x\n", "twice")] {
             let fault = read(RowForm::Csv, header.as_bytes(), 64).1.unwrap_err();
             assert!(format!("{fault}").contains(why), "{fault}");
+        }
+    }
+
+    #[test]
+    fn notes_stand_beside_a_request_and_are_no_part_of_it() {
+        let lines = "{\"_job\":\"j\",\"model\":\"m\",\"_code\":5,\"metadata\":{\"_own\":\"x\"}}";
+        let table = "_job,model,_code,metadata._own\nj,m,5,x\n";
+        for (form, text) in [(RowForm::JsonLines, lines), (RowForm::Csv, table)] {
+            let (rows, end) = read(form, text.as_bytes(), 7);
+            end.unwrap();
+            let body = serde_json::json!({"model": "m", "metadata": {"_own": "x"}});
+            assert_eq!(rows[0].body, Ok(body), "{form:?}");
+            assert_eq!(rows[0].notes["_job"], "j");
+            assert_eq!(rows[0].notes.len(), 2);
         }
     }
 

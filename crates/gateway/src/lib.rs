@@ -13,7 +13,6 @@ mod caller;
 mod guard;
 mod hooks;
 mod keys;
-mod operations;
 mod pages;
 mod problem;
 mod range;
@@ -61,7 +60,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     fleet.health().set_ready();
     for door in app.pools.values() {
         let (pool, jobs) = (door.pool.clone(), door.door.clone());
-        tokio::spawn(operations::serve(pool, jobs, fleet.drain().clone()));
+        tokio::spawn(worker::serve_operations(pool, jobs, fleet.drain().clone()));
     }
     let router = app::router(app, routes, &settings);
     let drain = fleet.drain().clone();

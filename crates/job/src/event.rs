@@ -192,6 +192,13 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A failure needs nobody's eyes any more: lists of failures leave it out.
+    Dismissed {
+        /// Who.
+        by: By,
+        /// Why.
+        reason: String,
+    },
     /// What was asked and made must go: from here on nothing of it is written down again.
     EraseAsked {
         /// Who.
@@ -245,6 +252,7 @@ impl Event {
             Self::CancelTooLate { .. } => "cancel_too_late",
             Self::ResendOrdered { .. } => "resend_ordered",
             Self::GaveUp { .. } => "gave_up",
+            Self::Dismissed { .. } => "dismissed",
             Self::EraseAsked { .. } => "erase_asked",
             Self::StepLeft => "step_left",
             Self::StepBroke { .. } => "step_broke",

@@ -108,6 +108,19 @@ impl Filter {
         self.is(Field::Code, BTreeSet::from([code.to_owned()]))
     }
 
+    /// Only jobs whose failure was dismissed, or only others.
+    #[must_use]
+    pub fn dismissed(self, yes: bool) -> Self {
+        let word = if yes { field::YES } else { field::NO };
+        self.is(Field::Dismissed, BTreeSet::from([word.to_owned()]))
+    }
+
+    /// Only jobs with this id of their caller's.
+    #[must_use]
+    pub fn custom_id(self, id: &str) -> Self {
+        self.is(Field::CustomId, BTreeSet::from([id.to_owned()]))
+    }
+
     /// Only jobs that were taken in before this instant.
     #[must_use]
     pub fn created_before(self, at: Timestamp) -> Self {
@@ -151,6 +164,10 @@ impl Filter {
                     matches!(word, StateWord::Failed | StateWord::OutputLost)
                 }
                 (Field::Class, Test::Is { not: false, .. }) => *word == StateWord::Failed,
+                (Field::Dismissed, Test::Is { not, values }) => {
+                    values.contains(field::NO) != *not
+                        || matches!(word, StateWord::Failed | StateWord::OutputLost)
+                }
                 (_, Test::Is { .. } | Test::Instant { .. } | Test::Age { .. }) => true,
             })
         };
@@ -214,6 +231,7 @@ impl Condition {
                     Field::State
                     | Field::Code
                     | Field::Class
+                    | Field::Dismissed
                     | Field::Tenant
                     | Field::Batch
                     | Field::CustomId

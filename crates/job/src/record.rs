@@ -192,6 +192,9 @@ pub struct Life {
     /// What was asked and made is gone, or on its way out: nothing of it is written down again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased: Option<Erased>,
+    /// It failed, and somebody has said that nobody need look: who and why stands in the timeline.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dismissed: bool,
     /// What the provider told about a task whose request nobody here knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<Told>,
@@ -236,6 +239,7 @@ impl Life {
             cancel: None,
             payload: None,
             erased: None,
+            dismissed: false,
             told: None,
         }
     }

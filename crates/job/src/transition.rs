@@ -87,6 +87,7 @@ pub fn transition(
         Event::CancelTooLate { task } => Ok(people::cancel_too_late(draft, task)),
         Event::ResendOrdered { by, reason } => Ok(people::resend_ordered(draft, by, reason)),
         Event::GaveUp { by, reason } => Ok(people::gave_up(draft, by, reason)),
+        Event::Dismissed { by, reason } => Ok(people::dismissed(draft, by, reason)),
         Event::EraseAsked { by, erasure } => Ok(erase::asked(draft, by, erasure)),
         Event::StepLeft => Ok(draft::ignore("the job has left this step")),
         Event::StepBroke { step, reason } => Ok(people::step_broke(draft, *step, reason)),

@@ -3,9 +3,12 @@
 mod doubt;
 mod erase;
 mod export;
+mod failed;
 mod hooks;
 mod import;
+mod jobs;
 mod keys;
+mod operations;
 mod queue;
 mod reconcile;
 mod totals;
@@ -13,14 +16,17 @@ mod totals;
 pub(crate) use doubt::{AuditArgs, Bulk, Decision, DoubtVerb};
 pub(crate) use erase::{AdoptArgs, EraseVerb, Erasing};
 pub(crate) use export::ExportArgs;
+pub(crate) use failed::{FailedArgs, FailedVerb, FailedWhich};
 pub(crate) use hooks::{EventsVerb, TailArgs, WebhooksVerb};
 pub(crate) use import::{Duplicates, ImportArgs};
+pub(crate) use jobs::{CloneArgs, JobsVerb};
 pub(crate) use keys::{CreateArgs, KeysVerb, TenantsVerb};
+pub(crate) use operations::{Many, OperationsVerb};
 pub(crate) use queue::{DrainArgs, PauseArgs, QueueVerb, ResumeArgs};
 pub(crate) use reconcile::{FreezeArgs, ReconcileArgs, ThawArgs};
 pub(crate) use totals::{
-    BatchArgs, BatchNamed, BatchVerb, BudgetArgs, CostVerb, EstimateArgs, FailedArgs, FailedVerb,
-    LimitsOf, LimitsResetArgs, LimitsSetArgs, LimitsVerb, UsageArgs,
+    BatchArgs, BatchNamed, BatchVerb, BudgetArgs, CostVerb, EstimateArgs, LimitsOf,
+    LimitsResetArgs, LimitsSetArgs, LimitsVerb, UsageArgs,
 };
 
 use crate::output::Form;
@@ -77,9 +83,12 @@ pub(crate) enum Verb {
     /// What waits, and what is paused: pause, resume or drain a pool, a tenant, a model or a stage.
     #[command(subcommand)]
     Queue(QueueVerb),
-    /// Failures by code.
+    /// Failures by code: look at them, make them again, dismiss them.
     #[command(subcommand)]
     Failed(FailedVerb),
+    /// What was asked for many jobs at once, and how far it has come.
+    #[command(subcommand)]
+    Operations(OperationsVerb),
     /// Jobs that ended, tokens and cost, by day, tenant, batch or model.
     Usage(UsageArgs),
     /// What requests would cost.
@@ -227,70 +236,6 @@ impl Which {
             None => filter,
         }
     }
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum JobsVerb {
-    /// Newest first.
-    List {
-        #[command(flatten)]
-        which: Which,
-        /// Rows at most; 0 means all.
-        #[arg(long, default_value_t = 50)]
-        limit: u64,
-        /// Where the page before ended.
-        #[arg(long)]
-        cursor: Option<String>,
-    },
-    /// One job with its attempts and its timeline.
-    Show {
-        #[arg(value_parser = job_id)]
-        id: JobId,
-    },
-    /// Follow one job, a line for each step, until it has ended; exit codes as those of `wait`.
-    Watch {
-        #[arg(value_parser = job_id)]
-        id: JobId,
-        /// Longest wait, such as 90s or 10m.
-        #[arg(long, default_value = "30m", value_parser = duration)]
-        timeout: Duration,
-    },
-    /// Wait until jobs have ended; exit 8 when time is up, 1 when not all succeeded.
-    Wait {
-        #[arg(value_parser = job_id, required_unless_present = "batch")]
-        ids: Vec<JobId>,
-        /// Every job of this batch.
-        #[arg(long)]
-        batch: Option<String>,
-        /// Whose batch, where several tenants have one of this name.
-        #[arg(long, requires = "batch")]
-        tenant: Option<String>,
-        /// Longest wait, such as 90s or 10m.
-        #[arg(long, default_value = "30m", value_parser = duration)]
-        timeout: Duration,
-    },
-    /// Take over a task that was bought elsewhere: watch it and fetch its video, buy nothing.
-    Adopt(AdoptArgs),
-    /// Make ended jobs again, each as a new job that is bought. Those that ended failed, expired, cancelled,
-    /// output_lost or timed_out can; without --yes it is only told how many, and what they cost.
-    Retry {
-        #[arg(value_parser = job_id)]
-        ids: Vec<JobId>,
-        #[command(flatten)]
-        which: Which,
-        #[command(flatten)]
-        decision: Decision,
-    },
-    /// Stop jobs. What runs at the provider is stopped only while it still waits there.
-    Cancel {
-        #[arg(value_parser = job_id)]
-        ids: Vec<JobId>,
-        #[command(flatten)]
-        which: Which,
-        /// Do it; without, only the count is told.
-        #[arg(long)]
-        yes: bool,
-    },
 }
 
 #[derive(Debug, Subcommand)]

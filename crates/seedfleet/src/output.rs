@@ -63,6 +63,11 @@ impl Form {
         self.is_a_table() && self.fields.is_empty()
     }
 
+    /// Whether fields were chosen.
+    pub(crate) const fn chooses(&self) -> bool {
+        !self.fields.is_empty()
+    }
+
     /// Whether values stand in columns, where several values of one cell are one text.
     pub(crate) const fn has_columns(&self) -> bool {
         match self.format {

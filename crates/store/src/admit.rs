@@ -1,7 +1,7 @@
 //! New jobs, and forgotten ones: many in one pipeline, each created once however often it is sent.
 
 use crate::birth::{Birth, Born};
-use crate::keys::Keys;
+use crate::keys::{Keys, TombField};
 use crate::{Store, StoreError, facts};
 use job::{Fingerprint, JobId, Record, State, Ticket, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -186,7 +186,26 @@ impl Store {
         if let Some(id) = id {
             return JobId::parse(&id).map(Some).map_err(|e| StoreError::corrupt(&key, e));
         }
-        let at = self.keys().tomb_of_request(tenant, fingerprint);
+        self.buried(self.keys().tomb_of_request(tenant, fingerprint)).await
+    }
+
+    /// The job of a caller's key, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn job_of_key(&self, tenant: &str, key: &str) -> Result<Option<JobId>, StoreError> {
+        let place = self.keys().idempotency(tenant, key);
+        let held: Option<String> = self.connection().ask(redis::cmd("GET").arg(&place)).await?;
+        if let Some(held) = held {
+            let id = held.split(' ').next().unwrap_or_default();
+            return JobId::parse(id).map(Some).map_err(|e| StoreError::corrupt(&place, e));
+        }
+        self.buried(self.keys().tomb_of_key(tenant, key)).await
+    }
+
+    /// The job that a way to a tombstone leads to.
+    async fn buried(&self, at: TombField) -> Result<Option<JobId>, StoreError> {
         let short: Option<String> =
             self.connection().ask(redis::cmd("HGET").arg(&at.key).arg(&at.field)).await?;
         Ok(short.and_then(|short| Keys::long(&short)))

@@ -117,10 +117,12 @@ impl<'a> Ways<'a> {
         counts.extend(spec.batch.as_ref().map(|batch| keys.batch_counts(&spec.tenant, batch)));
         let counts = counts.into_iter().map(|key| (key, word.to_owned()));
         let failed = standing.code.into_iter().flat_map(|code| {
-            let scopes = [Scope::Pool, Scope::Tenant(&spec.tenant)];
-            scopes.map(|scope| (keys.failures(scope), code.clone()))
+            Scope::all_of(spec).map(move |scope| (keys.failures(scope), code.clone()))
         });
-        let sums: Vec<(String, String)> = counts.chain(failed).collect();
+        let dismissed = standing.dismissed.into_iter().flat_map(|code| {
+            Scope::all_of(spec).map(move |scope| (keys.failures_dismissed(scope), code.clone()))
+        });
+        let sums: Vec<(String, String)> = counts.chain(failed).chain(dismissed).collect();
         sums.into_iter()
             .map(|(key, field)| (self.table.at(keys.archived_of(&key)), field))
             .collect()

@@ -205,7 +205,7 @@ impl Store {
                 self.mark_paused(tenant, name, Some(&paused)).await?;
             }
             OperationVerb::Resume => self.mark_paused(tenant, name, None).await?,
-            OperationVerb::Cancel | OperationVerb::Retry => {}
+            OperationVerb::Cancel | OperationVerb::Retry | OperationVerb::Dismiss => {}
         }
         let filter = wish.filter.clone().batch(name).tenant(tenant);
         self.open_operation(OperationWish { filter, ..wish }).await

@@ -3,12 +3,12 @@
 //! The one place that knows which index, counter, slot, nonce and owner a state calls for. `admit`
 //! compares with nothing, `commit` with the life before, and `recount` with what Redis holds.
 
+mod failed;
 mod money;
 
 use crate::batches;
 use crate::ends::Ended;
 use crate::events::Mark;
-use crate::failures::Scope;
 use crate::keys::{AUDIT_LINES_MAX, DECISION_LINES_MAX, Keys, TIMELINE_LINES_MAX};
 use crate::queue::{Lane, Queue};
 use crate::spent::{SPENT_KEPT, day_text};
@@ -46,6 +46,8 @@ const FILED_WITHIN: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(crate) struct Standing {
     pub(crate) word: Option<StateWord>,
     pub(crate) code: Option<String>,
+    /// The code again, of a failure that was dismissed.
+    pub(crate) dismissed: Option<String>,
     /// The class of the failure, where it has one.
     pub(crate) class: Option<&'static str>,
     pub(crate) end: Option<Ended>,
@@ -74,6 +76,7 @@ impl Standing {
         Self {
             word: Some(state.word()),
             code: state.failure_code().map(str::to_owned),
+            dismissed: state.failure_code().filter(|_| life.dismissed).map(str::to_owned),
             class: state.failure().map(|cause| cause.class.word()),
             end: Ended::of(state),
             slot: state.slot(),
@@ -289,6 +292,10 @@ impl<'a> Moves<'a> {
             self.failed(before, "-1");
             self.failed(after, "1");
         }
+        if before.dismissed != after.dismissed {
+            self.dismissed(before.dismissed.as_deref(), "-1");
+            self.dismissed(after.dismissed.as_deref(), "1");
+        }
         if before.end != after.end {
             before.end.iter().for_each(|end| self.ended(end, -1));
             after.end.iter().for_each(|end| self.ended(end, 1));
@@ -353,26 +360,6 @@ impl<'a> Moves<'a> {
         if let Some(batch) = &self.record.spec.batch {
             let counts = keys.batch_counts(&self.record.spec.tenant, batch);
             self.push("HINCRBY", counts, &[word.as_str(), &step]);
-        }
-    }
-
-    /// The failure groups of the pool, the tenant and the batch.
-    fn failed(&mut self, standing: &Standing, step: &str) {
-        let Some(code) = &standing.code else { return };
-        let (keys, record) = (self.keys, self.record);
-        let of = |what: &str| format!("{code}|{what}");
-        let tenant = record.spec.tenant.as_str();
-        let batch = record.spec.batch.as_deref().map(|batch| Scope::Batch(tenant, batch));
-        for scope in [Scope::Pool, Scope::Tenant(tenant)].into_iter().chain(batch) {
-            self.push("HINCRBY", keys.failures(scope), &[code, step]);
-            if let (Some(end), "1") = (&standing.end, step) {
-                let (at, last) = (end.at.unix_ms().to_string(), keys.failures_last(scope));
-                self.push("HSETNX", last.clone(), &[&of("first"), &at]);
-                let class = standing.class.unwrap_or_default();
-                let id = record.id.as_str();
-                let told = [&of("last"), at.as_str(), &of("job"), id, &of("class"), class];
-                self.push("HSET", last, &told);
-            }
         }
     }
 

@@ -5,6 +5,7 @@
 //! without that `a:b` + `c` and `a` + `b:c` would be one key.
 
 mod archive;
+mod failures;
 mod family;
 mod fleet;
 mod hooks;
@@ -23,7 +24,6 @@ pub use fleet::{FLEET, FleetKeys};
 pub use page::{documented, markdown};
 pub use privacy::user_hash;
 
-use crate::failures::Scope;
 use job::{AttemptId, Fingerprint, JobId, StateWord};
 use seedance::SlotClass;
 use std::fmt::Write as _;
@@ -256,32 +256,6 @@ impl Keys {
     #[must_use]
     pub fn tenants(&self) -> String {
         self.key(format_args!("tenants"))
-    }
-
-    /// Failures by code, in a scope.
-    #[must_use]
-    pub fn failures(&self, scope: Scope<'_>) -> String {
-        match scope {
-            Scope::Pool => self.key(format_args!("failures")),
-            Scope::Tenant(tenant) => self.key(format_args!("failures:tenant:{}", part(tenant))),
-            Scope::Batch(tenant, batch) => {
-                self.key(format_args!("failures:batch:{}:{}", part(tenant), part(batch)))
-            }
-        }
-    }
-
-    /// The first and the last failure of each code, in a scope.
-    #[must_use]
-    pub fn failures_last(&self, scope: Scope<'_>) -> String {
-        match scope {
-            Scope::Pool => self.key(format_args!("failures:last")),
-            Scope::Tenant(tenant) => {
-                self.key(format_args!("failures:last:tenant:{}", part(tenant)))
-            }
-            Scope::Batch(tenant, batch) => {
-                self.key(format_args!("failures:last:batch:{}:{}", part(tenant), part(batch)))
-            }
-        }
     }
 
     /// What ended on a UTC day, and what it cost.

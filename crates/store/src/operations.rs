@@ -5,6 +5,7 @@
 //! one undoes, an earlier one does not do again. Each commit of an operation is made only while it is
 //! open, so that a process that slept through its end changes nothing any more.
 
+use crate::failures::FAILED;
 use crate::keys::AUDIT_LINES_MAX;
 use crate::{Store, StoreError};
 use job::filter::Filter;
@@ -31,11 +32,14 @@ pub enum OperationVerb {
     Resume,
     /// The request of an ended job becomes a new job, as `:retry` of one job does.
     Retry,
+    /// A failure is left out of lists of failures from here on.
+    Dismiss,
 }
 
 impl OperationVerb {
     /// Every verb.
-    pub const ALL: [Self; 4] = [Self::Cancel, Self::Pause, Self::Resume, Self::Retry];
+    pub const ALL: [Self; 5] =
+        [Self::Cancel, Self::Pause, Self::Resume, Self::Retry, Self::Dismiss];
 
     /// The word in requests and output.
     #[must_use]
@@ -45,6 +49,7 @@ impl OperationVerb {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Retry => "retry",
+            Self::Dismiss => "dismiss",
         }
     }
 
@@ -58,6 +63,7 @@ impl OperationVerb {
             Self::Pause => filter.state(StateWord::Queued),
             Self::Resume => filter.state(StateWord::Held),
             Self::Retry => filter.states(Again::WORDS),
+            Self::Dismiss => filter.states(FAILED).dismissed(false),
         }
     }
 }
@@ -86,6 +92,8 @@ pub struct OperationWish {
     pub by: String,
     /// Why.
     pub reason: String,
+    /// Jobs at most, those that were taken in first; none: all.
+    pub limit: Option<u64>,
 }
 
 /// An operation as it was asked for.
@@ -106,6 +114,9 @@ pub struct NewOperation {
     pub reason: String,
     /// When, by the server's clock; jobs taken in later are left alone.
     pub created_at: Timestamp,
+    /// Jobs at most, those that were taken in first; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
 }
 
 /// How far an operation has come.
@@ -160,14 +171,14 @@ fn json(value: &impl Serialize) -> Result<String, StoreError> {
 
 impl OperationWish {
     fn asked(self, created_at: Timestamp) -> NewOperation {
-        let Self { id, verb, filter, tenant, by, reason } = self;
+        let Self { id, verb, filter, tenant, by, reason, limit } = self;
         let filter = match &tenant {
             Some(tenant) => filter.tenant(tenant),
             None => filter,
         };
         let until = created_at + Duration::from_millis(1);
         let filter = verb.changeable(filter).created_before(until).to_string();
-        NewOperation { id, verb, filter, tenant, by, reason, created_at }
+        NewOperation { id, verb, filter, tenant, by, reason, created_at, limit }
     }
 }
 

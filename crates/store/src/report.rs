@@ -331,6 +331,7 @@ const fn wants_fresh_truth(event: &Event) -> bool {
         | Event::CancelDone { .. }
         | Event::CancelTooLate { .. }
         | Event::GaveUp { .. }
+        | Event::Dismissed { .. }
         | Event::EraseAsked { .. }
         | Event::StepLeft
         | Event::StepBroke { .. } => false,
@@ -370,6 +371,7 @@ const fn speaks_of_an_attempt(event: &Event) -> bool {
         | Event::CancelTooLate { .. }
         | Event::ResendOrdered { .. }
         | Event::GaveUp { .. }
+        | Event::Dismissed { .. }
         | Event::EraseAsked { .. }
         | Event::StepLeft
         | Event::StepBroke { .. } => false,

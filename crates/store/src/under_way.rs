@@ -68,7 +68,10 @@ impl Store {
                     asked.push(filter);
                 }
                 // They change nothing about jobs that have ended.
-                OperationVerb::Cancel | OperationVerb::Pause | OperationVerb::Resume => {}
+                OperationVerb::Cancel
+                | OperationVerb::Pause
+                | OperationVerb::Resume
+                | OperationVerb::Dismiss => {}
             }
         }
         Ok(UnderWay { told_before, told_before_of, asked })

@@ -16,6 +16,12 @@ pub struct FailureView {
     pub class: Option<String>,
     /// Jobs that stand as failed with it.
     pub jobs: u64,
+    /// Those of them that are at hand and not dismissed: what there is to do.
+    pub open: u64,
+    /// Those of them that were dismissed.
+    pub dismissed: u64,
+    /// Those of them whose records have left for the archive.
+    pub archived: u64,
     /// When the first of them failed, RFC 3339.
     pub first: String,
     /// When the last of them failed, RFC 3339.
@@ -44,26 +50,15 @@ pub async fn failures(store: &Store, scope: Scope<'_>) -> Result<Vec<FailureView
 }
 
 fn view(group: FailureGroup) -> FailureView {
-    let FailureGroup { code, class, jobs, first, last, sample } = group;
-    let table = ErrorTable::builtin();
-    let known = Class::ALL.into_iter().find(|known| Some(known.word()) == class.as_deref());
-    // What a task ended with is sorted apart from what a create was refused with.
-    let of_task = known == Some(Class::Output) || known == Some(Class::Server);
-    let (retryable, advice) = match (table.own(&code), of_task) {
-        (Some(own), _) => (false, own.advice.clone()),
-        (None, true) => {
-            let sorted = table.classify_task(Some(&code), "");
-            (is_retryable(sorted.retry), sorted.advice)
-        }
-        (None, false) => {
-            let sorted = table.classify(Call::Create, 400, Some(&code), "");
-            (is_retryable(sorted.retry), sorted.advice)
-        }
-    };
+    let FailureGroup { code, class, jobs, open, dismissed, archived, first, last, sample } = group;
+    let (retryable, advice) = advice(&code, class.as_deref());
     FailureView {
         paid: code == "output-lost",
         class,
         jobs,
+        open,
+        dismissed,
+        archived,
         first: first.rfc3339(),
         last: last.rfc3339(),
         seen: (first, last),
@@ -71,6 +66,27 @@ fn view(group: FailureGroup) -> FailureView {
         advice,
         samples: sample.into_iter().collect(),
         code,
+    }
+}
+
+/// Whether the same request may succeed when it is made again after this code, and what to do about it; `class` is
+/// that of the error, where it has one.
+#[must_use]
+pub fn advice(code: &str, class: Option<&str>) -> (bool, String) {
+    let table = ErrorTable::builtin();
+    let known = Class::ALL.into_iter().find(|known| Some(known.word()) == class);
+    // What a task ended with is sorted apart from what a create was refused with.
+    let of_task = known == Some(Class::Output) || known == Some(Class::Server);
+    match (table.own(code), of_task) {
+        (Some(own), _) => (false, own.advice.clone()),
+        (None, true) => {
+            let sorted = table.classify_task(Some(code), "");
+            (is_retryable(sorted.retry), sorted.advice)
+        }
+        (None, false) => {
+            let sorted = table.classify(Call::Create, 400, Some(code), "");
+            (is_retryable(sorted.retry), sorted.advice)
+        }
     }
 }
 
@@ -93,7 +109,10 @@ mod tests {
     fn of(code: &str, class: Option<&str>) -> FailureView {
         let at = Timestamp::from_unix_ms(1_790_000_000_000);
         let class = class.map(str::to_owned);
-        view(FailureGroup { code: code.into(), class, jobs: 2, first: at, last: at, sample: None })
+        let (code, dismissed, archived) = (code.into(), 0, 0);
+        let (first, last, sample) = (at, at, None);
+        let (jobs, open) = (2, 2);
+        view(FailureGroup { code, class, jobs, open, dismissed, archived, first, last, sample })
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod usage;
 
 pub use batch::{BatchView, PauseView};
 pub use budget::{BudgetView, CapView, HeldFor, budget_sentence};
-pub use failures::{FailureView, failures};
+pub use failures::{FailureView, advice, failures};
 pub use force::{CallView, ClassView, ConfiguredView, SetView, SlowedView};
 pub use limits::{AccountView, HeldView, LimitsView, accounts, limits};
 pub use operation::{OperationJobs, OperationView};

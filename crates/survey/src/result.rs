@@ -26,6 +26,7 @@ pub const RESULT_COLUMNS: &[&str] = &[
     "error",
     "accepted_at",
     "stored_at",
+    "retry_of",
 ];
 
 /// The row of one job.
@@ -100,6 +101,7 @@ impl Results {
         put("provider_task_id", json!(task.map(|task| &task.id)));
         put("error", json!(state.failure_code()));
         put("accepted_at", json!(record.created_at.rfc3339()));
+        put("retry_of", json!(record.spec.retry_of));
         put("stored_at", json!(stored_at.map(job::Timestamp::rfc3339)));
         if let Some(cost) = cost.filter(|cost| cost.currency != Currency::Usd) {
             put("cost", json!(cost.to_string()));
@@ -183,6 +185,6 @@ mod tests {
         assert_eq!(csv_line(cells), "a,\"b,c\",\"say \"\"hi\"\"\",\n");
         let cells = Map::from_iter([("job_id".to_owned(), json!("j"))]);
         let row = ResultRow { cells, incomplete: None };
-        assert_eq!(row.csv_line(), ",j,,,,,,,,,,,,,\n");
+        assert_eq!(row.csv_line(), ",j,,,,,,,,,,,,,,\n");
     }
 }

@@ -1,6 +1,7 @@
 //! Turns the crank: claims tickets, runs a step for each, commits what it learned, extends leases,
 //! drains. And everything a process of the fleet has in common: arguments, settings, the wait for
-//! Redis and the check of it, health, metrics, signals, exit codes.
+//! Redis and the check of it, health, metrics, signals, exit codes. Whoever serves a pool carries its operations out
+//! by the same code.
 //!
 //! A binary is a [`Role`], one [`Step`] per queue and a `main` of a few lines:
 //!
@@ -33,6 +34,7 @@ pub mod fault;
 mod fleet;
 mod health;
 mod news;
+mod operations;
 mod policy;
 mod prices;
 mod recount;
@@ -51,6 +53,7 @@ pub use async_trait::async_trait;
 pub use buckets::{BucketsError, buckets, shelf};
 pub use fleet::{Crew, CrewSettings, Fleet, Pool, Role, WorkError, main};
 pub use health::{Health, NotReady};
+pub use operations::{Operations, serve_operations};
 pub use policy::policy;
 pub use prices::{PricesError, PricingSettings, use_prices};
 pub use signals::Drain;

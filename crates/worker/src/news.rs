@@ -69,6 +69,7 @@ impl Heard {
             | Event::CancelTooLate { .. }
             | Event::ResendOrdered { .. }
             | Event::GaveUp { .. }
+            | Event::Dismissed { .. }
             | Event::EraseAsked { .. }
             | Event::StepLeft
             | Event::StepBroke { .. } => nothing,

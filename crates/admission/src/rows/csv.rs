@@ -1,13 +1,13 @@
 //! CSV: a header of known names, then one request in each record. An empty cell is a field left out.
 
-use super::{Row, too_long};
+use super::{NOTE, Row, take_notes, too_long};
 use crate::codes;
 use csv_core::{ReadFieldResult, Reader};
 use seedance::{Fault, nearest};
 use serde_json::{Map, Value, json};
 
-/// Names of columns; `metadata.<key>` stands beside them, once for each key. Cells of the three plural ones hold
-/// addresses with blanks between.
+/// Names of columns; `metadata.<key>` stands beside them, once for each key, and notes under any name that begins
+/// with `_`. Cells of the three plural ones hold addresses with blanks between.
 pub const COLUMNS: [&str; 23] = [
     "model",
     "prompt",
@@ -34,9 +34,9 @@ pub const COLUMNS: [&str; 23] = [
     "webhook_secret_ref",
 ];
 
-const METADATA: &str = "metadata.";
+pub(super) const METADATA: &str = "metadata.";
 /// Columns of one table.
-const COLUMNS_MAX: usize = 64;
+pub(super) const COLUMNS_MAX: usize = 64;
 /// Bytes taken out of the parser at once.
 const PIECE_BYTES: usize = 4_096;
 
@@ -129,20 +129,21 @@ impl Csv {
             rows.push(too_long(number, bytes, self.row_bytes_max));
             return Ok(());
         }
-        let body = if count == header.len() {
+        let mut body = if count == header.len() {
             request(header, cells)
         } else {
             let message = format!("the row has {count} cells and the header {}", header.len());
             let fix = "write one cell for each column; quote cells with commas or line breaks";
             Err(Fault::new("", codes::ROW_MALFORMED, message, fix))
         };
-        rows.push(Row { number, bytes, body });
+        let notes = body.as_mut().ok().and_then(Value::as_object_mut).map(take_notes);
+        rows.push(Row { number, bytes, notes: notes.unwrap_or_default(), body });
         Ok(())
     }
 }
 
 fn header_fault(message: String, fix: &str) -> Fault {
-    let allowed = format!("{} and metadata.<key>", COLUMNS.join(", "));
+    let allowed = format!("{}, metadata.<key> and notes named _…", COLUMNS.join(", "));
     Fault::new("", codes::HEADER_MALFORMED, message, fix).allowing(allowed)
 }
 
@@ -157,7 +158,7 @@ fn read_header(cells: &[Vec<u8>], count: usize) -> Result<Vec<String>, Fault> {
         let name = if at == 0 { text.trim_start_matches('\u{feff}') } else { &text }.trim();
         let shown: String = name.chars().take(48).collect();
         let keyed = name.strip_prefix(METADATA).is_some_and(|key| !key.is_empty());
-        if !keyed && !COLUMNS.contains(&name) {
+        if !keyed && !name.starts_with(NOTE) && !COLUMNS.contains(&name) {
             let fix = match nearest(name, COLUMNS) {
                 Some(close) => format!("did you mean {close:?}?"),
                 None => "take it out".to_owned(),
@@ -174,7 +175,7 @@ fn read_header(cells: &[Vec<u8>], count: usize) -> Result<Vec<String>, Fault> {
 
 /// The request a record stands for. What is not of its column's form stays a text, for the door to refuse with
 /// its place.
-fn request(header: &[String], cells: Vec<Vec<u8>>) -> Result<Value, Fault> {
+pub(super) fn request(header: &[String], cells: Vec<Vec<u8>>) -> Result<Value, Fault> {
     let mut body = Map::new();
     let (mut content, mut metadata, mut webhook) = (Vec::new(), Map::new(), Map::new());
     for (name, cell) in header.iter().zip(cells) {

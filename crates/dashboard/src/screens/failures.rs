@@ -109,7 +109,7 @@ impl Failures<'_> {
     }
 
     fn group(&self, group: &Group) -> Markup {
-        let filter = chart::filtered(&format!("code={}", quoted(&group.code)));
+        let filter = chart::filtered(&format!("code={} dismissed=no", quoted(&group.code)));
         html! {
             article class="group" id=(anchor(&group.code)) {
                 header {

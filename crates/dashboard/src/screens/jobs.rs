@@ -44,11 +44,14 @@ pub enum Bulk {
     Resume,
     /// Make new jobs of the requests of those that ended badly.
     Retry,
+    /// Leave failed ones out of lists of failures.
+    Dismiss,
 }
 
 impl Bulk {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Cancel, Self::Pause, Self::Resume, Self::Retry];
+    pub const ALL: [Self; 5] =
+        [Self::Cancel, Self::Pause, Self::Resume, Self::Retry, Self::Dismiss];
 
     /// The word in the form.
     #[must_use]
@@ -58,6 +61,7 @@ impl Bulk {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Retry => "retry",
+            Self::Dismiss => "dismiss",
         }
     }
 
@@ -73,6 +77,7 @@ impl Bulk {
             Self::Pause => "Pause",
             Self::Resume => "Resume",
             Self::Retry => "Run again",
+            Self::Dismiss => "Dismiss",
         }
     }
 
@@ -90,13 +95,16 @@ impl Bulk {
             Self::Retry => {
                 "These ended without a video. The request of each becomes a new job, which buys a task of its own."
             }
+            Self::Dismiss => {
+                "These failed. Lists of failures leave them out from here on; they stand as they ended, and can be run again."
+            }
         }
     }
 
     const fn weight(self) -> Weight {
         match self {
             Self::Cancel | Self::Retry => Weight::Grave,
-            Self::Pause | Self::Resume => Weight::Plain,
+            Self::Pause | Self::Resume | Self::Dismiss => Weight::Plain,
         }
     }
 }

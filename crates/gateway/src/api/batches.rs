@@ -301,6 +301,7 @@ async fn act(
         tenant: Some(caller.tenant.clone()),
         by: caller.name.clone(),
         reason,
+        limit: None,
     };
     let opened = store.turn_batch(&caller.tenant, id, wish).await?;
     let (_, operation) = told(opened)?;

@@ -65,6 +65,8 @@ enum Verb {
     Resume,
     /// The request of a job that ended failed, expired, cancelled, output_lost or timed_out becomes a new job.
     Retry,
+    /// A failure is left out of lists of failures; it stands as it ended, and may be made again.
+    Dismiss,
 }
 
 impl From<Verb> for OperationVerb {
@@ -74,6 +76,7 @@ impl From<Verb> for OperationVerb {
             Verb::Pause => Self::Pause,
             Verb::Resume => Self::Resume,
             Verb::Retry => Self::Retry,
+            Verb::Dismiss => Self::Dismiss,
         }
     }
 }
@@ -137,6 +140,7 @@ pub(super) async fn create(
         tenant: Some(caller.tenant.clone()),
         by: caller.name.clone(),
         reason: reason.to_owned(),
+        limit: None,
     };
     let opened = store.open_operation(wish).await?;
     let (status, operation) = told(opened)?;

@@ -249,8 +249,8 @@ pub(super) async fn act(
         Bulk::Pause => Notice::Paused,
         Bulk::Resume => Notice::Resumed,
         Bulk::Cancel => Notice::Stopping,
-        // New jobs are counted and priced first, by the filter that finds the old ones.
-        Bulk::Retry => return Err(Trouble::missing()),
+        // These are counted, and new jobs priced, first: by the filter that finds the old ones.
+        Bulk::Retry | Bulk::Dismiss => return Err(Trouble::missing()),
     };
     for (door, _) in parts {
         let wish = operations::wish(viewer, bulk, Filter::all(), &reason);

@@ -1,4 +1,4 @@
-//! `/ui/failures`: what went wrong, by code, as the counters have it.
+//! `/ui/failures`: what went wrong and was not dismissed, by code, as the counters have it.
 
 use super::answer::{Shown, Trouble, page};
 use super::session::Visitor;
@@ -23,7 +23,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, visitor: Visitor) -> Shown
     let now = sight::now(&doors).await?;
     let mut groups = groups(&doors, viewer).await?;
     for group in groups.iter_mut().take(SAMPLED) {
-        let search = Search::of(Filter::all().code(&group.code), viewer);
+        let search = Search::of(Filter::all().code(&group.code).dismissed(false), viewer);
         let newest = search.newest(&doors, SAMPLES).await?.items;
         group.samples = newest.iter().map(sample).collect();
     }
@@ -37,6 +37,10 @@ async fn groups(doors: &[&PoolDoor], viewer: &Viewer) -> Result<Vec<Group>, Trou
     let mut by_code: BTreeMap<String, Group> = BTreeMap::new();
     for door in doors {
         for view in survey::failures(&door.pool.store, scope).await? {
+            let shown = view.jobs.saturating_sub(view.dismissed);
+            if shown == 0 {
+                continue;
+            }
             let (first, last) = view.seen;
             let group = by_code.entry(view.code.clone()).or_insert_with(|| Group {
                 code: view.code,
@@ -49,7 +53,7 @@ async fn groups(doors: &[&PoolDoor], viewer: &Viewer) -> Result<Vec<Group>, Trou
                 advice: view.advice,
                 samples: Vec::new(),
             });
-            group.jobs += view.jobs;
+            group.jobs += shown;
             group.first = group.first.min(first);
             group.last = group.last.max(last);
         }

@@ -17,6 +17,7 @@ pub(super) const fn verb(bulk: Bulk) -> OperationVerb {
         Bulk::Pause => OperationVerb::Pause,
         Bulk::Resume => OperationVerb::Resume,
         Bulk::Retry => OperationVerb::Retry,
+        Bulk::Dismiss => OperationVerb::Dismiss,
     }
 }
 
@@ -29,6 +30,7 @@ pub(super) fn wish(viewer: &Viewer, bulk: Bulk, filter: Filter, reason: &str) ->
         tenant: viewer.tenant.clone(),
         by: viewer.name.clone(),
         reason: reason.to_owned(),
+        limit: None,
     }
 }
 

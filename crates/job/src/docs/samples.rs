@@ -377,6 +377,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::CancelTooLate { task: task() },
         Event::ResendOrdered { by: by(), reason: "seen in the console: none".into() },
         Event::GaveUp { by: by(), reason: "old".into() },
+        Event::Dismissed { by: by(), reason: "known".into() },
         erased_by(),
     ];
     for via in [FoundVia::Callback, FoundVia::List, FoundVia::Operator] {

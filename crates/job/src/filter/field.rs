@@ -13,6 +13,8 @@ pub enum Field {
     Code,
     /// The class of the error.
     Class,
+    /// Whether a failure was dismissed.
+    Dismissed,
     /// Whose job.
     Tenant,
     /// The batch it came with.
@@ -37,6 +39,10 @@ pub enum Field {
     Age,
 }
 
+/// The words of a field that is one or the other.
+pub(super) const YES: &str = "yes";
+pub(super) const NO: &str = "no";
+
 /// What the values of a field are.
 pub(super) enum Kind {
     /// One of these words.
@@ -51,10 +57,11 @@ pub(super) enum Kind {
 
 impl Field {
     /// Every field.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::State,
         Self::Code,
         Self::Class,
+        Self::Dismissed,
         Self::Tenant,
         Self::Batch,
         Self::CustomId,
@@ -75,6 +82,7 @@ impl Field {
             Self::State => "state",
             Self::Code => "code",
             Self::Class => "class",
+            Self::Dismissed => "dismissed",
             Self::Tenant => "tenant",
             Self::Batch => "batch",
             Self::CustomId => "custom_id",
@@ -96,6 +104,7 @@ impl Field {
             Self::State => "the job's state",
             Self::Code => "the error code of a failed job",
             Self::Class => "the class of a failed job's error",
+            Self::Dismissed => "whether somebody has dismissed the failure",
             Self::Tenant => "whose job; a caller of the API sees only its own",
             Self::Batch => "the batch it came with",
             Self::CustomId => "the caller's own id of the job",
@@ -136,6 +145,7 @@ impl Field {
         match self {
             Self::State => Kind::Words(StateWord::ALL.map(StateWord::as_str).to_vec()),
             Self::Class => Kind::Words(Class::ALL.map(Class::word).to_vec()),
+            Self::Dismissed => Kind::Words(vec![YES, NO]),
             Self::Priority => {
                 let all = [Priority::High, Priority::Normal, Priority::Low];
                 Kind::Words(all.map(Priority::word).to_vec())
@@ -160,6 +170,7 @@ impl Field {
             Self::State => Some(state.word().as_str()),
             Self::Code => state.failure_code(),
             Self::Class => state.failure().map(|cause| cause.class.word()),
+            Self::Dismissed => Some(if record.life.dismissed { YES } else { NO }),
             Self::Tenant => Some(spec.tenant.as_str()),
             Self::Batch => spec.batch.as_deref(),
             Self::CustomId => spec.custom_id.as_deref(),

@@ -45,6 +45,8 @@ impl<'a> Draft<'a> {
             from: self.job.life.state.word(),
             to: state.word(),
         };
+        // Another end, or none, is news again.
+        self.life.dismissed &= state.failure_code() == self.job.life.state.failure_code();
         self.life.state = state;
         self.life.updated_at = self.now;
         self.write(ticket, Some(note))

@@ -170,6 +170,19 @@ pub(super) fn gave_up(mut draft: Draft<'_>, by: &By, reason: &str) -> Verdict {
     draft.finish(End::GivenUp { by: by.clone(), reason: reason.to_owned() }, None, None, what)
 }
 
+/// A mark on a failure, and nothing of its truth: it stands as it ended, and may be made again.
+pub(super) fn dismissed(mut draft: Draft<'_>, by: &By, reason: &str) -> Verdict {
+    if draft.state().failure_code().is_none() {
+        return ignore("not failed");
+    }
+    if draft.job.life.dismissed {
+        return ignore("dismissed already");
+    }
+    draft.life.dismissed = true;
+    let what = format!("dismissed by {}: {reason}", by.as_str());
+    draft.stay(Ticket::Kept, Some(&what))
+}
+
 /// A panic, or a fault of our own making. What it leaves depends on what may have been bought.
 pub(super) fn step_broke(draft: Draft<'_>, step: Step, reason: &str) -> Verdict {
     if draft.state().step() != Some(step) {

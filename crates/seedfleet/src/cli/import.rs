@@ -43,6 +43,11 @@ pub(crate) struct ImportArgs {
     /// What may be bought for the batch in all, likewise.
     #[arg(long, value_parser = super::totals::money)]
     pub(crate) buy_total_max: Option<u64>,
+    /// The rows stand in place of jobs of this batch that ended badly, as `failed export` wrote them: each is matched by
+    /// its custom_id, its `_job` or its request, linked to the old job (`retry_of`), and refused where that one did not
+    /// fail. The jobs join that batch unless --batch says otherwise.
+    #[arg(long, value_name = "BATCH", conflicts_with_all = ["take", "duplicates"])]
+    pub(crate) retry_of: Option<String>,
     /// Judge all rows and enqueue none.
     #[arg(long)]
     pub(crate) dry_run: bool,

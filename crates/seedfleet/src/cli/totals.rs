@@ -1,4 +1,4 @@
-//! The command line of `failed`, `usage`, `cost`, `batch` and `limits`.
+//! The command line of `usage`, `cost`, `batch` and `limits`.
 
 use super::doubt::Decision;
 use super::import::RowFormat;
@@ -10,43 +10,6 @@ use std::str::FromStr;
 use std::time::Duration;
 use store::Limit;
 use survey::Group;
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum FailedVerb {
-    /// Failures by code, with what to do about each.
-    List(FailedArgs),
-    /// The jobs that failed with one code, newest first.
-    Show {
-        /// The code, as `failed list` tells it.
-        code: String,
-        #[command(flatten)]
-        whose: FailedArgs,
-        /// Rows at most; 0 means all.
-        #[arg(long, default_value_t = 50)]
-        limit: u64,
-    },
-    /// Make the jobs that failed with one code again, each as a new job that is bought; without --yes it is only
-    /// told how many, and what they cost.
-    Retry {
-        /// The code, as `failed list` tells it.
-        code: String,
-        #[command(flatten)]
-        whose: FailedArgs,
-        #[command(flatten)]
-        decision: Decision,
-    },
-}
-
-/// Whose failures; everybody's if not said.
-#[derive(Debug, Args)]
-pub(crate) struct FailedArgs {
-    /// Batch.
-    #[arg(long)]
-    pub(crate) batch: Option<String>,
-    /// Tenant.
-    #[arg(long)]
-    pub(crate) tenant: Option<String>,
-}
 
 #[derive(Debug, Args)]
 pub(crate) struct UsageArgs {

@@ -137,6 +137,7 @@ async fn take_in(
         dry_run: false,
         rejects: file.with_extension("rejects.jsonl"),
         beside: Beside::default(),
+        retry_of: None,
     };
     let rows = import::open(file)?;
     // Its own measure is bytes; ours is jobs that ended.

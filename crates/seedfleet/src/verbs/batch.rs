@@ -87,6 +87,7 @@ fn touched(batch: &Batch, verb: OperationVerb) -> u64 {
         OperationVerb::Resume => of(StateWord::Held),
         OperationVerb::Cancel => batch.jobs() - batch.finished(),
         OperationVerb::Retry => Again::WORDS.into_iter().map(of).sum(),
+        OperationVerb::Dismiss => of(StateWord::Failed) + of(StateWord::OutputLost),
     }
 }
 
@@ -124,6 +125,7 @@ async fn turn(global: &Global, session: &Session, verb: OperationVerb, args: Bat
         tenant: None,
         by: operator(args.decision.by.as_deref()).as_str().to_owned(),
         reason: args.decision.reason()?.to_owned(),
+        limit: None,
     };
     let operation = match session.store.turn_batch(&batch.tenant, &batch.name, wish).await? {
         Opened::New(operation) | Opened::Known(operation) => operation,

@@ -10,7 +10,7 @@ use crate::session::{choose, load};
 use crate::verbs::import::{money, open_as};
 use admission::{FIELDS, Row};
 use seedance::{Cost, Currency, Day, Fault, PriceTable, Route, Rules, estimate_tokens};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -102,7 +102,7 @@ fn one_document(path: &Path) -> Result<Option<Row>, Failure> {
     let body = admission::read_json(&text).map_err(|why| {
         Failure::new(Exit::Findings, format!("{} is not JSON", path.display())).because(why)
     })?;
-    Ok(Some(Row { number: 1, bytes: text.len() as u64, body: Ok(body) }))
+    Ok(Some(Row { number: 1, bytes: text.len() as u64, notes: Map::new(), body: Ok(body) }))
 }
 
 impl Scales {

@@ -1,12 +1,11 @@
 //! `export`: one row for each job, for programs and spreadsheets.
 
-use super::rows::Walk;
+use super::everywhere::Everywhere;
 use crate::cli::{ExportArgs, Global};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, Progress, Rows, note};
 use crate::session::Session;
-use erasure::{ArchiveWalk, Told};
-use job::{Record, State};
+use job::Record;
 use survey::{RESULT_COLUMNS, Results};
 
 /// What is being written.
@@ -43,7 +42,7 @@ impl Export {
     }
 }
 
-/// Runs the verb: first what is in Redis, newest first; then what has left it, by the day of its end.
+/// Runs the verb.
 pub(crate) async fn run(global: &Global, args: ExportArgs) -> Outcome {
     let session = Session::open(global).await?;
     let (route, simulated) = (session.pool.route, session.pool.simulated);
@@ -61,38 +60,14 @@ pub(crate) async fn run(global: &Global, args: ExportArgs) -> Outcome {
         unread: 0,
         first: None,
     };
-    let (mut walk, mut told) = (Walk::new(&session.store, args.which.filter(), 0), Told::default());
-    while let Some(page) = walk.next().await? {
-        let records = page.into_iter().map(|stored| stored.record);
-        let wanted = records.filter(|record| args.ended_on(ended_on(record)));
-        let wanted = wanted.filter(|record| told.tell(&record.id));
-        export.add(&wanted.collect::<Vec<_>>()).await?;
-    }
-    if !args.no_archive {
-        let (filter, now) = (args.which.filter(), session.store.now().await?);
-        let wanted = |day: &str| day.parse().is_ok_and(|day| args.ended_on(Some(day)));
-        let (store, buckets) = (session.store.clone(), session.buckets()?);
-        let tenant = args.which.tenant.as_deref();
-        let mut walk = match (tenant, &args.which.batch) {
-            (Some(tenant), Some(batch)) => {
-                ArchiveWalk::of_batch(store, buckets, tenant, batch, told).await?
-            }
-            (None, _) | (_, None) => {
-                ArchiveWalk::of_days(store, buckets, tenant, wanted, told).await?
-            }
-        };
-        while let Some(page) = walk.next().await? {
-            let wanted = page.into_iter().filter(|record| filter.fits(record, now));
-            let wanted = wanted.filter(|record| args.ended_on(ended_on(record)));
-            export.add(&wanted.collect::<Vec<_>>()).await?;
-        }
-    }
+    let filter = args.which.filter();
+    let everywhere = Everywhere {
+        filter: &filter,
+        tenant: args.which.tenant.as_deref(),
+        batch: args.which.batch.as_deref(),
+        archive: !args.no_archive,
+        ended_on: &|day| args.ended_on(day),
+    };
+    everywhere.walk(&session, async |records| export.add(&records).await).await?;
     export.end()
-}
-
-/// The UTC day of a job's end.
-fn ended_on(record: &Record) -> Option<jiff::civil::Date> {
-    let State::Finished { at, .. } = &record.life.state else { return None };
-    let at = jiff::Timestamp::from_millisecond(at.unix_ms()).ok()?;
-    Some(at.to_zoned(jiff::tz::TimeZone::UTC).date())
 }

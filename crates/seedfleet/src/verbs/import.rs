@@ -4,6 +4,7 @@
 //! else by its fingerprint, never by its line number: the same file again adds nothing, so an import
 //! that was interrupted is resumed by repeating it. Memory is bounded by a few batches of rows.
 
+mod again;
 mod beside;
 mod rejects;
 mod rows;
@@ -12,12 +13,13 @@ use crate::cli::{Duplicates, Global, ImportArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Progress, note};
 use crate::session::{Session, operator};
+use crate::verbs::batch;
 use admission::{Admitted, Door, How, Intake, Refusal, Row, RowForm};
 pub(crate) use beside::Beside;
 use job::{Source, StateWord};
 use rejects::{Reject, Rejects};
 use rows::Batch;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,6 +43,8 @@ pub(crate) struct Order {
     pub(crate) dry_run: bool,
     pub(crate) rejects: PathBuf,
     pub(crate) beside: Beside,
+    /// The batch whose failed jobs the rows stand in place of.
+    pub(crate) retry_of: Option<String>,
 }
 
 /// What became of the rows.
@@ -97,15 +101,19 @@ pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
     let beside = Beside::of(&args);
     let order = Order {
         beside,
-        batch: args.batch.unwrap_or_else(|| batch_name(&name)),
+        batch: args.batch.or_else(|| args.retry_of.clone()).unwrap_or_else(|| batch_name(&name)),
         tenant: args.tenant,
         duplicates: args.duplicates,
         dry_run: args.dry_run,
         rejects: args.rejects.unwrap_or_else(|| rejects_path(&args.file)),
+        retry_of: args.retry_of,
     };
     let form = args.format.map_or_else(|| rows::form_of(&args.file), Into::into);
     let source = rows::open(&args.file, form)?;
     let session = Session::open_for(global, Some(&order.tenant)).await?;
+    if let Some(old) = &order.retry_of {
+        batch::find(&session, old, Some(&order.tenant)).await?;
+    }
     if let Some(until) = args.useful_until
         && until <= session.store.now().await?
     {
@@ -252,10 +260,10 @@ impl Importer<'_> {
     async fn batch(&mut self, batch: Batch) -> Result<(), Failure> {
         self.tally.rows += batch.rows.len() as u64;
         let mut rows: Vec<(u64, Intake)> = Vec::with_capacity(batch.rows.len());
-        for Row { number, body, .. } in batch.rows {
+        for Row { number, notes, body, .. } in batch.rows {
             self.tally.last_line = number;
             match body {
-                Ok(body) => rows.push((number, self.intake(body))),
+                Ok(body) => rows.push((number, self.intake(body, &notes))),
                 Err(fault) => {
                     let refusal = Refusal::Faults(vec![fault]);
                     self.refused(number, &Value::Null, &refusal)?;
@@ -271,12 +279,13 @@ impl Importer<'_> {
         if self.order.dry_run { self.judge(rows).await } else { self.enqueue(rows).await }
     }
 
-    fn intake(&self, mut body: Value) -> Intake {
+    fn intake(&self, mut body: Value, notes: &Map<String, Value>) -> Intake {
         self.order.beside.complete(&mut body);
         Intake {
             tenant: self.order.tenant.clone(),
             batch: Some(self.order.batch.clone()),
             made_by: Some(operator(None).as_str().to_owned()),
+            mends: self.order.mends(notes),
             ..Intake::new(body, Source::Import)
         }
     }
@@ -298,7 +307,7 @@ impl Importer<'_> {
     async fn judge(&mut self, rows: Vec<(u64, Intake)>) -> Result<(), Failure> {
         let now = self.store.now().await?;
         for (number, intake) in rows {
-            match self.door.check(&intake, now) {
+            match self.door.check_mended(&intake, now).await {
                 Ok(checked) => {
                     let tally = &mut self.tally;
                     tally.created += 1;

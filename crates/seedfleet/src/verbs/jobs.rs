@@ -1,18 +1,18 @@
 //! `jobs`: look, wait, cancel, retry.
 
 mod again;
+mod copy;
+mod open;
 mod watch;
 
-pub(crate) use again::of_filter;
-
 use super::rows::{self, JOB_COLUMNS, Walk};
-use crate::cli::{AdoptArgs, Global, JobsVerb, Which};
+use crate::cli::{AdoptArgs, Decision, Global, JobsVerb, Many, Which};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Form, Format, Progress, Row, Rows, note};
 use crate::session::{Session, operator};
-use crate::verbs::batch;
 use crate::verbs::submit::refused;
 use crate::verbs::tally::{Tally, Told};
+use crate::verbs::{batch, bulk};
 use admission::{AdoptRefusal, AdoptWish};
 use indicatif::HumanDuration;
 use job::filter::Filter;
@@ -20,7 +20,7 @@ use job::{Event, JobId, Record, StateWord, Timestamp};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use store::{Batch, Reported, Stored, TimelineLine, Writer};
+use store::{Batch, OperationVerb, Reported, Stored, TimelineLine, Writer};
 
 /// Between two looks of a wait.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -42,10 +42,17 @@ pub(crate) async fn run(global: &Global, verb: JobsVerb) -> Outcome {
             wait_for_batch(global, &session, batch, timeout).await
         }
         JobsVerb::Adopt(args) => adopt(global, &session, args).await,
-        JobsVerb::Retry { ids, which, decision } => {
-            again::run(global, &session, ids, &which, &decision).await
+        JobsVerb::Open { id, last_frame, print, lives } => {
+            let wanted = open::Wanted { last_frame, print, lives };
+            open::run(&session, &id, wanted).await
         }
-        JobsVerb::Cancel { ids, which, yes } => cancel(global, &session, ids, &which, yes).await,
+        JobsVerb::Clone(args) => copy::run(global, &session, args).await,
+        JobsVerb::Retry { ids, which, many, decision } => {
+            again::run(global, &session, ids, &which, (&many, &decision)).await
+        }
+        JobsVerb::Cancel { ids, which, many, decision } => {
+            cancel(global, &session, ids, &which, (&many, &decision)).await
+        }
     }
 }
 
@@ -354,22 +361,15 @@ fn chosen(ids: &[JobId], which: &Which) -> Result<Option<Filter>, Failure> {
 async fn cancel(
     global: &Global,
     session: &Session,
-    mut ids: Vec<JobId>,
+    ids: Vec<JobId>,
     which: &Which,
-    yes: bool,
+    (many, decision): (&Many, &Decision),
 ) -> Outcome {
     if let Some(filter) = chosen(&ids, which)? {
-        let mut walk = Walk::new(&session.store, filter, 0);
-        while let Some(page) = walk.next().await? {
-            let open = page.into_iter().filter(|s| !s.record.life.state.word().is_finished());
-            ids.extend(open.map(|stored| stored.record.id));
-        }
-        if !yes {
-            let what = format!("{} unfinished jobs would be cancelled", ids.len());
-            return Err(Failure::new(Exit::Guard, what).hint("do it with --yes"));
-        }
+        let wish = (OperationVerb::Cancel, filter);
+        return bulk::run(global, session, wish, many, decision).await;
     }
-    let event = Event::CancelAsked { by: operator(None) };
+    let event = Event::CancelAsked { by: operator(decision.by.as_deref()) };
     let mut tally = Tally::new(&global.output);
     for id in &ids {
         find(session, id).await?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod batch;
+pub(crate) mod bulk;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod cost;
@@ -10,12 +11,15 @@ pub(crate) mod doctor;
 pub(crate) mod doubt;
 pub(crate) mod erase;
 pub(crate) mod events;
+pub(crate) mod everywhere;
 pub(crate) mod export;
+pub(crate) mod failed;
 pub(crate) mod freeze;
 pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod limits;
+pub(crate) mod operations;
 pub(crate) mod probe;
 pub(crate) mod queue;
 pub(crate) mod reconcile;

@@ -44,7 +44,7 @@ pub(crate) async fn run(global: &Global, args: Box<SubmitArgs>) -> Outcome {
     jobs::wait_for(global, &session, std::slice::from_ref(&id), args.timeout).await
 }
 
-fn told(admitted: &Admitted, simulated: bool) -> Row {
+pub(super) fn told(admitted: &Admitted, simulated: bool) -> Row {
     let existing = match admitted.how {
         How::Created => None,
         How::Deduplicated { by: store::Match::Key } => Some("by its idempotency key"),

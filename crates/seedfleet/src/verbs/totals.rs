@@ -1,22 +1,18 @@
-//! `failed`, `usage`: what jobs come to.
+//! `usage`: what jobs come to.
 
-use crate::cli::{FailedArgs, FailedVerb, Global, UsageArgs};
+use crate::cli::{Global, UsageArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Row, Rows};
 use crate::session::Session;
-use crate::verbs::{batch, jobs};
-use job::filter::Filter;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::Duration;
-use store::{Purse, Scope};
+use store::Purse;
 use survey::{BudgetView, Group};
 
 /// How far usage goes back where no beginning is told.
 const USAGE_SPAN: Duration = Duration::from_secs(30 * 24 * 3_600);
 
-const FAILURE_COLUMNS: &[&str] =
-    &["code", "class", "jobs", "first", "last", "paid", "retryable", "sample", "advice"];
 const USAGE_COLUMNS: &[&str] = &["group", "jobs", "succeeded", "tokens", "cost"];
 
 /// A value with named parts as a row.
@@ -26,51 +22,6 @@ pub(crate) fn row(value: &impl Serialize) -> Result<Row, Failure> {
         Ok(other) => Err(Failure::new(Exit::Failed, format!("{other} has no columns"))),
         Err(error) => Err(Failure::new(Exit::Failed, error.to_string())),
     }
-}
-
-/// `failed`.
-pub(crate) async fn failed(global: &Global, verb: FailedVerb) -> Outcome {
-    let session = Session::open(global).await?;
-    match verb {
-        FailedVerb::List(whose) => failures(global, &session, &whose).await,
-        FailedVerb::Show { code, whose, limit } => {
-            jobs::list(global, &session, filter(&code, &whose), limit, None).await
-        }
-        FailedVerb::Retry { code, whose, decision } => {
-            jobs::of_filter(global, &session, filter(&code, &whose), &decision).await
-        }
-    }
-}
-
-fn filter(code: &str, whose: &FailedArgs) -> Filter {
-    let mut filter = Filter::all().code(code);
-    if let Some(batch) = &whose.batch {
-        filter = filter.batch(batch);
-    }
-    if let Some(tenant) = &whose.tenant {
-        filter = filter.tenant(tenant);
-    }
-    filter
-}
-
-async fn failures(global: &Global, session: &Session, whose: &FailedArgs) -> Outcome {
-    let batch = match &whose.batch {
-        Some(name) => Some(batch::find(session, name, whose.tenant.as_deref()).await?),
-        None => None,
-    };
-    let scope = match (&batch, &whose.tenant) {
-        (Some(batch), _) => Scope::Batch(&batch.tenant, &batch.name),
-        (None, Some(tenant)) => Scope::Tenant(tenant),
-        (None, None) => Scope::Pool,
-    };
-    let mut rows = Rows::new(&global.output, FAILURE_COLUMNS);
-    for group in survey::failures(&session.store, scope).await? {
-        let mut row = row(&group)?;
-        row.insert("sample".into(), json!(group.samples.first()));
-        rows.add(row)?;
-    }
-    rows.end()?;
-    Ok(Exit::Done)
 }
 
 /// `usage`.

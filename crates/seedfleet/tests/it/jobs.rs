@@ -129,7 +129,19 @@ fn what_waits_is_cancelled_unpaid() {
     let asked = bench.run(&["jobs", "cancel", "--batch", "b"]);
     assert_eq!(asked.code, 9, "{asked:?}");
     assert!(asked.stderr.contains("2 unfinished jobs"), "{asked:?}");
-    assert_eq!(bench.run(&["jobs", "cancel", "--batch", "b", "--yes"]).code, 0);
+    let why = bench.run(&["jobs", "cancel", "--batch", "b", "--yes"]);
+    assert!(why.code == 2 && why.stderr.contains("--reason is missing"), "{why:?}");
+    // No gateway is there: the command carries its operation out itself.
+    let told = bench.run(&["jobs", "cancel", "--batch", "b", "--reason", "a wrong file", "--yes"]);
+    assert_eq!(told.code, 0, "{told:?}");
+    assert!(told.stdout.contains("2 matched  2 asked to stop  0 skipped"), "{told:?}");
+    assert!(told.stderr.contains("no gateway"), "{told:?}");
+    let id = told.stdout.split_whitespace().nth(1).expect("an operation");
+    let watched = bench.run(&["operations", "watch", id]);
+    assert!(watched.code == 0 && watched.stdout == told.stdout, "{watched:?}");
+    let listed = bench.run(&["operations", "list", "-o", "json"]).json();
+    assert_eq!((&listed[0]["state"], &listed[0]["changed"]), (&"done".into(), &2.into()));
+    assert_eq!(bench.run(&["operations", "show", "op_none"]).code, 5);
     let waited = bench.run(&["jobs", "wait", "--batch", "b", "-o", "json"]);
     assert_eq!((waited.code, &waited.json()["cancelled"]), (1, &3.into()), "{waited:?}");
 }

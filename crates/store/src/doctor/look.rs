@@ -97,8 +97,9 @@ impl Store {
                 Subject::Bought { index, bought } => {
                     self.check_bought(subject, index, bought, &mut seen).await?;
                 }
-                Subject::Failures { counts, indexes } => {
-                    self.check_failures(subject, counts, indexes, &mut seen).await?;
+                Subject::Failures { counts, dismissed, indexes } => {
+                    let sums = (counts.as_str(), *dismissed);
+                    self.check_failures(subject, sums, indexes, &mut seen).await?;
                 }
                 Subject::Record(_)
                 | Subject::Member { .. }

@@ -161,10 +161,17 @@ enum Subject {
     Bought { index: String, bought: String },
     /// What the days of one tenant cost.
     Usage { index: String, usage: String },
-    /// Failures by code: the sums, and the indexes of the jobs that may have failed.
-    Failures { counts: String, indexes: Vec<String> },
+    /// Failures by code: the sums, of all or of those that were dismissed, and the indexes of the jobs that may
+    /// have failed.
+    Failures { counts: String, dismissed: bool, indexes: Vec<String> },
     /// Slots in use.
     Slots,
+}
+
+/// Both sums of failures over the jobs of some indexes.
+fn of_failures([all, dismissed]: [String; 2], indexes: &[String]) -> [Subject; 2] {
+    let of = |counts, dismissed| Subject::Failures { counts, dismissed, indexes: indexes.to_vec() };
+    [of(all, false), of(dismissed, true)]
 }
 
 /// What one look at some subjects showed.
@@ -226,7 +233,8 @@ impl Round<'_> {
         self.look(&[Subject::Slots]).await?;
         let keys = self.store.keys();
         let indexes = FAILED.map(|word| keys.ix_state(word)).to_vec();
-        self.look(&[Subject::Failures { counts: keys.failures(Scope::Pool), indexes }]).await?;
+        let counts = [keys.failures(Scope::Pool), keys.failures_dismissed(Scope::Pool)];
+        self.look(&of_failures(counts, &indexes)).await?;
         for index in &names.members {
             if let Some(counts) = self.store.keys().counts_of_index(index) {
                 self.look(&[Subject::Batch { index: index.clone(), counts }]).await?;
@@ -238,7 +246,7 @@ impl Round<'_> {
                 self.look(&[Subject::Bought { index: index.clone(), bought }]).await?;
             }
             if let Some((counts, indexes)) = self.store.keys().failures_of_index(index) {
-                self.look(&[Subject::Failures { counts, indexes }]).await?;
+                self.look(&of_failures(counts, &indexes)).await?;
             }
         }
         self.second_look().await?;

@@ -128,12 +128,12 @@ impl Store {
         Ok(())
     }
 
-    /// Failures by code against the jobs that stand as failed. Those of a batch have no index of their own
+    /// Failures by code, or those of them that were dismissed, against the jobs that stand as failed. Those of a batch have no index of their own
     /// and are not compared.
     pub(super) async fn check_failures(
         &self,
         subject: &Subject,
-        counts: &str,
+        (counts, dismissed): (&str, bool),
         indexes: &[String],
         seen: &mut Seen,
     ) -> Result<(), StoreError> {
@@ -149,7 +149,8 @@ impl Store {
                 seen.unchecked += 1;
                 return Ok(());
             };
-            if let Some(code) = life.state.failure_code() {
+            let wants = life.dismissed || !dismissed;
+            if let Some(code) = life.state.failure_code().filter(|_| wants) {
                 *wanted.entry(code.to_owned()).or_default() += 1;
             }
         }

@@ -149,18 +149,6 @@ pub(super) const ROWS: &[Row] = &[
         bound: "17",
     },
     Row {
-        key: "archived:failures",
-        kind: "hash",
-        holds: "error code to failed jobs that `failures` holds and that are archived",
-        bound: "codes",
-    },
-    Row {
-        key: "archived:failures:tenant:<tenant>",
-        kind: "hash",
-        holds: "as `archived:failures`, of the tenant",
-        bound: "codes",
-    },
-    Row {
         key: "leaving",
         kind: "zset",
         holds: "places in the bucket that a record is being written to, or has come back from, by the instant (Unix ms) at which that began",

@@ -75,13 +75,15 @@ impl Keys {
 
 impl Keys {
     /// The failures of the tenant whose index of failed jobs this is, and the indexes of all of them.
-    pub(crate) fn failures_of_index(&self, index: &str) -> Option<(String, Vec<String>)> {
+    /// Both sums: of all that failed, and of those that were dismissed.
+    pub(crate) fn failures_of_index(&self, index: &str) -> Option<([String; 2], Vec<String>)> {
         // The name stands escaped in all of these keys, and an escaped name has no colon.
         let rest = index.strip_prefix(self.ix_tenant("").as_str())?;
         let (tenant, word) = rest.split_once(':')?;
         let [failed, lost] = FAILED.map(|word| word.as_str());
         let of = |word: &str| format!("{}{tenant}:{word}", self.ix_tenant(""));
-        let counts = self.failures(Scope::Tenant("")) + tenant;
+        let none = Scope::Tenant("");
+        let counts = [self.failures(none), self.failures_dismissed(none)].map(|key| key + tenant);
         (word == failed || word == lost).then(|| (counts, vec![of(failed), of(lost)]))
     }
 }
@@ -111,7 +113,9 @@ mod tests {
         assert_eq!(keys.usage_of_index(&failed), None);
         let (failed, lost) = (job::StateWord::Failed, job::StateWord::OutputLost);
         let indexes = [failed, lost].map(|word| keys.ix_tenant_state("a:b", word)).to_vec();
-        let failures = Some((keys.failures(Scope::Tenant("a:b")), indexes.clone()));
+        let scope = Scope::Tenant("a:b");
+        let counts = [keys.failures(scope), keys.failures_dismissed(scope)];
+        let failures = Some((counts, indexes.clone()));
         assert_eq!(keys.failures_of_index(&indexes[1]), failures);
         assert_eq!(keys.failures_of_index(&keys.ix_tenant("a:b")), None);
         assert!(keys.pattern().starts_with("{p\\*:main}"), "{}", keys.pattern());

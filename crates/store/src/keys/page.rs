@@ -21,6 +21,8 @@ pub fn markdown() -> String {
          idempotency keys stand percent-escaped in keys (`:`, `%`, braces, blanks).\n\n",
     );
     print(&mut page, TABLE);
+    page.push_str("\n## Failures\n\n");
+    print(&mut page, super::failures::ROWS);
     page.push_str("\n## What was bought\n\n");
     print(&mut page, super::money::ROWS);
     page.push_str("\n## What is paused\n\n");
@@ -54,7 +56,8 @@ fn print(page: &mut String, rows: &[Row]) {
 #[must_use]
 pub fn documented(keys: &Keys, key: &str) -> Option<(&'static str, &'static str)> {
     let rest = key.strip_prefix(keys.tag.as_str())?.strip_prefix(':')?;
-    let tables = [TABLE, super::money::ROWS, super::pauses::ROWS, super::archive::ROWS];
+    let (money, pauses) = (super::money::ROWS, super::pauses::ROWS);
+    let tables = [TABLE, super::failures::ROWS, money, pauses, super::archive::ROWS];
     tables.into_iter().find_map(|rows| row_of(rows, rest))
 }
 
@@ -364,37 +367,6 @@ const TABLE: &[Row] = &[
         kind: "zset",
         holds: "`<tenant>:<batch>` that is uploaded to, or was until just now, by the instant (Unix ms) at which the notifier looks whether it is completed",
         bound: "batches",
-    },
-    Row { key: "failures", kind: "hash", holds: "error code to failed jobs", bound: "codes" },
-    Row {
-        key: "failures:last",
-        kind: "hash",
-        holds: "`<code>|first`, `|last` (Unix ms of failures), `|job` (the last one), `|class`",
-        bound: "codes × 4",
-    },
-    Row {
-        key: "failures:tenant:<tenant>",
-        kind: "hash",
-        holds: "error code to failed jobs of the tenant",
-        bound: "codes",
-    },
-    Row {
-        key: "failures:batch:<tenant>:<batch>",
-        kind: "hash",
-        holds: "error code to failed jobs of the batch",
-        bound: "codes",
-    },
-    Row {
-        key: "failures:last:tenant:<tenant>",
-        kind: "hash",
-        holds: "as `failures:last`",
-        bound: "codes × 4",
-    },
-    Row {
-        key: "failures:last:batch:<tenant>:<batch>",
-        kind: "hash",
-        holds: "as `failures:last`",
-        bound: "codes × 4",
     },
     Row {
         key: "times:<class>",

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::{
     Admitted, ArchivePlace, Archived, Endpoint, Fetch, HintOutcome, Idempotency, Left, Match,
-    NewJob, OperationVerb, OperationWish, Outgoing, Packed, Queue, Reported, Shared, Sharing,
-    Shelf, TombCursor, Writer,
+    NewJob, OperationVerb, OperationWish, Outgoing, Packed, Queue, Reported, Scope, Shared,
+    Sharing, Shelf, TombCursor, Writer,
 };
 
 /// A bucket in memory.
@@ -335,6 +335,7 @@ async fn what_is_still_to_be_told_or_done_holds_a_record() {
         tenant: Some("a".into()),
         by: "ann".into(),
         reason: "again".into(),
+        limit: None,
     };
     store.open_operation(wish).await.expect("it answers");
     assert!(holds(0).await && !holds(1).await);
@@ -457,4 +458,40 @@ async fn little_of_an_archived_job_is_left_in_redis() {
     assert!(per_job(left - events) <= 300, "{} bytes", per_job(left - events));
     let one = ground.load(&ids[7]).await;
     assert!(one.archived && one.record == records[7]);
+}
+
+#[tokio::test]
+async fn failures_that_leave_are_counted_apart_dismissed_or_not() {
+    let (ground, memory) = ground().await;
+    let store = &ground.store;
+    let mut jobs = Vec::new();
+    for name in ["cgt-1", "cgt-2"] {
+        let mut record = ended(record_of("a", Priority::Normal, Some("x")), name);
+        if let State::Finished { end, .. } = &mut record.life.state {
+            let (code, class) = ("One".into(), seedance::Class::Output);
+            let cause = job::Cause { code, class, message: "no".into(), task_existed: true };
+            *end = End::Failed { cause };
+        }
+        record.life.dismissed = name == "cgt-1";
+        jobs.push(restored(&ground, record).await);
+    }
+    let tells = async |wanted: [u64; 4]| {
+        for scope in [Scope::Pool, Scope::Tenant("a"), Scope::Batch("a", "x")] {
+            let groups = store.failures(scope).await.expect("it answers");
+            let told = groups.iter().map(|g| [g.jobs, g.open, g.dismissed, g.archived]);
+            assert_eq!(told.collect::<Vec<_>>(), [wanted], "{scope:?}");
+        }
+        ground.sound().await;
+    };
+    tells([2, 1, 1, 0]).await;
+    let now = store.now().await.expect("it answers");
+    for job in &jobs {
+        assert_eq!(archive(&ground, &memory, job, now).await, Left::Now);
+    }
+    tells([2, 0, 1, 2]).await;
+    // The one that comes back for it is at hand again, and dismissed.
+    let event = Event::Dismissed { by: job::By::named("ann"), reason: "known".into() };
+    let told = ground.report(&jobs[1].id, Writer::Outside, &event).await;
+    assert!(matches!(told, Reported::Written { .. }), "{told:?}");
+    tells([2, 0, 2, 1]).await;
 }

@@ -26,6 +26,7 @@ fn wish(verb: OperationVerb, id: &str) -> OperationWish {
         tenant: None,
         by: "ann".into(),
         reason: "look first".into(),
+        limit: None,
     }
 }
 
@@ -75,6 +76,41 @@ async fn failures_usage_and_batches_add_up() {
     assert_eq!(store.batches(Some("b"), 0, 10).await.expect("answers"), []);
     assert_eq!(store.batches(None, 0, 10).await.expect("answers").len(), 1);
     assert_eq!(store.tenant_counts("a").await.expect("answers")[&StateWord::Failed], 2);
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn dismissed_failures_stand_as_they_ended_and_are_counted_apart() {
+    let ground = Ground::new().await;
+    let mut ids = Vec::new();
+    for name in ["cgt-0", "cgt-1"] {
+        let record = record_of("a", Priority::Normal, Some("x"));
+        let (record, _) = ground.generating(record, name).await;
+        ground.report(&record.id, Writer::Outside, &failed(name, "One")).await;
+        ids.push(record.id);
+    }
+    let store = &ground.store;
+    let filter = OperationVerb::Dismiss.changeable(Filter::all());
+    let found = async || store.list(&ListQuery::of(filter.clone())).await.expect("answers").items;
+    assert_eq!(found().await.len(), 2);
+    let before = ground.load(&ids[0]).await.record;
+    let event = Event::Dismissed { by: By::named("ann"), reason: "a known prompt".into() };
+    let told = ground.report(&ids[0], Writer::Outside, &event).await;
+    assert!(matches!(told, store::Reported::Written { .. }), "{told:?}");
+    let twice = ground.report(&ids[0], Writer::Outside, &event).await;
+    assert!(matches!(twice, store::Reported::Ignored { .. }), "{twice:?}");
+
+    let after = ground.load(&ids[0]).await.record;
+    assert_eq!((&after.life.state, after.life.dismissed), (&before.life.state, true));
+    let line = store.timeline(&ids[0]).await.expect("answers").remove(0);
+    assert_eq!(line.what, "dismissed by ann: a known prompt");
+    for scope in [Scope::Pool, Scope::Tenant("a"), Scope::Batch("a", "x")] {
+        let groups = store.failures(scope).await.expect("answers");
+        let told: Vec<_> = groups.iter().map(|g| (g.jobs, g.open, g.dismissed)).collect();
+        assert_eq!(told, [(2, 1, 1)], "{scope:?}");
+    }
+    let left: Vec<_> = found().await.into_iter().map(|stored| stored.record.id).collect();
+    assert_eq!(left, [ids[1].clone()]);
     ground.sound().await;
 }
 

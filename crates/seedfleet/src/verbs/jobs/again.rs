@@ -1,87 +1,31 @@
 //! `jobs retry`: what ended badly, once more, each as a new job that is bought.
 
 use super::{chosen, find};
-use crate::cli::{Decision, Global, Which};
-use crate::exit::{Exit, Failure, Outcome};
+use crate::cli::{Decision, Global, Many, Which};
+use crate::exit::{Failure, Outcome};
 use crate::session::{Session, operator};
-use crate::verbs::import::money;
-use crate::verbs::rows::Walk;
+use crate::verbs::bulk::{self, Sum};
 use crate::verbs::tally::{Tally, Told};
 use admission::How;
-use job::filter::Filter;
 use job::{Again, JobId, Record, Source, StateWord};
-use seedance::Currency;
-use std::collections::BTreeMap;
-use store::{OperationVerb, Stored};
-
-/// What the new jobs come to.
-#[derive(Default)]
-struct Sum {
-    jobs: u64,
-    /// The task before may have been paid.
-    paid_again: u64,
-    micros: BTreeMap<String, (Currency, u64)>,
-}
-
-impl Sum {
-    fn add(&mut self, session: &Session, stored: &Stored) {
-        let Some(again) = Again::of(&stored.record) else { return };
-        self.jobs += 1;
-        self.paid_again += u64::from(again.paid_again);
-        if let Some(cost) = reconcile::doubt::cost(session.pool.route, stored) {
-            let (_, sum) =
-                self.micros.entry(cost.currency.to_string()).or_insert((cost.currency, 0));
-            *sum += cost.micros;
-        }
-    }
-
-    fn told(&self) -> String {
-        let costs: Vec<String> =
-            self.micros.values().map(|(currency, micros)| money(*currency, *micros)).collect();
-        let costs =
-            if costs.is_empty() { "nothing that is known".into() } else { costs.join(" + ") };
-        format!(
-            "{} jobs would be made again, about {costs} more: {} of them may have been paid before, {} were not",
-            self.jobs,
-            self.paid_again,
-            self.jobs - self.paid_again
-        )
-    }
-}
+use store::OperationVerb;
 
 pub(super) async fn run(
     global: &Global,
     session: &Session,
     ids: Vec<JobId>,
     which: &Which,
-    decision: &Decision,
+    (many, decision): (&Many, &Decision),
 ) -> Outcome {
     if let Some(filter) = chosen(&ids, which)? {
-        return of_filter(global, session, filter, decision).await;
+        let wish = (OperationVerb::Retry, filter);
+        return bulk::run(global, session, wish, many, decision).await;
     }
     let mut sum = Sum::default();
     for id in &ids {
-        sum.add(session, &find(session, id).await?);
+        sum.add(session, OperationVerb::Retry, &find(session, id).await?);
     }
     make(global, session, (&sum, &ids), decision).await
-}
-
-/// Makes the jobs of a filter again, those of them that can be.
-pub(crate) async fn of_filter(
-    global: &Global,
-    session: &Session,
-    filter: Filter,
-    decision: &Decision,
-) -> Outcome {
-    let (mut sum, mut all) = (Sum::default(), Vec::new());
-    let mut walk = Walk::new(&session.store, OperationVerb::Retry.changeable(filter), 0);
-    while let Some(page) = walk.next().await? {
-        for stored in page {
-            sum.add(session, &stored);
-            all.push(stored.record.id);
-        }
-    }
-    make(global, session, (&sum, &all), decision).await
 }
 
 async fn make(
@@ -90,9 +34,7 @@ async fn make(
     (sum, all): (&Sum, &[JobId]),
     decision: &Decision,
 ) -> Outcome {
-    if !decision.yes {
-        return Err(Failure::new(Exit::Guard, sum.told()).hint("do it with --reason WHY --yes"));
-    }
+    bulk::agree(&sum.told(OperationVerb::Retry), decision)?;
     let (by, reason) = (operator(decision.by.as_deref()), decision.reason()?);
     let why = format!("{} jobs: {reason}", sum.jobs);
     session.store.note_pool("retry", by.as_str(), &why).await?;

@@ -1,18 +1,20 @@
-//! Carries operations out: one gateway at a time for each pool, the next one where that is killed.
+//! Carries operations out: one process at a time for each pool, the next one where that is killed. Gateways do it,
+//! and a command line that asked for one where no gateway is there.
 //!
 //! The place an operation has come to is written down after each page, so a page may be looked at twice: what
 //! it does to a job is no news the second time, and the commit that does it also counts it.
 
+use crate::{Drain, Pool};
 use admission::{Door, How, Refusal};
 use futures::future::join_all;
 use job::filter::Filter;
-use job::{Again, By, Event, JobId, Source};
+use job::{Again, By, Event, JobId, Policy, Source};
+use std::sync::Arc;
 use std::time::Duration;
 use store::{
     ListQuery, NewOperation, Operation, OperationVerb, Order, Progress, ReportError, Reported,
-    StoreError, Stored,
+    Store, StoreError, Stored,
 };
-use worker::{Drain, Pool};
 
 /// Between two looks for something to do.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -25,8 +27,20 @@ const AT_ONCE: usize = 16;
 /// The lock of the one that carries a pool's operations out.
 const LOCK: &str = "operations";
 
+/// What it takes to carry a pool's operations out.
+#[derive(Debug, Clone)]
+pub struct Operations {
+    /// The pool's memory.
+    pub store: Store,
+    /// What the machine decides by.
+    pub policy: Arc<Policy>,
+    /// The door for jobs that are made again.
+    pub door: Door,
+}
+
 /// Serves one pool until the process is to end.
-pub(crate) async fn serve(pool: Pool, door: Door, drain: Drain) {
+pub async fn serve_operations(pool: Pool, door: Door, drain: Drain) {
+    let own = Operations { store: pool.store, policy: pool.policy, door };
     loop {
         tokio::select! {
             () = drain.wait() => return,
@@ -34,17 +48,39 @@ pub(crate) async fn serve(pool: Pool, door: Door, drain: Drain) {
         }
         let turn = tokio::select! {
             () = drain.wait() => return,
-            turn = turn(&pool, &door) => turn,
+            turn = own.turn() => turn,
         };
         if let Err(error) = turn {
-            tracing::warn!(pool = pool.name, %error, "operations wait");
+            tracing::warn!(pool = own.store.pool(), %error, "operations wait");
         }
     }
 }
 
-/// Goes on until nothing is left to do, or another gateway does it.
-async fn turn(pool: &Pool, door: &Door) -> Result<(), StoreError> {
-    let store = &pool.store;
+impl Operations {
+    /// Whether a process carries the pool's operations out just now.
+    ///
+    /// # Errors
+    ///
+    /// As every call of the store.
+    pub async fn are_in_hand(&self) -> Result<bool, StoreError> {
+        self.store.is_locked(LOCK).await
+    }
+
+    /// Goes on until nothing is left to do, or another process does it.
+    ///
+    /// # Errors
+    ///
+    /// As every call of the store; the rest waits for the next turn.
+    pub async fn turn(&self) -> Result<(), StoreError> {
+        let ended = turn(self).await;
+        // The next one need not wait until the lease is over.
+        self.store.unlock(LOCK).await?;
+        ended
+    }
+}
+
+async fn turn(own: &Operations) -> Result<(), StoreError> {
+    let store = &own.store;
     while let Some(operation) = store.next_operation().await? {
         if !store.lock(LOCK, LEASE).await? {
             return Ok(());
@@ -55,7 +91,7 @@ async fn turn(pool: &Pool, door: &Door) -> Result<(), StoreError> {
             continue;
         }
         let mut progress = operation.progress.clone();
-        let turned = page(pool, door, &operation, &mut progress).await;
+        let turned = page(own, &operation, &mut progress).await;
         if matches!(turned, Ok(_) | Err(Stopped::ForGood(_))) {
             let makes = operation.asked.verb == OperationVerb::Retry;
             store.note_operation(id, &progress, makes.then_some(progress.changed)).await?;
@@ -99,27 +135,32 @@ impl From<StoreError> for Stopped {
 
 /// One page; whether it was the last.
 async fn page(
-    pool: &Pool,
-    door: &Door,
+    own: &Operations,
     operation: &Operation,
     progress: &mut Progress,
 ) -> Result<bool, Stopped> {
     let asked = &operation.asked;
+    let looked_at = progress.changed + progress.left;
+    let left = asked.limit.map_or(u64::MAX, |limit| limit.saturating_sub(looked_at));
+    if left == 0 {
+        return Ok(true);
+    }
+    let limit = usize::try_from(left).unwrap_or(PAGE).min(PAGE);
     let filter =
         Filter::parse(&asked.filter).map_err(|error| Stopped::ForGood(error.to_string()))?;
     // Those that would be submitted next come first.
-    let query = ListQuery { order: Order::Oldest, limit: PAGE, ..ListQuery::of(filter) };
+    let query = ListQuery { order: Order::Oldest, limit, ..ListQuery::of(filter) };
     let query = query
         .behind(progress.cursor.as_deref())
         .map_err(|error| Stopped::ForGood(error.to_string()))?;
-    let page = pool.store.list(&query).await?;
+    let page = own.store.list(&query).await?;
     for found in page.items.chunks(AT_ONCE) {
         match event(asked) {
-            Some(event) => tell(pool, found, &event, asked, progress).await?,
-            None => make_again(pool, door, found, asked, progress).await?,
+            Some(event) => tell(own, found, &event, asked, progress).await?,
+            None => make_again(own, found, asked, progress).await?,
         }
     }
-    let ended = page.next.is_none();
+    let ended = page.next.is_none() || page.items.len() as u64 >= left;
     if let Some(next) = page.next {
         progress.cursor = Some(next.to_string());
     }
@@ -133,13 +174,14 @@ fn event(asked: &NewOperation) -> Option<Event> {
         OperationVerb::Cancel => Some(Event::CancelAsked { by }),
         OperationVerb::Pause => Some(Event::PauseAsked { by, reason: asked.reason.clone() }),
         OperationVerb::Resume => Some(Event::ResumeAsked { by }),
+        OperationVerb::Dismiss => Some(Event::Dismissed { by, reason: asked.reason.clone() }),
         OperationVerb::Retry => None,
     }
 }
 
 /// The commits count what they change.
 async fn tell(
-    pool: &Pool,
+    own: &Operations,
     found: &[Stored],
     event: &Event,
     asked: &NewOperation,
@@ -147,7 +189,7 @@ async fn tell(
 ) -> Result<(), Stopped> {
     let report = |stored: &Stored| {
         let id = stored.record.id.clone();
-        async move { pool.store.report_while_open(&id, event, &pool.policy, &asked.id).await }
+        async move { own.store.report_while_open(&id, event, &own.policy, &asked.id).await }
     };
     for told in join_all(found.iter().map(report)).await {
         match told {
@@ -168,8 +210,7 @@ async fn tell(
 /// Makes a new job of each old one's request. A page that is done twice finds the jobs of the first time, and
 /// counts them once.
 async fn make_again(
-    pool: &Pool,
-    door: &Door,
+    own: &Operations,
     found: &[Stored],
     asked: &NewOperation,
     progress: &mut Progress,
@@ -178,7 +219,7 @@ async fn make_again(
         let record = stored.record.clone();
         async move {
             match Again::of(&record) {
-                Some(_) => Some(door.retry(&record, Source::Api, Some(&asked.by)).await),
+                Some(_) => Some(own.door.retry(&record, Source::Api, Some(&asked.by)).await),
                 None => None,
             }
         }
@@ -187,7 +228,8 @@ async fn make_again(
         match told {
             None => progress.left += 1,
             Some(Ok(admitted)) => {
-                let new = admitted.how == How::Created || is_of(pool, &admitted.id, asked).await?;
+                let new =
+                    admitted.how == How::Created || is_of(&own.store, &admitted.id, asked).await?;
                 let count = if new { &mut progress.changed } else { &mut progress.left };
                 *count += 1;
             }
@@ -204,8 +246,8 @@ async fn make_again(
 }
 
 /// Whether a job that was there already was made by an earlier turn of this operation.
-async fn is_of(pool: &Pool, id: &JobId, asked: &NewOperation) -> Result<bool, Stopped> {
-    let Some(stored) = pool.store.load(id).await? else { return Ok(false) };
+async fn is_of(store: &Store, id: &JobId, asked: &NewOperation) -> Result<bool, Stopped> {
+    let Some(stored) = store.load(id).await? else { return Ok(false) };
     let record = stored.record;
     let by = record.spec.made_by.as_deref() == Some(asked.by.as_str());
     Ok(by && record.created_at >= asked.created_at)

@@ -1,0 +1,166 @@
+//! `operations`: what was asked for many jobs at once, and following one to its end.
+
+use crate::cli::{Global, OperationsVerb};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{self, Progress, Row, Rows};
+use crate::session::Session;
+use crate::verbs::totals::row;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Operation, OperationVerb};
+use survey::OperationView;
+use tokio::time::Instant;
+use worker::Operations;
+
+/// Between two looks at one.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A gateway that is there takes an operation in hand much sooner.
+const NOBODY_AFTER: Duration = Duration::from_secs(4);
+
+const COLUMNS: &[&str] =
+    &["id", "state", "verb", "changed", "left", "where", "by", "reason", "created_at"];
+
+/// Runs the verb.
+pub(crate) async fn run(global: &Global, verb: OperationsVerb) -> Outcome {
+    let session = Session::open(global).await?;
+    match verb {
+        OperationsVerb::List { limit } => {
+            let mut rows = Rows::new(&global.output, COLUMNS);
+            for operation in session.store.operations(usize::from(limit)).await? {
+                rows.add(line(&operation)?)?;
+            }
+            rows.end()?;
+            Ok(Exit::Done)
+        }
+        OperationsVerb::Show { id } => {
+            output::object(&global.output, line(&find(&session, &id).await?)?)?;
+            Ok(Exit::Done)
+        }
+        OperationsVerb::Watch { id, timeout } => {
+            find(&session, &id).await?;
+            follow(global, &session, &id, 0, timeout).await
+        }
+    }
+}
+
+/// With its counts beside the rest.
+fn line(operation: &Operation) -> Result<Row, Failure> {
+    let mut row = row(&OperationView::from(operation))?;
+    row.shift_remove("jobs");
+    row.insert("changed".into(), json!(operation.progress.changed));
+    row.insert("left".into(), json!(operation.progress.left));
+    Ok(row)
+}
+
+async fn find(session: &Session, id: &str) -> Result<Operation, Failure> {
+    session.store.operation(id).await?.ok_or_else(|| {
+        let what = format!("there is no operation {id} in pool {}", session.store.pool());
+        Failure::new(Exit::NotFound, what)
+            .hint("`seedfleet operations list` shows those of the last 90 days")
+    })
+}
+
+/// Follows an operation to its end and tells what it did. Where no gateway carries it out, this process does.
+///
+/// # Errors
+///
+/// Redis away; time is up, or Ctrl-C: it goes on as far as somebody carries it out.
+pub(crate) async fn follow(
+    global: &Global,
+    session: &Session,
+    id: &str,
+    matched: u64,
+    timeout: Duration,
+) -> Outcome {
+    let mut progress = Progress::begin((matched > 0).then_some(matched), global.quiet);
+    let ended = tokio::select! {
+        biased;
+        _ = tokio::signal::ctrl_c() => {
+            let what = format!("interrupted; {id} goes on as far as a gateway carries it out");
+            Err(Failure::new(Exit::Interrupted, what).hint(watch(id)))
+        }
+        ended = tokio::time::timeout(timeout, end(session, id, &mut progress)) => {
+            ended.unwrap_or_else(|_| {
+                let what = format!("{id} has not ended within {timeout:?}");
+                Err(Failure::new(Exit::Deadline, what).hint(watch(id)))
+            })
+        }
+    };
+    progress.end();
+    told(global, &ended?, matched)
+}
+
+fn watch(id: &str) -> String {
+    format!("`seedfleet operations watch {id}` follows it again")
+}
+
+/// Looks until it has ended.
+async fn end(session: &Session, id: &str, progress: &mut Progress) -> Result<Operation, Failure> {
+    let own = Operations {
+        store: session.store.clone(),
+        policy: Arc::new(session.policy.clone()),
+        door: session.door()?,
+    };
+    let mut alone_since: Option<Instant> = None;
+    loop {
+        let operation = find(session, id).await?;
+        if operation.ended_at.is_some() {
+            return Ok(operation);
+        }
+        let done = operation.progress;
+        progress.at(
+            done.changed + done.left,
+            &format!("{} changed, {} skipped", done.changed, done.left),
+        );
+        if own.are_in_hand().await? {
+            alone_since = None;
+        } else if alone_since.get_or_insert_with(Instant::now).elapsed() >= NOBODY_AFTER {
+            progress.remark("no gateway carries operations out here: this command does");
+            own.turn().await?;
+            alone_since = None;
+            continue;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// What it came to, and the exit code that says it.
+fn told(global: &Global, operation: &Operation, matched: u64) -> Outcome {
+    let (changed, left) = (operation.progress.changed, operation.progress.left);
+    // What was counted before it began may have moved on since; what it looked at is what it found.
+    let matched = matched.max(changed + left);
+    let (id, done) = (&operation.asked.id, past(operation.asked.verb));
+    if global.output.is_a_page() {
+        output::say(&format!(
+            "operation {id}  {matched} matched  {changed} {done}  {left} skipped\n"
+        ))?;
+    } else {
+        let mut row = line(operation)?;
+        row.insert("matched".into(), json!(matched));
+        output::object(&global.output, row)?;
+    }
+    match &operation.failed {
+        Some(why) => {
+            let exit = if changed > 0 { Exit::Partial } else { Exit::Failed };
+            let what = format!("{id} ended before its end, after {changed} jobs");
+            Err(Failure::new(exit, what).because(why))
+        }
+        None => Ok(match (changed, left) {
+            (_, 0) => Exit::Done,
+            (0, _) => Exit::Conflict,
+            (_, _) => Exit::Partial,
+        }),
+    }
+}
+
+/// What became of the jobs it changed.
+const fn past(verb: OperationVerb) -> &'static str {
+    match verb {
+        OperationVerb::Cancel => "asked to stop",
+        OperationVerb::Pause => "paused",
+        OperationVerb::Resume => "resumed",
+        OperationVerb::Retry => "requeued",
+        OperationVerb::Dismiss => "dismissed",
+    }
+}
