@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use store::keys::Keys;
+use store::{Finding, Severity};
 
 /// From the end of a primary to another that everybody knows, however slow the machine: a vote that comes to
 /// nothing is repeated after some seconds.
@@ -117,6 +118,16 @@ fn none_twice(fleet: &Fleet) {
     assert!(twice.is_empty(), "bought twice: {twice:?}");
 }
 
+/// The self-check refuses such servers, unless intents outside Redis stand behind every create.
+fn needs_the_fence(fleet: &Fleet, check: &str) {
+    let found = |fence| fleet.run(fleet.store().self_check(&[], fence)).expect("it answers");
+    let refuses = |finding: &Finding| finding.severity == Severity::Refuse;
+    let without = found(false);
+    assert!(without.iter().any(|f| f.check == check && refuses(f)), "{without:?}");
+    let with = found(true);
+    assert!(with.iter().any(|f| f.check == check) && !with.iter().any(refuses), "{with:?}");
+}
+
 /// Every job of the group has its video; one that waits for a person has bought nothing.
 fn settled(fleet: &Fleet, group: &str) -> usize {
     let records = fleet.wait_settled(&admit(fleet, group));
@@ -138,6 +149,7 @@ fn settled(fleet: &Fleet, group: &str) -> usize {
 fn a_fleet_follows_a_failover_and_heals_what_the_replica_had_not_received() {
     let watched = Watched::start();
     let fleet = Fleet::start(Options::default().elsewhere(&watched.section()).config(SHORT));
+    needs_the_fence(&fleet, "sentinel");
     fleet.wait_stored(&admit(&fleet, "before"));
 
     watched.cut_replicas_off();
@@ -227,6 +239,8 @@ fn pools_spread_over_a_cluster_lose_a_primary_under_load_and_nothing_else() {
     };
     let ports: BTreeSet<_> = POOLS.iter().map(|(pool, _)| port_of(pool)).collect();
     assert_eq!(ports.len(), POOLS.len(), "each pool has a primary of its own: {ports:?}");
+
+    needs_the_fence(&fleet, "cluster");
 
     let mut left: Vec<(&str, Value)> = POOLS
         .iter()

@@ -8,6 +8,11 @@ use crate::{StoreError, script::Script};
 use redis::{Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 use std::time::Duration;
 
+/// So often it is asked without cause whether the primary is still the one: what is written to one that was
+/// cut off is lost.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The same for those who only wait for news.
+const LOOK_EVERY_APART: Duration = Duration::from_secs(30);
 /// Once to find that a server has lost its scripts or its place, once more to find the scripts missing in
 /// the new place, and once for the answer.
 const ROUNDS_MAX: usize = 3;
@@ -50,7 +55,8 @@ impl Call {
 impl Connection {
     /// Connects at once, so that a wrong address is told at start. `slot`: where in a cluster the keys lie.
     pub(crate) async fn open(settings: &Settings, slot: u16) -> Result<Self, StoreError> {
-        let waits = Waits { connect: settings.connect_timeout, answer: settings.response_timeout };
+        let (connect, answer) = (settings.connect_timeout, settings.response_timeout);
+        let waits = Waits { connect, answer, look: LOOK_EVERY };
         let line = Line::new(Address::read(settings)?, slot, waits);
         line.seat().await?;
         Ok(Self { line })
@@ -64,7 +70,8 @@ impl Connection {
 
     /// One for calls that wait up to nearly `answer`: they would hold up everything else on a shared one.
     pub(crate) async fn apart(&self, answer: Duration) -> Result<Self, StoreError> {
-        let line = self.line.another(None, Some(Waits { connect: answer, answer }));
+        let waits = Waits { connect: answer, answer, look: LOOK_EVERY_APART };
+        let line = self.line.another(None, Some(waits));
         line.seat().await?;
         Ok(Self { line })
     }

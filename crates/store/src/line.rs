@@ -16,9 +16,6 @@ use std::time::{Duration, Instant};
 /// Reconnecting is the manager's work; how long to go on trying is the caller's.
 const RECONNECT_TRIES: usize = 2;
 const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
-/// So often it is asked without cause whether the primary is still the one.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-
 /// Cheap to clone; all clones share one connection.
 #[derive(Clone)]
 pub(crate) struct Line {
@@ -42,6 +39,8 @@ pub(crate) struct Waits {
     pub(crate) connect: Duration,
     /// For an answer.
     pub(crate) answer: Duration,
+    /// Until it is asked without cause whether the primary is still the one.
+    pub(crate) look: Duration,
 }
 
 struct State {
@@ -49,6 +48,8 @@ struct State {
     /// Nodes that can be asked for the primary.
     nodes: Vec<ConnectionInfo>,
     looked: Instant,
+    /// The last look that came to nothing.
+    failed: Option<(Instant, StoreError)>,
 }
 
 /// A connection to whoever is the primary.
@@ -63,7 +64,8 @@ pub(crate) struct Seat {
 impl Line {
     /// Nobody is asked yet.
     pub(crate) fn new(address: Address, slot: u16, waits: Waits) -> Self {
-        let state = State { seat: None, nodes: Vec::new(), looked: Instant::now() };
+        let (seat, nodes, looked, failed) = (None, Vec::new(), Instant::now(), None);
+        let state = State { seat, nodes, looked, failed };
         let (state, looking) = (Mutex::new(state), tokio::sync::Mutex::default());
         Self { inner: Arc::new(Inner { address, slot, waits, state, looking }) }
     }
@@ -82,7 +84,7 @@ impl Line {
     pub(crate) async fn seat(&self) -> Result<Seat, StoreError> {
         let (seat, look) = {
             let mut state = self.inner.state();
-            let look = self.inner.address.moves() && state.looked.elapsed() > LOOK_EVERY;
+            let look = self.inner.address.moves() && state.looked.elapsed() > self.inner.waits.look;
             if look {
                 state.looked = Instant::now();
             }
@@ -122,19 +124,44 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finds the primary, unless somebody has since the look of this number.
+    /// Finds the primary, unless somebody has since the look of this number. Who waits for one who looks in
+    /// vain has looked in vain as well: else each would wait for all before it.
     async fn look(&self, number: u64) -> Result<Seat, StoreError> {
+        let asked = Instant::now();
         let _alone = self.looking.lock().await;
         let (before, nodes) = {
             let state = self.state();
-            (state.seat.clone(), state.nodes.clone())
+            match (&state.seat, &state.failed) {
+                (Some(seat), _) if seat.number != number => return Ok(seat.clone()),
+                (_, Some((at, error))) if *at >= asked => return Err(error.clone()),
+                _ => (state.seat.clone(), state.nodes.clone()),
+            }
         };
-        if let Some(seat) = before.as_ref().filter(|seat| seat.number != number) {
-            return Ok(seat.clone());
+        let found = self.sit_down(before, number + 1, &nodes).await;
+        let mut state = self.state();
+        state.looked = Instant::now();
+        match found {
+            Ok((seat, nodes)) => {
+                state.nodes = nodes;
+                state.seat = Some(seat.clone());
+                Ok(seat)
+            }
+            Err(error) => {
+                state.failed = Some((state.looked, error.clone()));
+                Err(error)
+            }
         }
-        let found = self.address.find(self.slot, &nodes).await?;
+    }
+
+    /// The seat at whoever is the primary: the one there was, if that is the same.
+    async fn sit_down(
+        &self,
+        before: Option<Seat>,
+        number: u64,
+        nodes: &[ConnectionInfo],
+    ) -> Result<(Seat, Vec<ConnectionInfo>), StoreError> {
+        let found = self.address.find(self.slot, nodes).await?;
         let at = found.info.addr().clone();
-        let number = number + 1;
         let seat = match before {
             Some(seat) if seat.at == at => Seat { number, ..seat },
             before => {
@@ -145,11 +172,7 @@ impl Inner {
                 Seat { manager, at, number }
             }
         };
-        let mut state = self.state();
-        state.nodes = found.nodes;
-        state.looked = Instant::now();
-        state.seat = Some(seat.clone());
-        Ok(seat)
+        Ok((seat, found.nodes))
     }
 
     async fn connect(&self, info: ConnectionInfo) -> Result<ConnectionManager, StoreError> {
@@ -167,5 +190,32 @@ impl Inner {
             Err(error) if is_silence(&error) => Err(why(error)),
             Ok(_) | Err(_) => Ok(manager),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Settings, Topology};
+    use std::net::TcpListener;
+
+    #[tokio::test]
+    async fn those_who_wait_for_a_look_in_vain_do_not_look_again() {
+        // It takes connections, as the kernel does for it, and never answers.
+        let mute = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let at = mute.local_addr().expect("it is bound");
+        let soon = Duration::from_millis(300);
+        let settings = Settings {
+            url: format!("redis://{at}"),
+            topology: Topology::Sentinel,
+            connect_timeout: soon,
+            ..Settings::default()
+        };
+        let waits = Waits { connect: soon, answer: soon, look: soon };
+        let line = Line::new(Address::read(&settings).expect("a good address"), 0, waits);
+        let seats = futures::future::join_all((0..20).map(|_| line.seat())).await;
+        assert!(seats.iter().all(|seat| matches!(seat, Err(StoreError::Unreachable(_)))));
+        mute.set_nonblocking(true).expect("a socket");
+        assert_eq!(std::iter::from_fn(|| mute.accept().ok()).count(), 1, "one looked for all");
     }
 }
