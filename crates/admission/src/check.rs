@@ -174,6 +174,7 @@ impl Judge {
             end_user: envelope.end_user,
             priority: envelope.priority,
             batch: intake.batch,
+            pilot: intake.pilot,
             custom_id: envelope.custom_id,
             useful_until: envelope.useful_until,
             take: envelope.take,

@@ -26,6 +26,8 @@ pub struct Intake {
     pub traceparent: Option<String>,
     /// The key or person that sends it, for the rule of four eyes.
     pub made_by: Option<String>,
+    /// It is one of its batch's pilot.
+    pub pilot: bool,
     /// In place of the document's `take`: the importer counts equal rows with it.
     pub take_override: Option<u32>,
     /// It stands in place of a job that ended badly; which, the door finds out.
@@ -53,6 +55,7 @@ impl Intake {
             idempotency_key: None,
             traceparent: None,
             made_by: None,
+            pilot: false,
             take_override: None,
             mends: None,
         }

@@ -201,8 +201,9 @@ fn job_types() -> impl Iterator<Item = &'static str> {
 
 /// Every type that a webhook endpoint may ask for.
 pub(crate) fn known_types() -> Vec<&'static str> {
-    let others = ["batch.*", "batch.completed", "endpoint.*", "endpoint.disabled", "webhook.*"];
-    job_types().chain(others).collect()
+    let batches = ["batch.*", "batch.completed", "batch.paused"];
+    let others = ["endpoint.*", "endpoint.disabled", "webhook.*"];
+    job_types().chain(batches).chain(others).collect()
 }
 
 /// Which types of events; empty: all.

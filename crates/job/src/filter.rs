@@ -127,6 +127,12 @@ impl Filter {
         self.with(Field::Created, Test::Instant { later: false, at })
     }
 
+    /// Only jobs that were taken in after this instant.
+    #[must_use]
+    pub fn created_after(self, at: Timestamp) -> Self {
+        self.with(Field::Created, Test::Instant { later: true, at })
+    }
+
     fn is(self, field: Field, values: BTreeSet<String>) -> Self {
         self.with(field, Test::Is { not: false, values })
     }

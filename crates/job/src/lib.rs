@@ -27,6 +27,7 @@ mod pools;
 mod reason;
 mod record;
 mod state;
+mod stop_on;
 
 pub mod docs;
 pub mod filter;
@@ -58,4 +59,5 @@ pub use record::{
 };
 pub use rounds::Outlook;
 pub use state::{Cause, End, Filing, HeldWhy, Looks, ParkWhy, State, StateWord, Step};
+pub use stop_on::{STOP_BYTES_MAX, STOP_CONDITIONS_MAX, StopOn, StopTally};
 pub use transition::transition;

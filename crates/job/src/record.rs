@@ -49,6 +49,9 @@ pub struct Spec {
     /// The batch it came with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<String>,
+    /// It is one of its batch's pilot: while the batch waits for that, this job does not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pilot: bool,
     /// The caller's own id for the row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_id: Option<String>,
@@ -301,6 +304,7 @@ impl Spec {
             end_user: None,
             priority: Priority::Normal,
             batch: None,
+            pilot: false,
             custom_id: None,
             useful_until: None,
             take: 1,

@@ -45,6 +45,7 @@ fn data(event: &HookEvent, record: Option<&Record>, base: &str) -> Map<String, V
     put("id", text(&event.job).or(text(&event.batch)).or(text(&event.endpoint)));
     put("state", text(&event.state));
     put("from", text(&event.from));
+    put("reason", text(&event.reason));
     put("seq", Some(event.seq.into()));
     if event.job.is_some() {
         put("batch", text(&event.batch));
@@ -98,6 +99,7 @@ mod tests {
             from: Some("downloading".into()),
             state: Some("succeeded".into()),
             endpoint: None,
+            reason: None,
             seq: 7,
             replayed: false,
         };

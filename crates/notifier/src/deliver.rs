@@ -349,6 +349,7 @@ impl Turn {
             from: None,
             state: Some((*why).to_owned()),
             endpoint: Some(endpoint.id.clone()),
+            reason: None,
             seq: 0,
             replayed: false,
         };

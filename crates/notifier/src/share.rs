@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use store::{
-    BatchEnd, Change, ChangeReader, Endpoint, EndpointState, HookEvent, Mark, Outgoing, SHARE_MAX,
-    Shared, Sharing, Store, StoreError, Uploaded,
+    BatchEnd, BatchPause, Change, ChangeReader, Endpoint, EndpointState, HookEvent, Mark, Outgoing,
+    PauseNews, SHARE_MAX, Shared, Sharing, Store, StoreError, Uploaded,
 };
 use worker::{Drain, fault};
 
@@ -91,12 +91,12 @@ impl Sharer {
             .min()
             .map_or(0.0, |at| now.since(at).as_secs_f64());
         telemetry::metrics().webhook_oldest_pending.set(waits, [&pool]);
-        let uploads = self.store.due_uploads().await?;
-        if group.is_empty() && uploads.is_empty() {
+        let (uploads, news) = (self.store.due_uploads().await?, self.store.pause_news().await?);
+        if group.is_empty() && uploads.is_empty() && news.is_empty() {
             return Ok(Duration::ZERO);
         }
         fault::point(fault::NOTIFY_READ).await;
-        let sharing = self.plan(was, &group, uploads, now).await?;
+        let sharing = self.plan(was, &group, (uploads, news), now).await?;
         match self.store.share_out(&sharing).await? {
             Shared::Done(full) => {
                 for endpoint in full {
@@ -128,7 +128,7 @@ impl Sharer {
         &mut self,
         was: Mark,
         group: &[Change],
-        looked: Vec<Uploaded>,
+        (looked, news): (Vec<Uploaded>, Vec<(String, PauseNews)>),
         now: Timestamp,
     ) -> Result<Sharing, StoreError> {
         // After the group was read: an endpoint that is older than one of its events is known by now.
@@ -162,8 +162,45 @@ impl Sharer {
         self.own_hooks(&mut plan).await?;
         let at = if group.is_empty() { now } else { is.at() };
         let batches = self.ended_batches(&mut plan, at).await?;
+        let pauses = self.pauses(&mut plan, news).await?;
         let place = (!group.is_empty()).then_some((was, is));
-        Ok(Sharing { place, outs: plan.outs, batches, looked })
+        Ok(Sharing { place, outs: plan.outs, batches, pauses, looked })
+    }
+
+    /// Batches that were paused, by whomever.
+    async fn pauses(
+        &mut self,
+        plan: &mut Plan,
+        news: Vec<(String, PauseNews)>,
+    ) -> Result<Vec<BatchPause>, StoreError> {
+        let mut pauses = Vec::with_capacity(news.len());
+        for (entry, PauseNews { tenant, batch, jobs, paused }) in news {
+            let takers = self.takers(&tenant, "batch.paused").await?;
+            let at = paused.at;
+            let event = HookEvent {
+                id: format!("evt_{}_p{}", short(&[&tenant, &batch]), at.unix_ms()),
+                kind: "batch.paused".to_owned(),
+                at,
+                job: None,
+                batch: Some(batch),
+                from: None,
+                state: Some("paused".to_owned()),
+                endpoint: None,
+                reason: Some(paused.reason),
+                seq: jobs,
+                replayed: false,
+            };
+            let outs = takers.iter().map(|id| plan.place(id, None)).collect();
+            pauses.push(BatchPause { entry, event, outs });
+        }
+        Ok(pauses)
+    }
+
+    /// The endpoints of a tenant that take this type.
+    async fn takers(&mut self, tenant: &str, kind: &str) -> Result<Vec<String>, StoreError> {
+        let endpoints = self.endpoints(tenant).await?;
+        let takes = endpoints.iter().filter(|endpoint| endpoint.takes(kind));
+        Ok(takes.map(|endpoint| endpoint.id.clone()).collect())
     }
 
     async fn endpoints(&mut self, tenant: &str) -> Result<&[Endpoint], StoreError> {
@@ -216,13 +253,7 @@ impl Sharer {
     ) -> Result<Vec<BatchEnd>, StoreError> {
         let mut ended = Vec::new();
         for (tenant, batch) in std::mem::take(&mut plan.batches) {
-            let takers: Vec<String> = self
-                .endpoints(&tenant)
-                .await?
-                .iter()
-                .filter(|endpoint| endpoint.takes("batch.completed"))
-                .map(|endpoint| endpoint.id.clone())
-                .collect();
+            let takers = self.takers(&tenant, "batch.completed").await?;
             if takers.is_empty() {
                 continue;
             }
@@ -241,6 +272,7 @@ impl Sharer {
                 from: None,
                 state: Some("completed".to_owned()),
                 endpoint: None,
+                reason: None,
                 seq: jobs,
                 replayed: false,
             };

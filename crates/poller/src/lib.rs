@@ -15,6 +15,7 @@ mod outlooks;
 mod poll;
 pub mod report;
 mod settle;
+mod stops;
 mod sweeps;
 mod told;
 mod warden;
@@ -85,6 +86,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         let ground = Arc::new(ground(pool, &context, intents.clone()));
         chores.spawn(warden::watch(Arc::clone(&ground), reconciling.clone()));
         chores.spawn(warden::sweep(ground, reconciling.clone()));
+        chores.spawn(stops::watch(pool.store.clone()));
         let link_life = pool.policy.download.link_life;
         let echo = measure::Echo::new(pool.settings.route, pool.settings.simulated);
         let sweeps = sweeps::Sweeps::new(Arc::clone(&context));

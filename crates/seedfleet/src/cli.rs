@@ -9,6 +9,7 @@ mod import;
 mod jobs;
 mod keys;
 mod operations;
+mod pilot;
 mod queue;
 mod reconcile;
 mod totals;
@@ -25,8 +26,8 @@ pub(crate) use operations::{Many, OperationsVerb};
 pub(crate) use queue::{DrainArgs, PauseArgs, QueueVerb, ResumeArgs};
 pub(crate) use reconcile::{FreezeArgs, ReconcileArgs, ThawArgs};
 pub(crate) use totals::{
-    BatchArgs, BatchNamed, BatchVerb, BudgetArgs, CostVerb, EstimateArgs, LimitsOf,
-    LimitsResetArgs, LimitsSetArgs, LimitsVerb, UsageArgs,
+    BatchArgs, BatchNamed, BatchVerb, BudgetArgs, CostVerb, EditArgs, EstimateArgs, LimitsOf,
+    LimitsResetArgs, LimitsSetArgs, LimitsVerb, Setting, StopOnArgs, UsageArgs,
 };
 
 use crate::output::Form;

@@ -19,8 +19,9 @@
             tasks, own   key of the owners; task ids that must be this job's or nobody's
             tombs   for each of them {key, field}: where its owner stands once that is archived
             begin   {slots, slot, running, lookahead, offers, nonces, nonce, stops, stopped, probe_ms, attempt,
-                     pace, interval, calls, horizon, lead, lead_max, counted, lanes, tenant, cost, days, hint, batch, cap,
+                     pace, interval, calls, horizon, lead, lead_max, counted, lanes, tenant, cost, days, hint, batch, pilot, cap,
                      purses, pauses}: the guard of a new attempt, limits as configured; stopped: names of the stops it minds;
+                     pilot: a batch that is paused for its pilot does not hold this job off; absent: it does;
                      counted {window, under_way}, µs: calls of the row are counted; absent: they are not;
                      cap {counts, words, max}: what the tenant may have in flight, absent: no cap; purses: see
                      snippet/purse.lua; what is taken of them is among the moves; pauses {key, fields}: any of these
@@ -95,7 +96,8 @@ local STOP_FIELDS = {'|until', '|in_row', '|class', '|code'}
 if g then
   local frozen = redis.call('HGET', KEYS[f.known.freeze], 'why')
   if frozen then return {'frozen', frozen, tonumber(redis.call('GET', KEYS[f.known.lsn]) or 0), run_stamp()} end
-  if g.batch and redis.call('HEXISTS', KEYS[g.batch], 'paused') == 1 then return {'paused'} end
+  local mark = g.batch and redis.call('HMGET', KEYS[g.batch], 'paused', 'pilot')
+  if mark and mark[1] and not (g.pilot and mark[2]) then return {'paused'} end
   if (had[5] or '') ~= g.hint then return {'hinted'} end
   local off, any = paused_each(g.pauses.key, g.pauses.fields, now)
   for i, field in ipairs(any and g.pauses.fields or {}) do

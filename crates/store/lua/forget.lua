@@ -4,7 +4,7 @@
                  nobody has committed since: between plain commands a crash leaves a request without
                  content that an index still offers, or a line that was written in between is lost.
   Caller         Store::forget (src/erasure.rs), after the machine has marked the job as erased and its
-                 objects are gone. Nothing else ever writes a request again. The job is counted in the same
+                 objects are gone. Beside edit.lua nothing ever writes a request again. The job is counted in the same
                  instant, so that no crash counts it twice or not at all.
   Decides        Nothing: what is left of request and lines comes from Rust.
 

@@ -17,6 +17,7 @@
                   fresh (configuration of an endpoint that a job brought with it)}
             once  {key, field, value, outs, entry, busy}: told only if the field has another value so far, and if
                   no upload in `busy` has a lease
+            news  {list, raw, entry, outs}: told only if `raw` still stands in the list, from which it goes
             uploads, looked   key of the batches to look after, and those that were: {member, due, busy}; one that
                   is busy is due again when its lease ends, the others go unless they came anew
 
@@ -24,7 +25,8 @@
         {"moved", place}   somebody else shared this group out: nothing written
 
   Safe to repeat: with a place, the second call finds it moved.
-  Cost: O(entries + endpoints × log n); at most 200 events, 1,000 entries and 64 batches. ]]
+  Cost: O(entries + endpoints × log n); at most 200 events, 1,000 entries and 64 batches; news are
+  found in a list of at most 10,000, in front. ]]
 
 local f = cjson.decode(ARGV[1])
 local now = math.floor(now_us() / 1000)
@@ -39,6 +41,12 @@ for _, o in ipairs(f.once) do
   if not busy and redis.call('HGET', KEYS[o.key], o.field) ~= o.value then
     redis.call('HSET', KEYS[o.key], o.field, o.value)
     for _, out in ipairs(o.outs) do table.insert(f.outs[out].list, o.entry) end
+  end
+end
+
+for _, n in ipairs(f.news) do
+  if redis.call('LREM', KEYS[n.list], 1, n.raw) == 1 then
+    for _, out in ipairs(n.outs) do table.insert(f.outs[out].list, n.entry) end
   end
 end
 

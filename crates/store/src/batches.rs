@@ -2,7 +2,6 @@
 
 use crate::budget::{Purse, PurseUse};
 use crate::keys::Keys;
-use crate::operations::{Opened, OperationVerb, OperationWish};
 use crate::spent::Spent;
 use crate::{Store, StoreError};
 use job::{By, StateWord, Timestamp};
@@ -45,6 +44,14 @@ pub struct Batch {
     pub ended: Option<(Timestamp, Timestamp)>,
     /// None of its queued jobs is submitted.
     pub paused: Option<Paused>,
+    /// It is paused for all but so many rows of its pilot.
+    pub pilot: Option<u32>,
+    /// So many rows were its pilot, and the others were let go on.
+    pub piloted: Option<u32>,
+    /// Conditions on which it stops by itself, as [`job::StopOn`] reads them.
+    pub stop_on: Option<String>,
+    /// What had happened when it was last resumed, as it is stored.
+    pub stop_from: Option<String>,
     /// More rows are on their way.
     pub uploading: bool,
     /// What may be bought for it, and what was.
@@ -145,7 +152,10 @@ impl Store {
         self.batches_named(&named.collect::<Result<Vec<_>, _>>()?).await
     }
 
-    async fn batches_named(&self, named: &[(String, String)]) -> Result<Vec<Batch>, StoreError> {
+    pub(crate) async fn batches_named(
+        &self,
+        named: &[(String, String)],
+    ) -> Result<Vec<Batch>, StoreError> {
         let mut pipe = Pipeline::new();
         for (tenant, name) in named {
             pipe.cmd("HGETALL").arg(self.keys().batch(tenant, name));
@@ -185,49 +195,6 @@ impl Store {
         }
         Ok(batches)
     }
-
-    /// Pauses, resumes or cancels a tenant's batch: first the mark that submitters heed, so that none of its queued
-    /// jobs is submitted from now on, or that they may go again; then the operation that moves what waits.
-    ///
-    /// # Errors
-    ///
-    /// As every call; safe to repeat, as one operation more that finds nothing to do.
-    pub async fn turn_batch(
-        &self,
-        tenant: &str,
-        name: &str,
-        wish: OperationWish,
-    ) -> Result<Opened, StoreError> {
-        match wish.verb {
-            OperationVerb::Pause => {
-                let (by, reason) = (By::named(&wish.by), wish.reason.clone());
-                let paused = Paused { by, at: self.now().await?, reason };
-                self.mark_paused(tenant, name, Some(&paused)).await?;
-            }
-            OperationVerb::Resume => self.mark_paused(tenant, name, None).await?,
-            OperationVerb::Cancel | OperationVerb::Retry | OperationVerb::Dismiss => {}
-        }
-        let filter = wish.filter.clone().batch(name).tenant(tenant);
-        self.open_operation(OperationWish { filter, ..wish }).await
-    }
-
-    async fn mark_paused(
-        &self,
-        tenant: &str,
-        name: &str,
-        paused: Option<&Paused>,
-    ) -> Result<(), StoreError> {
-        let key = self.keys().batch(tenant, name);
-        let _: i64 = match paused {
-            Some(paused) => {
-                let text = StoreError::json("a pause that is", paused)?;
-                let mut command = redis::cmd("HSETNX");
-                self.connection().ask(command.arg(&key).arg("paused").arg(text)).await?
-            }
-            None => self.connection().ask(redis::cmd("HDEL").arg(&key).arg("paused")).await?,
-        };
-        Ok(())
-    }
 }
 
 fn read(
@@ -258,6 +225,10 @@ fn read(
         spent,
         ended: at("first_end").zip(at("last_end")),
         paused: fields.get("paused").and_then(|text| serde_json::from_str(text).ok()),
+        pilot: fields.get("pilot").and_then(|rows| rows.parse().ok()),
+        piloted: fields.get("piloted").and_then(|rows| rows.parse().ok()),
+        stop_on: fields.get("stop_on").cloned(),
+        stop_from: fields.get("stop_from").cloned(),
         uploading: false,
         purse: PurseUse::default(),
     }

@@ -7,10 +7,10 @@
 use crate::connection::Call;
 use crate::facts::day_of;
 use crate::keys::{AUDIT_LINES_MAX, Keys};
+use crate::operations::AuditedLine;
 use crate::{Store, StoreError, Stored, commit, facts, script};
 use job::{By, CapOf, CapSpan, JobId, Spec, SpendCap, Timestamp};
 use redis::{Pipeline, Value};
-use serde::Serialize;
 
 /// Purses told at once.
 pub const PURSES_MAX: usize = 100;
@@ -122,15 +122,6 @@ pub struct BatchCaps {
     pub day_micros: Option<u64>,
     /// What may be bought for it in all.
     pub total_micros: Option<u64>,
-}
-
-/// As [`crate::AuditLine`] is written.
-#[derive(Serialize)]
-struct AuditedLine<'a> {
-    at: Timestamp,
-    alarm: &'static str,
-    by: &'a str,
-    reason: &'a str,
 }
 
 impl Store {

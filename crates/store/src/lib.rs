@@ -28,6 +28,7 @@ mod commit;
 mod connection;
 mod decide;
 mod doctor;
+mod edit;
 mod ends;
 pub mod engine;
 mod erasure;
@@ -52,6 +53,7 @@ mod lock;
 mod operations;
 mod overview;
 mod pauses;
+mod pilot;
 mod pulse;
 mod queue;
 mod rejects;
@@ -60,9 +62,11 @@ mod script;
 mod self_check;
 mod settings;
 mod spent;
+mod stop_on;
 mod stored;
 mod times;
 mod told;
+mod turn;
 mod under_way;
 mod uploads;
 mod usage;
@@ -78,6 +82,7 @@ pub use claim::{AccountRoom, CLAIM_MAX, Room};
 pub use commit::{CommitRequest, Committed, Writer};
 pub use decide::{Decided, DecisionLine};
 pub use doctor::{Drift, DriftKind, Mended, Recount};
+pub use edit::{Edited, JobEdit};
 pub use erasure::{Forgotten, MEMBERS_MAX, Member};
 pub use error::{ReportError, StoreError};
 pub use events::{CHANGES_MAX, Change, ChangeReader, EventSettings, Mark};
@@ -90,9 +95,9 @@ pub use freeze::{Freeze, FreezeKind, Watch};
 pub use grant::{Grant, HoldRow};
 pub use hint::HintOutcome;
 pub use hooks::{
-    BatchEnd, Bell, DELIVERY_LINES_MAX, Delivered, DeliveryEnd, DeliveryLine, DeliveryReport,
-    ENDPOINTS_MAX, Endpoint, EndpointPut, EndpointState, HookClaim, HookEvent, HookSecret,
-    HookWork, OUTBOX_MAX, Off, Outgoing, Replayed, SHARE_MAX, Shared, Sharing,
+    BatchEnd, BatchPause, Bell, DELIVERY_LINES_MAX, Delivered, DeliveryEnd, DeliveryLine,
+    DeliveryReport, ENDPOINTS_MAX, Endpoint, EndpointPut, EndpointState, HookClaim, HookEvent,
+    HookSecret, HookWork, OUTBOX_MAX, Off, Outgoing, Replayed, SHARE_MAX, Shared, Sharing,
 };
 pub use lease::{RENEW_MAX, Released};
 pub use leaving::TombCursor;
@@ -107,6 +112,7 @@ pub use overview::{AuditLine, Depth, StopRow, TimelineLine};
 pub use pauses::{
     DOWNLOAD_MARGIN, PAUSE_FOR, PAUSE_FOR_MAX, PAUSES_MAX, POLL_PAUSE_MAX, Pause, PauseScope,
 };
+pub use pilot::PILOT_MAX;
 pub use pulse::Pulse;
 pub use queue::{Claim, Claimed, Held, Lane, Queue};
 pub use rejects::{REJECTS_MAX, RejectsCursor};
@@ -115,7 +121,9 @@ pub use script::script_of;
 pub use self_check::{Finding, Severity};
 pub use settings::{Settings, Topology, redact};
 pub use spent::{SPENT_DAYS_MAX, Spent, SpentRow};
+pub use stop_on::{STOP_BY, STOP_LOOKS_MAX};
 pub use stored::{LOAD_MAX, Stored};
+pub use turn::{PAUSE_NEWS_MAX, PAUSED_MAX, PauseNews};
 pub use under_way::UnderWay;
 pub use uploads::{UPLOAD_LEASE, UPLOADS_MAX, Upload, Uploaded};
 pub use usage::{DayUsage, Media};

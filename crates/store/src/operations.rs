@@ -7,6 +7,7 @@
 
 use crate::failures::FAILED;
 use crate::keys::AUDIT_LINES_MAX;
+use crate::turn::Write;
 use crate::{Store, StoreError};
 use job::filter::Filter;
 use job::{Again, StateWord, Timestamp};
@@ -158,11 +159,11 @@ pub enum Opened {
 
 /// As [`crate::AuditLine`] is written.
 #[derive(Serialize)]
-struct AuditedLine<'a> {
-    at: Timestamp,
-    alarm: &'a str,
-    by: &'a str,
-    reason: &'a str,
+pub(crate) struct AuditedLine<'a> {
+    pub(crate) at: Timestamp,
+    pub(crate) alarm: &'a str,
+    pub(crate) by: &'a str,
+    pub(crate) reason: &'a str,
 }
 
 fn json(value: &impl Serialize) -> Result<String, StoreError> {
@@ -170,7 +171,7 @@ fn json(value: &impl Serialize) -> Result<String, StoreError> {
 }
 
 impl OperationWish {
-    fn asked(self, created_at: Timestamp) -> NewOperation {
+    pub(crate) fn asked(self, created_at: Timestamp) -> NewOperation {
         let Self { id, verb, filter, tenant, by, reason, limit } = self;
         let filter = match &tenant {
             Some(tenant) => filter.tenant(tenant),
@@ -213,12 +214,29 @@ impl Store {
     }
 
     async fn write_operation(&self, new: NewOperation) -> Result<Opened, StoreError> {
-        let keys = self.keys();
-        let open: usize =
-            self.connection().ask(redis::cmd("ZCARD").arg(keys.operations_open())).await?;
-        if open >= OPERATIONS_OPEN_MAX {
+        if self.operations_full().await? {
             return Ok(Opened::Full);
         }
+        let mut pipe = Pipeline::new();
+        for (command, key, args) in self.operation_writes(&new)? {
+            pipe.cmd(command).arg(key).arg(args);
+        }
+        self.connection().pipe(&mut pipe).await?;
+        let progress = Progress::default();
+        let operation = Operation { asked: new, progress, ended_at: None, failed: None };
+        Ok(Opened::New(operation.into()))
+    }
+
+    /// Whether so many wait that none is taken in.
+    pub(crate) async fn operations_full(&self) -> Result<bool, StoreError> {
+        let mut command = redis::cmd("ZCARD");
+        let open: usize = self.connection().ask(command.arg(self.keys().operations_open())).await?;
+        Ok(open >= OPERATIONS_OPEN_MAX)
+    }
+
+    /// All that takes an operation in.
+    pub(crate) fn operation_writes(&self, new: &NewOperation) -> Result<Vec<Write>, StoreError> {
+        let keys = self.keys();
         let text = json(&new)?;
         let line = json(&AuditedLine {
             at: new.created_at,
@@ -228,17 +246,18 @@ impl Store {
         })?;
         let at = new.created_at.unix_ms();
         let forgotten = (new.created_at - KEPT).unix_ms();
-        let mut pipe = Pipeline::new();
-        pipe.cmd("HSET").arg(keys.operation(&new.id)).arg(&["asked", &text, "open", "1"]);
-        pipe.cmd("ZADD").arg(keys.operations()).arg(at).arg(&new.id);
-        pipe.cmd("ZADD").arg(keys.operations_open()).arg(at).arg(&new.id);
-        pipe.cmd("ZREMRANGEBYSCORE").arg(keys.operations()).arg("-inf").arg(forgotten);
-        pipe.cmd("LPUSH").arg(keys.audit()).arg(&line);
-        pipe.cmd("LTRIM").arg(keys.audit()).arg(0).arg(AUDIT_LINES_MAX - 1);
-        self.connection().pipe(&mut pipe).await?;
-        let progress = Progress::default();
-        let operation = Operation { asked: new, progress, ended_at: None, failed: None };
-        Ok(Opened::New(operation.into()))
+        let texts = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
+        let at = at.to_string();
+        let listed = texts(&[&at, &new.id]);
+        let last = (AUDIT_LINES_MAX - 1).to_string();
+        Ok(vec![
+            ("HSET", keys.operation(&new.id), texts(&["asked", &text, "open", "1"])),
+            ("ZADD", keys.operations(), listed.clone()),
+            ("ZADD", keys.operations_open(), listed),
+            ("ZREMRANGEBYSCORE", keys.operations(), texts(&["-inf", &forgotten.to_string()])),
+            ("LPUSH", keys.audit(), texts(&[&line])),
+            ("LTRIM", keys.audit(), texts(&["0", &last])),
+        ])
     }
 
     /// One operation.

@@ -77,7 +77,7 @@ pub struct AuditLine {
     #[serde(default)]
     pub job: Option<JobId>,
     /// What: as `job::Alarm` is written, or `frozen`, `thawed`, `repaired`, `operation`,
-    /// `clock_set_back`, `limits_set`, `limits_reset`.
+    /// `clock_set_back`, `limits_set`, `limits_reset`, `stop_on`, `batch_stopped`, `pilot`, `edited`.
     pub alarm: String,
     /// Who; told for the pool.
     #[serde(default)]

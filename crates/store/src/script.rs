@@ -90,6 +90,8 @@ scripts! {
     FREE = "free";
     UNLIST = "unlist";
     PAUSE = "pause", "audit";
+    TURN = "turn", "ticket";
+    EDIT = "edit", "ticket";
 }
 
 /// The file name, without its ending, of the script that a server knows by this hash: for people who read a

@@ -56,7 +56,15 @@ impl Store {
         {
             pipe.cmd(command).arg(key).arg(args);
         }
-        self.connection().pipe(&mut pipe).await?;
+        pipe.cmd("HEXISTS").arg(self.keys().batch(&upload.tenant, &upload.batch)).arg("stop_on");
+        let answers = self.connection().pipe(&mut pipe).await?;
+        if answers.last().and_then(crate::commit::integer) == Some(1) {
+            // Jobs are about to come: its conditions are looked after, however long it was at rest.
+            let member = Keys::batch_member(&upload.tenant, &upload.batch);
+            let mut command = redis::cmd("ZADD");
+            command.arg(self.keys().stop_looks()).arg(now.unix_ms()).arg(&member);
+            let _: i64 = self.connection().ask(&command).await?;
+        }
         Ok(upload)
     }
 

@@ -37,6 +37,8 @@ pub struct BatchView {
     pub last_ended_at: Option<String>,
     /// What may be bought for it, and what was.
     pub budget: BudgetView,
+    /// Conditions on which it stops by itself; what happened before its last resume does not count.
+    pub stop_on: Option<String>,
     /// Why none of its queued jobs is submitted.
     pub paused: Option<PauseView>,
 }
@@ -76,6 +78,7 @@ impl From<&Batch> for BatchView {
             first_ended_at: batch.ended.map(|(first, _)| first.rfc3339()),
             last_ended_at: batch.ended.map(|(_, last)| last.rfc3339()),
             budget: BudgetView::from(&batch.purse),
+            stop_on: batch.stop_on.clone(),
             paused: batch.paused.as_ref().map(PauseView::from),
         }
     }

@@ -1,7 +1,7 @@
 //! The operator's command line against the fleet.
 
 use super::Fleet;
-use sandbox::bins;
+use sandbox::{Logs, Process, bins};
 use serde_json::Value;
 use std::process::{Command, Stdio};
 
@@ -36,18 +36,34 @@ impl Fleet {
     /// It cannot be started.
     #[must_use]
     pub fn cli(&self, args: &[&str]) -> Ended {
-        let mut command = Command::new(bins::path("seedfleet"));
-        command.env_clear().env("SEEDFLEET_ETC", "/nonexistent").stdin(Stdio::null());
-        command.current_dir(self.path(""));
-        for file in [self.config_file(), self.own_config_file()] {
-            command.arg("--config").arg(file);
-        }
-        let output = command.args(args).output().unwrap_or_else(|error| panic!("{error}"));
+        let output = self.seedfleet(args).output().unwrap_or_else(|error| panic!("{error}"));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ended {
             code: output.status.code().unwrap_or(-1),
             stdout: text(&output.stdout),
             stderr: text(&output.stderr),
         }
+    }
+
+    /// The same as a child that goes on by itself, to be waited for or killed.
+    ///
+    /// # Panics
+    ///
+    /// It cannot be started.
+    #[must_use]
+    pub fn cli_child(&self, name: &str, args: &[&str]) -> Process {
+        Process::spawn_logged(name, self.seedfleet(args), &Logs::to(&self.log_dir()))
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn seedfleet(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(bins::path("seedfleet"));
+        command.env_clear().env("SEEDFLEET_ETC", "/nonexistent").stdin(Stdio::null());
+        command.current_dir(self.path(""));
+        for file in [self.config_file(), self.own_config_file()] {
+            command.arg("--config").arg(file);
+        }
+        command.args(args);
+        command
     }
 }

@@ -4,6 +4,8 @@
 //! Redis waits. A row is known by its `custom_id` within the batch, else by its fingerprint, never by its place: a
 //! stream that broke off is sent again, and what is in already answers as existing.
 
+mod told;
+
 use super::batches::find;
 use super::body::{media_type, wrong_type};
 use super::query::Asked;
@@ -20,7 +22,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
-use job::{Source, StateWord, Timestamp};
+use job::{Source, StateWord, StopOn, Timestamp};
 use seedance::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -28,6 +30,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{ADMIT_MAX, UPLOAD_LEASE};
+use told::Told;
 use ulid::Ulid;
 use utoipa::{IntoParams, ToSchema};
 
@@ -62,6 +65,8 @@ pub(super) struct BatchAsked {
     buy_day_max: Option<String>,
     /// What may be bought for it in all.
     buy_total_max: Option<String>,
+    /// Pause the batch by itself when one of these is met: `failed>5% of 50 | code=CODE>3 | in_doubt>10`.
+    stop_on: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
@@ -178,10 +183,16 @@ pub(super) async fn create(
     }
     let caps = super::budget::caps(asked.buy_day_max.as_deref(), asked.buy_total_max.as_deref());
     let caps = caps.map_err(|(field, why)| super::operations::refused(field, &why))?;
+    let stop_on = asked.stop_on.as_deref().map(StopOn::parse).transpose();
+    let stop_on = stop_on.map_err(|why| super::operations::refused("stop_on", &why))?;
     let this = format!("{}/v1/batches/{batch}", app.public_url.trim_end_matches('/'));
     let links = BatchLinks { rejects: format!("{this}/rejects"), this };
     let (store, by) = (&door.pool.store, job::By::named(&caller.name));
-    store.set_batch_caps(&caller.tenant, &batch, caps, &by, "sent with its jobs").await?;
+    let why = "sent with its jobs";
+    store.set_batch_caps(&caller.tenant, &batch, caps, &by, why).await?;
+    if stop_on.is_some() {
+        store.set_stop_on(&caller.tenant, &batch, stop_on.as_ref(), &by, why).await?;
+    }
     let mut upload = Upload {
         door,
         tenant: caller.tenant.clone(),
@@ -256,6 +267,8 @@ fn name(asked: Option<&str>) -> Result<String, Problem> {
         }
     }
 }
+
+type Answer = Result<Admitted, Refusal>;
 
 struct Upload<'a> {
     door: &'a PoolDoor,
@@ -479,22 +492,5 @@ impl Upload<'_> {
             "errors": faults,
         });
         (told.row(), line.to_string())
-    }
-}
-type Answer = Result<Admitted, Refusal>;
-
-/// What is told of a row if it is refused.
-struct Told {
-    number: u64,
-    custom_id: Option<String>,
-}
-
-impl Told {
-    /// Under which name a refused row is kept: the same row, mended, takes it away.
-    fn row(&self) -> String {
-        match &self.custom_id {
-            Some(custom_id) => format!("id:{}", custom_id.chars().take(256).collect::<String>()),
-            None => format!("row:{}", self.number),
-        }
     }
 }

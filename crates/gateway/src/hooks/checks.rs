@@ -18,7 +18,9 @@ const TYPES_MAX: usize = 32;
 
 pub(super) fn default_types() -> Vec<String> {
     let ends = StateWord::ALL.into_iter().filter(|word| word.is_finished()).map(Change::kind_of);
-    ends.chain(["batch.completed", "endpoint.disabled"]).map(str::to_owned).collect()
+    ends.chain(["batch.completed", "batch.paused", "endpoint.disabled"])
+        .map(str::to_owned)
+        .collect()
 }
 
 pub(super) fn types(named: Option<Vec<String>>) -> Result<Option<Vec<String>>, Problem> {

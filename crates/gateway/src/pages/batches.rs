@@ -282,6 +282,10 @@ mod tests {
             spent: Spent::default(),
             ended: Some((at(60), at(160))),
             paused: None,
+            pilot: None,
+            piloted: None,
+            stop_on: None,
+            stop_from: None,
             uploading: false,
             purse: store::PurseUse::default(),
         };

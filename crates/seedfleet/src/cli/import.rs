@@ -2,7 +2,7 @@
 
 use admission::{RowForm, TAKE_MAX};
 use clap::{Args, ValueEnum};
-use job::Timestamp;
+use job::{StopOn, Timestamp};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -48,6 +48,13 @@ pub(crate) struct ImportArgs {
     /// fail. The jobs join that batch unless --batch says otherwise.
     #[arg(long, value_name = "BATCH", conflicts_with_all = ["take", "duplicates"])]
     pub(crate) retry_of: Option<String>,
+    /// Pause the batch by itself when one of these is met, such as 'failed>5% of 50 | code=CODE>3 | in_doubt>10':
+    /// more than 5% of at least 50 ended jobs failed, more than 3 failed with that code, more than 10 are in doubt.
+    /// `batch resume` goes on and counts anew. It stays with the batch, and is looked at every second.
+    #[arg(long, value_name = "CONDITIONS", value_parser = StopOn::parse)]
+    pub(crate) stop_on: Option<StopOn>,
+    #[command(flatten)]
+    pub(crate) pilot: super::pilot::PilotArgs,
     /// Judge all rows and enqueue none.
     #[arg(long)]
     pub(crate) dry_run: bool,

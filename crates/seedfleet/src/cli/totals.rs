@@ -3,7 +3,8 @@
 use super::doubt::Decision;
 use super::import::RowFormat;
 use clap::{Args, Subcommand, ValueEnum};
-use job::Timestamp;
+use job::filter::Filter;
+use job::{Priority, StopOn, Timestamp};
 use seedance::SlotClass;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -75,9 +76,14 @@ pub(crate) enum BatchVerb {
     },
     /// Submit none of its queued jobs until it is resumed.
     Pause(BatchArgs),
+    /// Change what was said beside the requests of its jobs that wait: their order, and until when they are worth
+    /// buying. What has begun stays as it is; without --yes it is only told how many.
+    Edit(EditArgs),
     /// Set what may be bought for it; jobs that would pass it wait until there is room.
     Budget(BudgetArgs),
-    /// Let its paused jobs go on.
+    /// Set on what it is paused by itself, as `import --stop-on` does.
+    StopOn(StopOnArgs),
+    /// Let its paused jobs go on; what it stops on is counted anew from now.
     Resume(BatchArgs),
     /// Stop its jobs; what runs at the provider is stopped only while it still waits there.
     Cancel(BatchArgs),
@@ -113,6 +119,63 @@ pub(crate) struct BudgetArgs {
     /// What may be bought for it in all; 0 takes the cap away.
     #[arg(long, value_parser = money)]
     pub(crate) buy_total_max: Option<u64>,
+    #[command(flatten)]
+    pub(crate) decision: Decision,
+}
+
+/// What is changed of a batch's jobs that wait.
+#[derive(Debug, Args)]
+pub(crate) struct EditArgs {
+    #[command(flatten)]
+    pub(crate) named: BatchNamed,
+    /// Which of its jobs; all that wait if not said. Conditions as those of `jobs list --where`.
+    #[arg(long = "where", value_name = "FILTER")]
+    pub(crate) conditions: Option<Filter>,
+    /// priority=high|normal|low, useful_until=INSTANT|none, or budget=AMOUNT for all that may be bought for the
+    /// batch (0: no cap); several of them, each once.
+    #[arg(long, value_name = "FIELD=VALUE", required = true, value_parser = setting)]
+    pub(crate) set: Vec<Setting>,
+    #[command(flatten)]
+    pub(crate) decision: Decision,
+}
+
+/// One thing to be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Setting {
+    /// Order inside the tenant.
+    Priority(Priority),
+    /// After which instant a job is not worth buying.
+    UsefulUntil(Option<Timestamp>),
+    /// What may be bought for the batch in all, in millionths.
+    Budget(u64),
+}
+
+fn setting(text: &str) -> Result<Setting, String> {
+    let known = "priority=high|normal|low, useful_until=INSTANT|none, budget=AMOUNT";
+    let Some((field, value)) = text.split_once('=') else {
+        return Err(format!("no `=` in it; known are {known}"));
+    };
+    match (field.trim(), value.trim()) {
+        ("priority", word) => [Priority::High, Priority::Normal, Priority::Low]
+            .into_iter()
+            .find(|priority| priority.word() == word)
+            .map(Setting::Priority)
+            .ok_or_else(|| format!("{word:?} is no priority; known are high, normal, low")),
+        ("useful_until", "none") => Ok(Setting::UsefulUntil(None)),
+        ("useful_until", at) => instant(at).map(|at| Setting::UsefulUntil(Some(at))),
+        ("budget", amount) => money(amount).map(Setting::Budget),
+        (field, _) => Err(format!("there is no {field:?} to set; known are {known}")),
+    }
+}
+
+/// On what a batch is paused by itself.
+#[derive(Debug, Args)]
+pub(crate) struct StopOnArgs {
+    #[command(flatten)]
+    pub(crate) named: BatchNamed,
+    /// Such as 'failed>5% of 50 | code=CODE>3 | in_doubt>10'; left out, on nothing any more.
+    #[arg(long, value_parser = StopOn::parse)]
+    pub(crate) conditions: Option<StopOn>,
     #[command(flatten)]
     pub(crate) decision: Decision,
 }
@@ -227,4 +290,27 @@ fn limit(word: &str) -> Result<Limit, String> {
 
 pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_instant(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_is_read_or_refused_by_name() {
+        assert_eq!(setting("priority=high"), Ok(Setting::Priority(Priority::High)));
+        assert_eq!(setting("useful_until = none"), Ok(Setting::UsefulUntil(None)));
+        assert_eq!(setting("budget=2.5"), Ok(Setting::Budget(2_500_000)));
+        let day = setting("useful_until=2030-01-01");
+        assert!(matches!(day, Ok(Setting::UsefulUntil(Some(_)))), "{day:?}");
+        for (text, why) in [
+            ("priority", "no `=`"),
+            ("priority=urgent", "high, normal, low"),
+            ("useful_until=soon", "soon"),
+            ("budget=-1", "no amount"),
+            ("model=x", "no \"model\""),
+        ] {
+            assert!(setting(text).is_err_and(|told| told.contains(why)), "{text}");
+        }
+    }
 }

@@ -138,6 +138,7 @@ async fn take_in(
         rejects: file.with_extension("rejects.jsonl"),
         beside: Beside::default(),
         retry_of: None,
+        pilot: None,
     };
     let rows = import::open(file)?;
     // Its own measure is bytes; ours is jobs that ended.

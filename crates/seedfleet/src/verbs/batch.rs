@@ -1,7 +1,9 @@
 //! `batch`: look at batches, pause, resume and cancel them, say what may be bought for them.
 
+mod edit;
+
 use super::totals::{money, row};
-use crate::cli::{BatchArgs, BatchNamed, BatchVerb, BudgetArgs, Global};
+use crate::cli::{BatchArgs, BatchNamed, BatchVerb, BudgetArgs, Global, StopOnArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Rows, note};
 use crate::session::{Session, operator};
@@ -9,10 +11,11 @@ use crate::verbs::jobs;
 use job::filter::Filter;
 use job::{Again, StateWord};
 use serde_json::json;
-use store::{Batch, BatchCaps, Opened, OperationVerb, OperationWish};
+use store::{Batch, BatchCaps, Opened, OperationVerb, OperationWish, Paused};
 use survey::{BatchView, OperationView};
 
-const COLUMNS: &[&str] = &["id", "state", "jobs", "finished", "tokens", "cost", "created_at"];
+const COLUMNS: &[&str] =
+    &["id", "state", "jobs", "finished", "tokens", "cost", "created_at", "paused"];
 
 /// Runs the verb.
 pub(crate) async fn run(global: &Global, verb: BatchVerb) -> Outcome {
@@ -33,6 +36,8 @@ pub(crate) async fn run(global: &Global, verb: BatchVerb) -> Outcome {
             Ok(Exit::Done)
         }
         BatchVerb::Budget(args) => budget(global, &session, args).await,
+        BatchVerb::Edit(args) => edit::run(global, &session, args).await,
+        BatchVerb::StopOn(args) => stop_on(global, &session, args).await,
         BatchVerb::Watch { named: BatchNamed { batch, tenant }, timeout } => {
             let found = find(&session, &batch, tenant.as_deref()).await?;
             jobs::wait_for_batch(global, &session, found, timeout).await
@@ -49,8 +54,14 @@ fn line(global: &Global, batch: &Batch) -> Result<output::Row, Failure> {
     row.insert("tenant".into(), json!(batch.tenant));
     if global.output.has_columns() {
         row.insert("cost".into(), json!(money(&view.cost)));
+        row.insert("paused".into(), json!(batch.paused.as_ref().map(why)));
     }
     Ok(row)
+}
+
+/// A pause in words.
+pub(crate) fn why(paused: &Paused) -> String {
+    format!("by {} since {} ({})", paused.by.as_str(), paused.at.rfc3339(), paused.reason)
 }
 
 /// The batch that is meant: names are the tenants' own, so one that several have needs its tenant.
@@ -104,6 +115,22 @@ async fn budget(global: &Global, session: &Session, args: BudgetArgs) -> Outcome
     }
     let (by, reason) = (operator(args.decision.by.as_deref()), args.decision.reason()?);
     session.store.set_batch_caps(&batch.tenant, &batch.name, caps, &by, reason).await?;
+    let found = find(session, &batch.name, Some(&batch.tenant)).await?;
+    output::object(&global.output, line(global, &found)?)?;
+    Ok(Exit::Done)
+}
+
+async fn stop_on(global: &Global, session: &Session, args: StopOnArgs) -> Outcome {
+    let BatchNamed { batch, tenant } = &args.named;
+    let batch = find(session, batch, tenant.as_deref()).await?;
+    if !args.decision.yes {
+        let (is, name) = (batch.stop_on.as_deref().unwrap_or("nothing"), &batch.name);
+        let what = format!("{name} stops on {is}; another condition decides when it is paused");
+        return Err(Failure::new(Exit::Guard, what).hint("do it with --reason WHY --yes"));
+    }
+    let (by, reason) = (operator(args.decision.by.as_deref()), args.decision.reason()?);
+    let on = args.conditions.as_ref();
+    session.store.set_stop_on(&batch.tenant, &batch.name, on, &by, reason).await?;
     let found = find(session, &batch.name, Some(&batch.tenant)).await?;
     output::object(&global.output, line(global, &found)?)?;
     Ok(Exit::Done)

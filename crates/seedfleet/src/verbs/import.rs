@@ -6,6 +6,9 @@
 
 mod again;
 mod beside;
+mod draw;
+mod order;
+mod pilot;
 mod rejects;
 mod rows;
 
@@ -16,11 +19,12 @@ use crate::session::{Session, operator};
 use crate::verbs::batch;
 use admission::{Admitted, Door, How, Intake, Refusal, Row, RowForm};
 pub(crate) use beside::Beside;
-use job::{Source, StateWord};
+use job::{JobId, StateWord};
+pub(crate) use order::Order;
 use rejects::{Reject, Rejects};
 use rows::Batch;
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::{BatchCaps, Store};
@@ -33,19 +37,6 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(2),
     Duration::from_secs(4),
 ];
-
-/// How rows are taken in.
-#[derive(Debug, Clone)]
-pub(crate) struct Order {
-    pub(crate) batch: String,
-    pub(crate) tenant: String,
-    pub(crate) duplicates: Duplicates,
-    pub(crate) dry_run: bool,
-    pub(crate) rejects: PathBuf,
-    pub(crate) beside: Beside,
-    /// The batch whose failed jobs the rows stand in place of.
-    pub(crate) retry_of: Option<String>,
-}
 
 /// What became of the rows.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -61,6 +52,8 @@ pub(crate) struct Tally {
     pub(crate) tokens: u64,
     pub(crate) cost_micros: u64,
     pub(crate) currency: Option<seedance::Currency>,
+    /// The jobs of a pilot's rows.
+    pilot: BTreeSet<JobId>,
     /// The last line looked at, for the message after Ctrl-C.
     last_line: u64,
     stopped: Option<Stop>,
@@ -101,6 +94,7 @@ pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
     let beside = Beside::of(&args);
     let order = Order {
         beside,
+        pilot: None,
         batch: args.batch.or_else(|| args.retry_of.clone()).unwrap_or_else(|| batch_name(&name)),
         tenant: args.tenant,
         duplicates: args.duplicates,
@@ -127,7 +121,17 @@ pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
     let caps = BatchCaps { day_micros: args.buy_day_max, total_micros: args.buy_total_max };
     if !order.dry_run {
         let (store, by) = (&session.store, operator(None));
-        store.set_batch_caps(&order.tenant, &order.batch, caps, &by, "imported with it").await?;
+        let why = "imported with it";
+        store.set_batch_caps(&order.tenant, &order.batch, caps, &by, why).await?;
+        if let Some(on) = &args.stop_on {
+            store.set_stop_on(&order.tenant, &order.batch, Some(on), &by, why).await?;
+        }
+    }
+    if let Some(rows) = args.pilot.pilot
+        && pilot::is_open(global, &session, &order, &args.file).await?
+    {
+        let place = pilot::Place { file: &args.file, form, rows };
+        return pilot::run(global, &session, &order, &place, args.pilot.timeout).await;
     }
     let door = session.door()?;
     let mut progress = Progress::begin(source.bytes, global.quiet);
@@ -261,9 +265,12 @@ impl Importer<'_> {
         self.tally.rows += batch.rows.len() as u64;
         let mut rows: Vec<(u64, Intake)> = Vec::with_capacity(batch.rows.len());
         for Row { number, notes, body, .. } in batch.rows {
+            if !self.order.takes(number) {
+                continue;
+            }
             self.tally.last_line = number;
             match body {
-                Ok(body) => rows.push((number, self.intake(body, &notes))),
+                Ok(body) => rows.push((number, self.order.intake(body, &notes))),
                 Err(fault) => {
                     let refusal = Refusal::Faults(vec![fault]);
                     self.refused(number, &Value::Null, &refusal)?;
@@ -277,17 +284,6 @@ impl Importer<'_> {
             }
         }
         if self.order.dry_run { self.judge(rows).await } else { self.enqueue(rows).await }
-    }
-
-    fn intake(&self, mut body: Value, notes: &Map<String, Value>) -> Intake {
-        self.order.beside.complete(&mut body);
-        Intake {
-            tenant: self.order.tenant.clone(),
-            batch: Some(self.order.batch.clone()),
-            made_by: Some(operator(None).as_str().to_owned()),
-            mends: self.order.mends(notes),
-            ..Intake::new(body, Source::Import)
-        }
     }
 
     /// Rows that name themselves, or their take, are told apart already.
@@ -356,6 +352,9 @@ impl Importer<'_> {
 
     fn admitted(&mut self, admitted: &Admitted) {
         let tally = &mut self.tally;
+        if self.order.pilot.is_some() {
+            tally.pilot.insert(admitted.id.clone());
+        }
         match admitted.how {
             How::Created => {
                 tally.created += 1;
@@ -417,7 +416,9 @@ pub(crate) fn money(currency: seedance::Currency, micros: u64) -> String {
 }
 
 fn ended(tally: &Tally, order: &Order, file: &Path) -> Outcome {
-    let again = format!("seedfleet import {} --batch {}", file.display(), order.batch);
+    let pilot = order.pilot.as_ref().map(|rows| format!(" --pilot {}", rows.len()));
+    let again = format!("seedfleet import {} --batch {}", file.display(), order.batch)
+        + &pilot.unwrap_or_default();
     let safe = tally.created + tally.existing;
     match &tally.stopped {
         Some(Stop::Interrupted) => Err(Failure::new(

@@ -317,14 +317,14 @@ fn in_time(done: u64, left: u64, took: Duration) -> String {
 }
 
 /// A parked job waits for a person, a held one too: waiting longer brings nothing.
-fn ended(counts: &BTreeMap<StateWord, u64>) -> u64 {
+pub(crate) fn ended(counts: &BTreeMap<StateWord, u64>) -> u64 {
     let still = |word: &StateWord| {
         word.is_finished() || matches!(word, StateWord::Parked | StateWord::Held)
     };
     counts.iter().filter(|(word, _)| still(word)).map(|(_, n)| n).sum()
 }
 
-fn in_words(counts: &BTreeMap<StateWord, u64>) -> String {
+pub(crate) fn in_words(counts: &BTreeMap<StateWord, u64>) -> String {
     let words: Vec<String> =
         counts.iter().map(|(word, n)| format!("{} {n}", word.as_str())).collect();
     words.join(" · ")
@@ -335,7 +335,7 @@ fn too_long(timeout: Duration, counts: &BTreeMap<StateWord, u64>) -> Failure {
     Failure::new(Exit::Deadline, what).hint("the work goes on; wait again with a longer --timeout")
 }
 
-fn verdict(ends: impl Iterator<Item = (StateWord, u64)>) -> Exit {
+pub(crate) fn verdict(ends: impl Iterator<Item = (StateWord, u64)>) -> Exit {
     let (mut good, mut bad) = (0, 0);
     for (word, n) in ends {
         if word == StateWord::Succeeded { good += n } else { bad += n }

@@ -4,11 +4,12 @@ use crate::cli::{DrainArgs, Global, PauseArgs, QueueVerb, ResumeArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Progress, Row, Rows};
 use crate::session::{Session, operator};
+use crate::verbs::batch;
 use job::StateWord;
 use serde_json::json;
 use std::time::{Duration, Instant};
-use store::{DOWNLOAD_MARGIN, Depth, PAUSES_MAX, PauseScope, Queue};
-use survey::QueuePauseView;
+use store::{Batch, DOWNLOAD_MARGIN, Depth, PAUSES_MAX, Pause, PauseScope, Queue};
+use survey::{PauseView, QueuePauseView};
 
 /// Between two looks at what is in hand.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -40,6 +41,7 @@ fn holds(scope: &PauseScope, queue: Queue) -> bool {
 
 async fn status(global: &Global, session: &Session) -> Outcome {
     let pauses = session.store.pauses().await?;
+    let batches = session.store.paused_batches().await?;
     let paused = |depth: &Depth| pauses.iter().any(|pause| holds(&pause.scope, depth.queue));
     let depths = session.store.depths().await?;
     let lines = depths.iter().map(|depth| {
@@ -58,8 +60,12 @@ async fn status(global: &Global, session: &Session) -> Outcome {
         }
         rows.end()?;
         if global.output.is_a_page() {
-            let said: Vec<String> =
-                pauses.iter().map(|pause| output::plain(&pause.words())).collect();
+            let batch = |batch: &Batch| {
+                let why = batch.paused.as_ref().map(batch::why).unwrap_or_default();
+                format!("batch {} of tenant {} {why}", batch.name, batch.tenant)
+            };
+            let words = pauses.iter().map(Pause::words).chain(batches.iter().map(batch));
+            let said: Vec<String> = words.map(|words| output::plain(&words)).collect();
             if !said.is_empty() {
                 output::say(&format!("\nPaused: {}.\n", said.join(".\nPaused: ")))?;
             }
@@ -68,7 +74,15 @@ async fn status(global: &Global, session: &Session) -> Outcome {
     }
     let views: Vec<QueuePauseView> = pauses.iter().map(QueuePauseView::from).collect();
     let queues: Vec<Row> = lines.collect();
-    let whole = [("queues".to_owned(), json!(queues)), ("pauses".to_owned(), json!(views))];
+    let batches = batches.iter().map(|batch| {
+        let paused = batch.paused.as_ref().map(PauseView::from);
+        json!({"tenant": batch.tenant, "batch": batch.name, "paused": paused})
+    });
+    let whole = [
+        ("queues".to_owned(), json!(queues)),
+        ("pauses".to_owned(), json!(views)),
+        ("batches".to_owned(), batches.collect()),
+    ];
     output::object(&global.output, Row::from_iter(whole))?;
     Ok(Exit::Done)
 }

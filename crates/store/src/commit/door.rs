@@ -40,6 +40,8 @@ pub(super) struct Begin<'a> {
     hint: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<usize>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pilot: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     cap: Option<Cap>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -125,6 +127,7 @@ impl Store {
             cap: self.flight_cap(&record.spec.tenant, table),
             batch: (record.spec.batch.as_ref())
                 .map(|batch| table.at(keys.batch(&record.spec.tenant, batch))),
+            pilot: record.spec.pilot,
         }))
     }
 

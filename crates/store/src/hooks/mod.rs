@@ -14,7 +14,7 @@ pub use deliver::{
 };
 pub use endpoint::{ENDPOINTS_MAX, EndpointPut};
 pub use replay::Replayed;
-pub use share::{BatchEnd, Outgoing, SHARE_MAX, Shared, Sharing};
+pub use share::{BatchEnd, BatchPause, Outgoing, SHARE_MAX, Shared, Sharing};
 
 use job::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -154,6 +154,9 @@ pub struct HookEvent {
     /// The endpoint, of events about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
+    /// Why, of a batch that was paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Of two events of one job the higher one is the later.
     #[serde(default)]
     pub seq: u64,
@@ -175,6 +178,7 @@ impl HookEvent {
             from: None,
             state: None,
             endpoint: Some(endpoint.to_owned()),
+            reason: None,
             seq: 0,
             replayed: false,
         }
@@ -192,6 +196,7 @@ impl From<&crate::Change> for HookEvent {
             from: change.from.map(|word| word.as_str().to_owned()),
             state: Some(change.to.as_str().to_owned()),
             endpoint: None,
+            reason: None,
             seq: change.seq,
             replayed: false,
         }

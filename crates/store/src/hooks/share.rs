@@ -33,8 +33,21 @@ pub struct Sharing {
     pub outs: Vec<Outgoing>,
     /// Told once for each number of jobs, and not while more rows are on their way.
     pub batches: Vec<BatchEnd>,
+    /// Told once, and then no news any more.
+    pub pauses: Vec<BatchPause>,
     /// Batches whose uploads were looked after.
     pub looked: Vec<Uploaded>,
+}
+
+/// A batch that was paused.
+#[derive(Debug, Clone)]
+pub struct BatchPause {
+    /// As it stands in the list of such news.
+    pub entry: String,
+    /// What is told.
+    pub event: HookEvent,
+    /// Which of the `outs` it goes to.
+    pub outs: Vec<usize>,
 }
 
 /// A batch without an open job.
@@ -77,6 +90,7 @@ struct Facts {
     kept_ms: u64,
     outs: Vec<Out>,
     once: Vec<Once>,
+    news: Vec<News>,
     uploads: usize,
     looked: Vec<Looked>,
 }
@@ -108,6 +122,14 @@ struct Once {
     entry: String,
     outs: Vec<usize>,
     busy: usize,
+}
+
+#[derive(Serialize)]
+struct News {
+    list: usize,
+    raw: String,
+    entry: String,
+    outs: Vec<usize>,
 }
 
 impl Store {
@@ -147,7 +169,8 @@ impl Store {
         for out in &sharing.outs {
             let list = out.events.iter().map(text).collect::<Result<_, _>>()?;
             let batch = sharing.batches.first().map(|end| &end.event);
-            let first = out.events.first().or(batch);
+            let pause = sharing.pauses.first().map(|pause| &pause.event);
+            let first = out.events.first().or(batch).or(pause);
             outs.push(Out {
                 hook: table.at(keys.hook(&out.id)),
                 outbox: table.at(keys.outbox(&out.id)),
@@ -169,6 +192,12 @@ impl Store {
                 busy: table.at(keys.uploads_to(tenant, batch)),
             });
         }
+        let mut news = Vec::with_capacity(sharing.pauses.len());
+        for BatchPause { entry, event, outs } in &sharing.pauses {
+            let outs = outs.iter().map(|at| at + 1).collect();
+            let (list, raw) = (table.at(keys.pause_news()), entry.clone());
+            news.push(News { list, raw, entry: text(event)?, outs });
+        }
         let looked = sharing.looked.iter().map(|Uploaded { tenant, batch, due }| Looked {
             member: Keys::batch_member(tenant, batch),
             due: due.unix_ms(),
@@ -188,6 +217,7 @@ impl Store {
             kept_ms: millis(OUTBOX_KEPT),
             outs,
             once,
+            news,
             uploads: table.at(keys.uploads()),
             looked,
         };

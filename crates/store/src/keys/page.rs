@@ -335,7 +335,7 @@ const TABLE: &[Row] = &[
     Row {
         key: "batch:<tenant>:<batch>",
         kind: "hash",
-        holds: "`created_at` (Unix ms) of the batch's first job; `tokens`, `micros.<currency>` of its finished jobs; `first_end`, `last_end` (Unix ms); `paused` (JSON): by whom, when, why; `buy_day_max`, `buy_total_max`: caps in millionths of the currency; `told`: the number of jobs at whose end webhooks were told",
+        holds: "`created_at` (Unix ms) of the batch's first job; `tokens`, `micros.<currency>` of its finished jobs; `first_end`, `last_end` (Unix ms); `paused` (JSON): by whom, when, why; `pilot`: rows for which its pause does not hold, until it is resumed, and `piloted` from then on; `stop_on`: conditions on which it stops, `stop_from` (JSON): what had happened when it was last resumed; `buy_day_max`, `buy_total_max`: caps in millionths of the currency; `told`: the number of jobs at whose end webhooks were told",
         bound: "one per batch",
     },
     Row {

@@ -12,6 +12,24 @@ impl Keys {
         self.key(format_args!("pauses"))
     }
 
+    /// Paused batches, by [`Keys::batch_member`].
+    #[must_use]
+    pub fn paused_batches(&self) -> String {
+        self.key(format_args!("paused:batches"))
+    }
+
+    /// Batches that stop by themselves, by the instant of the next look at them.
+    #[must_use]
+    pub fn stop_looks(&self) -> String {
+        self.key(format_args!("stop:looks"))
+    }
+
+    /// Pauses of batches that were not shared out among the outboxes yet.
+    #[must_use]
+    pub fn pause_news(&self) -> String {
+        self.key(format_args!("paused:news"))
+    }
+
     /// The field of a pause.
     #[must_use]
     pub fn pause_field(scope: &PauseScope) -> String {
@@ -38,12 +56,32 @@ impl Keys {
     }
 }
 
-pub(super) const ROWS: &[Row] = &[Row {
-    key: "pauses",
-    kind: "hash",
-    holds: "what people paused: `submit`, `tenant:<tenant>`, `model:<class>`, `poll`, `download` to the end (Unix ms; 0: until it is resumed) and, behind a blank, by whom, when, why (JSON)",
-    bound: "1,000; those that have ended go with the next one",
-}];
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        key: "pauses",
+        kind: "hash",
+        holds: "what people paused: `submit`, `tenant:<tenant>`, `model:<class>`, `poll`, `download` to the end (Unix ms; 0: until it is resumed) and, behind a blank, by whom, when, why (JSON)",
+        bound: "1,000; those that have ended go with the next one",
+    },
+    Row {
+        key: "paused:batches",
+        kind: "zset",
+        holds: "`<tenant>:<batch>`, each part escaped as in keys, that is paused, by the instant (Unix ms) of its pause",
+        bound: "batches",
+    },
+    Row {
+        key: "paused:news",
+        kind: "list",
+        holds: "pauses of batches that are to be told to webhooks, oldest first (JSON); only where somebody asks for them",
+        bound: "10,000",
+    },
+    Row {
+        key: "stop:looks",
+        kind: "zset",
+        holds: "`<tenant>:<batch>` with conditions on which it stops, by the instant (Unix ms) of the next look at it; it goes 30 days after its last job ended",
+        bound: "batches",
+    },
+];
 
 #[cfg(test)]
 mod tests {

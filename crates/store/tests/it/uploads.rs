@@ -6,7 +6,7 @@ use store::{
     BatchEnd, Endpoint, HookEvent, HookSecret, Outgoing, Shared, Sharing, Uploaded, Writer,
 };
 
-fn endpoint(tenant: &str) -> Endpoint {
+pub fn endpoint(tenant: &str) -> Endpoint {
     Endpoint {
         id: "whe_1".into(),
         tenant: tenant.into(),
@@ -31,13 +31,14 @@ fn told(jobs: u64, looked: Vec<Uploaded>) -> Sharing {
         from: None,
         state: Some("completed".into()),
         endpoint: None,
+        reason: None,
         seq: jobs,
         replayed: false,
     };
     let out = Outgoing { id: "whe_1".into(), events: Vec::new(), fresh: None };
     let (tenant, batch) = ("t:1".to_owned(), "x".to_owned());
     let end = BatchEnd { tenant, batch, jobs, event, outs: vec![0] };
-    Sharing { place: None, outs: vec![out], batches: vec![end], looked }
+    Sharing { place: None, outs: vec![out], batches: vec![end], looked, ..Sharing::default() }
 }
 
 #[tokio::test]

@@ -1,0 +1,314 @@
+//! `import --pilot`: a few rows are bought first, and a person sees what came of them before the others are.
+//!
+//! The batch is paused for all but its pilot before any row is taken in; then the rows of the pilot come in with their
+//! mark, then all rows. Whoever repeats the command draws the same rows and finds the same jobs.
+
+use super::draw::{Deck, settings};
+use super::{Order, Tally, ended, money, rows, summary, take_in};
+use crate::cli::Global;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{self, Progress, Row, Rows, note};
+use crate::session::{Session, operator};
+use crate::verbs::{batch, jobs};
+use admission::RowForm;
+use job::{JobId, Record, StateWord};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use store::Batch;
+
+/// Between two looks at the jobs of a pilot.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The file and what is wanted of it.
+pub(super) struct Place<'a> {
+    pub(super) file: &'a Path,
+    pub(super) form: RowForm,
+    pub(super) rows: u32,
+}
+
+/// Whether the batch is new, or waits for its pilot; not where somebody has let it go on since.
+///
+/// # Errors
+///
+/// A batch that had jobs before, or an input that cannot be read twice.
+pub(super) async fn is_open(
+    global: &Global,
+    session: &Session,
+    order: &Order,
+    file: &Path,
+) -> Result<bool, Failure> {
+    if file.as_os_str() == "-" || !file.is_file() {
+        let what = "--pilot draws from the file before it is taken in, and standard input or a pipe is read once";
+        return Err(Failure::usage(what).hint("write the rows to a file first"));
+    }
+    let Some(batch) = session.store.batch(&order.tenant, &order.batch).await? else {
+        return Ok(true);
+    };
+    if batch.piloted.is_some() {
+        if !global.quiet {
+            note(&format!("the pilot of {} is over; all rows are taken in", batch.name));
+        }
+        return Ok(false);
+    }
+    if batch.pilot.is_none() && (batch.jobs() > 0 || batch.paused.is_some()) {
+        return Err(not_new(&batch));
+    }
+    Ok(true)
+}
+
+/// Runs the verb.
+pub(super) async fn run(
+    global: &Global,
+    session: &Session,
+    order: &Order,
+    place: &Place<'_>,
+    timeout: Duration,
+) -> Outcome {
+    let store = &session.store;
+    let drawn = draw(global, session, order, place).await?;
+    if drawn.rows.is_empty() {
+        // There is nothing to try, nor anything that could wait for it.
+        let whole = pass(global, session, order, place).await?;
+        output::object(&global.output, summary(&whole, order, session.pool.simulated))?;
+        return ended(&whole, order, place.file);
+    }
+    if !global.quiet {
+        let (rows, kinds, all) = (drawn.rows.len(), drawn.kinds, drawn.kinds_in_file);
+        note(&format!("{rows} rows are drawn, of {kinds} of {all} kinds of settings"));
+    }
+    let first = Order { pilot: Some(Arc::new(drawn.rows)), ..order.clone() };
+    let open = store.begin_upload(&order.tenant, &order.batch).await?;
+    let began = store.begin_pilot(&order.tenant, &order.batch, place.rows, &operator(None)).await;
+    store.end_upload(&open).await?;
+    if !began? {
+        let batch = batch::find(session, &order.batch, Some(&order.tenant)).await?;
+        if batch.pilot.is_none() {
+            return Err(not_new(&batch));
+        }
+    }
+    let pilot = pass(global, session, &first, place).await?;
+    if pilot.stopped.is_some() {
+        return ended(&pilot, &first, place.file);
+    }
+    let records = load(session, &pilot.pilot).await?;
+    let whole = pass(global, session, order, place).await?;
+    hold_others(session, order, &records).await?;
+    if whole.stopped.is_some() {
+        return ended(&whole, &first, place.file);
+    }
+    let (records, over) = wait(global, session, &pilot.pilot, timeout).await?;
+    show(global, session, order, (&pilot, &whole), &records)?;
+    next(session, order, over, timeout).await?;
+    let exit = jobs::verdict(records.iter().map(|record| (record.life.state.word(), 1)));
+    Ok(if exit == Exit::Done && whole.rejected > 0 { Exit::Findings } else { exit })
+}
+
+fn not_new(batch: &Batch) -> Failure {
+    let (name, jobs) = (&batch.name, batch.jobs());
+    let what = format!("batch {name} is not new: it has {jobs} jobs; no row was taken in");
+    Failure::new(Exit::Conflict, what).hint("name another batch with --batch, or leave --pilot out")
+}
+
+/// Reads the file once and draws.
+async fn draw(
+    global: &Global,
+    session: &Session,
+    order: &Order,
+    place: &Place<'_>,
+) -> Result<super::draw::Drawn, Failure> {
+    let (door, now) = (session.door()?, session.store.now().await?);
+    let mut deck = Deck::of(usize::try_from(place.rows).unwrap_or(usize::MAX));
+    let source = rows::open(place.file, place.form)?;
+    let (mut batches, mut bytes) = (source.batches, 0);
+    let mut progress = Progress::begin(source.bytes, global.quiet);
+    let ctrl_c = tokio::signal::ctrl_c();
+    tokio::pin!(ctrl_c);
+    loop {
+        let batch = tokio::select! {
+            biased;
+            _ = &mut ctrl_c => return Err(interrupted("no row was taken in")),
+            batch = batches.recv() => batch,
+        };
+        let Some(batch) = batch else { break };
+        let batch = batch.map_err(|why| {
+            let what = format!("{} cannot be read; no row was taken in", place.file.display());
+            Failure::new(Exit::Failed, what).because(why)
+        })?;
+        bytes += batch.bytes;
+        for row in batch.rows {
+            let Ok(body) = row.body else { continue };
+            let Ok(checked) = door.check(&order.intake(body), now) else { continue };
+            // What waits for a review tells nothing before somebody has looked at it.
+            if checked.held.is_none() {
+                let kind = settings(&checked.request);
+                deck.put(&kind, checked.fingerprint.as_str(), row.number);
+            }
+        }
+        progress.at(bytes, "drawing the pilot's rows");
+    }
+    progress.end();
+    Ok(deck.draw())
+}
+
+fn interrupted(what: &str) -> Failure {
+    Failure::new(Exit::Interrupted, format!("interrupted; {what}"))
+        .hint("the same command goes on where it was")
+}
+
+async fn pass(
+    global: &Global,
+    session: &Session,
+    order: &Order,
+    place: &Place<'_>,
+) -> Result<Tally, Failure> {
+    let source = rows::open(place.file, place.form)?;
+    let mut progress = Progress::begin(source.bytes, global.quiet);
+    let door = session.door()?;
+    let taken = take_in(&door, &session.store, source.batches, order, &mut progress).await;
+    progress.end();
+    taken
+}
+
+async fn load(session: &Session, ids: &BTreeSet<JobId>) -> Result<Vec<Record>, Failure> {
+    let ids: Vec<JobId> = ids.iter().cloned().collect();
+    let mut records = Vec::with_capacity(ids.len());
+    for stored in session.store.load_many(&ids).await? {
+        records.extend(stored?.map(|stored| stored.record));
+    }
+    Ok(records)
+}
+
+/// The other rows leave the queue, so that submitters need not take out each of them when its turn comes.
+async fn hold_others(session: &Session, order: &Order, records: &[Record]) -> Result<(), Failure> {
+    let ours =
+        |record: &&Record| record.spec.pilot && record.spec.batch.as_ref() == Some(&order.batch);
+    let last = records.iter().filter(ours).map(|record| record.created_at).max();
+    let batch = batch::find(session, &order.batch, Some(&order.tenant)).await?;
+    let after = last.unwrap_or_default();
+    session.store.hold_beside_pilot(&batch, after, &operator(None)).await?;
+    Ok(())
+}
+
+/// Waits until nothing more comes of the pilot by itself; whether that is so when time is up.
+async fn wait(
+    global: &Global,
+    session: &Session,
+    ids: &BTreeSet<JobId>,
+    timeout: Duration,
+) -> Result<(Vec<Record>, bool), Failure> {
+    let deadline = Instant::now() + timeout;
+    let mut progress = Progress::begin(Some(ids.len() as u64), global.quiet);
+    let ctrl_c = tokio::signal::ctrl_c();
+    tokio::pin!(ctrl_c);
+    loop {
+        let records = load(session, ids).await?;
+        let mut counts: BTreeMap<StateWord, u64> = BTreeMap::new();
+        for record in &records {
+            *counts.entry(record.life.state.word()).or_default() += 1;
+        }
+        progress.at(jobs::ended(&counts), &jobs::in_words(&counts));
+        let over = jobs::ended(&counts) == records.len() as u64;
+        if over || Instant::now() >= deadline {
+            progress.end();
+            return Ok((records, over));
+        }
+        tokio::select! {
+            biased;
+            _ = &mut ctrl_c => {
+                progress.end();
+                return Err(interrupted("the pilot goes on, and all rows are safe"));
+            }
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// Each job of the pilot, then what it came to.
+fn show(
+    global: &Global,
+    session: &Session,
+    order: &Order,
+    (pilot, whole): (&Tally, &Tally),
+    records: &[Record],
+) -> Result<(), Failure> {
+    let currency = session.pool.route.currency();
+    let buckets = session.buckets()?;
+    let assets = buckets.of(&order.tenant);
+    let line = |record: &Record| {
+        let (spec, state) = (&record.spec, &record.life.state);
+        let video = state.output().filter(|output| output.is_here());
+        let cost = spec.charge_micros(&record.life);
+        Row::from_iter([
+            ("job".to_owned(), json!(record.id)),
+            ("state".to_owned(), json!(state.word().as_str())),
+            ("settings".to_owned(), json!(settings(&spec.request))),
+            ("cost".to_owned(), json!(money(currency, cost))),
+            ("video".to_owned(), json!(video.map(|output| assets.address(&output.video)))),
+            ("code".to_owned(), json!(state.failure_code())),
+        ])
+    };
+    let lines: Vec<Row> = records.iter().map(line).collect();
+    let mut row = summary(whole, order, session.pool.simulated);
+    let mut codes: BTreeMap<&str, u64> = BTreeMap::new();
+    for code in records.iter().filter_map(|record| record.life.state.failure_code()) {
+        *codes.entry(code).or_default() += 1;
+    }
+    let codes: Vec<String> = codes.iter().map(|(code, n)| format!("{code} {n}")).collect();
+    let is = |word: StateWord| records.iter().filter(|r| r.life.state.word() == word).count();
+    let spent = records.iter().map(|record| record.spec.charge_micros(&record.life)).sum();
+    let estimates = records.iter().filter_map(|record| record.spec.estimate_cost.as_ref());
+    let estimated = estimates.map(|cost| cost.micros).sum();
+    // What was new to this run is said of both passes.
+    row.insert("created".into(), json!(pilot.created + whole.created));
+    row.insert("existing".into(), json!(whole.existing.saturating_sub(pilot.created)));
+    row.insert("pilot".into(), json!(records.len()));
+    row.insert("pilot_succeeded".into(), json!(is(StateWord::Succeeded)));
+    row.insert("pilot_cost".into(), json!(money(currency, spent)));
+    row.insert("pilot_estimated".into(), json!(money(currency, estimated)));
+    row.insert("pilot_failures".into(), json!((!codes.is_empty()).then(|| codes.join(" · "))));
+    if global.output.is_a_page() {
+        let mut rows =
+            Rows::new(&global.output, &["job", "state", "settings", "cost", "video", "code"]);
+        for line in lines {
+            rows.add(line)?;
+        }
+        rows.end()?;
+        output::say("\n")?;
+    } else if !global.output.has_columns() {
+        row.insert("pilot_jobs".into(), json!(lines));
+    }
+    output::object(&global.output, row)
+}
+
+/// What to do next.
+async fn next(
+    session: &Session,
+    order: &Order,
+    over: bool,
+    timeout: Duration,
+) -> Result<(), Failure> {
+    if !over {
+        let what = format!("the pilot has not ended within {timeout:?}");
+        return Err(Failure::new(Exit::Deadline, what)
+            .hint("the work goes on; the same command waits on, with a longer --timeout"));
+    }
+    let batch = batch::find(session, &order.batch, Some(&order.tenant)).await?;
+    let whose = match order.tenant.as_str() {
+        "default" => String::new(),
+        tenant => format!(" --tenant {tenant}"),
+    };
+    let go = format!("seedfleet batch resume {}{whose} --reason WHY --yes", batch.name);
+    match &batch.paused {
+        Some(_) if batch.pilot.is_some() => {
+            note(&format!("look at the videos; the other rows are bought with: {go}"));
+        }
+        Some(paused) => {
+            note(&format!("the batch is paused {}; it goes on with: {go}", batch::why(paused)));
+        }
+        None => note(&format!("somebody has let {} go on", batch.name)),
+    }
+    Ok(())
+}
