@@ -233,7 +233,7 @@ fn bad_name(what: &str, name: &str, allowed: &str) -> Fault {
 }
 
 /// `00-<32 hex>-<16 hex>-<2 hex>`, in lower case, ids not all zero.
-fn is_traceparent(text: &str) -> bool {
+pub(crate) fn is_traceparent(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let hex = |part: &str, len: usize| {
         part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))

@@ -5,6 +5,8 @@ use crate::check::{Judge, Sound};
 use crate::codes;
 use crate::hook::secret_fault;
 use crate::intake::{Admitted, How, Intake};
+use crate::settings::Stops;
+use crate::trace;
 use crate::{Checked, Money, Refusal, Settings};
 use assets::Buckets;
 use futures::{StreamExt, stream};
@@ -27,6 +29,7 @@ pub struct Door {
     buckets: Buckets,
     /// Where tasks of this pool are read, and with which accounts.
     pub(crate) sites: Arc<Sites>,
+    stops: Arc<Stops>,
 }
 
 /// A request that may be stored, its media already in the bucket.
@@ -55,6 +58,7 @@ impl Door {
         settings: Settings,
     ) -> Self {
         let buckets = buckets.into();
+        let stops = Arc::new(Stops::of(&settings));
         telemetry::declare("tenant", settings.tenants.keys().map(String::as_str));
         let reasons = ["no_price", "unavailable", "backlog_full", "budget", "media"];
         telemetry::declare("reason", reasons);
@@ -66,7 +70,19 @@ impl Door {
             prices: PriceTable::in_force(),
         };
         let sites = Arc::new(Sites::of(pool));
-        Self { judge: Arc::new(judge), store, buckets, sites }
+        Self { judge: Arc::new(judge), store, buckets, sites, stops }
+    }
+
+    /// Takes over at which use of memory this door, and every clone of it, closes. Nothing else of the
+    /// settings changes.
+    pub fn retune(&self, settings: &Settings) {
+        self.stops.set(settings);
+    }
+
+    /// `redis.intake_stop_ratio` as it is in force.
+    #[must_use]
+    pub fn intake_stop_ratio(&self) -> f64 {
+        self.stops.memory_ratio()
     }
 
     /// Says what would become of a request at `now`, and stores nothing. It works without Redis and
@@ -104,7 +120,8 @@ impl Door {
         }
     }
 
-    async fn admit_group(&self, group: Vec<Intake>) -> Vec<Result<Admitted, Refusal>> {
+    async fn admit_group(&self, mut group: Vec<Intake>) -> Vec<Result<Admitted, Refusal>> {
+        let spans = trace::begin(&mut group);
         let from: Vec<(Source, String)> =
             group.iter().map(|intake| (intake.source, intake.tenant.clone())).collect();
         let answers = match self.store.pulse().await {
@@ -117,8 +134,9 @@ impl Door {
             }
             Err(error) => group.iter().map(|_| Err(unavailable(&error))).collect(),
         };
-        for ((source, tenant), answer) in from.iter().zip(&answers) {
+        for (((source, tenant), answer), span) in from.iter().zip(&answers).zip(spans) {
             count(*source, tenant, answer);
+            trace::end(&span, self.store.pool(), answer);
         }
         answers
     }
@@ -180,7 +198,7 @@ impl Door {
 
     /// Why nobody is let in: running jobs need the memory that is left.
     pub(crate) fn paused(&self, pulse: Pulse) -> Option<Refusal> {
-        let (events, stop) = (pulse.events, self.judge.settings.events_stop_at);
+        let (events, stop) = (pulse.events, self.stops.events());
         if events > stop {
             return Some(Refusal::Paused {
                 why: format!(
@@ -188,7 +206,7 @@ impl Door {
                 ),
             });
         }
-        let (used, stop) = (pulse.memory_ratio(), self.judge.settings.intake_stop_ratio);
+        let (used, stop) = (pulse.memory_ratio(), self.stops.memory_ratio());
         (used > stop).then(|| Refusal::Paused {
             why: format!(
                 "Redis uses {:.0} % of its memory and intake stops at {:.0} %; running jobs go on",

@@ -26,6 +26,7 @@ mod retry;
 mod rows;
 mod sent;
 mod settings;
+mod trace;
 
 pub use adopt::{AdoptRefusal, AdoptWish, TakenOver};
 pub use check::Checked;

@@ -2,10 +2,12 @@
 
 use crate::door::{Ready, Told, count, unavailable};
 use crate::envelope::TAKE_MAX;
+use crate::trace;
 use crate::{Admitted, Door, How, Refusal, codes};
 use job::{Fingerprint, HeldWhy, Record, Source, Spec, State, Timestamp};
 use seedance::{Day, Fault};
 use store::NewJob;
+use telemetry::{Span, SpanName};
 
 impl Door {
     /// Makes a new job of an older one's request. The new job is a task of its own and will be paid; asked a
@@ -23,8 +25,10 @@ impl Door {
         source: Source,
         by: Option<&str>,
     ) -> Result<Admitted, Refusal> {
-        let answer = self.retry_takes(old, source, by).await;
+        let span = Span::linked(SpanName::SendJobs, old.spec.traceparent.as_deref());
+        let answer = self.retry_takes(old, source, by, span.traceparent()).await;
         count(source, &old.spec.tenant, &answer);
+        trace::end(&span, self.store.pool(), &answer);
         answer
     }
 
@@ -33,6 +37,7 @@ impl Door {
         old: &Record,
         source: Source,
         by: Option<&str>,
+        traceparent: Option<String>,
     ) -> Result<Admitted, Refusal> {
         if old.life.erased.is_some() || old.spec.source == Source::Adopted {
             let (what, fix) =
@@ -46,6 +51,7 @@ impl Door {
         for take in old.spec.take.saturating_add(1)..=TAKE_MAX {
             let mut ready = self.next_take(old, source, take, pulse.now)?;
             ready.job.record.spec.made_by = by.map(str::to_owned);
+            ready.job.record.spec.traceparent.clone_from(&traceparent);
             let mut answers = self.store_all(vec![Ok(ready)]).await;
             let admitted = answers.pop().unwrap_or_else(|| Err(unavailable("no answer")))?;
             if admitted.how == How::Created || self.is_retry_of(&admitted, old).await? {

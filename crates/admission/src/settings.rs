@@ -4,6 +4,7 @@ use access::Mode;
 use serde::Deserialize;
 use settings::{Loaded, SettingsError};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the door asks the configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +88,35 @@ impl Default for Settings {
 
 fn default_stop_ratio() -> f64 {
     0.80
+}
+
+/// The bounds of memory in force: they may change under a running door.
+#[derive(Debug)]
+pub(crate) struct Stops {
+    /// A ratio, as bits.
+    memory: AtomicU64,
+    events: AtomicU64,
+}
+
+impl Stops {
+    pub(crate) fn of(settings: &Settings) -> Self {
+        let stops = Self { memory: AtomicU64::new(0), events: AtomicU64::new(0) };
+        stops.set(settings);
+        stops
+    }
+
+    pub(crate) fn set(&self, settings: &Settings) {
+        self.memory.store(settings.intake_stop_ratio.to_bits(), Ordering::Relaxed);
+        self.events.store(settings.events_stop_at, Ordering::Relaxed);
+    }
+
+    pub(crate) fn memory_ratio(&self) -> f64 {
+        f64::from_bits(self.memory.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
+    }
 }
 
 impl Settings {

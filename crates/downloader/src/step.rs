@@ -12,6 +12,7 @@ use provider::{Client, Retrieved, Site};
 use seedance::{Call, TaskStatus};
 use std::sync::Arc;
 use store::{Held, Queue};
+use telemetry::{Span, SpanName, fields};
 use ulid::Ulid;
 use worker::{Outcome, Step, Turn, fault};
 
@@ -121,7 +122,16 @@ impl DownloadStep {
     async fn bring(&self, errand: &Errand<'_>) -> Result<Event, String> {
         let task = errand.task.id.clone();
         let bucket = self.buckets.of(&errand.record.spec.tenant);
-        match bring(&self.fetch, bucket, errand, &at).await {
+        let span = Span::part(SpanName::DownloadOutput);
+        span.set(fields::TASK_ID, task.as_str());
+        let brought = span.within(bring(&self.fetch, bucket, errand, &at)).await;
+        match &brought {
+            Brought::Stored(output) => span.set_count(fields::BYTES, output.video_bytes),
+            Brought::LinkDead { .. } => span.fail("link_dead"),
+            Brought::BucketTroubled { .. } => span.fail("bucket"),
+            Brought::Troubled { .. } => span.fail("retry"),
+        }
+        match brought {
             Brought::Stored(output) => {
                 telemetry::metrics().download_bytes.add(output.video_bytes, ["video"]);
                 Ok(Event::OutputStored { task, output })

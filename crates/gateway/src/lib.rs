@@ -34,7 +34,7 @@ pub use settings::{CallbackLimits, GatewaySettings};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use worker::{Fleet, Role};
+use worker::{Fleet, Live, Role};
 
 /// The binary.
 pub const ROLE: Role = Role { name: "gateway", grace: Duration::from_secs(45) };
@@ -62,6 +62,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         let (pool, jobs) = (door.pool.clone(), door.door.clone());
         tokio::spawn(worker::serve_operations(pool, jobs, fleet.drain().clone()));
     }
+    tokio::spawn(retune(app.pools.values().map(|door| door.door.clone()).collect(), fleet.live()));
     let router = app::router(app, routes, &settings);
     let drain = fleet.drain().clone();
     let patience =
@@ -77,4 +78,14 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         () = grace => tracing::warn!("requests still ran when the grace was over"),
     }
     Ok(())
+}
+
+/// Takes over what the doors may, whenever the configuration changes.
+async fn retune(doors: Vec<admission::Door>, mut live: Live) {
+    while let Some(newer) = live.changed().await {
+        match admission::Settings::from_loaded(&newer) {
+            Ok(newer) => doors.iter().for_each(|door| door.retune(&newer)),
+            Err(fault) => tracing::error!(error = %fault, "the doors stay as they were"),
+        }
+    }
 }

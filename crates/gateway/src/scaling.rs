@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use store::StoreError;
 use survey::{ScalingSettings, Wanted};
-use worker::{Fleet, Pool};
+use worker::{Fleet, Live, Pool};
 
 /// What of section `scaling` this room reads; the rest is the arithmetic's.
 #[derive(Debug, Clone, Deserialize)]
@@ -58,12 +58,14 @@ struct Desk {
 pub(crate) fn open(fleet: &Fleet, lookahead: u32) -> anyhow::Result<()> {
     let settings: ScalingLooks = fleet.section("scaling")?;
     let arithmetic: ScalingSettings = fleet.section("scaling")?;
+    let live = fleet.live();
     let desk = Arc::new(Desk {
         stale_after: settings.stale_after,
         token: token(&settings)?,
         last: Mutex::default(),
     });
-    let looking = keep(Arc::clone(&desk), fleet.pools().to_vec(), lookahead, settings, arithmetic);
+    let looking =
+        keep(Arc::clone(&desk), fleet.pools().to_vec(), lookahead, settings, (arithmetic, live));
     tokio::spawn(looking);
     fleet.serve_admin(routes(desk));
     Ok(())
@@ -87,13 +89,14 @@ async fn keep(
     pools: Vec<Pool>,
     lookahead: u32,
     settings: ScalingLooks,
-    arithmetic: ScalingSettings,
+    (mut arithmetic, mut live): (ScalingSettings, Live),
 ) {
     let mut turn = tokio::time::interval(settings.every);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut told = false;
     loop {
         turn.tick().await;
+        arithmetic = live.newer("scaling").unwrap_or(arithmetic);
         match look(&pools, lookahead, &arithmetic).await {
             Ok(answer) => {
                 told = false;

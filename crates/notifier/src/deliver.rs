@@ -14,6 +14,7 @@ use store::{
     Delivered, DeliveryEnd, DeliveryLine, DeliveryReport, Endpoint, HookClaim, HookEvent, HookWork,
     Outgoing, Sharing, Store, StoreError,
 };
+use telemetry::{Span, SpanName, fields};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use worker::{Drain, fault};
@@ -283,7 +284,41 @@ impl Turn {
 
     async fn send(&self, endpoint: &Endpoint, event: &HookEvent) -> Result<u16, Unsent> {
         let record = self.record(event).await;
-        let body = body(event, record.as_ref(), &self.desk.public_url);
+        let span = self.traced(event, record.as_ref());
+        let sent = span.within(self.send_signed(endpoint, event, record.as_ref())).await;
+        match &sent {
+            Ok(status) => {
+                span.set_count(fields::HTTP_STATUS, u64::from(*status));
+                if !matches!(status, 200..=299) {
+                    span.fail(&status.to_string());
+                }
+            }
+            Err(Unsent::Refused(_)) => span.fail("refused"),
+            Err(Unsent::Silent(_)) => span.fail("failed"),
+            Err(Unsent::NoSecret) => span.fail("no_secret"),
+        }
+        sent
+    }
+
+    /// The delivery as a trace of its own that links to the request which brought the job.
+    fn traced(&self, event: &HookEvent, record: Option<&Record>) -> Span {
+        let context = record.and_then(|record| record.spec.traceparent.as_deref());
+        let span = Span::linked(SpanName::DeliverWebhook, context);
+        span.set(fields::POOL, self.store.pool());
+        span.set(fields::EVENT, &event.kind);
+        if let Some(job) = &event.job {
+            span.set(fields::JOB_ID, job);
+        }
+        span
+    }
+
+    async fn send_signed(
+        &self,
+        endpoint: &Endpoint,
+        event: &HookEvent,
+        record: Option<&Record>,
+    ) -> Result<u16, Unsent> {
+        let body = body(event, record, &self.desk.public_url);
         let timestamp = now();
         let secrets = self.secrets(endpoint, timestamp).await?;
         let timestamp_s = timestamp.unix_ms().div_euclid(1_000);

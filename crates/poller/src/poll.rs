@@ -13,6 +13,7 @@ use seedance::{Call, TaskStatus};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::{Held, Queue};
+use telemetry::{Span, SpanName, fields};
 use worker::{Outcome, Step, Turn, fault};
 
 /// How long a read that said `queued` allows a DELETE: far less than a generation takes.
@@ -136,6 +137,19 @@ fn too_early(
 impl PollStep {
     /// With others by a page of the list where that is cheaper, else by itself.
     async fn look(&self, site: &Site, task: &TaskRef, held: &Held, rank: Rank) -> Retrieved {
+        let span = Span::part(SpanName::LookAtTask);
+        span.set(fields::TASK_ID, task.id.as_str());
+        span.set(fields::ACCOUNT, &site.account);
+        let seen = span.within(self.look_at(site, task, held, rank)).await;
+        match &seen {
+            Retrieved::Task { task, .. } => span.set(fields::OUTCOME, task.status.word()),
+            Retrieved::NotFound => span.set(fields::OUTCOME, "not_found"),
+            Retrieved::Trouble(trouble) => span.fail(&trouble.code),
+        }
+        seen
+    }
+
+    async fn look_at(&self, site: &Site, task: &TaskRef, held: &Held, rank: Rank) -> Retrieved {
         let model_id = &task.facts.model_id;
         if !is_urgent(task, held)
             && let Answer::Row(read) = self.sweeps.look(site, model_id, &task.id, rank).await

@@ -19,6 +19,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Held, Queue, StoreError, Stored};
+use telemetry::{Span, SpanName, fields};
 use worker::{Outcome, Step, Turn, fault};
 
 /// Pause when Redis did not answer in the middle of a look-up.
@@ -37,6 +38,18 @@ impl Step for SettleStep {
     }
 
     async fn run(&self, held: &Held, turn: &Turn) -> Outcome {
+        let span = Span::part(SpanName::FindTask);
+        let outcome = span.within(self.find(held, turn)).await;
+        if let Outcome::Report(Event::TaskFound { attempt, task, .. }) = &outcome {
+            span.set(fields::ATTEMPT_ID, attempt.as_str());
+            span.set(fields::TASK_ID, task.as_str());
+        }
+        outcome
+    }
+}
+
+impl SettleStep {
+    async fn find(&self, held: &Held, turn: &Turn) -> Outcome {
         let record = &held.stored.record;
         let (State::InDoubt { attempt, .. } | State::Parked { attempt, .. }) = &record.life.state
         else {

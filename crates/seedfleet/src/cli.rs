@@ -1,5 +1,6 @@
 //! The command line as types.
 
+mod debug;
 mod doubt;
 mod erase;
 mod export;
@@ -14,6 +15,7 @@ mod queue;
 mod reconcile;
 mod totals;
 
+pub(crate) use debug::{BundleArgs, DebugVerb};
 pub(crate) use doubt::{AuditArgs, Bulk, Decision, DoubtVerb};
 pub(crate) use erase::{AdoptArgs, EraseVerb, Erasing};
 pub(crate) use export::ExportArgs;
@@ -134,6 +136,9 @@ pub(crate) enum Verb {
     Config(ConfigVerb),
     /// Check Redis, bucket, provider, callbacks and certificates, each fault with its cure.
     Doctor(DoctorArgs),
+    /// Gather what others need to help.
+    #[command(subcommand)]
+    Debug(DebugVerb),
     /// Ask an account what the provider's documents leave open, for a dollar at most.
     Probe(ProbeArgs),
     /// The whole fleet on this machine, against the simulated provider.
@@ -284,7 +289,7 @@ pub(crate) enum ConfigVerb {
     Env,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Default)]
 pub(crate) struct DoctorArgs {
     /// Show the report as JSON.
     #[arg(long)]

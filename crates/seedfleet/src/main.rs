@@ -68,6 +68,7 @@ async fn run(global: &cli::Global, verb: Verb) -> Outcome {
         Verb::Webhooks(verb) => verbs::webhooks::run(global, verb).await,
         Verb::Config(verb) => verbs::config::run(global, &verb),
         Verb::Doctor(args) => verbs::doctor::run(global, &args).await,
+        Verb::Debug(verb) => verbs::debug::run(global, verb).await,
         Verb::Probe(args) => verbs::probe::run(global, &args).await,
         Verb::Dev(verb) => dev::run(global, verb).await,
         Verb::Docs(args) => verbs::docs::run(&args),

@@ -16,6 +16,7 @@ mod key;
 mod loaded;
 mod mask;
 mod patterns;
+mod reread;
 mod rule;
 mod schema;
 mod secret;
@@ -23,7 +24,8 @@ mod sources;
 
 pub use error::{Fault, Layer, Refusal, SettingsError, SettingsErrors};
 pub use loaded::{Loaded, Shown};
-pub use schema::{env_names, explain};
+pub use reread::{Change, Marks};
+pub use schema::{EnvName, env_names, explain};
 pub use secret::secret_file;
 pub use sources::Sources;
 

@@ -2,12 +2,14 @@
 
 use crate::error::{Layer, SettingsError};
 use crate::key::{Key, table};
-use crate::mask::{as_toml, masked};
-use crate::schema::schema;
+use crate::mask::{as_toml, masked, secrets_in};
+use crate::schema::{reload_words, schema};
+use crate::sources::Sources;
 use config::{Config, ConfigError, Map, Value, ValueKind};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::PathBuf;
 
 /// Everything that was loaded and found good. Has no `Debug`: it holds secrets.
 #[derive(Clone)]
@@ -15,6 +17,8 @@ pub struct Loaded {
     config: Config,
     /// Layers by the origin their values carry.
     layers: BTreeMap<String, Layer>,
+    /// What all this was read from.
+    sources: Sources,
 }
 
 /// One key as it may be shown.
@@ -26,11 +30,22 @@ pub struct Shown {
     pub value: String,
     /// Who said it.
     pub layer: Layer,
+    /// Whether a running process takes a change of it over.
+    pub applied: bool,
 }
 
 impl Loaded {
-    pub(crate) fn new(config: Config, layers: BTreeMap<String, Layer>) -> Self {
-        Self { config, layers }
+    pub(crate) fn new(config: Config, layers: BTreeMap<String, Layer>, sources: Sources) -> Self {
+        Self { config, layers, sources }
+    }
+
+    pub(crate) const fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// Every value in force by its key.
+    pub(crate) fn leaves(&self) -> BTreeMap<Key, &Value> {
+        schema().leaves(&self.config.cache)
     }
 
     /// The section of a room, such as `submit` or `store.s3`. A section nobody wrote, such as
@@ -101,25 +116,51 @@ impl Loaded {
             let same = |entry: &crate::schema::Entry| entry.key == *key;
             schema().entries.iter().position(same).unwrap_or(usize::MAX)
         };
-        let mut leaves: Vec<_> = schema().leaves(&self.config.cache).into_iter().collect();
+        let mut leaves: Vec<_> = self.leaves().into_iter().collect();
         leaves.sort_by_cached_key(|(key, _)| place(key));
         leaves
             .into_iter()
             .map(|(key, value)| Shown {
                 value: masked(key.last(), &as_toml(&value.kind)).to_string(),
+                applied: schema().find(&key).is_some_and(|entry| entry.applied),
                 key: key.to_string(),
                 layer: self.layer_of(value).clone(),
             })
             .collect()
     }
 
-    /// The same as lines of TOML; with `origin`, each tells its layer in a comment.
+    /// Values that [`Loaded::shown`] masks, as they are, and the logins inside of addresses: for whoever takes
+    /// them out of other texts.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<String> {
+        let leaves = self.leaves();
+        leaves
+            .iter()
+            .flat_map(|(key, value)| secrets_in(key.last(), &as_toml(&value.kind)))
+            .collect()
+    }
+
+    /// The files that hold secrets: of every key that ends in `_file`, and of keys listed by their ids.
+    #[must_use]
+    pub fn secret_files(&self) -> Vec<PathBuf> {
+        let holds =
+            |key: &Key| key.last().ends_with("_file") || key.0.iter().any(|w| w == "token_keys");
+        let named = self.leaves().into_iter().filter(|(key, _)| holds(key));
+        let texts = named.filter_map(|(_, value)| match &value.kind {
+            ValueKind::String(path) if !path.is_empty() => Some(PathBuf::from(path)),
+            _ => None,
+        });
+        texts.collect()
+    }
+
+    /// The same as lines of TOML; with `origin`, each tells its layer in a comment, and whether a running
+    /// process takes a change of it over.
     #[must_use]
     pub fn show(&self, origin: bool) -> String {
         let mut page = String::new();
-        for Shown { key, value, layer } in self.shown() {
+        for Shown { key, value, layer, applied } in self.shown() {
             let written = if origin {
-                writeln!(page, "{key} = {value}  # {layer}")
+                writeln!(page, "{key} = {value}  # {layer}; {}", reload_words(applied))
             } else {
                 writeln!(page, "{key} = {value}")
             };

@@ -33,6 +33,27 @@ pub(crate) fn masked(last_word: &str, value: &Value) -> Value {
     }
 }
 
+/// What [`masked`] hides of a value.
+pub(crate) fn secrets_in(last_word: &str, value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) if SECRET_ENDINGS.iter().any(|end| last_word.ends_with(end)) => {
+            vec![text.clone()]
+        }
+        Value::String(text) => {
+            let login = text.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+            let login = login.map(|(login, _)| login);
+            let password = login.and_then(|login| login.split_once(':')).map(|(_, word)| word);
+            login.into_iter().chain(password).map(str::to_owned).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(|item| secrets_in(last_word, item)).collect(),
+        Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::Datetime(_)
+        | Value::Table(_) => Vec::new(),
+    }
+}
+
 /// Hides everything between `://` and the last `@` of the authority.
 fn without_userinfo(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {

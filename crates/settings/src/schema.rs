@@ -20,13 +20,25 @@ pub(crate) struct Entry {
     pub(crate) rule: Rule,
     /// `None` for a pattern.
     pub(crate) default: Option<ValueKind>,
+    /// Whether a running process takes a change over.
+    pub(crate) applied: bool,
+}
+
+/// What stands before `Allowed:` at a key that a running process takes over.
+const APPLIED: &str = "Reload: applied.";
+
+/// Whether a change waits for a restart, in words.
+pub(crate) const fn reload_words(applied: bool) -> &'static str {
+    if applied { "applied at reload" } else { "needs a restart" }
 }
 
 impl Entry {
     fn new(key: Key, meaning: &str, allowed: &str, default: Option<ValueKind>) -> Self {
         let rule = Rule::from_allowed(allowed);
+        let marked = meaning.strip_suffix(APPLIED);
+        let (applied, meaning) = (marked.is_some(), marked.unwrap_or(meaning).trim_end());
         let (meaning, allowed) = (meaning.to_owned(), allowed.trim_end_matches('.').to_owned());
-        Self { key, meaning, allowed, rule, default }
+        Self { key, meaning, allowed, rule, default, applied }
     }
 
     fn fits(&self, key: &Key) -> bool {
@@ -204,20 +216,34 @@ pub fn explain(key: &str) -> Result<String, SettingsError> {
         Some(name) => name,
         None => format!("none (names there are {ENV_PREFIX}A__B of A-Z, 0-9 and _)"),
     };
-    let Entry { meaning, allowed, .. } = entry;
-    Ok(format!("{key}\n  {meaning}\n  allowed: {allowed}\n  default: {default}\n  env: {env}\n"))
+    let Entry { meaning, allowed, applied, .. } = entry;
+    let reload = reload_words(*applied);
+    Ok(format!(
+        "{key}\n  {meaning}\n  allowed: {allowed}\n  default: {default}\n  env: {env}\n  reload: {reload}\n"
+    ))
 }
 
-/// Every name the environment may hold; names chosen by the operator stand as `<POOL>`. Each may
-/// also end in `_FILE` and then names a file with the value.
+/// A name the environment may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvName {
+    /// The name; names chosen by the operator stand as `<POOL>`.
+    pub name: String,
+    /// Whether a running process takes a change of the key over: from files, since its environment stays.
+    pub applied: bool,
+}
+
+/// Every name the environment may hold. Each may also end in `_FILE` and then names a file with the value.
 #[must_use]
-pub fn env_names() -> Vec<String> {
+pub fn env_names() -> Vec<EnvName> {
     schema()
         .entries
         .iter()
         // A class of model has a dot in its name, which the environment cannot spell.
         .filter(|entry| !entry.key.0.iter().any(|word| word == "<class>"))
-        .map(|entry| format!("{ENV_PREFIX}{}", entry.key.0.join("__").to_ascii_uppercase()))
+        .map(|entry| EnvName {
+            name: format!("{ENV_PREFIX}{}", entry.key.0.join("__").to_ascii_uppercase()),
+            applied: entry.applied,
+        })
         .collect()
 }
 

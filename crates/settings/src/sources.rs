@@ -85,11 +85,26 @@ impl Sources {
         for path in &self.files {
             reading.file(path);
         }
-        reading.env(self.env);
+        reading.env(self.env.clone());
         for (key, text) in &self.flags {
             reading.written(Key::from_dotted(key), text, &Layer::Flag);
         }
-        reading.merged()
+        reading.merged(self)
+    }
+
+    /// Every file that is read, and the folder whose files are.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        let mut paths = self.files.clone();
+        if let Some(etc) = &self.etc {
+            let conf_d = etc.join("conf.d");
+            paths.push(etc.join("seedfleet.toml"));
+            // A folder that cannot be read is told when it is read in earnest.
+            paths.extend(toml_files_in(&conf_d).unwrap_or_default());
+            paths.push(conf_d);
+        }
+        let pointed = self.env.iter().filter(|(name, _)| pointed_at(name).is_some());
+        paths.extend(pointed.map(|(_, path)| PathBuf::from(path)));
+        paths
     }
 }
 
@@ -171,11 +186,7 @@ impl Reading {
         let mut files = Vec::new();
         for (name, text) in vars {
             let Some(key) = Key::from_env(&name) else { continue };
-            let pointed = name
-                .strip_suffix("_FILE")
-                .and_then(Key::from_env)
-                .filter(|bare| schema().find(&key).is_none() && schema().find(bare).is_some());
-            match pointed {
+            match pointed_at(&name) {
                 Some(bare) => files.push((bare, name, PathBuf::from(text))),
                 None => self.written(key, &text, &Layer::Env(name)),
             }
@@ -218,15 +229,23 @@ impl Reading {
         }
     }
 
-    fn merged(mut self) -> Result<Loaded, SettingsErrors> {
+    fn merged(mut self, sources: Sources) -> Result<Loaded, SettingsErrors> {
         let merged = Config::builder().add_source(self.said).build();
-        let loaded = Loaded::new(merged.expect("a checked value cannot fail"), self.layers);
+        let loaded = merged.expect("a checked value cannot fail");
+        let loaded = Loaded::new(loaded, self.layers, sources);
         self.faults.extend(loaded.out_of_bounds());
         match SettingsErrors::from_faults(self.faults) {
             Some(errors) => Err(errors),
             None => Ok(loaded),
         }
     }
+}
+
+/// The key whose value lies in the file that a variable of this name points at.
+fn pointed_at(name: &str) -> Option<Key> {
+    let bare = name.strip_suffix("_FILE").and_then(Key::from_env)?;
+    let whole = Key::from_env(name)?;
+    (schema().find(&whole).is_none() && schema().find(&bare).is_some()).then_some(bare)
 }
 
 /// Only message and line: the parser's own picture would show the line, secrets and all.

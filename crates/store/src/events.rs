@@ -202,6 +202,22 @@ impl Store {
         entries.iter().map(|entry| Change::read(&key, entry)).collect()
     }
 
+    /// The `n` newest entries, oldest first; at most as many as one page holds.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn last_changes(&self, n: usize) -> Result<Vec<Change>, StoreError> {
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let key = self.keys().events();
+        let mut command = redis::cmd("XREVRANGE");
+        command.arg(&key).arg("+").arg("-").arg("COUNT").arg(n.min(CHANGES_MAX));
+        let entries: Vec<Value> = self.connection().ask(&command).await?;
+        entries.iter().rev().map(|entry| Change::read(&key, entry)).collect()
+    }
+
     /// The oldest entry that is kept.
     ///
     /// # Errors

@@ -27,12 +27,6 @@ impl Pulse {
 }
 
 impl Store {
-    /// Share of the server's memory from which on the door takes no new jobs.
-    #[must_use]
-    pub fn intake_stop_ratio(&self) -> f64 {
-        self.inner.settings.intake_stop_ratio
-    }
-
     /// One round trip.
     ///
     /// # Errors

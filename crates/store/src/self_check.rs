@@ -112,6 +112,15 @@ impl Store {
         Ok(findings)
     }
 
+    /// What the server says about itself (`INFO`): memory, persistence, replicas, clients. It names no secret.
+    ///
+    /// # Errors
+    ///
+    /// As every call; some managed services forbid it.
+    pub async fn server_info(&self) -> Result<String, StoreError> {
+        self.connection().ask(&redis::cmd("INFO")).await
+    }
+
     /// Managed services forbid CONFIG; what they will not tell must be declared.
     async fn told_config(&self) -> Result<Option<BTreeMap<String, String>>, StoreError> {
         let mut command = redis::cmd("CONFIG");

@@ -188,6 +188,7 @@ impl Store {
                 tenant: Some(batch.tenant.clone()),
                 by: STOP_BY.to_owned(),
                 reason: paused.reason.clone(),
+                limit: None,
             };
             writes.extend(self.operation_writes(&wish.asked(now))?);
         }

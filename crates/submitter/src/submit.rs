@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use store::{Begun, Held, Queue, StopRow, Store};
+use telemetry::{Span, SpanName, fields};
 use worker::{Outcome, Step, Turn, fault};
 
 /// Marks drawn for one attempt before the ticket is put back.
@@ -52,6 +53,23 @@ pub(crate) struct SubmitStep {
     shared: Arc<Shared>,
     class: SlotClass,
     turns: AtomicUsize,
+}
+
+/// A create call as a span of its own.
+async fn traced(attempt: &OpenAttempt, call: impl Future<Output = CreateAnswer>) -> CreateAnswer {
+    let span = Span::part(SpanName::CreateTask);
+    span.set(fields::ATTEMPT_ID, attempt.id.as_str());
+    span.set(fields::ACCOUNT, &attempt.facts.account);
+    let answer = span.within(call).await;
+    span.set(fields::OUTCOME, metric_word(&answer));
+    match &answer {
+        CreateAnswer::Accepted { task, .. } => span.set(fields::TASK_ID, task.as_str()),
+        CreateAnswer::Refused(refusal) => span.fail(&refusal.code),
+        CreateAnswer::NotSent { .. } | CreateAnswer::Unclear { .. } => {
+            span.fail(metric_word(&answer))
+        }
+    }
+    answer
 }
 
 fn held_back(why: &str) -> Outcome {
@@ -107,7 +125,14 @@ impl Step for SubmitStep {
             }
         };
         fault::point(fault::SUBMIT_BEFORE_BEGIN).await;
-        match self.begin(record, intent, turn).await {
+        let span = Span::part(SpanName::BeginAttempt);
+        let begun = span.within(self.begin(record, intent, turn)).await;
+        if let Ok(granted) = &begun {
+            span.set(fields::ATTEMPT_ID, granted.attempt.id.as_str());
+            span.set(fields::ACCOUNT, &granted.attempt.facts.account);
+        }
+        drop(span);
+        match begun {
             Ok(granted) => self.send(granted, record).await,
             Err(outcome) => outcome,
         }
@@ -243,7 +268,7 @@ impl SubmitStep {
         fault::point(fault::SUBMIT_FENCED).await;
         let attempt = granted.attempt.clone();
         let answer = match fenced {
-            Fenced::Raised => self.send_fenced(granted, fenced_in).await,
+            Fenced::Raised => traced(&attempt, self.send_fenced(granted, fenced_in)).await,
             // The write of an earlier intent was given up and came through after all.
             Fenced::Taken(other) if record.life.attempt(&other.id).is_some() => {
                 not_sent(&format!("the intent's number went to {} late", other.id))

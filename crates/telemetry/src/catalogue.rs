@@ -178,6 +178,8 @@ const VIOLATION: Label = closed(
         "counter",
     ],
 );
+const SPANS_SENT: Label = closed("result", &["sent", "dropped", "failed"]);
+const PUSHED: Label = closed("result", &["sent", "failed"]);
 const KEY_READ: Label = closed("result", &["taken", "bad"]);
 const RECOVERED: Label = closed("result", &["restored", "doubted"]);
 const VERSION: Label = internal("version");
@@ -216,7 +218,10 @@ macro_rules! catalogue {
             }
         }
 
-        $(const _: () = assert!($count == [$($label),*].len(), "labels are miscounted");)*
+        $(const _: () = assert!(
+            $count == { const LABELS: &[Label] = &[$($label),*]; LABELS.len() },
+            "labels are miscounted"
+        );)*
     };
     (@buckets) => { &[] };
     (@buckets $buckets:ident) => { $buckets };
@@ -409,6 +414,22 @@ catalogue! {
         name: "seedfleet_desired_replicas", unit: "processes", labels: [ROLE],
         help: "Processes of a role that are of use now, as each gateway reckons it for `/internal/scaling`; unchanged while Redis cannot be read.",
     }
+    trace_spans: Counter<1> {
+        name: "seedfleet_trace_spans_total", unit: "spans", labels: [SPANS_SENT],
+        help: "Ended spans: sent, dropped because the queue to the receiver was full, or failed because the receiver did not take them.",
+    }
+    metric_pushes: Counter<1> {
+        name: "seedfleet_metric_pushes_total", unit: "pushes", labels: [PUSHED],
+        help: "Times that this process sent its metrics to a receiver of OTLP, by whether it took them.",
+    }
+    config_reload_success: Gauge<0> {
+        name: "seedfleet_config_reload_success", unit: "1", labels: [],
+        help: "1 while what the configuration files say is in force or waits for a restart; 0 since they were found faulty, and then everything is as it was.",
+    }
+    config_restart_needed: Gauge<0> {
+        name: "seedfleet_config_restart_needed", unit: "keys", labels: [],
+        help: "Keys of the configuration that have changed since this process started and hold from its next start on.",
+    }
     build_info: Gauge<1> {
         name: "seedfleet_build_info", unit: "1", labels: [VERSION],
         help: "1; the label tells the version of the program.",
@@ -416,67 +437,4 @@ catalogue! {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn names_follow_the_grammar() {
-        let mut seen = BTreeSet::new();
-        for metric in CATALOGUE {
-            let name = metric.name;
-            assert!(seen.insert(name), "{name} stands twice");
-            assert!(name.starts_with("seedfleet_"), "{name} lacks the prefix");
-            let plain = |b: u8| b.is_ascii_lowercase() || b == b'_';
-            assert!(name.bytes().all(plain) && !name.contains("__"), "{name}");
-            let counted = name.strip_suffix("_total");
-            assert_eq!(
-                counted.is_some(),
-                metric.kind == Kind::Counter,
-                "{name}: _total is for counters"
-            );
-            let stem = counted.unwrap_or(name);
-            match metric.unit {
-                unit @ ("seconds" | "bytes" | "ratio") => {
-                    assert!(stem.ends_with(&format!("_{unit}")), "{name} lacks its unit");
-                }
-                unit => {
-                    assert!(!unit.is_empty(), "{name} has no unit");
-                    let alien = ["_seconds", "_bytes", "_ratio", "_ms", "_milliseconds"];
-                    assert!(!alien.iter().any(|a| stem.ends_with(a)), "{name} is in {unit}");
-                }
-            }
-            assert!(metric.help.ends_with('.'), "{name} is not explained");
-        }
-    }
-
-    #[test]
-    fn histograms_have_growing_buckets_and_nothing_else_has_any() {
-        for Metric { name, kind, buckets, unit, .. } in CATALOGUE {
-            assert_eq!(!buckets.is_empty(), *kind == Kind::Histogram, "{name}");
-            assert!(buckets.windows(2).all(|pair| pair[0] < pair[1]), "{name}");
-            assert!(*kind != Kind::Histogram || *unit == "seconds", "{name} records durations");
-        }
-    }
-
-    #[test]
-    fn labels_are_few_and_never_ids() {
-        for metric in CATALOGUE {
-            for label in metric.labels {
-                let forbidden = ["job", "task", "batch", "prompt", "url", "attempt", "id"];
-                let words: Vec<&str> = label.name.split('_').collect();
-                assert!(!forbidden.iter().any(|f| words.contains(f)), "{}", metric.name);
-            }
-            // A bound on what is thinkable; the series that occur are far fewer.
-            let series: usize = metric
-                .labels
-                .iter()
-                .map(|label| match label.values {
-                    Values::Closed(words) => words.len() + 1,
-                    Values::Declared(_) | Values::Internal => 1,
-                })
-                .product();
-            assert!(series < 8_000, "{} may have {series} series", metric.name);
-        }
-    }
-}
+mod tests;

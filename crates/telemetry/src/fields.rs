@@ -69,6 +69,8 @@ fields! {
     LISTEN = "listen";
     /// Key of the configuration.
     SETTING = "setting";
+    /// How a span ended, in the words of its step.
+    OUTCOME = "outcome";
     /// What went wrong, causes included.
     ERROR = "error";
 }

@@ -1,21 +1,13 @@
 //! Where log lines go, in which shape, and which of them.
 
 use crate::json::JsonLines;
+use crate::settings::Settings;
 use serde::Deserialize;
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
-
-/// Section `telemetry`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// Shape of a line.
-    pub log_format: LogFormat,
-    /// Which lines are written.
-    pub log_level: LogLevel,
-}
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 /// Shape of a log line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -72,6 +64,9 @@ impl LogLevel {
     }
 }
 
+/// Which lines are written, while a process runs.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
 /// Proof that logging was set up; keep it until the end of `main`.
 #[derive(Debug)]
 #[must_use = "keep it until the end of main"]
@@ -106,9 +101,23 @@ pub fn init(role: &str, settings: &Settings) -> Guard {
             .with_writer(std::io::stderr)
             .boxed()
     };
-    let subscriber =
-        tracing_subscriber::registry().with(lines.with_filter(settings.log_level.filter()));
-    Guard { first: subscriber.try_init().is_ok() }
+    let (filter, handle) = reload::Layer::new(settings.log_level.filter());
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+    let first = subscriber.try_init().is_ok();
+    if first {
+        // Set once only: a second subscriber would not have been taken.
+        let _ = FILTER.set(handle);
+    }
+    Guard { first }
+}
+
+/// Writes other lines from now on. Without [`init`] there are none.
+pub fn set_log_level(level: &LogLevel) {
+    if let Some(filter) = FILTER.get()
+        && let Err(error) = filter.reload(level.filter())
+    {
+        tracing::error!({ crate::fields::ERROR } = %error, "the log level stays as it was");
+    }
 }
 
 #[cfg(test)]

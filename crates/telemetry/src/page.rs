@@ -3,6 +3,7 @@
 use crate::catalogue::{CATALOGUE, Kind};
 use crate::fields::FIELDS;
 use crate::labels::{OTHER, Values};
+use crate::spans::SPANS;
 use std::collections::BTreeSet;
 use std::fmt::{Error, Write};
 
@@ -15,7 +16,7 @@ pub fn catalogue_markdown() -> String {
 }
 
 fn write_page(page: &mut String) -> Result<(), Error> {
-    writeln!(page, "# Metrics and log fields\n")?;
+    writeln!(page, "# Metrics, log fields and traces\n")?;
     writeln!(page, "<!-- Printed by the code from crates/telemetry; do not edit by hand. -->\n")?;
     writeln!(page, "Every process serves its metrics at `/metrics` of its admin listener.")?;
     writeln!(page, "A label value that is not listed is exported as `{OTHER}`.\n")?;
@@ -68,6 +69,23 @@ fn write_page(page: &mut String) -> Result<(), Error> {
     writeln!(page, "| Field | Meaning |\n| --- | --- |")?;
     for (name, meaning) in FIELDS {
         writeln!(page, "| `{name}` | {} |", meaning.trim())?;
+    }
+    write_spans(page)
+}
+
+fn write_spans(page: &mut String) -> Result<(), Error> {
+    let words = "\n## Traces\n\n\
+        With `telemetry.otlp_endpoint` each process sends spans to a receiver of OTLP (HTTP, protobuf), and with\n\
+        `telemetry.otlp_metrics_every` its metrics too, under the names above. Intake is a span in the trace of the\n\
+        caller, whose `traceparent` the job keeps; where there was none, it is the first of a new trace, and the job\n\
+        keeps that. Every later step is a trace of its own that links to it, since a job takes minutes to hours.\n\
+        Attributes have the names of the log fields; prompts, keys and links are in none.\n\n\
+        What cannot be sent never holds up the work: spans wait in a queue of `telemetry.otlp_queue_max`, and\n\
+        `seedfleet_trace_spans_total` counts what was sent, dropped because the queue was full, or not taken.\n\n\
+        | Span | Kind | Meaning |\n| --- | --- | --- |";
+    writeln!(page, "{words}")?;
+    for (name, kind, meaning) in SPANS {
+        writeln!(page, "| `{name}` | {} | {} |", kind.to_ascii_lowercase(), meaning.trim())?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::admin::Added;
 use crate::health::Health;
+use crate::reload::Live;
 use crate::runtime::{self, Row};
 use crate::signals::{Ask, Drain};
 use crate::start::{self, Arguments, StartError};
@@ -99,6 +100,7 @@ pub(crate) struct Process {
     pub(crate) ask: Ask,
     pub(crate) drain: Drain,
     pub(crate) rereads: watch::Receiver<u64>,
+    pub(crate) live: Live,
 }
 
 /// The whole `main` of a binary: reads arguments and settings, starts the process, runs `work`, and
@@ -121,6 +123,10 @@ pub fn main<E: std::fmt::Display>(
         Err(error) => return fail_plainly(role, &error.into()),
     };
     let _guard = telemetry::init(role.name, &telemetry);
+    let export = match telemetry::export(role.name, &telemetry) {
+        Ok(export) => export,
+        Err(error) => return fail_plainly(role, &error.into()),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -146,6 +152,7 @@ pub fn main<E: std::fmt::Display>(
     });
     // A blocking call that still runs must not keep the process.
     runtime.shutdown_background();
+    export.end();
     code
 }
 
@@ -213,6 +220,13 @@ impl Fleet {
     #[must_use]
     pub const fn drain(&self) -> &Drain {
         &self.process.drain
+    }
+
+    /// The configuration as it is now, and the news of each change. Only keys that are marked so in
+    /// `config/default.toml` may be taken from it in a running process.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        self.process.live.clone()
     }
 
     /// Changes whenever somebody asks, by SIGHUP, for key files to be read again.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use job::Event;
 use store::Reported;
 use store::engine::{Engine, Picked, Settled};
+use telemetry::{Span, SpanName, fields};
 use tracing::Instrument;
 
 use crate::fault;
@@ -23,12 +24,33 @@ pub(crate) async fn run(step: &dyn Step, turn: &Turn) -> Outcome {
     let span = tracing::info_span!(
         "process job", job_id = %claim.id, step = %claim.queue, fence = claim.fence
     );
-    async {
+    let traced = traced(turn);
+    let run = async {
         fault::point(fault::WORKER_CLAIMED).await;
         step.run(turn.held(), turn).await
-    }
-    .instrument(span)
-    .await
+    };
+    let outcome = traced.within(run.instrument(span)).await;
+    traced.set(
+        fields::OUTCOME,
+        match &outcome {
+            Outcome::Report(event) => event.name(),
+            Outcome::HandBack { .. } => "handed_back",
+            Outcome::Lost => "lost",
+        },
+    );
+    outcome
+}
+
+/// The run as a trace of its own that links to the request which brought the job.
+fn traced(turn: &Turn) -> Span {
+    let (claim, record) = (turn.claim(), &turn.held().stored.record);
+    let span = Span::linked(SpanName::ProcessJobs, record.spec.traceparent.as_deref());
+    span.set(fields::JOB_ID, claim.id.as_str());
+    span.set(fields::POOL, turn.store().pool());
+    span.set(fields::STEP, claim.queue.step().word());
+    span.set(fields::MODEL, record.spec.request.model.word());
+    span.set_count(fields::FENCE, claim.fence);
+    span
 }
 
 /// A ticket that arrived after the drain began: others may have it at once.

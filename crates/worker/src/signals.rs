@@ -1,5 +1,5 @@
 //! The first SIGTERM or SIGINT asks for a drain, the second ends the process at once. SIGHUP asks for
-//! files of keys to be read again.
+//! the configuration and files of keys to be read again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -77,7 +77,7 @@ pub(crate) fn rereads() -> std::io::Result<watch::Receiver<u64>> {
         while hangup.recv().await.is_some() {
             tracing::info!(
                 signal = "SIGHUP",
-                "key files of the provider's accounts are read again"
+                "the configuration and the key files of the provider's accounts are read again"
             );
             count.send_modify(|count| *count += 1);
         }

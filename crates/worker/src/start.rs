@@ -20,6 +20,7 @@ use crate::health::{BEAT, Health};
 use crate::policy::policy;
 use crate::prices::{PricesError, use_prices};
 use crate::recount;
+use crate::reload;
 use crate::safety::{self, Demands, Unsafe};
 use crate::signals::{self, Drain};
 use crate::trim;
@@ -58,6 +59,9 @@ pub enum StartError {
     /// The operator's own price table.
     #[error(transparent)]
     Prices(#[from] PricesError),
+    /// Traces were asked for and cannot be sent.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::ExportError),
     /// The operating system would not have it.
     #[error("{what}: {error}")]
     System {
@@ -82,7 +86,11 @@ impl StartError {
             Self::Stopped => 0,
             Self::System { .. } => 1,
             Self::Usage(_) | Self::Fault(_) | Self::Mutant(_) => 2,
-            Self::Settings(_) | Self::Section(_) | Self::Pools(_) | Self::Prices(_) => 3,
+            Self::Settings(_)
+            | Self::Section(_)
+            | Self::Pools(_)
+            | Self::Prices(_)
+            | Self::Telemetry(_) => 3,
             Self::Unsafe(_) => 9,
         }
     }
@@ -147,6 +155,7 @@ impl Fleet {
         let deaf = |error| StartError::System { what: "cannot listen for signals".into(), error };
         signals::listen(ask.clone()).map_err(deaf)?;
         let rereads = signals::rereads().map_err(deaf)?;
+        let live = reload::spawn(&loaded, rereads.clone());
         let added = Added::default();
         let admin = open_admin(&loaded, &health, added.clone()).await?;
         spawn_beat(health.clone());
@@ -164,11 +173,12 @@ impl Fleet {
         let demands = Demands { redis, fence };
         safety::at_start(&stores, &demands, &drain).await?;
         safety::repeat(stores.clone(), demands, health.clone());
-        trim::spawn(stores.clone(), loaded.section("events")?);
+        trim::spawn(stores.clone(), loaded.section("events")?, live.clone());
         if role.name == RECOUNTS {
             recount::spawn(stores);
         }
-        let process = Process { role, name, loaded, admin, added, health, ask, drain, rereads };
+        let process =
+            Process { role, name, loaded, admin, added, health, ask, drain, rereads, live };
         Ok(Self::new(process, connected))
     }
 }

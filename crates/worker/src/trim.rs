@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use store::{EventSettings, Store};
 
+use crate::reload::Live;
+
 /// Between two trims of a pool.
 const EVERY: Duration = Duration::from_secs(10);
 /// The lock of the one process that trims.
@@ -13,12 +15,13 @@ const LOCK: &str = "trim";
 const LOCK_TTL: Duration = Duration::from_secs(9);
 
 /// Trims until the process ends.
-pub(crate) fn spawn(stores: Vec<Store>, settings: EventSettings) {
+pub(crate) fn spawn(stores: Vec<Store>, mut settings: EventSettings, mut live: Live) {
     tokio::spawn(async move {
         let mut turn = tokio::time::interval(EVERY);
         turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             turn.tick().await;
+            settings = live.newer("events").unwrap_or(settings);
             for store in &stores {
                 // An outage is told by those who work; the next turn takes away what this one left.
                 let Ok(true) = store.lock(LOCK, LOCK_TTL).await else { continue };

@@ -199,7 +199,7 @@ pub(super) fn stop(row: store::StopRow) -> Stop {
 /// Whether Redis holds so much that new jobs are refused, in percent.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn past(door: &PoolDoor, pulse: &store::Pulse) -> Option<(u64, u64)> {
-    let (ratio, stop) = (pulse.memory_ratio(), door.pool.store.intake_stop_ratio());
+    let (ratio, stop) = (pulse.memory_ratio(), door.door.intake_stop_ratio());
     (ratio >= stop).then_some(((ratio * 100.0) as u64, (stop * 100.0) as u64))
 }
 

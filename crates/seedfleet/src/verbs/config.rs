@@ -19,10 +19,11 @@ pub(crate) fn run(global: &Global, verb: &ConfigVerb) -> Outcome {
             Ok(Exit::Done)
         }
         ConfigVerb::Env => {
-            let mut rows = Rows::new(&global.output, &["name"]);
-            for name in settings::env_names() {
+            let mut rows = Rows::new(&global.output, &["name", "reload"]);
+            for env in settings::env_names() {
                 let mut row = Row::new();
-                row.insert("name".into(), json!(name));
+                row.insert("name".into(), json!(env.name));
+                row.insert("reload".into(), json!(reload(env.applied)));
                 rows.add(row)?;
             }
             rows.end()?;
@@ -53,12 +54,21 @@ fn check(global: &Global) -> Outcome {
         ));
     }
     let names: Vec<String> = pools.keys().cloned().collect();
+    let shown = loaded.shown();
+    let applied = shown.iter().filter(|line| line.applied).map(|line| line.key.as_str());
+    let applied: Vec<&str> = applied.collect();
     let mut row = Row::new();
     row.insert("configuration".into(), json!("ok"));
-    row.insert("keys".into(), json!(loaded.shown().len()));
+    row.insert("keys".into(), json!(shown.len()));
+    row.insert("applied_at_reload".into(), json!(applied.join(", ")));
     row.insert("pools".into(), json!(names.join(", ")));
     crate::output::object(&global.output, row)?;
     Ok(Exit::Done)
+}
+
+/// Whether a running process takes a change over.
+const fn reload(applied: bool) -> &'static str {
+    if applied { "applied" } else { "restart" }
 }
 
 fn faulty(fault: &dyn std::error::Error) -> Failure {
@@ -71,12 +81,13 @@ fn show(global: &Global, origin: bool) -> Outcome {
         say(&loaded.show(origin))?;
         return Ok(Exit::Done);
     }
-    let mut rows = Rows::new(&global.output, &["key", "value", "origin"]);
+    let mut rows = Rows::new(&global.output, &["key", "value", "origin", "reload"]);
     for shown in loaded.shown() {
         let mut row = Row::new();
         row.insert("key".into(), json!(shown.key));
         row.insert("value".into(), json!(shown.value));
         row.insert("origin".into(), json!(shown.layer.to_string()));
+        row.insert("reload".into(), json!(reload(shown.applied)));
         rows.add(row)?;
     }
     rows.end()?;

@@ -52,6 +52,19 @@ struct Line {
     kind: Option<&'static str>,
 }
 
+impl Line {
+    fn row(&self) -> Row {
+        let Self { grade, about, what, hint, kind } = self;
+        Row::from_iter([
+            ("grade".to_owned(), json!(grade.word().to_lowercase())),
+            ("about".to_owned(), json!(about)),
+            ("what".to_owned(), json!(what)),
+            ("hint".to_owned(), json!(hint)),
+            ("kind".to_owned(), json!(kind)),
+        ])
+    }
+}
+
 #[derive(Default)]
 struct Report(Vec<Line>);
 
@@ -76,7 +89,34 @@ impl Report {
 /// Runs the verb.
 pub(crate) async fn run(global: &Global, args: &DoctorArgs) -> Outcome {
     let loaded = session::load(global)?;
-    let mut pools = session::pools(&loaded)?;
+    let (report, away) = look(global, &loaded, args).await?;
+    let form = if args.json { global.output.as_a(Format::Json) } else { global.output.clone() };
+    tell(&form, &report)?;
+    let failed = report.0.iter().any(|line| line.grade == Grade::Fail);
+    Ok(away.unwrap_or(if failed { Exit::Findings } else { Exit::Done }))
+}
+
+/// What it finds, as rows.
+///
+/// # Errors
+///
+/// The configuration, or what went away in the middle.
+pub(crate) async fn examine(
+    global: &Global,
+    loaded: &settings::Loaded,
+    args: &DoctorArgs,
+) -> Result<Vec<Row>, Failure> {
+    let (report, _) = look(global, loaded, args).await?;
+    Ok(report.0.iter().map(Line::row).collect())
+}
+
+/// The report, and the code of an outage where there is one.
+async fn look(
+    global: &Global,
+    loaded: &settings::Loaded,
+    args: &DoctorArgs,
+) -> Result<(Report, Option<Exit>), Failure> {
+    let mut pools = session::pools(loaded)?;
     if let Some(name) = &global.pool {
         pools.retain(|pool, _| pool == name);
         if pools.is_empty() {
@@ -92,11 +132,11 @@ pub(crate) async fn run(global: &Global, args: &DoctorArgs) -> Outcome {
             "add [pools.<name>] with `route` and [pools.<name>.accounts.<name>] with `api_key_file`",
         );
     }
-    check_bucket(&mut report, &loaded).await;
-    check_callbacks(&mut report, &loaded, &pools).await?;
+    check_bucket(&mut report, loaded).await;
+    check_callbacks(&mut report, loaded, &pools).await?;
     let mut away = None;
     for (name, pool) in pools {
-        let client = check_client(&mut report, &loaded, &name, &pool)?;
+        let client = check_client(&mut report, loaded, &name, &pool)?;
         match Session::connect(loaded.clone(), &name, pool.clone()).await {
             Ok(session) => {
                 check_redis(&mut report, &session).await?;
@@ -112,10 +152,7 @@ pub(crate) async fn run(global: &Global, args: &DoctorArgs) -> Outcome {
             Err(_) => {}
         }
     }
-    let form = if args.json { global.output.as_a(Format::Json) } else { global.output.clone() };
-    tell(&form, &report)?;
-    let failed = report.0.iter().any(|line| line.grade == Grade::Fail);
-    Ok(away.unwrap_or(if failed { Exit::Findings } else { Exit::Done }))
+    Ok((report, away))
 }
 
 async fn check_bucket(report: &mut Report, loaded: &settings::Loaded) {
@@ -345,14 +382,8 @@ fn tell(form: &Form, report: &Report) -> Result<(), Failure> {
         return Ok(());
     }
     let mut rows = Rows::new(form, &["grade", "about", "what", "hint"]);
-    for Line { grade, about, what, hint, kind } in &report.0 {
-        let mut row = Row::new();
-        row.insert("grade".into(), json!(grade.word().to_lowercase()));
-        row.insert("about".into(), json!(about));
-        row.insert("what".into(), json!(what));
-        row.insert("hint".into(), json!(hint));
-        row.insert("kind".into(), json!(kind));
-        rows.add(row)?;
+    for line in &report.0 {
+        rows.add(line.row())?;
     }
     rows.end()
 }

@@ -6,6 +6,7 @@ pub(crate) mod bulk;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod cost;
+pub(crate) mod debug;
 pub(crate) mod docs;
 pub(crate) mod doctor;
 pub(crate) mod doubt;

@@ -39,7 +39,8 @@ fn holds(scope: &PauseScope, queue: Queue) -> bool {
     }
 }
 
-async fn status(global: &Global, session: &Session) -> Outcome {
+/// A line for each queue, the pauses that hold, and the batches that are paused.
+async fn seen(session: &Session) -> Result<(Vec<Row>, Vec<Pause>, Vec<Batch>), Failure> {
     let pauses = session.store.pauses().await?;
     let batches = session.store.paused_batches().await?;
     let paused = |depth: &Depth| pauses.iter().any(|pause| holds(&pause.scope, depth.queue));
@@ -53,7 +54,32 @@ async fn status(global: &Global, session: &Session) -> Outcome {
             ("paused".to_owned(), json!(paused(depth))),
         ])
     });
+    Ok((lines.collect(), pauses, batches))
+}
+
+/// The same as one object.
+///
+/// # Errors
+///
+/// Redis away.
+pub(crate) async fn whole(session: &Session) -> Result<Row, Failure> {
+    let (queues, pauses, batches) = seen(session).await?;
+    let views: Vec<QueuePauseView> = pauses.iter().map(QueuePauseView::from).collect();
+    let batches = batches.iter().map(|batch| {
+        let paused = batch.paused.as_ref().map(PauseView::from);
+        json!({"tenant": batch.tenant, "batch": batch.name, "paused": paused})
+    });
+    let whole = [
+        ("queues".to_owned(), json!(queues)),
+        ("pauses".to_owned(), json!(views)),
+        ("batches".to_owned(), batches.collect()),
+    ];
+    Ok(Row::from_iter(whole))
+}
+
+async fn status(global: &Global, session: &Session) -> Outcome {
     if global.output.has_columns() {
+        let (lines, pauses, batches) = seen(session).await?;
         let mut rows = Rows::new(&global.output, COLUMNS);
         for line in lines {
             rows.add(line)?;
@@ -72,18 +98,7 @@ async fn status(global: &Global, session: &Session) -> Outcome {
         }
         return Ok(Exit::Done);
     }
-    let views: Vec<QueuePauseView> = pauses.iter().map(QueuePauseView::from).collect();
-    let queues: Vec<Row> = lines.collect();
-    let batches = batches.iter().map(|batch| {
-        let paused = batch.paused.as_ref().map(PauseView::from);
-        json!({"tenant": batch.tenant, "batch": batch.name, "paused": paused})
-    });
-    let whole = [
-        ("queues".to_owned(), json!(queues)),
-        ("pauses".to_owned(), json!(views)),
-        ("batches".to_owned(), batches.collect()),
-    ];
-    output::object(&global.output, Row::from_iter(whole))?;
+    output::object(&global.output, whole(session).await?)?;
     Ok(Exit::Done)
 }
 

@@ -7,12 +7,17 @@ use serde_json::json;
 
 /// Runs the verb.
 pub(crate) fn run(global: &Global) -> Outcome {
+    object(&global.output, versions())?;
+    Ok(Exit::Done)
+}
+
+/// Every version that is stored or sent.
+pub(crate) fn versions() -> Row {
     let mut row = Row::new();
     row.insert("seedfleet".into(), json!(env!("CARGO_PKG_VERSION")));
     row.insert("record_schema".into(), json!(job::SCHEMA_VERSION));
     row.insert("fingerprint".into(), json!(job::FINGERPRINT_VERSION));
     row.insert("renderer".into(), json!(seedance::RENDERER_VERSION));
     row.insert("manifest".into(), json!(assets::MANIFEST_VERSION));
-    object(&global.output, row)?;
-    Ok(Exit::Done)
+    row
 }

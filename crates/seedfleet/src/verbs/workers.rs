@@ -2,32 +2,19 @@
 
 use super::totals::row;
 use crate::cli::Global;
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Rows};
 use crate::session::{self, Session};
 use limiter::Feed;
 use serde_json::json;
-use survey::ScalingSettings;
+use settings::Loaded;
+use survey::{ScalingSettings, Wanted};
 
 const COLUMNS: &[&str] = &["role", "desired", "bound_by", "reason"];
 
 /// Runs `workers`: over the pool that is named, or all of them, since a process serves all.
 pub(crate) async fn run(global: &Global) -> Outcome {
-    let loaded = session::load(global)?;
-    let arithmetic: ScalingSettings = loaded.section("scaling")?;
-    let feed: Feed = loaded.section("submit")?;
-    let pools = match &global.pool {
-        Some(_) => [session::choose(global, None, &loaded)?].into(),
-        None => session::pools(&loaded)?,
-    };
-    let mut facts = Vec::with_capacity(pools.len());
-    for (name, pool) in pools {
-        let session = Session::connect(loaded.clone(), &name, pool).await?;
-        let steady = session.policy.poll.steady;
-        let (store, pool) = (&session.store, &session.pool);
-        facts.push(survey::pool_facts(store, pool, feed.lookahead, steady).await?);
-    }
-    let wanted = survey::wanted(&facts, &arithmetic);
+    let wanted = wanted(global, &session::load(global)?).await?;
     if !global.output.has_columns() {
         output::object(&global.output, row(&wanted)?)?;
         return Ok(Exit::Done);
@@ -43,4 +30,26 @@ pub(crate) async fn run(global: &Global) -> Outcome {
     }
     rows.end()?;
     Ok(Exit::Done)
+}
+
+/// What is of use now, and why.
+///
+/// # Errors
+///
+/// The configuration, or Redis away.
+pub(crate) async fn wanted(global: &Global, loaded: &Loaded) -> Result<Wanted, Failure> {
+    let arithmetic: ScalingSettings = loaded.section("scaling")?;
+    let feed: Feed = loaded.section("submit")?;
+    let pools = match &global.pool {
+        Some(_) => [session::choose(global, None, loaded)?].into(),
+        None => session::pools(loaded)?,
+    };
+    let mut facts = Vec::with_capacity(pools.len());
+    for (name, pool) in pools {
+        let session = Session::connect(loaded.clone(), &name, pool).await?;
+        let steady = session.policy.poll.steady;
+        let (store, pool) = (&session.store, &session.pool);
+        facts.push(survey::pool_facts(store, pool, feed.lookahead, steady).await?);
+    }
+    Ok(survey::wanted(&facts, &arithmetic))
 }

@@ -6,8 +6,11 @@ use settings::{Layer, Sources, env_names, explain};
 fn show_tells_values_and_origins_in_the_order_of_the_manual() {
     let loaded = Sources::default().set("submit.lease", "40s").load().expect("loads");
     let page = loaded.show(true);
-    assert!(page.starts_with("redis.url = \"redis://127.0.0.1:6379/0\"  # built-in\n"), "{page}");
-    assert!(page.contains("submit.lease = \"40s\"  # flag\n"), "{page}");
+    assert!(
+        page.starts_with("redis.url = \"redis://127.0.0.1:6379/0\"  # built-in; needs a restart\n"),
+        "{page}"
+    );
+    assert!(page.contains("submit.lease = \"40s\"  # flag; needs a restart\n"), "{page}");
     assert!(!loaded.show(false).contains('#'));
     assert_eq!(loaded.origin("submit.lease"), Some(&Layer::Flag));
     assert_eq!(loaded.origin("submit.leese"), None);
@@ -51,6 +54,25 @@ fn explain_is_the_comment() {
 fn names_of_the_environment_are_listed() {
     let names = env_names();
     for name in ["SEEDFLEET__REDIS__URL", "SEEDFLEET__POOLS__<POOL>__ROUTE"] {
-        assert!(names.iter().any(|known| known == name), "{name} is missing");
+        assert!(names.iter().any(|known| known.name == name), "{name} is missing");
     }
+}
+
+#[test]
+fn which_keys_a_running_process_takes_over_is_told_everywhere() {
+    let loaded = Sources::default().load().expect("loads");
+    let shown = loaded.shown();
+    let applied = |key: &str| shown.iter().find(|line| line.key == key).expect("shown").applied;
+    assert!(applied("telemetry.log_level") && !applied("redis.url"));
+    let page = loaded.show(true);
+    assert!(
+        page.contains("telemetry.log_level = \"info\"  # built-in; applied at reload\n"),
+        "{page}"
+    );
+    let told = explain("telemetry.log_level").expect("a known key");
+    assert!(told.ends_with("  reload: applied at reload\n") && !told.contains("Reload:"), "{told}");
+    assert!(explain("redis.url").expect("a known key").contains("reload: needs a restart"));
+    let names = env_names();
+    let env = names.iter().find(|env| env.name == "SEEDFLEET__TELEMETRY__LOG_LEVEL");
+    assert!(env.expect("listed").applied);
 }
