@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 const BUCKET: &str = "videos";
 const PREFIX: &str = "fleet/one";
@@ -43,6 +43,22 @@ struct Illness {
     refused: AtomicU32,
     /// The file-backed server looks, then writes; Amazon's create-if-absent is one step.
     creating: Mutex<()>,
+    /// How many reads of a video are still answered; none: all of them.
+    videos_left: watch::Sender<Option<u32>>,
+    /// Reads of a video that were answered, and those that had to wait.
+    videos_read: AtomicU32,
+    videos_held: AtomicU32,
+    /// Of them, those that still wait.
+    videos_waiting: AtomicU32,
+}
+
+/// A read of a video that waits, until it is answered or its caller has gone.
+struct Waits<'a>(&'a AtomicU32);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
 }
 
 impl S3 {
@@ -96,8 +112,50 @@ secret_access_key_file = "{dir}/secret"
         self.illness.ill.store(ill, SeqCst);
     }
 
+    /// From now on answers so many reads of videos and lets the others wait; none: answers all.
+    pub fn give_videos(&self, left: Option<u32>) {
+        self.illness.videos_left.send_replace(left);
+    }
+
+    /// Reads of a video so far: answered, and held back for a while.
+    pub fn videos(&self) -> (u32, u32) {
+        (self.illness.videos_read.load(SeqCst), self.illness.videos_held.load(SeqCst))
+    }
+
+    /// Reads of a video that wait now.
+    pub fn videos_waiting(&self) -> u32 {
+        self.illness.videos_waiting.load(SeqCst)
+    }
+
     pub fn refused(&self) -> u32 {
         self.illness.refused.load(SeqCst)
+    }
+}
+
+impl Illness {
+    /// Waits until a read of a video may be answered.
+    async fn video_turn(&self) {
+        let taken = || {
+            self.videos_left.send_if_modified(|left| match left {
+                Some(0) => false,
+                Some(left) => {
+                    *left -= 1;
+                    true
+                }
+                None => true,
+            })
+        };
+        if !taken() {
+            self.videos_waiting.fetch_add(1, SeqCst);
+            let _waits = Waits(&self.videos_waiting);
+            self.videos_held.fetch_add(1, SeqCst);
+            let mut news = self.videos_left.subscribe();
+            while !taken() {
+                // The sender lives as long as this.
+                let _ = news.changed().await;
+            }
+        }
+        self.videos_read.fetch_add(1, SeqCst);
     }
 }
 
@@ -127,6 +185,9 @@ async fn answer(
         // What was not read of the request must not be taken for the next one.
         refusal.headers_mut().insert("connection", HeaderValue::from_static("close"));
         return Ok(refusal);
+    }
+    if request.method() == http::Method::GET && request.uri().path().ends_with("/output.mp4") {
+        illness.video_turn().await;
     }
     let _alone = match request.headers().contains_key("if-none-match") {
         true => Some(illness.creating.lock().await),

@@ -34,6 +34,7 @@ mod mp4;
 mod objects;
 mod open;
 mod records;
+mod save;
 mod settings;
 mod writer;
 
@@ -56,5 +57,6 @@ pub use mp4::{Mp4Facts, Mp4Fault, Mp4Walker};
 pub use objects::ByteStream;
 pub use open::Assets;
 pub use records::{RecordKind, RecordMark, RecordName, RecordPlace, day_begin, day_of};
+pub use save::{SaveError, Saved};
 pub use settings::{AzureSettings, GcsSettings, S3Settings, Settings};
 pub use writer::{Expected, OutputWriter, WrittenOutput};

@@ -13,6 +13,7 @@ mod operations;
 mod pilot;
 mod queue;
 mod reconcile;
+mod top;
 mod totals;
 
 pub(crate) use debug::{BundleArgs, DebugVerb};
@@ -27,6 +28,7 @@ pub(crate) use keys::{CreateArgs, KeysVerb, TenantsVerb};
 pub(crate) use operations::{Many, OperationsVerb};
 pub(crate) use queue::{DrainArgs, PauseArgs, QueueVerb, ResumeArgs};
 pub(crate) use reconcile::{FreezeArgs, ReconcileArgs, ThawArgs};
+pub(crate) use top::TopArgs;
 pub(crate) use totals::{
     BatchArgs, BatchNamed, BatchVerb, BudgetArgs, CostVerb, EditArgs, EstimateArgs, LimitsOf,
     LimitsResetArgs, LimitsSetArgs, LimitsVerb, Setting, StopOnArgs, UsageArgs,
@@ -102,6 +104,8 @@ pub(crate) enum Verb {
     Limits(LimitsVerb),
     /// How many processes of each role are of use now, and why.
     Workers,
+    /// The pool on a terminal, drawn anew every second: flow, slots, limits, money, failures, jobs.
+    Top(TopArgs),
     /// Jobs whose create call ended without a clear answer.
     #[command(subcommand)]
     Doubt(DoubtVerb),

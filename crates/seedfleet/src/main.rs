@@ -4,7 +4,7 @@
 //! else to standard error. New jobs come through `admission`, changes of a job go through the store's
 //! one commit as events, like those of any worker: there is no private way to set a state.
 //!
-//! The only room that names `clap`. Must not know: keys and scripts of Redis, HTTP, what a bucket is.
+//! The only room that names `clap` and `ratatui`. Must not know: keys and scripts of Redis, HTTP, what a bucket is.
 #![forbid(unsafe_code)]
 
 mod cli;
@@ -55,6 +55,7 @@ async fn run(global: &cli::Global, verb: Verb) -> Outcome {
         Verb::Cost(verb) => verbs::cost::run(global, verb).await,
         Verb::Limits(verb) => verbs::limits::run(global, verb).await,
         Verb::Workers => verbs::workers::run(global).await,
+        Verb::Top(args) => verbs::top::run(global, args).await,
         Verb::Doubt(verb) => verbs::doubt::run(global, verb).await,
         Verb::Review(verb) => verbs::review::run(global, verb).await,
         Verb::Erase(verb) => verbs::erase::run(global, verb).await,

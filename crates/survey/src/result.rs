@@ -37,6 +37,8 @@ pub struct ResultRow {
     /// Why the manifest of a stored video could not be read: the row lacks what it tells. Stands in the cells too, as
     /// `incomplete`.
     pub incomplete: Option<String>,
+    /// What vouches for the stored video, where there is one that could be read.
+    pub manifest: Option<Manifest>,
 }
 
 /// Makes rows of the jobs of one pool.
@@ -115,7 +117,7 @@ impl Results {
         if let Some(why) = &incomplete {
             put("incomplete", json!(why));
         }
-        ResultRow { cells, incomplete }
+        ResultRow { cells, incomplete, manifest }
     }
 }
 
@@ -184,7 +186,7 @@ mod tests {
         let cells = ["a", "b,c", "say \"hi\"", ""].map(str::to_owned);
         assert_eq!(csv_line(cells), "a,\"b,c\",\"say \"\"hi\"\"\",\n");
         let cells = Map::from_iter([("job_id".to_owned(), json!("j"))]);
-        let row = ResultRow { cells, incomplete: None };
+        let row = ResultRow { cells, incomplete: None, manifest: None };
         assert_eq!(row.csv_line(), ",j,,,,,,,,,,,,,,\n");
     }
 }

@@ -8,7 +8,7 @@ const APART: [&str; 7] = ["bench", "e2e", "fuzz", "sandbox", "simulator", "submi
 const APART_FOR_CLI: [&str; 2] = ["sandbox", "simulator"];
 
 /// Outside packages (a trailing `*` stands for any ending) and the numbered rooms that may name them.
-const ONE_ROOM: [(&str, &[&str]); 13] = [
+const ONE_ROOM: [(&str, &[&str]); 14] = [
     ("redis", &["store"]),
     ("object_store", &["assets"]),
     ("config", &["settings"]),
@@ -19,6 +19,7 @@ const ONE_ROOM: [(&str, &[&str]); 13] = [
     ("axum*", &["gateway", "worker"]),
     ("utoipa*", &["gateway", "survey"]),
     ("clap*", &["seedfleet"]),
+    ("ratatui*", &["seedfleet"]),
     ("maud", &["dashboard"]),
     ("opentelemetry*", &["telemetry"]),
     ("prometheus*", &["telemetry"]),

@@ -29,14 +29,27 @@ impl Ended {
 }
 
 impl Fleet {
-    /// Runs `seedfleet` in the fleet's folder, with its configuration and nobody at the keyboard.
+    /// `seedfleet` in the fleet's folder, with its configuration and nobody at the keyboard, to be started.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(bins::path("seedfleet"));
+        command.env_clear().env("SEEDFLEET_ETC", "/nonexistent").stdin(Stdio::null());
+        command.current_dir(self.path(""));
+        for file in [self.config_file(), self.own_config_file()] {
+            command.arg("--config").arg(file);
+        }
+        command.args(args);
+        command
+    }
+
+    /// Runs `seedfleet` to its end.
     ///
     /// # Panics
     ///
     /// It cannot be started.
     #[must_use]
     pub fn cli(&self, args: &[&str]) -> Ended {
-        let output = self.seedfleet(args).output().unwrap_or_else(|error| panic!("{error}"));
+        let output = self.command(args).output().unwrap_or_else(|error| panic!("{error}"));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ended {
             code: output.status.code().unwrap_or(-1),
@@ -52,18 +65,7 @@ impl Fleet {
     /// It cannot be started.
     #[must_use]
     pub fn cli_child(&self, name: &str, args: &[&str]) -> Process {
-        Process::spawn_logged(name, self.seedfleet(args), &Logs::to(&self.log_dir()))
+        Process::spawn_logged(name, self.command(args), &Logs::to(&self.log_dir()))
             .unwrap_or_else(|error| panic!("{name}: {error}"))
-    }
-
-    fn seedfleet(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(bins::path("seedfleet"));
-        command.env_clear().env("SEEDFLEET_ETC", "/nonexistent").stdin(Stdio::null());
-        command.current_dir(self.path(""));
-        for file in [self.config_file(), self.own_config_file()] {
-            command.arg("--config").arg(file);
-        }
-        command.args(args);
-        command
     }
 }

@@ -4,7 +4,7 @@ use crate::beds::{ATTEMPT, Bed, JOB, PART_BYTES, TASK, manifest, payload, place}
 use crate::films::{JPEG, PNG, film};
 use assets::{
     Adopted, Assets, Error, Expected, Filed, Folder, ManifestLinks, MediaPut, Mp4Fault, Published,
-    StoredObject, StoredVideo, WrittenOutput, sha256_hex,
+    SaveError, Saved, StoredObject, StoredVideo, WrittenOutput, sha256_hex,
 };
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -35,6 +35,7 @@ suite![
     a_task_without_video_is_filed,
     damage_is_found,
     a_range_is_read,
+    a_saved_copy_is_whole_or_not_there,
 ];
 
 /// Copies `body` the way a download does, in pieces that fit no boundary.
@@ -367,4 +368,37 @@ fn walk(directory: &std::path::Path) -> Vec<String> {
     }
     names.sort();
     names
+}
+
+async fn a_saved_copy_is_whole_or_not_there(bed: Bed) {
+    // More than one piece, so that it is put together.
+    let body = film(5, PART_BYTES + 4_321);
+    let (task, WrittenOutput { object, .. }) = store(&bed, ATTEMPT, &body).await;
+    let dir = tempfile::TempDir::new().unwrap();
+    let (to, part) = (dir.path().join("a.mp4"), dir.path().join(".a.part"));
+    let save = |object: StoredObject| {
+        let (assets, to, part) = (bed.assets.clone(), to.clone(), part.clone());
+        async move { assets.save(&object, &to, &part).await }
+    };
+    let other = StoredObject { sha256: sha256_hex(b"other"), ..object.clone() };
+    let longer = StoredObject { length_bytes: object.length_bytes + 1, ..object.clone() };
+    let nowhere = StoredObject { path: format!("{}/none.mp4", bed.folder()), ..object.clone() };
+    for wrong in [other, longer, nowhere] {
+        let saved = save(wrong).await;
+        assert!(matches!(saved, Err(SaveError::Bucket(_))), "{saved:?}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing half is left");
+    }
+    // What another try left, and a file that is no copy of it, give way.
+    std::fs::write(&part, "half").unwrap();
+    std::fs::write(&to, vec![7; body.len()]).unwrap();
+    assert_eq!(save(object.clone()).await.unwrap(), Saved::Fetched);
+    assert!(std::fs::read(&to).unwrap() == body && !part.exists());
+    bed.assets.sweep(&bed.folder(), &mut assets::Swept::default()).await.unwrap();
+    let read = bed.assets.read(&task.path, None).await.map(|_| ());
+    assert!(matches!(read, Err(Error::Missing { .. })), "{read:?}");
+    assert_eq!(save(object.clone()).await.unwrap(), Saved::Kept, "the bucket is not asked");
+    std::fs::remove_file(&to).unwrap();
+    std::fs::create_dir(&to).unwrap();
+    let saved = save(object).await;
+    assert!(matches!(&saved, Err(SaveError::Local { path, .. }) if *path == to), "{saved:?}");
 }

@@ -8,12 +8,11 @@ use axum::extract::{Query, State};
 use dashboard::bottleneck::{Class, Facts, Stop};
 use dashboard::screens::fleet::{Alarm, Budget, Fleet};
 use dashboard::{Cell, Viewer};
-use job::filter::Filter;
-use job::{State as JobState, StateWord, Timestamp};
+use job::{StateWord, Timestamp};
 use seedance::SlotClass;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::{ListQuery, Purse, Queue, Spent, Stored};
+use store::{Purse, Queue, Spent};
 
 /// Jobs whose slots are drawn, of each state that holds one.
 const SLOTS_DRAWN: usize = 400;
@@ -183,7 +182,10 @@ async fn limits(doors: &[&PoolDoor], now: Timestamp) -> Result<(Facts, Vec<Vec<C
         facts.paused = facts.paused.or(survey::pauses_sentence(&store.pauses().await?));
         let pulse = store.pulse().await?;
         facts.memory_past = facts.memory_past.or_else(|| past(door, &pulse));
-        holders(door, now, &mut cells).await?;
+        for slot in survey::held_slots(store, now, SLOTS_DRAWN).await? {
+            let cell = Cell { age: slot.age, in_doubt: slot.in_doubt };
+            cells.entry(slot.class).or_default().push(cell);
+        }
         facts.oldest = facts.oldest.max(oldest(door, now).await?);
     }
     let drawn = classes.keys().map(|class| cells.remove(class).unwrap_or_default()).collect();
@@ -201,41 +203,6 @@ pub(super) fn stop(row: store::StopRow) -> Stop {
 fn past(door: &PoolDoor, pulse: &store::Pulse) -> Option<(u64, u64)> {
     let (ratio, stop) = (pulse.memory_ratio(), door.door.intake_stop_ratio());
     (ratio >= stop).then_some(((ratio * 100.0) as u64, (stop * 100.0) as u64))
-}
-
-/// The slots of the jobs that hold one.
-async fn holders(
-    door: &PoolDoor,
-    now: Timestamp,
-    cells: &mut BTreeMap<SlotClass, Vec<Cell>>,
-) -> Result<(), Trouble> {
-    for word in [StateWord::Submitting, StateWord::InDoubt, StateWord::Running, StateWord::Overdue]
-    {
-        let mut query = ListQuery::of(Filter::all().state(word));
-        query.limit = SLOTS_DRAWN;
-        for stored in door.pool.store.list(&query).await?.items {
-            let state = &stored.record.life.state;
-            let Some(slot) = state.slot() else { continue };
-            let since = held_since(&stored);
-            let cell = Cell { age: now.since(since), in_doubt: word == StateWord::InDoubt };
-            cells.entry(slot.class).or_default().push(cell);
-        }
-    }
-    Ok(())
-}
-
-fn held_since(stored: &Stored) -> Timestamp {
-    match &stored.record.life.state {
-        JobState::Submitting { attempt, .. } | JobState::InDoubt { attempt, .. } => {
-            attempt.begun_at
-        }
-        JobState::Generating { task, .. } | JobState::Overdue { task, .. } => task.known_at,
-        JobState::Held { .. }
-        | JobState::Queued { .. }
-        | JobState::Parked { .. }
-        | JobState::Downloading { .. }
-        | JobState::Finished { .. } => stored.record.life.updated_at,
-    }
 }
 
 /// How long the oldest job has waited for its create.

@@ -2,6 +2,7 @@
 
 use super::Which;
 use clap::Args;
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
@@ -16,6 +17,14 @@ pub(crate) struct ExportArgs {
     /// Leave out jobs whose records have left Redis for the bucket.
     #[arg(long)]
     pub(crate) no_archive: bool,
+    /// Fetch the stored videos and last frames as well, into this folder; whole files that are there are
+    /// kept, so the same command goes on where it was broken off. Exit 7 when some could not be fetched.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) download: Option<PathBuf>,
+    /// Jobs whose files are fetched at once.
+    #[arg(long, value_name = "N", default_value_t = 8, requires = "download",
+          value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub(crate) parallel: u8,
 }
 
 impl ExportArgs {

@@ -57,6 +57,14 @@ impl Progress {
         }
     }
 
+    /// What must be known, between two looks; `--quiet` does not hush it.
+    pub(crate) fn tell(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| note(line)),
+            None => note(line),
+        }
+    }
+
     /// Ends; the bar goes away.
     pub(crate) fn end(self) {
         if let Some(bar) = self.bar {

@@ -29,6 +29,7 @@ pub(crate) mod rows;
 pub(crate) mod submit;
 pub(crate) mod tally;
 pub(crate) mod tenants;
+pub(crate) mod top;
 pub(crate) mod totals;
 pub(crate) mod version;
 pub(crate) mod webhooks;
