@@ -211,7 +211,7 @@ fn a_person_watches_filters_pauses_a_step_and_opens_a_job() {
     terminal.press(ESC);
     terminal.shows(&["jobs: all: 4"]);
     terminal.press("f");
-    terminal.shows(&["no job has failed"]);
+    terminal.shows(&["no failure waits for anybody"]);
     terminal.press("q");
     assert_eq!(terminal.ends(), 0);
 }

@@ -70,6 +70,7 @@ impl Store {
             tenant: Some(batch.tenant.clone()),
             by: by.as_str().to_owned(),
             reason: paused.reason.clone(),
+            limit: None,
         };
         let (seen, now) = (seen_pause(batch)?, self.now().await?);
         let writes = self.operation_writes(&wish.asked(now))?;

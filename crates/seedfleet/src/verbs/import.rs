@@ -23,7 +23,7 @@ use job::{JobId, StateWord};
 pub(crate) use order::Order;
 use rejects::{Reject, Rejects};
 use rows::Batch;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

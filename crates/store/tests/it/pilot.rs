@@ -45,6 +45,7 @@ async fn turn(ground: &Ground, verb: OperationVerb, id: &str) {
         tenant: None,
         by: "ann".into(),
         reason: "seen".into(),
+        limit: None,
     };
     ground.store.turn_batch("a", "x", wish).await.expect("answers");
 }
@@ -106,6 +107,7 @@ async fn a_pause_by_a_person_holds_the_pilot_too_and_so_does_a_stop() {
         tenant: None,
         by: "bob".into(),
         reason: "wait".into(),
+        limit: None,
     };
     store.turn_batch("a", "y", wish).await.expect("answers");
     let shown = store.batch("a", "y").await.expect("answers").expect("there");

@@ -40,6 +40,7 @@ async fn resume(ground: &Ground, id: &str) {
         tenant: None,
         by: "ann".into(),
         reason: "it was looked into".into(),
+        limit: None,
     };
     ground.store.turn_batch("a", "x", wish).await.expect("answers");
 }

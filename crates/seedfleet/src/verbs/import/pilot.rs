@@ -140,7 +140,7 @@ async fn draw(
         bytes += batch.bytes;
         for row in batch.rows {
             let Ok(body) = row.body else { continue };
-            let Ok(checked) = door.check(&order.intake(body), now) else { continue };
+            let Ok(checked) = door.check(&order.intake(body, &row.notes), now) else { continue };
             // What waits for a review tells nothing before somebody has looked at it.
             if checked.held.is_none() {
                 let kind = settings(&checked.request);

@@ -230,7 +230,7 @@ fn jobs(model: &Model, look: &Look, frame: &mut Frame<'_>, area: Rect) {
 
 fn failures(model: &Model, look: &Look, frame: &mut Frame<'_>, area: Rect) {
     let Some(marked) = look.failures.get(model.at) else {
-        frame.render_widget(Paragraph::new("no job has failed"), area);
+        frame.render_widget(Paragraph::new("no failure waits for anybody"), area);
         return;
     };
     let advice = format!("{}: {}", marked.code, marked.advice);
@@ -244,7 +244,7 @@ fn failures(model: &Model, look: &Look, frame: &mut Frame<'_>, area: Rect) {
         vec![
             crate::output::plain(&group.code),
             group.class.clone().unwrap_or_default(),
-            grouped(group.jobs),
+            grouped(group.open),
             ago(first, look.glance.now),
             ago(last, look.glance.now),
             yes(group.paid),

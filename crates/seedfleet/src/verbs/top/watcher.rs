@@ -154,7 +154,9 @@ impl Watcher {
         query.limit = JOBS_MOST;
         let page = store.list(&query).await?;
         let jobs = page.items.iter().map(|stored| line(&stored.record)).collect();
-        let failures = survey::failures(store, Scope::Pool).await?;
+        let mut failures = survey::failures(store, Scope::Pool).await?;
+        // What was dismissed or has left Redis is not for now.
+        failures.retain(|group| group.open > 0);
         let open = match &self.open {
             Some(id) => Some(detail(store, &self.buckets, id).await?),
             None => None,
