@@ -11,7 +11,7 @@ const ROWS: usize = 40;
 /// Rows of three kinds, the second and third of them rare.
 fn file(fleet: &Fleet) -> String {
     let row = |n: usize| {
-        let body = text(&format!("mark-{n} a row"));
+        let body = text(&format!("mark-{n} a row")).with("ratio", "16:9");
         Value::from(match n {
             7 => body.with("resolution", "480p"),
             9 => body.with("ratio", "9:16"),

@@ -19,6 +19,14 @@ fn failed(fleet: &Fleet) -> u64 {
     shown(fleet)["counts"]["failed"].as_u64().unwrap_or(0)
 }
 
+fn listen(fleet: &Fleet, receiver: &Receiver) {
+    let endpoint = json!({"url": receiver.url("/told"), "types": ["batch.paused"]});
+    let path = "/v1/webhook-endpoints";
+    let asked = fleet.ask(fleet.gateway_port(), Method::POST, path, ALICE);
+    let made = fleet.send(asked.json(&endpoint));
+    assert_eq!(made.status, 201, "{}", made.body);
+}
+
 /// The batch once it is paused and its queue is cleared.
 fn stopped(fleet: &Fleet, what: &str) -> Value {
     fleet.until(what, || {
@@ -32,23 +40,19 @@ fn stopped(fleet: &Fleet, what: &str) -> Value {
 #[test]
 fn a_batch_stops_once_whoever_dies_and_goes_on_when_it_is_resumed() {
     let receiver = Receiver::start();
-    // One create a second: there is time to stop before all is tried.
+    // Ten creates a second: there is time to stop before all is tried.
     let own = format!(
         "[webhooks]\nallow_origins = [\"{}\"]\n\
-         [pools.sim.accounts.a.limits.classes]\n\"2.0\" = {{ create_rpm = 60, running = 60 }}\n",
+         [pools.sim.accounts.a.limits.classes]\n\"2.0\" = {{ create_rpm = 600, running = 60 }}\n",
         receiver.origin()
     );
     let roles = vec!["gateway", "notifier", "poller"];
     let fleet = Fleet::start(Options { roles, ..Options::default() }.config(&own));
     fleet.start_as("poller-2", "poller", &[]);
     fleet.faults(&json!({"create": [{"kind": "answer", "code": CODE}]}));
-    let endpoint = json!({"url": receiver.url("/told"), "types": ["batch.paused"]});
-    let path = "/v1/webhook-endpoints";
-    let made =
-        fleet.send(fleet.ask(fleet.gateway_port(), Method::POST, path, ALICE).json(&endpoint));
-    assert_eq!(made.status, 201, "{}", made.body);
+    listen(&fleet, &receiver);
 
-    std::fs::write(fleet.path("ads.jsonl"), rows("no film", 200)).unwrap();
+    std::fs::write(fleet.path("ads.jsonl"), rows("no film", 1_000)).unwrap();
     let file = fleet.path("ads.jsonl").display().to_string();
     let wrong = fleet.cli(&["import", &file, "--stop-on", "failed>5%"]);
     assert_eq!(wrong.code, 2, "{wrong:?}");
@@ -67,7 +71,7 @@ fn a_batch_stops_once_whoever_dies_and_goes_on_when_it_is_resumed() {
     assert!(reason.starts_with(&format!("code={CODE}>3: ")), "{first}");
     assert_eq!(first["paused"]["by"], "stop_on", "{first}");
     let then = failed(&fleet);
-    assert!((4..200).contains(&then) && first["counts"]["held"].as_u64() > Some(0), "{first}");
+    assert!((4..1_000).contains(&then) && first["counts"]["held"].as_u64() > Some(0), "{first}");
     let listed = fleet.cli(&["batch", "list"]).stdout;
     assert!(listed.contains(&reason), "{listed}");
     let queues = fleet.cli(&["queue", "status"]).stdout;
@@ -99,12 +103,15 @@ fn a_batch_stops_once_whoever_dies_and_goes_on_when_it_is_resumed() {
     let audit = fleet.cli(&["audit", "--alarms"]).stdout;
     assert_eq!(audit.matches("batch_stopped").count(), 2, "{audit}");
     assert!(fleet.run(fleet.store().recount()).unwrap().drifts.is_empty());
+    let_them_fail(&fleet);
+}
 
-    // Without conditions it goes on as long as a person lets it.
+/// Without conditions it goes on as long as a person lets it.
+fn let_them_fail(fleet: &Fleet) {
     let none = ["batch", "stop-on", "ads", "--reason", "let them fail", "--by", "ann"];
     assert_eq!(fleet.cli(&none).code, 9, "without --yes nothing is done");
     assert_eq!(fleet.cli(&[&none[..], &["--yes"]].concat()).code, 0);
-    assert_eq!(shown(&fleet)["stop_on"], Value::Null);
+    assert_eq!(shown(fleet)["stop_on"], Value::Null);
 }
 
 #[test]

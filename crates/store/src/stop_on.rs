@@ -22,7 +22,7 @@ pub const STOP_LOOKS_MAX: usize = 64;
 /// Between two looks at a batch that runs.
 const LOOK: Duration = Duration::from_secs(1);
 /// Between two looks at one that is paused, or has no open job: more may come.
-const LOOK_IDLE: Duration = Duration::from_secs(30);
+const LOOK_IDLE: Duration = Duration::from_secs(5);
 /// Nobody looks at a batch any more whose last job ended so long ago.
 const LOOKED_FOR: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Ends that a job came to by itself and without a video.
