@@ -178,7 +178,7 @@ fn each_file_that_cannot_be_had_is_told_with_its_reason() {
 
     let csv = fleet.cli(&["export", "-o", "csv", "--download", dir.to_str().unwrap()]).stdout;
     let head = csv.lines().next().unwrap_or_default();
-    assert!(head.ends_with("stored_at,file,last_frame_file,download_error"), "{csv}");
+    assert!(head.ends_with("stored_at,retry_of,file,last_frame_file,download_error"), "{csv}");
     let wrong = fleet.cli(&["export", "--download", fleet.path("fleet.toml").to_str().unwrap()]);
     assert_eq!(wrong.code, 2, "{wrong:?}");
     assert_eq!(fleet.cli(&["export", "--parallel", "4"]).code, 2, "only with --download");

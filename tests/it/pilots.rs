@@ -1,10 +1,11 @@
 //! A file of which a few rows are bought first: whenever it is killed and repeated, nothing else is until a person says
 //! so.
 
-use e2e::kit::{Fleet, Options, text};
+use e2e::kit::{BOUND, Fleet, Options, text};
 use job::filter::Filter;
+use sandbox::wait;
 use serde_json::{Value, json};
-use store::ListQuery;
+use store::{ListQuery, UPLOAD_LEASE};
 
 const ROWS: usize = 40;
 
@@ -85,7 +86,10 @@ fn a_killed_pilot_is_repeated_and_buys_no_other_row_before_a_person_says_so() {
     let again = fleet.cli(&import);
     assert_eq!(again.code, 0, "{again:?}");
     assert_eq!((&again.json()["existing"], &again.json()["created"]), (&json!(ROWS), &json!(0)));
-    assert_eq!(shown(&fleet)["state"], "completed");
+    // The import that was killed holds the batch open until its lease is over.
+    let completed = || (shown(&fleet)["state"] == "completed").then_some(());
+    wait::until("the batch is completed", UPLOAD_LEASE + BOUND, completed)
+        .unwrap_or_else(|missed| panic!("{missed}"));
     let filter = ListQuery::of(Filter::all().batch("ads"));
     let ids = fleet.run(fleet.store().list(&filter)).unwrap().items;
     let ids: Vec<_> = ids.into_iter().map(|stored| stored.record.id).collect();

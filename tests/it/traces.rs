@@ -62,6 +62,24 @@ fn whole_way(fleet: &Fleet, otlp: &OtlpReceiver, id: &JobId) -> Vec<Seen> {
     })
 }
 
+/// Waits until what the steps of a job did is told, each within its run.
+fn parts_lie_within_their_runs(fleet: &Fleet, otlp: &OtlpReceiver, id: &JobId) {
+    for (service, name) in [
+        ("seedfleet-submitter", "begin attempt"),
+        ("seedfleet-submitter", "create task"),
+        ("seedfleet-poller", "look at task"),
+        ("seedfleet-downloader", "download output"),
+    ] {
+        fleet.until("a part of a run", || {
+            let (all, runs) = (otlp.spans(), otlp.of_job(id.as_str()));
+            all.iter()
+                .filter(|span| (span.service.as_str(), span.name.as_str()) == (service, name))
+                .any(|part| runs.iter().any(|run| part.is_part_of(run)))
+                .then_some(())
+        });
+    }
+}
+
 #[test]
 fn one_jobs_spans_arrive_from_every_program_linked_to_its_callers_trace() {
     let (otlp, hooks) = (OtlpReceiver::start(), Receiver::start());
@@ -88,24 +106,14 @@ fn one_jobs_spans_arrive_from_every_program_linked_to_its_callers_trace() {
         assert_eq!(span.links, [(TRACE.to_owned(), CALLER.to_owned())], "{place}");
         assert!(span.parent.is_empty() && span.ends >= span.begins, "{place}");
     }
-    // What a step did lies within its run.
-    for (service, name) in [
-        ("seedfleet-submitter", "begin attempt"),
-        ("seedfleet-submitter", "create task"),
-        ("seedfleet-poller", "look at task"),
-        ("seedfleet-downloader", "download output"),
-    ] {
-        fleet.until("a part of a run", || {
-            let all = otlp.spans();
-            all.iter()
-                .filter(|span| (span.service.as_str(), span.name.as_str()) == (service, name))
-                .any(|part| spans.iter().any(|run| part.is_part_of(run)))
-                .then_some(())
-        });
-    }
+    parts_lie_within_their_runs(&fleet, &otlp, &id);
     let task = record.life.state.task().unwrap().id.to_string();
-    let create = otlp.spans().into_iter().find(|span| span.name == "create task").unwrap();
-    assert_eq!((create.text("task_id"), create.text("outcome")), (task.as_str(), "accepted"));
+    fleet.until("the create that bought the task", || {
+        let all = otlp.spans();
+        let bought = |span: &Seen| span.name == "create task" && span.text("task_id") == task;
+        let create = all.iter().find(|span| bought(span))?;
+        (create.text("outcome") == "accepted").then_some(())
+    });
 
     fleet.until("metrics of every program", || {
         let heard = otlp.metrics();

@@ -29,12 +29,12 @@ pub(crate) struct Queue<E> {
     /// Rings once the sender has sent the last span.
     ended: Mutex<Receiver<()>>,
     /// Until the resource is known.
-    waiting: Mutex<Option<Unsent<E>>>,
+    waiting: Mutex<Option<Waiting<E>>>,
 }
 
-/// What the sender's thread works with.
+/// What the sender will need.
 #[derive(Debug)]
-struct Unsent<E> {
+struct Waiting<E> {
     exporter: E,
     exit: Receiver<SpanData>,
     ring: SyncSender<()>,
@@ -48,7 +48,7 @@ impl<E: SpanExporter + 'static> Queue<E> {
             entrance,
             closing: Arc::default(),
             ended: Mutex::new(ended),
-            waiting: Mutex::new(Some(Unsent { exporter, exit, ring })),
+            waiting: Mutex::new(Some(Waiting { exporter, exit, ring })),
         }
     }
 }
@@ -83,7 +83,7 @@ impl<E: SpanExporter + 'static> SpanProcessor for Queue<E> {
 
     fn set_resource(&mut self, resource: &Resource) {
         let waiting = self.waiting.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Some(Unsent { mut exporter, exit, ring }) = waiting.take() else { return };
+        let Some(Waiting { mut exporter, exit, ring }) = waiting.take() else { return };
         exporter.set_resource(resource);
         let closing = Arc::clone(&self.closing);
         let sender = Sender { exporter, exit, closing, failing: false };

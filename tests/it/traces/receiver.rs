@@ -151,7 +151,7 @@ impl OtlpReceiver {
                 Mood::Refuses => "503 Service Unavailable",
                 // Until the other side has enough of it.
                 Mood::Hangs => {
-                    let _ = reader.read(&mut [0]);
+                    let _ = std::io::copy(&mut reader, &mut std::io::sink());
                     return;
                 }
             };
