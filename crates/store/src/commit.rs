@@ -163,7 +163,6 @@ struct Facts<'a> {
     only: Option<OnlyAt>,
     wakes: Vec<usize>,
     known: Known<'a>,
-    created: String,
     #[serde(flatten)]
     writes: Writes,
 }
@@ -269,7 +268,6 @@ impl Store {
         let (stop, clear) = self.stop_facts(request, &mut table);
         let own: Vec<&TaskId> =
             fresh_tasks(&before, &after).filter(|_| !mutant::on(Mutant::OwnersIgnored)).collect();
-        let created = record.created_at.unix_ms().to_string();
         let facts = Facts {
             id: &record.id,
             st: request.life.state.word().as_str(),
@@ -291,12 +289,7 @@ impl Store {
                 .map(|only| OnlyAt { key: table.at(only.key.clone()), field: only.field }),
             wakes,
             known: self.known(&mut table),
-            writes: Writes::of(
-                self.moves(request, &before, &after, &mut table),
-                &created,
-                record.id.as_str(),
-            ),
-            created,
+            writes: Writes::of(self.moves(request, &before, &after, &mut table), record),
         };
         let facts = StoreError::json("facts that are", &facts)?;
         Ok(Call::new(&script::COMMIT, table.into_keys(), vec![facts, life]))

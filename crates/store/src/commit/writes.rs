@@ -1,11 +1,13 @@
 //! The plain writes of a commit, in the words of `commit.lua`.
 
 use crate::facts::Move;
+use job::Record;
 use serde::Serialize;
 
 /// The plain writes, the many alike of them in few words: what they cost is read and unpacked in the script.
 #[derive(Default, Serialize)]
 pub(super) struct Writes {
+    created: String,
     list: Vec<usize>,
     unlist: Vec<usize>,
     counts: Vec<CountWord>,
@@ -22,7 +24,8 @@ enum CountWord {
 
 impl Writes {
     /// Nothing gets lost: what is not known to be alike stays a move.
-    pub(super) fn of(moves: Vec<Move>, created: &str, id: &str) -> Self {
+    pub(super) fn of(moves: Vec<Move>, record: &Record) -> Self {
+        let (created, id) = (record.created_at.unix_ms().to_string(), record.id.as_str());
         let mut writes = Self::default();
         for Move(command, key, args, longest) in moves {
             let words: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -37,6 +40,6 @@ impl Writes {
                 _ => writes.moves.push(Move(command, key, args, longest)),
             }
         }
-        writes
+        Self { created, ..writes }
     }
 }
