@@ -88,6 +88,12 @@
     }
   });
   // A session that has ended answers with the door: go there as a whole page.
+  // The answer takes a moment, in which somebody may have begun to write: what was typed stays.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (!live() || !busy()) return;
+    event.detail.shouldSwap = false;
+    refresh();
+  });
   document.addEventListener("htmx:beforeSwap", (event) => {
     const told = event.detail.xhr;
     if (told && told.responseURL.includes("/login")) {
