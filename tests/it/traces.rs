@@ -5,7 +5,7 @@ mod receiver;
 
 use e2e::kit::{ALICE, BOUND, Fleet, Options, Receiver, text};
 use job::JobId;
-use receiver::{Mood, OtlpReceiver, Seen};
+use receiver::{Mood, OtlpReceiver, Seen, is_of_spans};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -189,7 +189,7 @@ fn a_receiver_that_refuses_or_hangs_slows_and_fails_nothing() {
             // One batch is on its way for ever; of what follows, one span finds room in the queue.
             fleet.until("a request that hangs", || {
                 let heard = otlp.heard();
-                heard.iter().any(|sent| sent.is_of_spans("seedfleet-submitter")).then_some(())
+                heard.iter().any(|sent| is_of_spans(sent, "seedfleet-submitter")).then_some(())
             });
             ids.extend((6..8).map(|n| post(&fleet, &format!("film {n}"), None)));
             fleet.wait_stored(&ids);

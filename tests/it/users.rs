@@ -1,13 +1,11 @@
 //! Each program as its own user of Redis, with the rights of `deploy/redis/users.acl` and no others.
 
 use e2e::kit::{ALICE, Fleet, Options, Receiver, login, text};
+use e2e::users::PROGRAMS;
 use job::JobId;
 use reqwest::Method;
 use sandbox::redis::CommandError;
 use serde_json::json;
-
-const PROGRAMS: [&str; 6] =
-    ["gateway", "submitter", "poller", "downloader", "notifier", "seedfleet"];
 
 /// What the server refused to users that exist, in its own words; empty where it refused nothing.
 fn refusals(fleet: &Fleet) -> String {
@@ -67,7 +65,7 @@ fn a_whole_fleet_works_with_a_user_for_each_program_and_no_user_may_do_more() {
 
     let key = fleet.store().keys().lsn();
     let others = format!("x{key}");
-    for program in PROGRAMS {
+    for (program, _) in PROGRAMS {
         let (user, password) = login(program);
         let own = fleet.redis().command_as(&user, &password, &["EXISTS", &key]);
         assert_eq!(own.expect("its own prefix"), "1");

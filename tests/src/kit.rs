@@ -15,6 +15,7 @@ mod door;
 mod fleet;
 mod guard;
 mod http;
+pub mod inbound;
 mod ledger;
 mod pages;
 mod power;

@@ -10,8 +10,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// The programs, by the folder of their room.
-const PROGRAMS: [(&str, &str); 6] = [
+/// The programs, by the folder of their room, and the user of each.
+pub const PROGRAMS: [(&str, &str); 6] = [
     ("gateway", "gateway"),
     ("submitter", "submitter"),
     ("poller", "poller"),

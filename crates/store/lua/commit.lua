@@ -30,7 +30,7 @@
             stop    {stops, name, attempt, until, class, code, in_row}; clear {stops, names, attempt}
             known   {lsn, run, freeze, audit, floor, stamp, by}: the highest lsn the caller was told
             created, list, unlist   its place in the indexes it enters; these, and those it leaves: key indexes
-            counts  key index, field and step, one after the other
+            counts  {key index, field, step}
             moves   other plain writes; wakes: keys of wake lists to leave a token in
         2 life   JSON, never read here
 
@@ -199,7 +199,7 @@ for _, a in ipairs(f.clear and f.clear.names or {}) do
 end
 for _, key in ipairs(f.unlist) do redis.call('ZREM', KEYS[key], id) end
 for _, key in ipairs(f.list) do redis.call('ZADD', KEYS[key], f.created, id) end
-for i = 1, #f.counts, 3 do redis.call('HINCRBY', KEYS[f.counts[i]], f.counts[i + 1], f.counts[i + 2]) end
+for _, c in ipairs(f.counts) do redis.call('HINCRBY', KEYS[c[1]], c[2], c[3]) end
 apply(f.moves)
 for _, list in ipairs(f.wakes) do wake(list) end
 return {'ok', rev, now, usable - us, lsn, run_stamp()}

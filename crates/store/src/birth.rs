@@ -1,7 +1,7 @@
 //! Births: many jobs in one call of the script, with what they share told once.
 
 use crate::connection::Call;
-use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing};
+use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing, Writes};
 use crate::freeze::Known;
 use crate::keys::TIMELINE_LINES_MAX;
 use crate::lease::millis;
@@ -118,26 +118,26 @@ struct Usage {
 impl Kind {
     /// Takes in the writes that others of the kind have as well, and gives back the job's own. Nothing gets lost: what
     /// is not known to be common is the job's own.
-    fn share(&mut self, id: &JobId, moves: Vec<Move>) -> Vec<Move> {
-        let mut own = Vec::new();
+    fn share(&mut self, writes: Writes, record: &Record) -> Vec<Move> {
+        let Writes { list, unlist, counts, moves } = writes;
+        let (ones, counts): (Vec<_>, Vec<_>) = counts.into_iter().partition(|(_, _, n)| n == "1");
+        self.index = list;
+        self.count = ones.into_iter().map(|(key, field, _)| (key, field)).collect();
+        let mut own = Writes { unlist, counts, ..Writes::default() };
         for Move(command, key, mut args, longest) in moves {
             let words: Vec<&str> = args.iter().map(String::as_str).collect();
             match (command, words.as_slice()) {
-                ("ZADD", [at, member]) if *at == self.created && *member == id.as_str() => {
-                    self.index.push(key);
-                }
-                ("HINCRBY", [field, "1"]) => self.count.push((key, (*field).to_owned())),
                 ("HSETNX", _) | ("ZADD", ["NX", ..]) | ("SET", [_, "NX"]) => {
                     self.once.push(Move(command, key, args, longest));
                 }
-                ("XADD", ["*", "job", member, ..]) if *member == id.as_str() => {
+                ("XADD", ["*", "job", member, ..]) if *member == record.id.as_str() => {
                     args[2].clear();
                     self.event = (key, args);
                 }
-                _ => own.push(Move(command, key, args, longest)),
+                _ => own.moves.push(Move(command, key, args, longest)),
             }
         }
-        own
+        own.plain(record)
     }
 }
 
@@ -214,7 +214,7 @@ impl Store {
         moves.change(&Standing::default(), &standing);
         moves.told(&Standing::default(), &standing, 1);
         moves.book(None, record.spec.reserved(&record.life), birth.at);
-        let moves = moves.into_list();
+        let writes = moves.into_writes();
         let mut kind = Kind {
             st: word.as_str(),
             created: record.created_at.unix_ms().to_string(),
@@ -251,7 +251,7 @@ impl Store {
             },
             own: standing.tasks,
             micros: record.spec.charge_micros(&record.life).to_string(),
-            moves: kind.share(&record.id, moves),
+            moves: kind.share(writes, record),
         };
         (kind, job)
     }

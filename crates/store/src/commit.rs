@@ -1,11 +1,10 @@
 //! The only writer of a job's life: one verdict, whole or not at all.
 
 mod door;
-mod writes;
 
 use crate::begin::BeginGuard;
 use crate::connection::Call;
-use crate::facts::{self, KeyTable, Line, Move, Moves, Place, Standing, fresh_tasks};
+use crate::facts::{self, KeyTable, Line, Moves, Place, Standing, Writes, fresh_tasks};
 use crate::freeze::{Known, Told};
 use crate::operations::Only;
 use crate::overview::stop_name;
@@ -18,7 +17,6 @@ use redis::Value;
 use seedance::SlotClass;
 use serde::Serialize;
 use std::time::Duration;
-use writes::Writes;
 
 /// Who writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,6 +161,7 @@ struct Facts<'a> {
     only: Option<OnlyAt>,
     wakes: Vec<usize>,
     known: Known<'a>,
+    created: String,
     #[serde(flatten)]
     writes: Writes,
 }
@@ -289,19 +288,20 @@ impl Store {
                 .map(|only| OnlyAt { key: table.at(only.key.clone()), field: only.field }),
             wakes,
             known: self.known(&mut table),
-            writes: Writes::of(self.moves(request, &before, &after, &mut table), record),
+            created: record.created_at.unix_ms().to_string(),
+            writes: self.writes(request, &before, &after, &mut table),
         };
         let facts = StoreError::json("facts that are", &facts)?;
         Ok(Call::new(&script::COMMIT, table.into_keys(), vec![facts, life]))
     }
 
-    fn moves(
+    fn writes(
         &self,
         request: &CommitRequest<'_>,
         before: &Standing,
         after: &Standing,
         table: &mut KeyTable,
-    ) -> Vec<Move> {
+    ) -> Writes {
         let at = request.before.now;
         let mut moves = Moves::new(self.keys(), table, &request.before.record);
         moves.change(before, after);
@@ -328,7 +328,7 @@ impl Store {
                 Effect::StopAccount { .. } | Effect::ClearStop { .. } => {}
             }
         }
-        moves.into_list()
+        moves.into_writes()
     }
 
     /// Whoever waits for room in a submit queue is woken when a slot or a lease frees some.

@@ -150,7 +150,7 @@ impl Store {
         let mut moves = Moves::new(keys, &mut table, new);
         let rev = stored.revision + 1;
         moves.line(&Line { at: stored.now, rev, by: "outside", note: &note });
-        let moves = moves.into_list();
+        let moves = moves.into_writes().plain(new);
         let (spec, _) =
             new.to_parts().map_err(|why| StoreError::Bug(format!("{}: {why}", old.id)))?;
         let facts =

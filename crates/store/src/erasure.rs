@@ -117,7 +117,7 @@ impl Store {
         table.at(keys.erased(erasure));
         let mut moves = Moves::new(keys, &mut table, record);
         moves.forgotten();
-        let moves = moves.into_list();
+        let moves = moves.into_writes().plain(record);
         let rev = stored.revision.to_string();
         let facts = StoreError::json("facts that are", &Facts { rev, by: token, lines, moves })?;
         Ok(Call::new(&script::FORGET, table.into_keys(), vec![facts, spec]))

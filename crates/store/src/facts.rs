@@ -5,6 +5,7 @@
 
 mod failed;
 mod money;
+mod writes;
 
 use crate::batches;
 use crate::ends::Ended;
@@ -17,8 +18,8 @@ use job::{
     TaskId, Ticket, Timestamp,
 };
 use serde::Serialize;
-use std::collections::HashMap;
 use std::time::Duration;
+pub(crate) use writes::{KeyTable, Move, Writes};
 
 /// The provider keeps records for 7 days and calls back for less; after this nobody asks for the job
 /// of a closed attempt.
@@ -143,36 +144,6 @@ pub(crate) fn slot_field(slot: &Slot) -> String {
     format!("{}|{}", slot.account, slot.class.word())
 }
 
-/// The keys of one call, each with its index into KEYS (from 1).
-#[derive(Debug, Default)]
-pub(crate) struct KeyTable {
-    keys: Vec<String>,
-    at: HashMap<String, usize>,
-}
-
-impl KeyTable {
-    pub(crate) fn at(&mut self, key: String) -> usize {
-        let next = self.keys.len() + 1;
-        *self.at.entry(key).or_insert_with_key(|key| {
-            self.keys.push(key.clone());
-            next
-        })
-    }
-
-    pub(crate) fn into_keys(self) -> Vec<String> {
-        self.keys
-    }
-}
-
-/// A plain write: command, key index, arguments; of a list that is written to, the longest length.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Move(
-    pub(crate) &'static str,
-    pub(crate) usize,
-    pub(crate) Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")] pub(crate) Option<usize>,
-);
-
 /// Where a ticket is put down.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Place {
@@ -226,31 +197,38 @@ pub(crate) struct Moves<'a> {
     pub(crate) keys: &'a Keys,
     pub(crate) table: &'a mut KeyTable,
     pub(crate) record: &'a Record,
-    list: Vec<Move>,
+    writes: Writes,
 }
 
 impl<'a> Moves<'a> {
     pub(crate) fn new(keys: &'a Keys, table: &'a mut KeyTable, record: &'a Record) -> Self {
-        Self { keys, table, record, list: Vec::new() }
+        Self { keys, table, record, writes: Writes::default() }
     }
 
-    pub(crate) fn into_list(self) -> Vec<Move> {
-        self.list
+    pub(crate) fn into_writes(self) -> Writes {
+        self.writes
     }
 
     fn push(&mut self, command: &'static str, key: String, args: &[&str]) {
         let key = self.table.at(key);
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        self.list.push(Move(command, key, args, None));
+        self.writes.moves.push(Move(command, key, args, None));
+    }
+
+    /// Counts a field up by `step`, or down.
+    fn add(&mut self, key: String, field: &str, step: impl ToString) {
+        let key = self.table.at(key);
+        self.writes.counts.push((key, field.to_owned(), step.to_string()));
     }
 
     fn index(&mut self, key: String) {
-        let created = self.record.created_at.unix_ms().to_string();
-        self.push("ZADD", key, &[&created, self.record.id.as_str()]);
+        let key = self.table.at(key);
+        self.writes.list.push(key);
     }
 
     fn unindex(&mut self, key: String) {
-        self.push("ZREM", key, &[self.record.id.as_str()]);
+        let key = self.table.at(key);
+        self.writes.unlist.push(key);
     }
 
     /// The indexes that never change.
@@ -265,7 +243,7 @@ impl<'a> Moves<'a> {
             let begun = batches::begun(keys, &spec.tenant, batch, self.record.created_at);
             for (command, key, args) in begun {
                 let key = self.table.at(key);
-                self.list.push(Move(command, key, args, None));
+                self.writes.moves.push(Move(command, key, args, None));
             }
         }
         content_indexes(keys, spec).into_iter().for_each(|index| self.index(index));
@@ -353,13 +331,11 @@ impl<'a> Moves<'a> {
         for key in [keys.ix_state(word), of_tenant] {
             if step > 0 { self.index(key) } else { self.unindex(key) }
         }
-        let step = step.to_string();
-        self.push("HINCRBY", keys.counts(), &[word.as_str(), &step]);
-        let tenant = keys.tenant_counts(&self.record.spec.tenant);
-        self.push("HINCRBY", tenant, &[word.as_str(), &step]);
+        self.add(keys.counts(), word.as_str(), step);
+        self.add(keys.tenant_counts(&self.record.spec.tenant), word.as_str(), step);
         if let Some(batch) = &self.record.spec.batch {
             let counts = keys.batch_counts(&self.record.spec.tenant, batch);
-            self.push("HINCRBY", counts, &[word.as_str(), &step]);
+            self.add(counts, word.as_str(), step);
         }
     }
 
@@ -369,16 +345,16 @@ impl<'a> Moves<'a> {
         let (spec, sums) = (&record.spec, end.sums(record));
         let day = keys.spent(&day_text(end.at));
         let field = |what: &str| format!("{}|{}|{what}", spec.tenant, spec.request.model.word());
-        self.push("HINCRBY", day.clone(), &[&field(end.word.as_str()), &step.to_string()]);
+        self.add(day.clone(), &field(end.word.as_str()), step);
         for (what, n) in &sums {
-            self.push("HINCRBY", day.clone(), &[&field(what), &(n * step).to_string()]);
+            self.add(day.clone(), &field(what), n * step);
         }
         let kept_ms = SPENT_KEPT.as_millis().to_string();
         self.push("PEXPIRE", day, &[&kept_ms]);
         let Some(batch) = &spec.batch else { return };
         let batch = keys.batch(&spec.tenant, batch);
         for (what, n) in &sums {
-            self.push("HINCRBY", batch.clone(), &[what, &(n * step).to_string()]);
+            self.add(batch.clone(), what, n * step);
         }
         let at = end.at.unix_ms().to_string();
         self.push("HSETNX", batch.clone(), &["first_end", &at]);
@@ -387,7 +363,7 @@ impl<'a> Moves<'a> {
 
     fn slot(&mut self, slot: Option<&Slot>, step: &str) {
         if let Some(slot) = slot {
-            self.push("HINCRBY", self.keys.slots(), &[&slot_field(slot), step]);
+            self.add(self.keys.slots(), &slot_field(slot), step);
         }
     }
 
@@ -442,12 +418,12 @@ impl<'a> Moves<'a> {
 
     /// One more of what this commit is part of.
     pub(crate) fn count(&mut self, key: String, field: &str) {
-        self.push("HINCRBY", key, &[field, "1"]);
+        self.add(key, field, 1);
     }
 
     fn prepend(&mut self, key: String, line: &str, lines_max: usize) {
         let key = self.table.at(key);
-        self.list.push(Move("LPUSH", key, vec![line.to_owned()], Some(lines_max)));
+        self.writes.moves.push(Move("LPUSH", key, vec![line.to_owned()], Some(lines_max)));
     }
 }
 

@@ -4,10 +4,8 @@
 //! long as the pause is the pilot's. So nobody who looks in between, and nobody who dies, buys another row.
 
 use crate::batches::{Batch, Paused};
-use crate::operations::{OperationVerb, OperationWish};
 use crate::turn::{Turn, seen_pause};
 use crate::{Store, StoreError};
-use job::filter::Filter;
 use job::{By, Timestamp};
 
 /// Rows of a pilot at most.
@@ -59,21 +57,9 @@ impl Store {
         let Some(paused) = batch.paused.as_ref().filter(|_| batch.pilot.is_some()) else {
             return Ok(false);
         };
-        if self.operations_full().await? {
-            return Ok(false);
-        }
-        let filter = Filter::all().batch(&batch.name).tenant(&batch.tenant).created_after(after);
-        let wish = OperationWish {
-            id: format!("op_{}", ulid::Ulid::generate()),
-            verb: OperationVerb::Pause,
-            filter,
-            tenant: Some(batch.tenant.clone()),
-            by: by.as_str().to_owned(),
-            reason: paused.reason.clone(),
-            limit: None,
-        };
         let (seen, now) = (seen_pause(batch)?, self.now().await?);
-        let writes = self.operation_writes(&wish.asked(now))?;
+        let clearing = self.clearing(batch, Some(after), (by, &paused.reason), now).await?;
+        let Some(writes) = clearing else { return Ok(false) };
         self.turn(Turn { batch, seen, writes, news: None }).await
     }
 }

@@ -6,10 +6,9 @@
 use crate::batches::{Batch, Paused};
 use crate::failures::Scope;
 use crate::keys::{AUDIT_LINES_MAX, Keys};
-use crate::operations::{AuditedLine, OperationVerb, OperationWish};
+use crate::operations::AuditedLine;
 use crate::turn::{Turn, Write, seen_pause};
 use crate::{Store, StoreError, facts};
-use job::filter::Filter;
 use job::{By, StateWord, StopOn, StopTally, Timestamp};
 use redis::Pipeline;
 use serde::{Deserialize, Serialize};
@@ -178,20 +177,8 @@ impl Store {
         let mut writes = self.mark(batch, &paused)?;
         let said = format!("{} of {}: {}", batch.name, batch.tenant, paused.reason);
         writes.extend(self.audited(now, "batch_stopped", STOP_BY, &said));
-        // Where too many operations wait, submitters clear the queue one by one.
-        if !self.operations_full().await? {
-            let filter = Filter::all().batch(&batch.name).tenant(&batch.tenant);
-            let wish = OperationWish {
-                id: format!("op_{}", ulid::Ulid::generate()),
-                verb: OperationVerb::Pause,
-                filter,
-                tenant: Some(batch.tenant.clone()),
-                by: STOP_BY.to_owned(),
-                reason: paused.reason.clone(),
-                limit: None,
-            };
-            writes.extend(self.operation_writes(&wish.asked(now))?);
-        }
+        let clearing = self.clearing(batch, None, (&paused.by, &paused.reason), now).await?;
+        writes.extend(clearing.unwrap_or_default());
         let written = self.turn(Turn { batch, seen, writes, news: Some(&paused) }).await?;
         Ok(written.then_some(paused))
     }

@@ -10,7 +10,8 @@ use crate::keys::Keys;
 use crate::operations::{Opened, OperationVerb, OperationWish};
 use crate::stop_on::StopFrom;
 use crate::{Store, StoreError, commit, script};
-use job::By;
+use job::filter::Filter;
+use job::{By, Timestamp};
 use redis::Pipeline;
 use serde::{Deserialize, Serialize};
 
@@ -124,6 +125,34 @@ impl Store {
                 ("HDEL", key, vec!["pilot".to_owned()]),
             ]
         })
+    }
+
+    /// The operation that takes the jobs of a paused batch out of the queue, of all of them or of those that were taken
+    /// in after an instant. None where too many operations wait: then submitters take them out one by one.
+    pub(crate) async fn clearing(
+        &self,
+        batch: &Batch,
+        after: Option<Timestamp>,
+        (by, reason): (&By, &str),
+        now: Timestamp,
+    ) -> Result<Option<Vec<Write>>, StoreError> {
+        if self.operations_full().await? {
+            return Ok(None);
+        }
+        let filter = Filter::all().batch(&batch.name).tenant(&batch.tenant);
+        let wish = OperationWish {
+            id: format!("op_{}", ulid::Ulid::generate()),
+            verb: OperationVerb::Pause,
+            filter: match after {
+                Some(after) => filter.created_after(after),
+                None => filter,
+            },
+            tenant: Some(batch.tenant.clone()),
+            by: by.as_str().to_owned(),
+            reason: reason.to_owned(),
+            limit: None,
+        };
+        self.operation_writes(&wish.asked(now)).map(Some)
     }
 
     async fn let_go_on(&self, tenant: &str, name: &str) -> Result<(), StoreError> {

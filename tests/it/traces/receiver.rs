@@ -1,5 +1,6 @@
 //! A receiver of OTLP over HTTP that decodes what arrives with the protocol's own types.
 
+use e2e::kit::inbound::{self, Request};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -7,8 +8,8 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufReader, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How it answers.
@@ -48,29 +49,9 @@ impl Seen {
     }
 }
 
-/// One request as it arrived.
-#[derive(Debug, Clone)]
-pub(super) struct Request {
-    path: String,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
-}
-
-impl Request {
-    /// A header; empty where there is none.
-    pub(super) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map(String::as_str).unwrap_or_default()
-    }
-
-    /// Whether it brings spans of this service.
-    pub(super) fn is_of_spans(&self, service: &str) -> bool {
-        self.path == "/v1/traces" && self.contains(service)
-    }
-
-    /// Whether the body holds this text.
-    pub(super) fn contains(&self, text: &str) -> bool {
-        self.body.windows(text.len()).any(|window| window == text.as_bytes())
-    }
+/// Whether a request brings spans of this service.
+pub(super) fn is_of_spans(request: &Request, service: &str) -> bool {
+    request.path == "/v1/traces" && request.contains(service)
 }
 
 struct State {
@@ -87,18 +68,11 @@ pub(super) struct OtlpReceiver {
 
 impl OtlpReceiver {
     pub(super) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("it is bound").port();
         let state = State { mood: Mood::Takes, heard: Vec::new() };
-        let receiver = Self { port, state: Arc::new(Mutex::new(state)) };
-        let serving = receiver.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let serving = serving.clone();
-                std::thread::spawn(move || serving.serve(stream));
-            }
-        });
-        receiver
+        let state = Arc::new(Mutex::new(state));
+        let serving = Arc::clone(&state);
+        let port = inbound::listen(move |stream| serve(&serving, stream));
+        Self { port, state }
     }
 
     pub(super) fn origin(&self) -> String {
@@ -106,12 +80,12 @@ impl OtlpReceiver {
     }
 
     pub(super) fn be(&self, mood: Mood) {
-        self.lock().mood = mood;
+        lock(&self.state).mood = mood;
     }
 
     /// Every request so far.
     pub(super) fn heard(&self) -> Vec<Request> {
-        self.lock().heard.clone()
+        lock(&self.state).heard.clone()
     }
 
     /// Every span so far.
@@ -132,57 +106,37 @@ impl OtlpReceiver {
         let pushed = heard.iter().filter(|request| request.path == "/v1/metrics");
         pushed.flat_map(|request| metrics_of(&request.body)).collect()
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn serve(&self, stream: TcpStream) {
-        let Ok(mut writer) = stream.try_clone() else { return };
-        let mut reader = BufReader::new(stream);
-        while let Some(request) = read(&mut reader) {
-            let mood = {
-                let mut state = self.lock();
-                state.heard.push(request);
-                state.mood
-            };
-            let status = match mood {
-                Mood::Takes => "200 OK",
-                Mood::Refuses => "503 Service Unavailable",
-                // Until the other side has enough of it.
-                Mood::Hangs => {
-                    let _ = std::io::copy(&mut reader, &mut std::io::sink());
-                    return;
-                }
-            };
-            let head = format!(
-                "HTTP/1.1 {status}\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n"
-            );
-            if writer.write_all(head.as_bytes()).is_err() {
-                return;
-            }
-        }
-    }
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
-    let mut line = String::new();
-    reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
-    let path = line.split(' ').nth(1)?.to_owned();
-    let mut headers = BTreeMap::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
-        let line = line.trim_end();
-        if line.is_empty() {
-            break;
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn serve(state: &Mutex<State>, stream: TcpStream) {
+    let Ok(mut writer) = stream.try_clone() else { return };
+    let mut reader = BufReader::new(stream);
+    while let Some(request) = Request::read(&mut reader) {
+        let mood = {
+            let mut state = lock(state);
+            state.heard.push(request);
+            state.mood
+        };
+        let status = match mood {
+            Mood::Takes => "200 OK",
+            Mood::Refuses => "503 Service Unavailable",
+            // Until the other side has enough of it.
+            Mood::Hangs => {
+                let _ = std::io::copy(&mut reader, &mut std::io::sink());
+                return;
+            }
+        };
+        let head = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n"
+        );
+        if writer.write_all(head.as_bytes()).is_err() {
+            return;
         }
-        let (name, value) = line.split_once(':')?;
-        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
-    reader.read_exact(&mut body).ok()?;
-    Some(Request { path, headers, body })
 }
 
 fn spans_of(body: &[u8]) -> Vec<Seen> {

@@ -4,20 +4,10 @@ use crate::users;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
-/// Programs and the users they log in as; the kit itself is an operator.
-const USERS: [(&str, &str); 6] = [
-    ("gateway", "gateway"),
-    ("submitter", "submitter"),
-    ("poller", "poller"),
-    ("downloader", "downloader"),
-    ("notifier", "notifier"),
-    ("seedfleet", "cli"),
-];
-
-/// Name and password of a program's user.
+/// Name and password of a program's user; the kit itself is an operator.
 #[must_use]
 pub fn login(program: &str) -> (String, String) {
-    let user = USERS.iter().find(|(of, _)| *of == program);
+    let user = users::PROGRAMS.iter().find(|(of, _)| *of == program);
     let user = user.map_or_else(|| panic!("no user is made for {program}"), |(_, user)| *user);
     (users::name(user), format!("canary-redis-password-of-{user}"))
 }
@@ -33,7 +23,7 @@ pub(super) fn arguments(dir: &Path) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lies in the clone");
     let shipped = std::fs::read_to_string(root.join("deploy/redis/users.acl"));
     let mut text = shipped.expect("the shipped file");
-    for (program, user) in USERS {
+    for (program, user) in users::PROGRAMS {
         let hash = Sha256::digest(login(program).1.as_bytes());
         let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         text = text.replace(&users::placeholder(user), &format!("#{hash}"));

@@ -66,28 +66,23 @@ pub(crate) enum JobsVerb {
     Clone(CloneArgs),
     /// Make ended jobs again, each as a new job that is bought. Those that ended failed, expired, cancelled,
     /// output_lost or timed_out can; without --yes it is only told how many, and what they cost.
-    Retry {
-        #[arg(value_parser = job_id)]
-        ids: Vec<JobId>,
-        #[command(flatten)]
-        which: Which,
-        #[command(flatten)]
-        many: Many,
-        #[command(flatten)]
-        decision: Decision,
-    },
+    Retry(JobsArgs),
     /// Stop jobs. What runs at the provider is stopped only while it still waits there. Jobs that are chosen and not
     /// named are counted first, and need --yes.
-    Cancel {
-        #[arg(value_parser = job_id)]
-        ids: Vec<JobId>,
-        #[command(flatten)]
-        which: Which,
-        #[command(flatten)]
-        many: Many,
-        #[command(flatten)]
-        decision: Decision,
-    },
+    Cancel(JobsArgs),
+}
+
+/// Jobs by name, or those of a filter, and who wants something of them.
+#[derive(Debug, Args)]
+pub(crate) struct JobsArgs {
+    #[arg(value_parser = job_id)]
+    pub(crate) ids: Vec<JobId>,
+    #[command(flatten)]
+    pub(crate) which: Which,
+    #[command(flatten)]
+    pub(crate) many: Many,
+    #[command(flatten)]
+    pub(crate) decision: Decision,
 }
 
 #[derive(Debug, Args)]

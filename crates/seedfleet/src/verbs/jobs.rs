@@ -6,7 +6,7 @@ mod open;
 mod watch;
 
 use super::rows::{self, JOB_COLUMNS, Walk};
-use crate::cli::{AdoptArgs, Decision, Global, JobsVerb, Many, Which};
+use crate::cli::{AdoptArgs, Global, JobsArgs, JobsVerb, Which};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Form, Format, Progress, Row, Rows, note};
 use crate::session::{Session, operator};
@@ -47,12 +47,8 @@ pub(crate) async fn run(global: &Global, verb: JobsVerb) -> Outcome {
             open::run(&session, &id, wanted).await
         }
         JobsVerb::Clone(args) => copy::run(global, &session, args).await,
-        JobsVerb::Retry { ids, which, many, decision } => {
-            again::run(global, &session, ids, &which, (&many, &decision)).await
-        }
-        JobsVerb::Cancel { ids, which, many, decision } => {
-            cancel(global, &session, ids, &which, (&many, &decision)).await
-        }
+        JobsVerb::Retry(args) => again::run(global, &session, args).await,
+        JobsVerb::Cancel(args) => cancel(global, &session, args).await,
     }
 }
 
@@ -358,16 +354,11 @@ fn chosen(ids: &[JobId], which: &Which) -> Result<Option<Filter>, Failure> {
     Ok(ids.is_empty().then_some(filter))
 }
 
-async fn cancel(
-    global: &Global,
-    session: &Session,
-    ids: Vec<JobId>,
-    which: &Which,
-    (many, decision): (&Many, &Decision),
-) -> Outcome {
-    if let Some(filter) = chosen(&ids, which)? {
+async fn cancel(global: &Global, session: &Session, args: JobsArgs) -> Outcome {
+    let JobsArgs { ids, which, many, decision } = args;
+    if let Some(filter) = chosen(&ids, &which)? {
         let wish = (OperationVerb::Cancel, filter);
-        return bulk::run(global, session, wish, many, decision).await;
+        return bulk::run(global, session, wish, &many, &decision).await;
     }
     let event = Event::CancelAsked { by: operator(decision.by.as_deref()) };
     let mut tally = Tally::new(&global.output);

@@ -10,7 +10,7 @@ impl Moves<'_> {
         let (keys, record) = (self.keys, self.record);
         let of = |what: &str| format!("{code}|{what}");
         for scope in Scope::all_of(&record.spec) {
-            self.push("HINCRBY", keys.failures(scope), &[code, step]);
+            self.add(keys.failures(scope), code, step);
             if let (Some(end), "1") = (&standing.end, step) {
                 let (at, last) = (end.at.unix_ms().to_string(), keys.failures_last(scope));
                 self.push("HSETNX", last.clone(), &[&of("first"), &at]);
@@ -27,7 +27,7 @@ impl Moves<'_> {
         let Some(code) = code else { return };
         let (keys, record) = (self.keys, self.record);
         for scope in Scope::all_of(&record.spec) {
-            self.push("HINCRBY", keys.failures_dismissed(scope), &[code, step]);
+            self.add(keys.failures_dismissed(scope), code, step);
         }
     }
 }

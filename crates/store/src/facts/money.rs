@@ -31,7 +31,7 @@ impl Moves<'_> {
         }
         let more = i128::from(after) - i128::from(before);
         let key = self.keys.usage(&self.record.spec.tenant);
-        self.push("HINCRBY", key, &[&format!("{day}|micros"), &more.to_string()]);
+        self.add(key, &format!("{day}|micros"), more);
     }
 
     /// Reserves, settles or releases: from what the life before took of its purses to what the next one takes.
@@ -55,7 +55,7 @@ impl Moves<'_> {
         for purse in Purse::all_of(&self.record.spec) {
             let key = self.keys.bought(&purse);
             for (field, micros) in &sums {
-                self.push("HINCRBY", key.clone(), &[field, &micros.to_string()]);
+                self.add(key.clone(), field, micros);
             }
         }
     }

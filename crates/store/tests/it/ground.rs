@@ -1,12 +1,12 @@
 //! A private, durable Redis, a store on it, and jobs to put in.
 
 use job::{
-    AttemptId, By, DoubtCause, DoubtPolicy, DownloadPolicy, Event, Facts, Fingerprint, HeldWhy,
-    JobId, Life, Links, OpenAttempt, Policy, PollPolicy, Priority, Record, SettlePolicy, Source,
-    Spec, State, StoredOutput, SubmitPolicy, TaskId, TaskReport, Timestamp,
+    AttemptId, By, Cause, DoubtCause, DoubtPolicy, DownloadPolicy, Event, Facts, Fingerprint,
+    HeldWhy, JobId, Life, Links, OpenAttempt, Policy, PollPolicy, Priority, Record, SettlePolicy,
+    Source, Spec, State, StoredOutput, SubmitPolicy, TaskId, TaskReport, Timestamp,
 };
 use sandbox::{Options, Redis};
-use seedance::{Route, SlotClass};
+use seedance::{Class, Route, SlotClass};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use store::{
@@ -269,6 +269,13 @@ pub fn running(id: &str) -> Event {
         outlook: job::Outlook::default(),
     };
     Event::TaskSeen { task: task(id), report }
+}
+
+/// The task of this name ended badly, with this code.
+pub fn failed(id: &str, code: &str) -> Event {
+    let cause =
+        Cause { code: code.into(), class: Class::Output, message: "no".into(), task_existed: true };
+    Event::TaskSeen { task: task(id), report: TaskReport::Failed { cause, payload: "{}".into() } }
 }
 
 pub fn succeeded(id: &str) -> Event {

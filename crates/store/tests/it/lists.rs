@@ -1,11 +1,10 @@
 //! Lists: every job that fits, once, in order, through every index.
 
-use crate::ground::{Ground, SUBMIT, cancel, record_of, task};
+use crate::ground::{Ground, SUBMIT, cancel, failed, record_of};
 use job::filter::Filter;
-use job::{Event, JobId, Priority, Record, Source, TaskReport, Timestamp};
+use job::{JobId, Priority, Record, Source, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use seedance::Class;
 use std::collections::{BTreeMap, BTreeSet};
 use store::{CursorError, ListQuery, Order, Writer};
 
@@ -125,7 +124,7 @@ async fn a_cursor_serves_its_own_list_while_jobs_come_and_go() {
 async fn a_list_by_code_holds_what_failed_with_it() {
     let ground = Ground::new().await;
     let (record, _) = ground.generating(record_of("t", Priority::Normal, None), "cgt-1").await;
-    ground.report(&record.id, Writer::Outside, &failure("cgt-1", "OutputVideo:Sensitive")).await;
+    ground.report(&record.id, Writer::Outside, &failed("cgt-1", "OutputVideo:Sensitive")).await;
     assert_eq!(
         listed(&ground, "code=OutputVideo:Sensitive").await,
         std::slice::from_ref(&record.id)
@@ -133,17 +132,6 @@ async fn a_list_by_code_holds_what_failed_with_it() {
     assert_eq!(listed(&ground, "class=output tenant=t").await, [record.id]);
     assert_eq!(listed(&ground, "code=OutputVideo").await, []);
     ground.sound().await;
-}
-
-fn failure(id: &str, code: &str) -> Event {
-    let cause = job::Cause {
-        code: code.into(),
-        class: Class::Output,
-        message: "no".into(),
-        task_existed: true,
-    };
-    let report = TaskReport::Failed { cause, payload: "{}".into() };
-    Event::TaskSeen { task: task(id), report }
 }
 
 /// Records of every kind that a filter tells apart.
@@ -164,7 +152,7 @@ async fn crowd(ground: &Ground) -> BTreeMap<JobId, Record> {
             let name = format!("cgt-{n}");
             let (record, _) = ground.generating(record, &name).await;
             let code = if n % 4 == 1 { "Code:1" } else { "OutputSensitive" };
-            ground.report(&record.id, Writer::Outside, &failure(&name, code)).await;
+            ground.report(&record.id, Writer::Outside, &failed(&name, code)).await;
             record.id
         } else {
             ground.admit(record).await.id

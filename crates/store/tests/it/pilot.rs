@@ -1,8 +1,8 @@
 //! A batch that waits for its pilot: nothing else of it begins, whoever comes between.
 
-use crate::ground::{FREE, Ground, SUBMIT, attempt, record_of};
+use crate::ground::{FREE, Ground, SUBMIT, attempt, failed, record_of};
 use job::filter::Filter;
-use job::{By, Event, Priority, Record, StateWord, StopOn, Timestamp};
+use job::{By, Priority, Record, StateWord, StopOn, Timestamp};
 use std::time::Duration;
 use store::{Batch, Begun, OperationVerb, OperationWish, Writer};
 
@@ -83,15 +83,7 @@ async fn a_pause_by_a_person_holds_the_pilot_too_and_so_does_a_stop() {
     assert!(begin_pilot(&ground).await);
     assert_eq!(store.look_for_stop("a", "x").await.expect("answers"), None);
     let (failing, _) = ground.generating(row(true), "cgt-1").await;
-    let cause = job::Cause {
-        code: "No".into(),
-        class: seedance::Class::Output,
-        message: "no".into(),
-        task_existed: true,
-    };
-    let task = crate::ground::task("cgt-1");
-    let report = job::TaskReport::Failed { cause, payload: "{}".into() };
-    ground.report(&failing.id, Writer::Outside, &Event::TaskSeen { task, report }).await;
+    ground.report(&failing.id, Writer::Outside, &failed("cgt-1", "No")).await;
     let told = store.look_for_stop("a", "x").await.expect("answers").expect("it stops");
     let shown = batch(&ground).await;
     assert_eq!((shown.paused, shown.pilot, shown.piloted), (Some(told), None, Some(2)));

@@ -1,25 +1,16 @@
 //! Batches that stop by themselves: once, with all that goes with it, and not at once again.
 
 use crate::ground::{
-    FREE, Ground, SUBMIT, accepted, attempt, connect, held_for_review, record_of, task, unclear,
+    FREE, Ground, SUBMIT, accepted, attempt, connect, failed, held_for_review, record_of, unclear,
 };
 use futures::future::join_all;
-use job::{By, Event, OpenAttempt, Priority, Record, StateWord, StopOn, TaskReport};
-use seedance::Class;
+use job::{By, OpenAttempt, Priority, Record, StateWord, StopOn};
 use store::{Begun, OperationVerb, OperationWish, Paused, STOP_BY, Store, Writer};
 
 async fn fails(ground: &Ground, n: u32, code: &str) {
     let name = format!("cgt-{n}");
     let (record, _) = ground.generating(record_of("a", Priority::Normal, Some("x")), &name).await;
-    let cause = job::Cause {
-        code: code.into(),
-        class: Class::Output,
-        message: "no".into(),
-        task_existed: true,
-    };
-    let report = TaskReport::Failed { cause, payload: "{}".into() };
-    let event = Event::TaskSeen { task: task(&name), report };
-    ground.report(&record.id, Writer::Outside, &event).await;
+    ground.report(&record.id, Writer::Outside, &failed(&name, code)).await;
 }
 
 async fn stops_on(ground: &Ground, conditions: &str) {

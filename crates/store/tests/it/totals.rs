@@ -1,22 +1,11 @@
 //! What jobs come to: failures by code, usage by day, batches, and operations on many of them.
 
-use crate::ground::{self, Ground, SUBMIT, record_of, stored, succeeded, task};
+use crate::ground::{self, Ground, SUBMIT, failed, record_of, stored, succeeded};
 use job::filter::Filter;
-use job::{By, Event, HeldWhy, Priority, State, StateWord, TaskReport, Ticket, Timestamp};
-use seedance::Class;
+use job::{By, Event, HeldWhy, Priority, State, StateWord, Ticket, Timestamp};
 use store::{
     Begun, ListQuery, NewOperation, Opened, OperationVerb, OperationWish, Progress, Scope, Writer,
 };
-
-fn failed(id: &str, code: &str) -> Event {
-    let cause = job::Cause {
-        code: code.into(),
-        class: Class::Output,
-        message: "no".into(),
-        task_existed: true,
-    };
-    Event::TaskSeen { task: task(id), report: TaskReport::Failed { cause, payload: "{}".into() } }
-}
 
 fn wish(verb: OperationVerb, id: &str) -> OperationWish {
     OperationWish {

@@ -1,7 +1,7 @@
 //! `jobs retry`: what ended badly, once more, each as a new job that is bought.
 
 use super::{chosen, find};
-use crate::cli::{Decision, Global, Many, Which};
+use crate::cli::{Decision, Global, JobsArgs};
 use crate::exit::{Failure, Outcome};
 use crate::session::{Session, operator};
 use crate::verbs::bulk::{self, Sum};
@@ -10,22 +10,17 @@ use admission::How;
 use job::{Again, JobId, Record, Source, StateWord};
 use store::OperationVerb;
 
-pub(super) async fn run(
-    global: &Global,
-    session: &Session,
-    ids: Vec<JobId>,
-    which: &Which,
-    (many, decision): (&Many, &Decision),
-) -> Outcome {
-    if let Some(filter) = chosen(&ids, which)? {
+pub(super) async fn run(global: &Global, session: &Session, args: JobsArgs) -> Outcome {
+    let JobsArgs { ids, which, many, decision } = args;
+    if let Some(filter) = chosen(&ids, &which)? {
         let wish = (OperationVerb::Retry, filter);
-        return bulk::run(global, session, wish, many, decision).await;
+        return bulk::run(global, session, wish, &many, &decision).await;
     }
     let mut sum = Sum::default();
     for id in &ids {
         sum.add(session, OperationVerb::Retry, &find(session, id).await?);
     }
-    make(global, session, (&sum, &ids), decision).await
+    make(global, session, (&sum, &ids), &decision).await
 }
 
 async fn make(
