@@ -8,12 +8,13 @@ use job::{
 use sandbox::{Options, Redis};
 use seedance::{Class, Route, SlotClass};
 use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use store::{
     AccountRoom, Admitted, BeginGuard, Begun, Claimed, Held, NewJob, Pace, Queue, Reported, Room,
     Settings, Store, Stored, Writer,
 };
-use ulid::Ulid;
+use ulid::{Generator, Ulid};
 
 pub const LEASE: Duration = Duration::from_secs(60);
 pub const CLASS: SlotClass = SlotClass::V20;
@@ -196,8 +197,15 @@ pub fn record() -> Record {
     record_of("default", Priority::Normal, None)
 }
 
+/// One after the other, also within a millisecond: a history that is fixed meets its jobs in a fixed order.
+fn next_ulid() -> Ulid {
+    static LAST: LazyLock<Mutex<Generator>> = LazyLock::new(Mutex::default);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    last.generate().expect("fewer than 2^80 in a millisecond")
+}
+
 pub fn record_of(tenant: &str, priority: Priority, batch: Option<&str>) -> Record {
-    let ulid = Ulid::generate();
+    let ulid = next_ulid();
     let body = serde_json::json!({
         "model": "seedance-2.0",
         "content": [{"type": "text", "text": format!("a lighthouse, number {ulid}")}],
