@@ -277,21 +277,29 @@ fn a_crowd_that_asks_for_nothing_keeps_nobody_out() {
 fn many_large_bodies_at_once_are_bounded_and_keep_no_small_one_out() {
     let fleet = fleet_with("body_idle_max = \"5s\"\n");
     let before = resident_bytes(&fleet);
-    let mut wires: Vec<Wire> = (0..60).map(|_| fleet.wire()).collect();
     let piece = "a".repeat(1_000_000);
-    for wire in &mut wires {
-        wire.say(head("/v1/jobs", "content-length: 1048576\r\n") + "{\"model\":\"" + &piece);
+    for round in 0..2 {
+        let mut wires: Vec<Wire> = (0..60).map(|_| fleet.wire()).collect();
+        for wire in &mut wires {
+            wire.say(head("/v1/jobs", "content-length: 1048576\r\n") + "{\"model\":\"" + &piece);
+        }
+        let request = fleet.ask(fleet.gateway_port(), Method::POST, "/v1/jobs", ALICE);
+        let reply = fleet.send(request.json(&Value::from(text(&format!("small, {round}")))));
+        assert_eq!(reply.status, 202, "{}", reply.body);
+        // Some sixteen of them fit and are waited for; the others are told to come again.
+        let answers: Vec<u16> =
+            wires.iter_mut().filter_map(Wire::hear).map(|spoken| spoken.status).collect();
+        let refused = answers.iter().filter(|status| **status == 503).count();
+        assert!(refused >= 30 && answers.contains(&408), "{answers:?}");
     }
-    let request = fleet.ask(fleet.gateway_port(), Method::POST, "/v1/jobs", ALICE);
-    let reply = fleet.send(request.json(&Value::from(text("a small one"))));
-    assert_eq!(reply.status, 202, "{}", reply.body);
-    // Some sixteen of them fit and are waited for; the others are told to come again.
-    let answers: Vec<u16> =
-        wires.iter_mut().filter_map(Wire::hear).map(|spoken| spoken.status).collect();
-    let refused = answers.iter().filter(|status| **status == 503).count();
-    assert!(refused >= 30 && answers.contains(&408), "{answers:?}");
-    let grown = resident_bytes(&fleet).saturating_sub(before);
-    assert!(grown < 96 << 20, "{} MiB more than before", grown >> 20);
+    // Far less than the 120 MB that were sent stays, once the allocator has had an occasion to give it back.
+    let bounded = || {
+        others_are_served(&fleet);
+        (resident_bytes(&fleet).saturating_sub(before) < 64 << 20).then_some(())
+    };
+    wait::until("the bodies' memory given back", Duration::from_secs(20), bounded).unwrap_or_else(
+        |missed| panic!("{missed}: {} MiB, {} before", resident_bytes(&fleet) >> 20, before >> 20),
+    );
 }
 
 /// What the gateway has in memory.

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod figure;
+mod heap;
 pub mod house;
 pub mod machine;
 pub mod order;

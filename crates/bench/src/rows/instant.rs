@@ -1,6 +1,7 @@
 //! A job's whole life in Redis alone: the steps answer at once, everything else is what the fleet runs.
 
 use crate::figure::Figure;
+use crate::heap::Taken;
 use crate::house::{House, facts, normal, queued};
 use crate::order::Order;
 use crate::server::Counters;
@@ -42,8 +43,8 @@ const NONCE_BASE_S: u32 = 86_400;
 pub fn run(order: &Order) -> Vec<Figure> {
     let runtime = tokio::runtime::Runtime::new().expect("an event loop");
     let jobs = order.sized(JOBS);
-    let runs: Vec<[f64; 5]> = (0..order.runs).map(|_| runtime.block_on(once(jobs))).collect();
-    let [rate, scripts, commands, redis_us, own_us] = columns(&runs);
+    let runs: Vec<[f64; 7]> = (0..order.runs).map(|_| runtime.block_on(once(jobs))).collect();
+    let [rate, scripts, commands, redis_us, own_us, blocks, bytes] = columns(&runs);
     vec![
         Figure::new("whole life, every transition durable", "jobs/s", rate)
             .at_least(1_000.0)
@@ -55,10 +56,13 @@ pub fn run(order: &Order) -> Vec<Figure> {
         Figure::new("commands at Redis, inside scripts as well, per job", "", commands),
         Figure::new("Redis processor time, per job", "µs", redis_us).at_most(300.0),
         Figure::new("processor time of the worker, per job", "µs", own_us),
+        Figure::new("allocations of the worker, per job", "", blocks)
+            .noting("engine, decisions and Redis client, intake included; the steps take hardly any"),
+        Figure::new("allocated by the worker, per job", "bytes", bytes),
     ]
 }
 
-async fn once(jobs: usize) -> [f64; 5] {
+async fn once(jobs: usize) -> [f64; 7] {
     let house = House::new(&SETTINGS).await;
     let now = house.store.now().await.expect("the clock");
     let records: Vec<Record> =
@@ -74,16 +78,26 @@ async fn once(jobs: usize) -> [f64; 5] {
         })
         .await;
     let (before, own_before_us) = (Counters::of(&house.redis), cpu_us(std::process::id()));
+    let heap_before = Taken::now();
     let begun = Instant::now();
     house.admit(records).await;
     house.until_count(StateWord::Succeeded, jobs).await;
     let took = begun.elapsed().as_secs_f64();
+    let heap = Taken::now().since(heap_before);
     let spent = Counters::of(&house.redis).since(&before);
     let own_us = cpu_us(std::process::id()) - own_before_us;
     work.stop().await;
     let each = |value: f64| value / jobs as f64;
     let scripts = spent.calls.get("evalsha").copied().unwrap_or(0.0);
-    [jobs as f64 / took, each(scripts), each(spent.commands()), each(spent.cpu_us), each(own_us)]
+    [
+        jobs as f64 / took,
+        each(scripts),
+        each(spent.commands()),
+        each(spent.cpu_us),
+        each(own_us),
+        each(heap.times),
+        each(heap.bytes),
+    ]
 }
 
 /// Begins, and was accepted.
@@ -183,7 +197,7 @@ mod tests {
     fn a_small_run_measures_everything() {
         let order = Order { runs: 1, percent: 1, ..Order::default() };
         let figures = run(&order);
-        assert_eq!(figures.len(), 5);
+        assert_eq!(figures.len(), 7);
         for figure in &figures {
             assert!(figure.median() > 0.0 && figure.samples.len() == 1, "{figure:?}");
         }

@@ -12,6 +12,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
 
+/// Largest body whose whole length is asked of the allocator before it comes; a longer one grows from there.
+const AHEAD_BYTES_MAX: usize = 1 << 20;
+
 /// A JSON document, and the room it takes for as long as it is worked on. A request that names no content type is
 /// believed to send one.
 pub(crate) struct Sent(pub(crate) Value, pub(crate) Share);
@@ -64,10 +67,12 @@ async fn whole(request: Request, app: &App) -> Result<(Vec<u8>, Share), Problem>
     }
     let bytes_max = app.body_bytes_max;
     let told = request.headers().get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok());
-    if told.and_then(|text| text.parse::<u64>().ok()).is_some_and(|n| n > bytes_max as u64) {
+    let told = told.and_then(|text| text.parse::<usize>().ok()).unwrap_or_default();
+    if told > bytes_max {
         return Err(too_large(bytes_max));
     }
-    let (mut body, mut share) = (Vec::new(), app.room.share());
+    // A body that grows by doubling leaves as much again behind. What is told and never sent takes addresses, no memory.
+    let (mut body, mut share) = (Vec::with_capacity(told.min(AHEAD_BYTES_MAX)), app.room.share());
     let mut pieces = request.into_body().into_data_stream();
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|error| broken(&error))?;
