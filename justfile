@@ -32,8 +32,8 @@ verify *names:
 campaign *args:
     cargo xtask campaign {{args}}
 
-# Measure what the fleet costs and how fast it is, on a quiet machine (ROW ..., --long, --peers, --runs N, --write)
-bench *args:
+# Measure every row and the peers on a quiet machine and write docs/benchmarks.md (or ROW ..., --long, --peers, --runs N, --write)
+bench *args="--long --peers --write":
     cargo xtask bench {{args}}
 
 # Whether the fleet keeps to the provider's limits and uses them (creates|slots, --submitters, --for, --faults)

@@ -105,6 +105,18 @@ impl Figure {
     }
 }
 
+/// Figures of several runs, each with the samples of all of them; a note is that of the first.
+pub fn together(runs: impl Iterator<Item = Vec<Figure>>) -> Vec<Figure> {
+    let mut all: Vec<Figure> = Vec::new();
+    for figure in runs.flatten() {
+        match all.iter_mut().find(|known| known.what == figure.what) {
+            Some(known) => known.samples.extend(figure.samples),
+            None => all.push(figure),
+        }
+    }
+    all
+}
+
 /// The sample below or at which so many percent lie; zero where there is none.
 #[must_use]
 #[allow(

@@ -111,7 +111,7 @@ impl Order {
     pub fn wants(&self, row: &Row) -> bool {
         match self.names.as_slice() {
             // Who asks for peers alone gets them alone.
-            [] => !self.peers && (self.long || !row.slow),
+            [] => self.long || !(self.peers || row.slow),
             names => names.iter().any(|name| name == row.name),
         }
     }
@@ -139,6 +139,8 @@ mod tests {
         assert!(wanted(&words("--peers").expect("an order")).is_empty());
         let (usual, long) = (words("").expect("an order"), words("--long").expect("an order"));
         assert!(wanted(&usual).len() < wanted(&long).len());
+        let everything = words("--long --peers").expect("an order");
+        assert_eq!(wanted(&everything).len(), crate::rows::ROWS.len());
         assert_eq!(words("--percent 10").expect("an order").sized(500), 50);
         for bad in ["--seconds", "--speed 3", "--rate x", "lists-of-everything"] {
             assert!(words(bad).is_err(), "{bad}");

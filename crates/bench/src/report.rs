@@ -1,6 +1,6 @@
 //! What was measured so far: samples in a file, a page printed from them.
 
-use crate::figure::{Figure, table};
+use crate::figure::{Figure, number, table};
 use crate::machine;
 use crate::order::Order;
 use crate::rows::ROWS;
@@ -88,8 +88,47 @@ impl Report {
                 }
             }
         }
-        page + "\n" + VERDICTS
+        page + &self.side_by_side() + "\n" + VERDICTS
     }
+
+    /// Medians of each figure that the fleet and its peers were measured by, and what each is of the fleet's.
+    fn side_by_side(&self) -> String {
+        let measured = |name: &str| self.rows.get(name);
+        let names = crate::peers::ROWS.map(|(name, _)| name);
+        let Some(own) = measured(names[0]) else { return String::new() };
+        let mut page = format!(
+            "\n## Side by side\n\n| Median (of the fleet's) | {} |\n",
+            names.map(short).join(" | ")
+        );
+        page.push_str(&format!("| --- |{}\n", " --- |".repeat(names.len())));
+        for figure in &own.figures {
+            let cell = |name: &&str| {
+                let same = |other: &&Figure| other.what == figure.what;
+                let median = measured(name)?.figures.iter().find(same)?.median();
+                let ratio = median / figure.median();
+                let told = if ratio.is_finite() {
+                    format!(" ({}×)", number(ratio))
+                } else {
+                    String::new()
+                };
+                Some(format!("{}{told}", number(median)))
+            };
+            let cells = names.iter().map(|name| cell(name).unwrap_or_else(|| "–".to_owned()));
+            let unit =
+                if figure.unit.is_empty() { String::new() } else { format!(", {}", figure.unit) };
+            page.push_str(&format!(
+                "| {}{unit} | {} |\n",
+                figure.what,
+                cells.collect::<Vec<_>>().join(" | ")
+            ));
+        }
+        page
+    }
+}
+
+/// A peer's own name.
+fn short(name: &'static str) -> &'static str {
+    name.strip_prefix("peer-").unwrap_or(name)
 }
 
 /// Numbers of a list on one line: a file of samples is read by people as well.
@@ -141,5 +180,9 @@ mod tests {
         assert_eq!(serde_json::from_str::<Report>(&json).expect("the same"), report);
         let page = report.page();
         assert!(page.contains("- jobs: so") && page.contains("Not measured"), "{page}");
+        report.put("peer-seedfleet", vec![Figure::new("life", "jobs/s", vec![50.0])]);
+        report.put("peer-celery", vec![Figure::new("life", "jobs/s", vec![25.0])]);
+        let page = report.page();
+        assert!(page.contains("| life, jobs/s | 50 (1×) | – | 25 (0.5×) | – |"), "{page}");
     }
 }

@@ -18,6 +18,8 @@ pub struct Allowed {
     pub create_rpm: u32,
     /// Tasks that run at once, per account and model.
     pub running: u32,
+    /// Accounts there are: one that bought nothing used none of its share.
+    pub accounts: usize,
     /// Tasks an account is fed beyond them.
     pub lookahead: u32,
     /// What the row of instants adds to a minute, ms: how late a slot may be used, and the network's spread.
@@ -63,6 +65,8 @@ pub struct Verdict {
     pub creates_ratio: f64,
     /// Share of the time of all slots in which a task ran.
     pub slots_ratio: f64,
+    /// The same in each of a few equal parts of the time, one after the other.
+    pub slots_ratio_in_turn: Vec<f64>,
     /// Most tasks an account had at the provider at once, running and queued.
     pub open_max: i64,
     /// As many as it may have.
@@ -101,6 +105,7 @@ impl Verdict {
             "seen_late_ms_max": self.seen_late_ms,
             "creates_ratio": rounded(self.creates_ratio),
             "slots_ratio": rounded(self.slots_ratio),
+            "slots_ratio_in_turn": self.slots_ratio_in_turn.iter().copied().map(rounded).collect::<Vec<_>>(),
             "open_max": self.open_max,
             "open_allowed": self.open_allowed,
             "refused_for_rate": self.refused,
@@ -185,6 +190,15 @@ pub fn judge(ledger: &str, stats: &Value, allowed: &Allowed, between: (i64, i64)
     verdict
 }
 
+/// Share of slot time in each of so many equal parts of the time.
+#[must_use]
+pub fn in_turn(ledger: &str, allowed: &Allowed, (from, to): (i64, i64), parts: i64) -> Vec<f64> {
+    let edge = |part: i64| from + (to - from) * part / parts;
+    let none = Value::Null;
+    let share = |part| judge(ledger, &none, allowed, (edge(part), edge(part + 1))).slots_ratio;
+    (0..parts).map(share).collect()
+}
+
 fn of_lanes(lanes: BTreeMap<String, Lane>, allowed: &Allowed, between: (i64, i64)) -> Verdict {
     let (from, to) = between;
     let mut verdict = Verdict {
@@ -192,7 +206,7 @@ fn of_lanes(lanes: BTreeMap<String, Lane>, allowed: &Allowed, between: (i64, i64
         ..Verdict::default()
     };
     let (mut inside, mut ran_ms) = (0_usize, 0_i64);
-    let accounts = lanes.len().max(1) as f64;
+    let accounts = lanes.len().max(allowed.accounts) as f64;
     for (scope, mut lane) in lanes {
         lane.pass(to, between);
         ran_ms += lane.ran_ms;
@@ -287,7 +301,8 @@ fn fullest(at: &[i64], span: i64) -> usize {
 mod tests {
     use super::*;
 
-    const ALLOWED: Allowed = Allowed { create_rpm: 600, running: 2, lookahead: 1, slack_ms: 350 };
+    const ALLOWED: Allowed =
+        Allowed { create_rpm: 600, running: 2, accounts: 1, lookahead: 1, slack_ms: 350 };
 
     fn line(event: &str, at_ms: i64, task: &str) -> String {
         let account =
@@ -361,6 +376,11 @@ mod tests {
         assert_eq!((verdict.open_max, verdict.open_allowed), (2, 3));
         let half = judged(&lines, (500, 1_000));
         assert!((half.slots_ratio - 1.0).abs() < 1e-9, "{half:?}");
+        let allowed = Allowed { accounts: 2, ..ALLOWED };
+        let idle = judge(&lines.concat(), &json!({}), &allowed, (500, 1_000));
+        assert!((idle.slots_ratio - 0.5).abs() < 1e-9, "one account bought nothing: {idle:?}");
+        let turns = in_turn(&lines.concat(), &ALLOWED, (0, 2_000), 4);
+        assert_eq!(turns, [0.5, 1.0, 0.5, 0.0]);
     }
 
     #[test]

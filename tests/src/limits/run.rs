@@ -22,6 +22,8 @@ const ADMITTED_AT_ONCE: usize = 500;
 /// The longest until everybody is up and the first creates are in.
 const UP_MAX: Duration = Duration::from_secs(120);
 const TEN_MINUTES_S: i64 = 600;
+/// Parts of a run whose use of the slots is told apart.
+const TURNS: i64 = 5;
 
 /// Does what is asked, and prints one line of JSON.
 ///
@@ -140,10 +142,12 @@ fn play(order: &Order, clock: Option<&Clock>) -> Played {
     let allowed = Allowed {
         create_rpm: order.create_rpm,
         running: order.running,
+        accounts: order.accounts,
         lookahead: LOOKAHEAD,
         slack_ms: USE_WITHIN_MS + whole_ms(order.spread),
     };
-    let verdict = judge::judge(&ledger, &fleet.stats(), &allowed, between);
+    let mut verdict = judge::judge(&ledger, &fleet.stats(), &allowed, between);
+    verdict.slots_ratio_in_turn = judge::in_turn(&ledger, &allowed, between, TURNS);
     let pages = (0..order.submitters).map(|n| fleet.metrics(&format!("submitter-{n}")));
     let begin = judge::quantiles(pages, "seedfleet_begin_duration_seconds");
     Played { verdict, faults: json!(trouble.played), begin, stalled: stalls.longest(), first }

@@ -52,7 +52,7 @@ pub fn run(order: &Order) -> Vec<Figure> {
                 "{jobs} jobs from the first admit to the last commit: admit, begin, accepted, one look, stored; \
                  one process, the steps answer at once"
             )),
-        Figure::new("scripts called, per job", "", scripts).at_most(6.0),
+        Figure::new("scripts called, per job", "", scripts),
         Figure::new("commands at Redis, inside scripts as well, per job", "", commands),
         Figure::new("Redis processor time, per job", "µs", redis_us).at_most(300.0),
         Figure::new("processor time of the worker, per job", "µs", own_us),

@@ -1,6 +1,6 @@
 //! A job's whole life through the real programs, counted and timed by Redis itself.
 
-use crate::figure::Figure;
+use crate::figure::{self, Figure};
 use crate::order::Order;
 use crate::server::{Counters, Monitor, time_commands, timed};
 use crate::stage::{Caller, columns, cpu_us, street as streets, until_count};
@@ -66,6 +66,10 @@ pub fn street(order: &Order) -> Vec<Figure> {
 /// Who asks Redis for what.
 #[must_use]
 pub fn commands(order: &Order) -> Vec<Figure> {
+    figure::together((0..order.runs).map(|_| counted(order)))
+}
+
+fn counted(order: &Order) -> Vec<Figure> {
     let jobs = order.sized(COUNTED);
     let receiver = Receiver::start();
     let fleet = Fleet::start(streets(&receiver));
@@ -115,13 +119,13 @@ pub fn commands(order: &Order) -> Vec<Figure> {
 }
 
 /// Takes so many jobs in by bulk and waits until so many in all are stored.
-fn walk(caller: &Caller<'_>, wave: &str, jobs: usize, stored: usize) {
+pub(super) fn walk(caller: &Caller<'_>, wave: &str, jobs: usize, stored: usize) {
     let _ = caller.bulk(wave, jobs);
     until_count(caller.fleet, StateWord::Succeeded, stored);
 }
 
 /// Waits until nothing more leaves or enters the memory.
-fn rest(fleet: &Fleet) {
+pub(super) fn rest(fleet: &Fleet) {
     let mut last = (Counters::of(fleet.redis()).bytes, Instant::now());
     // A fleet that never rests is measured as it is.
     let _ = wait::until("a memory that stays", STILL_MAX, || {

@@ -3,6 +3,7 @@
 mod idle;
 mod instant;
 mod intake;
+mod left;
 mod life;
 mod limits;
 mod raw;
@@ -72,6 +73,7 @@ pub const ROWS: &[Row] = &[
         tending::run,
     ),
     row("urgent", "an urgent job under a full backlog", urgent::run),
+    slow("left", "what a finished job takes in Redis once its record is in the bucket", left::run),
     slow("watch", "one poller over 50,000 real tasks at five accounts", watch::run),
     slow("start", "start-up with a backlog of a million due jobs", start::run),
     slow(

@@ -33,7 +33,9 @@ fn pool(accounts: usize) -> Figure {
         ..limits::Order::default()
     });
     let name = format!("slot-seconds used, {accounts} accounts of {RUNNING}");
-    Figure::new(name, "%", vec![verdict.slots_ratio * 100.0]).at_least(99.0).noting(
-        "one run of two minutes: twenty of the provider's. Eight submitters and two pollers, one of them killed each minute of ours; callbacks off",
+    let parts = verdict.slots_ratio_in_turn.iter().map(|ratio| ratio * 100.0).collect();
+    Figure::new(name, "%", parts).at_least(99.0).noting(
+        "one run of two minutes, twenty of the provider's, in five equal parts. Eight submitters and two pollers, one \
+         of them killed each minute of ours, which is one in ten of the provider's; callbacks off",
     )
 }

@@ -1,0 +1,55 @@
+//! What a finished job takes in Redis once its record lies in the bucket.
+
+use super::life::{rest, walk};
+use crate::figure::Figure;
+use crate::order::Order;
+use crate::server::Counters;
+use crate::stage::{BOUND, Caller, street};
+use e2e::kit::{Fleet, Receiver};
+use sandbox::wait;
+
+/// Enough for whole shards of what stays.
+const JOBS: usize = 5_000;
+const AT_ONCE: &str = "[retention]\nredis_after = \"1s\"\nsweep_every = \"1s\"\n";
+
+/// Memory per job after the whole street and the hand-over.
+///
+/// # Panics
+///
+/// A job does not end, or does not leave.
+#[must_use]
+pub fn run(order: &Order) -> Vec<Figure> {
+    let jobs = order.sized(JOBS);
+    let receiver = Receiver::start();
+    let fleet = Fleet::start(street(&receiver).config(AT_ONCE));
+    let caller = Caller::of(&fleet);
+    caller.tell(&receiver);
+    walk(&caller, "warm", 20, 20);
+    let before = left(&fleet);
+    walk(&caller, "leaves", jobs, 20 + jobs);
+    let after = left(&fleet);
+    let each = |at: usize| vec![(after[at] - before[at]) / jobs as f64];
+    vec![
+        Figure::new("Redis, per finished job whose record has left", "bytes", each(0))
+            .at_most(300.0)
+            .noting(format!("{jobs} jobs by bulk through all five programs; without the stream of events, which is trimmed by time and number")),
+        Figure::new("the stream of events, per job", "bytes", each(1))
+            .noting("kept for `events.kept`, whether jobs leave or not"),
+    ]
+}
+
+/// Bytes once all that ended has left: without the stream of events, and the stream.
+fn left(fleet: &Fleet) -> [f64; 2] {
+    let keys = fleet.store().keys().clone();
+    let number = |words: &[&str]| -> f64 {
+        let told = fleet.redis().command(words).unwrap_or_default();
+        told.trim().parse().unwrap_or(f64::MAX)
+    };
+    wait::until("records that leave", BOUND, || {
+        (number(&["ZCARD", &keys.ix_all()]) == 0.0).then_some(())
+    })
+    .unwrap_or_else(|missed| panic!("{missed}"));
+    rest(fleet);
+    let events = number(&["MEMORY", "USAGE", &keys.events(), "SAMPLES", "0"]);
+    [Counters::of(fleet.redis()).bytes - events, events]
+}
