@@ -13,6 +13,7 @@ use e2e::kit::{Fleet, Options};
 use job::StateWord;
 use sandbox::{Logs, Process, wait};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -44,6 +45,8 @@ const JOBS: usize = 1_000;
 const JOBS_MAX: usize = 7_000;
 /// A peer that has called nobody for so long has stopped.
 const STALLED: Duration = Duration::from_secs(40);
+/// What a killed worker held, BullMQ gives to others after twice 30 s.
+const KILLED_STALLED: Duration = Duration::from_secs(100);
 /// The part with kills: jobs whose create takes a while, as it does out there, so many that all kills meet some.
 const KILLED_JOBS: usize = 1_000;
 const KILLS: usize = 5;
@@ -95,7 +98,6 @@ fn measured(peer: Option<&str>, order: &Order) -> Vec<Figure> {
         None => figure,
     };
     let [rate, enqueue, waiting, finished, commands, scripts, cpu_us, twice] = columns(&runs);
-    let (bought, unfinished) = killed(&worker, order.sized(KILLED_JOBS));
     vec![
         told(Figure::new(LIFE, "jobs/s", rate)),
         Figure::new("enqueue by its own bulk call", "jobs/s", enqueue),
@@ -105,14 +107,6 @@ fn measured(peer: Option<&str>, order: &Order) -> Vec<Figure> {
         Figure::new("scripts called, per job", "", scripts),
         Figure::new("Redis processor time, per job", "µs", cpu_us),
         Figure::new("bought twice without any kill", "tasks", twice),
-        Figure::new("bought twice, per SIGKILL of a worker", "tasks", vec![bought / KILLS as f64])
-            .noting(format!(
-                "{KILLS} kills, {KILL_EVERY:?} apart, into {KILLED_JOBS} jobs whose create takes {CREATE_TAKES_MS} ms; {}",
-                match unfinished {
-                    0 => "all jobs ended".to_owned(),
-                    left => format!("{left} jobs had not ended {STALLED:?} after the last call"),
-                }
-            )),
     ]
 }
 
@@ -123,7 +117,7 @@ fn once(worker: &Worker<'_>, jobs: usize) -> [f64; 8] {
     let took = stage.enqueue(jobs);
     let waiting = Counters::of(stage.fleet.redis()).since(&before);
     let workers = stage.start();
-    let done = stage.until_done(jobs);
+    let done = stage.until_done(jobs, STALLED);
     assert_eq!(done, jobs, "{}", stage.tail(&workers));
     let life = stage.life();
     drop(workers);
@@ -142,8 +136,35 @@ fn once(worker: &Worker<'_>, jobs: usize) -> [f64; 8] {
     ]
 }
 
+/// What a SIGKILL of a worker costs us, and each peer.
+///
+/// # Panics
+///
+/// As [`all`].
+#[must_use]
+pub fn kills(order: &Order) -> Vec<Figure> {
+    let jobs = order.sized(KILLED_JOBS);
+    let peers = ROWS.map(|(name, _)| &name["peer-".len()..]);
+    peers[1..].iter().for_each(|peer| prepare(peer));
+    let mut figures = Vec::new();
+    for name in peers {
+        let worker = if name == peers[0] { Worker::Fleet } else { Worker::Peer(name) };
+        let (twice, left) = killed(&worker, jobs);
+        let each = |tasks: f64| vec![tasks / KILLS as f64];
+        figures.push(
+            Figure::new(format!("{name}: bought twice"), "tasks a kill", each(twice)).at_most(0.0),
+        );
+        figures.push(
+            Figure::new(format!("{name}: not finished"), "jobs a kill", each(left)).at_most(0.0).noting(format!(
+                "{jobs} jobs whose create takes {CREATE_TAKES_MS} ms, {KILLS} kills, {KILL_EVERY:?} apart; given up when no call had come for {KILLED_STALLED:?}"
+            )),
+        );
+    }
+    figures
+}
+
 /// Tasks bought twice under kills, and jobs that did not end.
-fn killed(worker: &Worker<'_>, jobs: usize) -> (f64, usize) {
+fn killed(worker: &Worker<'_>, jobs: usize) -> (f64, f64) {
     let stage = Stage::new(worker, &SLOWER);
     let slow = json!({"create": [{"kind": "delay_reply", "ms": CREATE_TAKES_MS}]});
     stage.fleet.faults(&slow);
@@ -156,8 +177,8 @@ fn killed(worker: &Worker<'_>, jobs: usize) -> (f64, usize) {
         std::thread::sleep(KILL_EVERY);
         stage.kill(&mut workers);
     }
-    let done = stage.until_done(jobs);
-    ((stage.made() - jobs as f64).max(0.0), jobs - done)
+    let done = stage.until_done(jobs, KILLED_STALLED);
+    (stage.made() - stage.wanted(jobs), (jobs - done) as f64)
 }
 
 /// Redis, the simulator and one who works.
@@ -252,7 +273,7 @@ impl<'a> Stage<'a> {
     }
 
     /// How many jobs have ended once all have, or none ends any more.
-    fn until_done(&self, jobs: usize) -> usize {
+    fn until_done(&self, jobs: usize, stalled: Duration) -> usize {
         let mut last = (0, Instant::now());
         loop {
             let done = self.done().min(jobs);
@@ -262,7 +283,7 @@ impl<'a> Stage<'a> {
             if calls != last.0 {
                 last = (calls, Instant::now());
             }
-            if done == jobs || last.1.elapsed() > STALLED {
+            if done == jobs || last.1.elapsed() > stalled {
                 return done;
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -294,6 +315,14 @@ impl<'a> Stage<'a> {
 
     fn made(&self) -> f64 {
         self.fleet.stats()["tasks"]["made"].as_f64().unwrap_or(0.0)
+    }
+
+    /// Jobs for which at least one task was bought. Our own requests have no mark: there all of them, or fewer.
+    fn wanted(&self, jobs: usize) -> f64 {
+        let ledger = self.fleet.ledger();
+        let marks: BTreeSet<&str> =
+            ledger.events("create_seen").filter_map(|line| line["mark"].as_str()).collect();
+        if marks.is_empty() { self.made().min(jobs as f64) } else { marks.len() as f64 }
     }
 
     fn tail(&self, workers: &[Process]) -> String {

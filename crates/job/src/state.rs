@@ -95,7 +95,7 @@ pub enum State {
         task: TaskRef,
         /// The provider's last word, lower case; empty before the first read.
         seen: String,
-        /// Reads that found it in progress.
+        /// Reads that found it in progress, until they come at the steady pace.
         checks: u32,
         /// Troubled reads in a row.
         troubles: u32,

@@ -2,6 +2,7 @@
 
 use crate::commit::{CommitRequest, Committed, Writer};
 use crate::decide::{self, Deciding};
+use crate::lease::Released;
 use crate::operations::Only;
 use crate::queue::{Claim, Queue};
 use crate::{ReportError, Store, StoreError, Stored, facts};
@@ -20,7 +21,7 @@ const LATE_NEWS_PAUSE: Duration = Duration::from_secs(5);
 pub enum Reported {
     /// The machine moved, and so did the record.
     Written {
-        /// The record from here on.
+        /// The record from here on; as it was, where only the ticket has moved.
         stored: Box<Stored>,
         /// What was decided; its alarms are in the audit list and the caller's to page.
         verdict: Box<Verdict>,
@@ -62,6 +63,19 @@ impl Question<'_> {
             return Ok(Verdict::Ignore { why: decide::CHANGED });
         }
         job::transition(&before.record, self.event, before.now, self.policy)
+    }
+
+    /// When the same step is due again, of a verdict that changes nothing but that: a look at a task that is still
+    /// at work. Whoever changed the record since it was read has taken the ticket along, or asked for it, or left
+    /// when it is due alone; so its revision need not be checked.
+    fn unmoved(&self, before: &Stored, verdict: &Verdict) -> Option<Timestamp> {
+        let Verdict::Write { life, ticket: Ticket::Due(step, at), effects, note: None } = verdict
+        else {
+            return None;
+        };
+        let same = **life == before.record.life && before.record.life.state.step() == Some(*step);
+        let alone = effects.is_empty() && self.deciding.is_none() && self.only.is_none();
+        (same && alone).then_some(*at)
     }
 }
 
@@ -173,6 +187,15 @@ impl Store {
             if before.archived {
                 self.recall(id).await?;
                 continue;
+            }
+            if let (Writer::Worker(claim), Some(at)) = (writer, question.unmoved(&before, &verdict))
+            {
+                return Ok(match self.put_off(claim, &before.record, at).await? {
+                    Released::Done => {
+                        Reported::Written { stored: Box::new(before), verdict: Box::new(verdict) }
+                    }
+                    Released::Fenced => Reported::Fenced,
+                });
             }
             let decision = deciding.map(|deciding| deciding.line(&before, life)).transpose()?;
             let committed = self

@@ -86,6 +86,7 @@ pub const ROWS: &[Row] = &[
         "reads at the provider and lag of detection, callbacks off and on; time runs ten times faster",
         reads::run,
     ),
+    slow("kills", "what a SIGKILL of a worker costs, us and each peer", crate::peers::kills),
     slow(
         "limits",
         "no window over a limit, and how much of the create rate is used, under kills",

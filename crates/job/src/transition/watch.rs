@@ -91,10 +91,12 @@ fn in_progress(
         return past_our_limit(draft, task);
     }
     let turn = checks.saturating_add(1);
+    let pause = retry::cadence(poll.first, poll.steady, turn);
+    // Once looks are as rare as they get, counting them says nothing: such a look leaves the record as it is.
+    let counted = if pause < poll.steady { turn } else { *checks };
     let account = task.facts.account.as_str();
     let learned = rounds::since(draft.job, task)
         .and_then(|since| outlook.next_look(account, poll, since, now));
-    let pause = retry::cadence(poll.first, poll.steady, turn);
     let due = match learned {
         Some(due) => due.min(*give_up_at),
         None if pause < poll.steady => draft.in_jittered(pause, turn),
@@ -104,7 +106,7 @@ fn in_progress(
     let too_late = draft.job.life.cancel.is_some() && word == "running";
     if let State::Generating { seen, checks, troubles, odd, .. } = &mut draft.life.state {
         *seen = word.chars().take(40).collect();
-        *checks = turn;
+        *checks = counted;
         (*troubles, *odd) = (0, 0);
     }
     if too_late {

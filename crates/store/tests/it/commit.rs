@@ -219,6 +219,48 @@ async fn a_nudge_outlives_the_holders_commit() {
     ground.sound().await;
 }
 
+#[tokio::test]
+async fn a_look_that_finds_nothing_new_moves_the_ticket_and_nothing_else() {
+    let mut ground = Ground::new().await;
+    let held = polled(&ground, "cgt-1").await;
+    let hour = Duration::from_secs(3_600);
+    (ground.policy.poll.first, ground.policy.poll.steady) = (hour, hour);
+    ground.policy.poll.max = hour;
+    // The first one has the provider's word to tell.
+    let told = ground.work(&held, &running("cgt-1")).await;
+    let id = told.record.id.clone();
+    let again = async || {
+        let now = ground.store.now().await.expect("answers");
+        ground.store.hasten_looks(&[(id.clone(), now)]).await.expect("answers");
+        ground.claim(Queue::Poll, 1).await.remove(0)
+    };
+    let look = async |held: &Held| {
+        let (seen, event) = (held.stored.clone(), running("cgt-1"));
+        ground.store.report_seen(seen, &held.claim, &event, &ground.policy).await.expect("answers")
+    };
+    let waits = async || {
+        let now = ground.store.now().await.expect("answers");
+        ground.store.looks_after(now, 10).await.expect("answers") == std::slice::from_ref(&id)
+    };
+
+    let held = again().await;
+    assert!(matches!(look(&held).await, Reported::Written { .. }));
+    assert!(waits().await, "for the round after this one");
+    assert_eq!(ground.load(&id).await.revision, told.revision, "the record is as it was");
+    assert_eq!(look(&held).await, Reported::Fenced, "the ticket is spent");
+
+    // What somebody wrote meanwhile is seen at once, although the look was decided without it.
+    let held = again().await;
+    ground.report(&id, Writer::Outside, &cancel()).await;
+    assert!(matches!(look(&held).await, Reported::Written { .. }));
+    let held = ground.claim(Queue::Poll, 1).await.remove(0);
+    assert!(held.stored.record.life.cancel.is_some());
+    look(&held).await;
+    assert!(ground.load(&id).await.record.life.cancel.is_none(), "too late, it runs");
+    assert!(waits().await, "for the round after this one");
+    ground.sound().await;
+}
+
 /// What clients asked since, without what scripts did.
 fn asked(ground: &Ground) -> String {
     let log = ground.redis.command(&["SLOWLOG", "GET", "100"]).expect("a log");

@@ -249,11 +249,16 @@ impl Row {
         stored: &Stored,
         verdict: &Verdict,
     ) {
-        assert_eq!(stored.revision, self.revision + 1, "one commit, one revision");
         let expected = job::transition(&self.record, event, stored.now, policy);
         let expected = expected.expect("the machine allowed it");
         assert_eq!(gist(verdict), gist(&expected));
-        let Verdict::Write { life, ticket, .. } = verdict else { panic!("{verdict:?}") };
+        let Verdict::Write { life, ticket, effects, note } = verdict else { panic!("{verdict:?}") };
+        // A worker that found what the record says already moves its ticket, and that is all.
+        let same_step =
+            matches!(ticket, Ticket::Due(step, _) if self.record.life.state.step() == Some(*step));
+        let nothing = **life == self.record.life && effects.is_empty() && note.is_none();
+        let news = !(holder.is_some() && same_step && nothing);
+        assert_eq!(stored.revision, self.revision + u64::from(news), "one commit, one revision");
         self.record.life = (**life).clone();
         self.revision = stored.revision;
         assert_eq!(stored.record, self.record);
