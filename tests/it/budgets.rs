@@ -99,6 +99,36 @@ fn a_batch_is_bought_as_far_as_its_cap_goes_and_to_its_end_when_that_is_raised()
 }
 
 #[test]
+fn what_failed_tasks_give_back_buys_the_jobs_that_were_held_for_want_of_it() {
+    let fleet = Fleet::start(Options::with_gateway());
+    let (first, each) = priced(&fleet);
+    // Of another batch: no failure is meant for it.
+    fleet.wait(&first, "succeeded");
+    let mut failure = json!({"kind": "failed", "code": "InternalServiceError", "times": 2});
+    failure["message"] = json!("not today");
+    fleet.faults(&json!({"task": [failure]}));
+    let most = amount(each * 5 / 2);
+    upload(&fleet, &format!("/v1/batches?batch=ads&buy_total_max={most}"), 5);
+    // Two were bought and failed, two more with their money, and for the last there is none left.
+    let shown = until_counts(&fleet, "ads", &json!({"failed": 2, "succeeded": 2, "held": 1}));
+    assert_eq!(shown["budget"]["held"], json!(1), "{shown}");
+    let all = ids(&fleet, "batch%3Dads");
+    let purse = store::Purse::Batch("default".into(), "ads".into());
+    let spent = fleet.run(fleet.store().purses(&[purse])).unwrap().remove(0).total.spent_micros;
+    let charged = |id: &JobId| {
+        let record = fleet.record(id);
+        record.spec.charge_micros(&record.life)
+    };
+    let waits = ids(&fleet, "batch%3Dads%20state%3Dheld");
+    let bought = all.iter().filter(|id| !waits.contains(id)).map(charged);
+    assert_eq!(spent, bought.sum::<u64>(), "the bills, and nothing for what failed");
+    let stopped = send(&fleet, &format!("/v1/jobs/{}:cancel", waits[0]), json!({}));
+    assert!(stopped.status < 300, "{stopped:?}");
+    fleet.audit(&[all, vec![first]].concat());
+    assert!(fleet.run(fleet.store().recount()).unwrap().drifts.is_empty());
+}
+
+#[test]
 fn what_a_tenants_day_and_a_pools_have_no_room_for_is_bought_when_they_have() {
     let caps = "[pools.sim]\nbuy_day_max = 1000\n[tenants.default]\nbuy_day_max = 100\n";
     let fleet = Fleet::start(Options::with_gateway().config(caps));

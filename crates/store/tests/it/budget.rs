@@ -1,11 +1,12 @@
 //! Caps of spending: what is reserved, what is released, and that nobody passes one.
 
 use crate::ground::{
-    FREE, Ground, LEASE, SUBMIT, accepted, attempt, connect, record_of, succeeded, unclear,
+    FREE, Ground, LEASE, SUBMIT, accepted, attempt, connect, failed, record_of, running, succeeded,
+    task, unclear,
 };
 use job::{
     BuyCaps, By, CapOf, CapSpan, Event, HeldWhy, JobId, OpenAttempt, Priority, Record, SpendCap,
-    State, StateWord, Timestamp,
+    State, StateWord, TaskReport, Timestamp,
 };
 use seedance::{Cost, Currency, Day};
 use std::collections::BTreeMap;
@@ -132,6 +133,104 @@ async fn money_is_reserved_at_the_intent_settled_by_the_bill_and_released_by_a_r
         assert_eq!((today, total), (750_000, 750_000), "half the tokens, half the money");
     }
     ground.sound().await;
+}
+
+/// A pool, a tenant or a batch that may buy four films of half a unit, and nobody else has a cap.
+async fn capped(of: CapOf) -> Ground {
+    let mut ground = Ground::new().await;
+    match of {
+        CapOf::Pool => {
+            let caps = BuyCaps { day_max: 2, total_max: 2 };
+            ground.store = ground.store.clone().with_budget(caps);
+        }
+        CapOf::Tenant => {
+            let all = Caps { buy_day_max: 2, buy_total_max: 2, ..Caps::default() };
+            let caps = TenantCaps { all, own: BTreeMap::new() };
+            ground.store = ground.store.clone().with_caps(caps);
+        }
+        CapOf::Batch => {
+            let most = Some(2_000_000);
+            let caps = BatchCaps { day_micros: most, total_micros: most };
+            let by = By::named("ann");
+            ground
+                .store
+                .set_batch_caps("acme", "ads", caps, &by, "a trial")
+                .await
+                .expect("answers");
+        }
+    }
+    ground
+}
+
+/// The ends of a task that the provider does not bill, and how the job ends then.
+fn unpaid(id: &str, nth: usize) -> (Event, StateWord) {
+    let payload = || "{}".to_owned();
+    let seen = |report| Event::TaskSeen { task: task(id), report };
+    match nth {
+        0 => (failed(id, "InternalServiceError"), StateWord::Failed),
+        1 => (seen(TaskReport::Expired { payload: payload() }), StateWord::Expired),
+        _ => (seen(TaskReport::Cancelled { payload: payload() }), StateWord::Cancelled),
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_ends_unpaid_gives_its_money_back_to_every_purse_and_held_jobs_go_on() {
+    for of in CapOf::ALL {
+        let ground = capped(of).await;
+        let purses =
+            [Purse::Pool, Purse::Tenant("acme".into()), Purse::Batch("acme".into(), "ads".into())];
+        let all = async |at, micros, held| {
+            for purse in &purses {
+                let held = if purse.kind() == of { held } else { 0 };
+                let stands = seen(&ground, purse.clone(), at).await;
+                assert_eq!(stands, (micros, micros, held), "{purse:?}, capped: {of:?}");
+            }
+        };
+        let held = claimed(&ground, (0..7).map(|_| priced("acme", Some("ads"))).collect()).await;
+        let at = now(&ground).await;
+        let begin = async |held: &Held, nonce| {
+            let attempt = attempt_at(at, &held.stored.record, nonce);
+            (ground.begin(held, &attempt, &FREE).await, attempt)
+        };
+        for (n, held) in (0..).zip(&held) {
+            let (begun, attempt) = begin(held, 172_800 + n).await;
+            assert_eq!(matches!(begun, Begun::Granted { .. }), n < 4, "{n}: {begun:?}");
+            if n < 4 {
+                ground.work(held, &accepted(&attempt, &format!("cgt-{n}"))).await;
+            }
+        }
+        let waiting: Vec<&JobId> = held[4..].iter().map(|held| &held.claim.id).collect();
+        for id in &waiting {
+            assert_eq!(cap_of(&ground, id).await.of, of);
+        }
+        all(at, 2_000_000, 3).await;
+
+        // One task goes on; the others were accepted, and ended without being billed.
+        let mut polls = ground.claim(Queue::Poll, 4).await;
+        polls.sort_by_key(|poll| held.iter().position(|held| held.claim.id == poll.claim.id));
+        ground.work(&polls.remove(3), &running("cgt-3")).await;
+        for (nth, poll) in polls.iter().enumerate() {
+            let (event, word) = unpaid(&format!("cgt-{nth}"), nth);
+            let record = ground.work(poll, &event).await.record;
+            let charge = record.spec.charge_micros(&record.life);
+            assert_eq!((record.life.state.word(), charge), (word, 0));
+            all(at, 1_500_000 - 500_000 * nth as u64, 3).await;
+        }
+
+        // The money buys those that were held for it, and no more than those.
+        for id in waiting {
+            ground.report(id, Writer::Outside, &Event::BudgetFreed).await;
+        }
+        for (n, held) in (0..).zip(&ground.claim(SUBMIT, 3).await) {
+            let (begun, _) = begin(held, 172_900 + n).await;
+            assert!(matches!(begun, Begun::Granted { .. }), "{begun:?}");
+        }
+        all(at, 2_000_000, 0).await;
+        let late = claimed(&ground, vec![priced("acme", Some("ads"))]).await.remove(0);
+        assert_eq!(begin(&late, 172_999).await.0, Begun::Lost);
+        all(at, 2_000_000, 1).await;
+        ground.sound().await;
+    }
 }
 
 #[tokio::test]
