@@ -1,12 +1,13 @@
 //! What is asked about jobs: lists by filter, failures, usage, batches and their results; batches that are
 //! paused, and operations that outlive the gateway that began them.
 
-use e2e::kit::{ALICE, BOB, Fleet, Options, text};
-use job::{JobId, StateWord};
+use e2e::kit::{ALICE, BOB, Fleet, Ledger, Options, text};
+use job::{JobId, Record, State, StateWord, Timestamp};
 use reqwest::Method;
 use sandbox::ports;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Jobs of one batch of tenant `default`, as an import takes them in.
 fn batch(fleet: &Fleet, name: &str, jobs: usize) -> Vec<JobId> {
@@ -96,47 +97,149 @@ fn lists_and_totals_tell_what_became_of_the_jobs() {
     fleet.audit(&ids);
 }
 
-/// `group: [jobs, succeeded]` of an answer's groups; every group has tokens and a cost.
+/// An answer's rows by their groups.
 fn groups(items: &Value) -> Value {
-    let rows = items.as_array().unwrap_or_else(|| panic!("{items}"));
+    let rows = items.as_array().unwrap_or_else(|| panic!("{items}")).iter();
     let row = |row: &Value| {
-        assert!(row["tokens"].as_u64() > Some(0), "{row}");
-        let cost = row["cost"]["usd"].as_str().and_then(|cost| cost.parse::<f64>().ok());
-        assert!(cost.is_some_and(|cost| cost > 0.0), "{row}");
-        let group = row["group"].as_str().unwrap_or_default().to_owned();
-        (group, json!([row["jobs"], row["succeeded"]]))
+        let mut row = row.as_object().unwrap_or_else(|| panic!("{row}")).clone();
+        let group = row.remove("group").unwrap_or_default();
+        (group.as_str().unwrap_or_default().to_owned(), Value::Object(row))
     };
-    rows.iter().map(row).collect::<serde_json::Map<_, _>>().into()
+    rows.map(row).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// What jobs came to by the provider's own ledger, at the prices of `config/pricing.toml`: the rows an answer must have.
+fn by_ledger(ledger: &Ledger, records: &[&Record], group: impl Fn(&Record) -> String) -> Value {
+    let mut rows: BTreeMap<String, [u64; 4]> = BTreeMap::new();
+    for record in records {
+        let per_ten = if record.spec.request.model_id.contains("fast") { 56 } else { 70 };
+        let [jobs, succeeded, tokens, micros] = rows.entry(group(record)).or_default();
+        *jobs += 1;
+        for billed in ledger.billed_to(record) {
+            *succeeded += 1;
+            *tokens += billed.tokens;
+            *micros += (billed.tokens * per_ten).div_ceil(10);
+        }
+    }
+    let row = |(group, [jobs, succeeded, tokens, micros]): (String, [u64; 4])| {
+        let usd = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+        let cost = if micros == 0 { json!({}) } else { json!({"usd": usd}) };
+        let row = json!({"jobs": jobs, "succeeded": succeeded, "tokens": tokens, "cost": cost});
+        (group, row)
+    };
+    rows.into_iter().map(row).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn day_of(at: Timestamp) -> String {
+    at.rfc3339().chars().take("2026-11-26".len()).collect()
+}
+
+/// The UTC day of its end.
+fn ended_on(record: &Record) -> String {
+    match &record.life.state {
+        State::Finished { at, .. } => day_of(*at),
+        other => panic!("{} has not ended: {other:?}", record.id),
+    }
+}
+
+fn usage_by_cli(fleet: &Fleet, args: &[&str]) -> Value {
+    let ended = fleet.cli(&[&["-o", "json", "usage"], args].concat());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    groups(&ended.json())
+}
+
+fn usage_by_api(fleet: &Fleet, query: &str, key: &str) -> Value {
+    let told = fleet.get(&format!("/v1/usage?{query}"), key);
+    assert_eq!(told.status, 200, "{}", told.body);
+    groups(&told.body["items"])
 }
 
 #[test]
-fn usage_is_added_up_by_tenant_and_by_batch() {
+fn usage_is_added_up_by_day_tenant_model_and_batch() {
     let fleet = Fleet::start(Options::with_gateway());
+    let mut failure = json!({"kind": "failed", "code": "InternalServiceError"});
+    failure["match"] = json!({"text": "broken"});
+    failure["message"] = json!("not today");
+    fleet.faults(&json!({"task": [failure]}));
     let mut ids = batch(&fleet, "spring", 3);
     ids.extend(batch(&fleet, "autumn", 2));
-    let request = fleet.ask(fleet.gateway_port(), Method::POST, "/v1/jobs", BOB);
-    let reply = fleet.send(request.json(&Value::from(text("of another tenant"))));
-    ids.push(JobId::parse(reply.body["id"].as_str().unwrap_or_default()).expect("an id"));
-    fleet.wait_stored(&ids);
-
-    let usage = |args: &[&str]| {
-        let ended = fleet.cli(&[&["-o", "json", "usage", "--by"], args].concat());
-        assert_eq!(ended.code, 0, "{ended:?}");
-        groups(&ended.json())
+    let admit = |body: Value, key| {
+        let request = fleet.ask(fleet.gateway_port(), Method::POST, "/v1/jobs", key);
+        let reply = fleet.send(request.json(&body));
+        JobId::parse(reply.body["id"].as_str().unwrap_or_default()).expect("an id")
     };
-    assert_eq!(usage(&["tenant"]), json!({"bob": [1, 1], "default": [5, 5]}));
-    assert_eq!(usage(&["tenant", "--tenant", "bob"]), json!({"bob": [1, 1]}));
-    let batches = json!({"default/autumn": [2, 2], "default/spring": [3, 3]});
-    assert_eq!(usage(&["batch"]), batches);
-
-    let asked = |by: &str, key: &str| {
-        groups(&fleet.get(&format!("/v1/usage?group_by={by}"), key).body["items"])
+    ids.push(admit(text("of another tenant").into(), BOB));
+    ids.push(admit(text("of another model").with("model", "seedance-2.0-fast").into(), BOB));
+    ids.push(admit(text("broken").into(), ALICE));
+    let records = fleet.wait_settled(&ids);
+    assert_eq!(records[7].life.state.word(), StateWord::Failed);
+    let ledger = fleet.ledger();
+    let of = |tenant: &str| -> Vec<&Record> {
+        records.iter().filter(|record| record.spec.tenant == tenant).collect()
     };
-    assert_eq!(asked("tenant", ALICE), json!({"default": [5, 5]}));
-    assert_eq!(asked("tenant", BOB), json!({"bob": [1, 1]}), "nobody else's");
-    assert_eq!(asked("batch", ALICE), json!({"autumn": [2, 2], "spring": [3, 3]}));
-    assert_eq!(asked("batch", BOB), json!({}));
+    let (alices, bobs, all) = (of("default"), of("bob"), records.iter().collect::<Vec<_>>());
+    let batched: Vec<&Record> =
+        all.iter().copied().filter(|record| record.spec.batch.is_some()).collect();
+    let by = |records: &[&Record], group: fn(&Record) -> String| by_ledger(&ledger, records, group);
+    let tenant: fn(&Record) -> String = |record| record.spec.tenant.clone();
+    let model: fn(&Record) -> String = |record| record.spec.request.model.word().to_owned();
+    let name: fn(&Record) -> String = |record| record.spec.batch.clone().unwrap_or_default();
+
+    let cli = |args: &[&str]| usage_by_cli(&fleet, args);
+    assert_eq!(cli(&["--by", "day"]), by(&all, ended_on));
+    assert_eq!(cli(&[]), by(&all, ended_on), "by day, if nothing is said");
+    assert_eq!(cli(&["--by", "tenant"]), by(&all, tenant));
+    assert_eq!(cli(&["--by", "model"]), by(&all, model));
+    let whole = |record: &Record| format!("default/{}", name(record));
+    assert_eq!(cli(&["--by", "batch"]), by_ledger(&ledger, &batched, whole));
+    for (of, theirs) in [("default", &alices), ("bob", &bobs)] {
+        assert_eq!(cli(&["--by", "day", "--tenant", of]), by(theirs, ended_on));
+        assert_eq!(cli(&["--by", "model", "--tenant", of]), by(theirs, model));
+        assert_eq!(cli(&["--by", "tenant", "--tenant", of]), by(theirs, tenant));
+    }
+    for (key, theirs) in [(ALICE, &alices), (BOB, &bobs)] {
+        let api = |group: &str| usage_by_api(&fleet, &format!("group_by={group}"), key);
+        assert_eq!(api("day"), by(theirs, ended_on), "nobody else's");
+        assert_eq!(api("model"), by(theirs, model));
+        assert_eq!(api("tenant"), by(theirs, tenant));
+    }
+    assert_eq!(usage_by_api(&fleet, "group_by=batch", ALICE), by(&batched, name));
+    assert_eq!(usage_by_api(&fleet, "group_by=batch", BOB), json!({}));
     fleet.audit(&ids);
+}
+
+#[test]
+fn usage_of_other_days_is_told_apart_and_left_out_when_it_is_not_asked_for() {
+    let fleet = Fleet::start(Options::with_gateway());
+    let ids = batch(&fleet, "spring", 2);
+    let records = fleet.wait_stored(&ids);
+    let now = fleet.run(fleet.store().now()).expect("Redis answers");
+    // As commits count, of a day that this test has not lived.
+    let earlier = day_of(now - Duration::from_secs(3 * 24 * 3_600));
+    let key = fleet.store().keys().spent(&earlier);
+    for (what, n) in
+        [("succeeded", "2"), ("failed", "1"), ("tokens", "300"), ("micros.usd", "2100")]
+    {
+        let field = format!("default|2.0|{what}");
+        fleet.redis().command(&["HINCRBY", &key, &field, n]).expect("Redis answers");
+    }
+    let today = by_ledger(&fleet.ledger(), &records.iter().collect::<Vec<_>>(), ended_on);
+    let then = json!({"jobs": 3, "succeeded": 2, "tokens": 300, "cost": {"usd": "0.002100"}});
+    let mut both = today.clone();
+    both[&earlier] = then.clone();
+    let then = json!({(earlier.as_str()): then});
+    let later = day_of(now - Duration::from_secs(24 * 3_600));
+
+    let cli = |args: &[&str]| usage_by_cli(&fleet, args);
+    assert_eq!(cli(&["--by", "day"]), both);
+    assert_eq!(cli(&["--by", "day", "--to", &earlier, "--from", &earlier]), then);
+    assert_eq!(cli(&["--by", "day", "--from", &later]), today);
+    let api = |more: &str| usage_by_api(&fleet, &format!("group_by=day{more}"), ALICE);
+    assert_eq!(api(""), both);
+    let noon = format!("{earlier}T12:00:00Z");
+    assert_eq!(api(&format!("&from={noon}&to={noon}")), then);
+    assert_eq!(api(&format!("&from={later}T00:00:00Z")), today);
+    assert_eq!(usage_by_api(&fleet, "group_by=day", BOB), json!({}));
 }
 
 #[test]
