@@ -118,6 +118,12 @@ impl Lines {
 mod tests {
     use super::*;
     use futures::FutureExt as _;
+    use job::rounds::Quantiles;
+    use job::{
+        Attempt, AttemptId, AttemptOutcome, Facts, Fingerprint, JobId, OpenAttempt, PoolSettings,
+        Source, Spec, State, TaskId,
+    };
+    use seedance::Route;
     use std::pin::pin;
 
     fn at(s: i64) -> Timestamp {
@@ -126,6 +132,138 @@ mod tests {
 
     fn expected(s: i64) -> Rank {
         Rank::Expected(at(s), at(0))
+    }
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const MS: Duration = Duration::from_millis(1);
+
+    /// The shipped numbers.
+    fn policy() -> Policy {
+        let source = settings::Sources::default().set("pools.main.route", "byteplus");
+        let loaded = source.set("pools.main.accounts.a.api_key_file", "x").load().expect("loads");
+        let pools: BTreeMap<String, PoolSettings> = loaded.section("pools").expect("a section");
+        worker::policy(&loaded, &pools["main"]).expect("a policy")
+    }
+
+    /// A job that was taken in at one instant and bought its task at another, which we knew a second later.
+    fn watched(created: Timestamp, bought: Timestamp) -> (Record, TaskRef) {
+        let body = serde_json::json!({
+            "model": "seedance-2.0", "content": [{"type": "text", "text": "a lighthouse"}]
+        });
+        let request = seedance::validate(Route::Byteplus, &body, &seedance::Rules::default())
+            .expect("valid")
+            .request;
+        let facts = Facts {
+            route: Route::Byteplus,
+            create_url: "https://example.test/tasks".into(),
+            retrieve_url: "https://example.test/tasks".into(),
+            model_id: request.model_id.clone(),
+            account: "a".into(),
+            class: request.slot_class(),
+            price_version: "2026-10-01".into(),
+        };
+        let open = OpenAttempt {
+            id: AttemptId::parse("att_01ARZ3NDEKTSV4RRFFQ69G5FAV").expect("an id"),
+            number: 1,
+            nonce_s: 172_800,
+            begun_at: bought,
+            send_by: bought + HOUR,
+            renderer: 1,
+            body_sha256: "00".repeat(32),
+            safety_identifier: None,
+            intent: None,
+            facts: facts.clone(),
+        };
+        let id = TaskId::parse("cgt-1").expect("an id");
+        let known_at = bought + Duration::from_secs(1);
+        let (attempt, expires_at) = (open.id.clone(), known_at + 48 * HOUR);
+        let task = TaskRef { id: id.clone(), attempt, known_at, expires_at, facts };
+        let fingerprint = Fingerprint::of(Route::Byteplus, &request, None, 1);
+        let spec = Spec::plain("acme", "main", Source::Api, fingerprint, request);
+        let job = JobId::parse("job_01ARZ3NDEKTSV4RRFFQ69G5FAV").expect("an id");
+        let mut record = Record::begin(job, spec, State::Queued { tries: 0 }, created);
+        let outcome = AttemptOutcome::Accepted { task: id };
+        record.life.attempts = vec![Attempt { open, closed_at: known_at, outcome }];
+        (record, task)
+    }
+
+    #[test]
+    fn an_ordinary_look_goes_by_the_instant_at_which_the_end_is_expected() {
+        let policy = policy();
+        let (created, bought) = (at(0), at(5_000));
+        let (mut record, task) = watched(created, bought);
+        let rank = |record: &Record, outlook: &Outlook| {
+            Rank::of(record, &task, &policy, outlook, bought + 60 * MS)
+        };
+        // Nothing is known of such tasks: the first look is the best guess.
+        let expected = Rank::Expected(bought + policy.poll.first, created);
+        assert_eq!(rank(&record, &Outlook::default()), expected);
+        // Half of those like it have ended by the middle of the two.
+        let (early, late) = (Duration::from_secs(60), Duration::from_secs(180));
+        let known = Outlook { times: Some(Quantiles { early, late }), told: false };
+        let middle = Duration::from_secs(120);
+        assert_eq!(rank(&record, &known), Rank::Expected(bought + middle, created));
+        // Nobody knows how old a task is that was bought elsewhere: it counts from when we knew of it.
+        record.spec.source = Source::Adopted;
+        assert_eq!(rank(&record, &known), Rank::Expected(task.known_at + middle, created));
+    }
+
+    #[test]
+    fn what_ends_within_the_hour_runs_out_and_neither_what_is_over_nor_what_is_far() {
+        let policy = policy();
+        let bought = at(5_000);
+        let (record, task) = watched(at(0), bought);
+        let outlook = Outlook::default();
+        let dies_at = bought + policy.poll.first + policy.download.link_life;
+        let ends = [
+            ("our patience", task.known_at + policy.poll.deadline),
+            ("its link", dies_at),
+            ("the provider's record", task.known_at + policy.settle.records_kept),
+        ];
+        let useful_until = bought + 5 * HOUR;
+        let wanted = |until| {
+            let mut record = record.clone();
+            record.spec.useful_until = until;
+            record
+        };
+        let useful = [("the use of it", Some(useful_until), useful_until)];
+        let ends = ends.into_iter().map(|(what, end)| (what, None, end)).chain(useful);
+        let expected = Rank::Expected(bought + policy.poll.first, at(0));
+        for (what, until, end) in ends {
+            let rank = |now| Rank::of(&wanted(until), &task, &policy, &outlook, now);
+            assert_eq!(rank(end - HOUR - MS), expected, "{what} is far");
+            assert_eq!(rank(end - HOUR), Rank::RunsOut(end), "{what} is near");
+            assert_eq!(rank(end - MS), Rank::RunsOut(end), "{what} is very near");
+            assert_eq!(rank(end), expected, "{what} is over: no look saves it");
+        }
+        // Of several the first counts.
+        let sooner = wanted(Some(dies_at - HOUR / 2));
+        let rank = Rank::of(&sooner, &task, &policy, &outlook, dies_at - HOUR * 3 / 4);
+        assert_eq!(rank, Rank::RunsOut(dies_at - HOUR / 2));
+    }
+
+    #[test]
+    fn where_reads_are_short_these_looks_go_in_this_order() {
+        let policy = policy();
+        let now = at(200_000);
+        let rank = |created, bought, useful_until: Option<Timestamp>| {
+            let (mut record, task) = watched(created, bought);
+            record.spec.useful_until = useful_until;
+            Rank::of(&record, &task, &policy, &Outlook::default(), now)
+        };
+        let (old, young) = (now - 2 * HOUR, now - HOUR);
+        let in_order = [
+            Rank::AskedFor,
+            rank(at(9), young, Some(now + MS)),
+            rank(at(8), old, Some(now + HOUR)),
+            // What is of use for longer than the hour presses no more than what is of use for ever.
+            rank(at(7), old, Some(now + HOUR + MS)),
+            rank(at(8), old, None),
+            rank(at(1), young, None),
+            rank(at(2), young, None),
+        ];
+        assert!(in_order.is_sorted(), "{in_order:?}");
+        assert!(in_order.windows(2).all(|two| two[0] != two[1]), "{in_order:?}");
     }
 
     #[tokio::test]
