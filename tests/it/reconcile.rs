@@ -286,6 +286,83 @@ fn a_fleet_in_order_has_no_findings_and_its_tokens_agree() {
     assert!(told.stdout.contains("3 owned"), "{told:?}");
 }
 
+/// What the comparison says of a job whose task the provider does not know, once the task is old enough to be missed.
+fn wait_unknown(fleet: &Fleet, id: &JobId, word: &str) -> Value {
+    fleet.until("the finding", || {
+        let report = reconcile(fleet, &[]).json();
+        let found = finding(&report, "unknown_task").into_iter().find(|f| f["job"] == id.as_str());
+        let says = format!("{id} is {word} and ");
+        found.filter(|f| f["sentence"].as_str().is_some_and(|s| s.starts_with(&says)))?;
+        Some(report)
+    })
+}
+
+/// How many of an account's tasks are missed, of waiting jobs and of those that count as paid.
+fn missed(report: &Value) -> (&Value, &Value) {
+    let account = &report["accounts"][0];
+    (&account["unknown"], &account["unknown_paid"])
+}
+
+#[test]
+fn a_job_whose_task_the_provider_has_lost_is_told_while_it_waits_and_when_it_has_ended() {
+    let fleet = Fleet::start(Options { roles: vec!["submitter"], ..Options::default() });
+    fleet.faults(&json!({"task": [{"kind": "gone", "times": 1}]}));
+    let id = fleet.admit(text("lost by the provider"));
+    fleet.until("its task is lost", || fleet.ledger().events("vanished").next().map(drop));
+    fleet.wait(&id, "running");
+    let report = wait_unknown(&fleet, &id, "running");
+    assert_eq!(missed(&report), (&json!(1), &json!(0)), "{report:#}");
+    let [lost] = finding(&report, "unknown_task")[..] else { panic!("{report:#}") };
+    let record = fleet.record(&id);
+    assert_eq!(lost["task"], record.life.state.task().unwrap().id.as_str());
+    assert_eq!(lost["account"], "a");
+
+    // The poller is told so too, and ends the job: nobody knows whether it was billed.
+    fleet.start_role("poller");
+    let ended = fleet.wait(&id, "timed_out");
+    assert!(ended.spec.charge_micros(&ended.life) > 0, "it counts as paid");
+    let report = wait_unknown(&fleet, &id, "timed_out");
+    assert_eq!(missed(&report), (&json!(0), &json!(1)), "{report:#}");
+    assert_eq!(reconcile(&fleet, &[]).code, 3);
+}
+
+#[test]
+fn tasks_of_jobs_that_count_as_paid_are_looked_for_and_those_of_unbilled_ends_are_not() {
+    let fleet = Fleet::start(Options::default());
+    let mut failure = json!({"kind": "failed", "code": "InternalServiceError"});
+    failure["match"] = json!({"text": "broken"});
+    failure["message"] = json!("not today");
+    fleet.faults(&json!({"task": [failure]}));
+    let [stored, kept, broken] = ["stored", "kept", "broken"].map(|words| fleet.admit(text(words)));
+    let mut records = fleet.wait_stored(&[stored.clone(), kept]);
+    records.push(fleet.wait(&broken, "failed"));
+    fleet.kill9("downloader");
+    let coming = fleet.admit(text("on its way"));
+    records.push(fleet.wait(&coming, "downloading"));
+    let clean = reconcile(&fleet, &[]);
+    assert_eq!(clean.code, 0, "{clean:?}");
+
+    // Somebody clears the console of all but one.
+    let client = reqwest::Client::new();
+    let key = std::fs::read_to_string(fleet.path("provider.key")).unwrap();
+    for record in [&records[0], &records[2], &records[3]] {
+        let task = &record.life.state.task().unwrap().id;
+        let url = format!("http://{}/api/v3{TASKS_PATH}/{task}", fleet.api_address());
+        let sent = fleet.run(client.delete(url).bearer_auth(key.trim()).send()).unwrap();
+        assert!(sent.status().is_success(), "{sent:?}");
+    }
+    wait_unknown(&fleet, &coming, "downloading");
+    let report = wait_unknown(&fleet, &stored, "succeeded");
+    assert_eq!(missed(&report), (&json!(1), &json!(1)), "{report:#}");
+    assert_eq!(finding(&report, "unknown_task").len(), 2, "{report:#}");
+    let told = fleet.cli(&["reconcile"]);
+    let sums = "1 of ours unknown there, and 1 that count as paid";
+    assert!(told.code == 3 && told.stdout.contains(sums), "{told:?}");
+    // However short a time is asked for, who waits is looked at; ended ones were all bought before.
+    let short = reconcile(&fleet, &["--since", "1s"]).json();
+    assert_eq!(missed(&short), (&json!(1), &json!(0)), "{short:#}");
+}
+
 #[test]
 fn a_task_that_shows_up_late_goes_to_the_job_that_was_given_up() {
     let fleet = Fleet::start(Options::default().config("[pools.sim]\npolicy = \"strict\"\n"));

@@ -17,8 +17,8 @@ const LOCK_LIFE: Duration = Duration::from_secs(15);
 const LOCK_RENEW: Duration = Duration::from_secs(4);
 /// How often a freeze that only a person can end is told again.
 const TELL_EVERY: Duration = Duration::from_secs(300);
-/// How often tokens are added up: it reads the record of every finished task.
-const TOKENS_EVERY: Duration = Duration::from_secs(24 * 3_600);
+/// How often ended jobs are looked at as well: it reads the record of each.
+const ENDED_EVERY: Duration = Duration::from_secs(24 * 3_600);
 /// Longest pause before a process's first sweep.
 const FIRST_SWEEP: Duration = Duration::from_secs(60);
 /// Unowned tasks remembered as unexplained.
@@ -100,17 +100,17 @@ async fn end(ground: &Ground, freeze: &Freeze, settings: &Settings) -> bool {
 pub(crate) async fn sweep(ground: Arc<Ground>, settings: Settings) {
     let every = settings.sweep_every;
     let mut unexplained = BTreeSet::new();
-    let mut tokens_at: Option<Instant> = None;
+    let mut ended_at: Option<Instant> = None;
     tokio::time::sleep((every / 2).min(FIRST_SWEEP)).await;
     loop {
         // Nobody lets this lock go: while it lives, somebody has swept lately. It lapses before the
         // holder's own next turn.
         if let Ok(true) = ground.store.lock(SWEEP, every.mul_f64(0.9)).await {
-            let tokens = tokens_at.is_none_or(|at| at.elapsed() >= TOKENS_EVERY);
-            if let Some(report) = look(&ground, &settings, tokens, unexplained.clone()).await {
+            let ended = ended_at.is_none_or(|at| at.elapsed() >= ENDED_EVERY);
+            if let Some(report) = look(&ground, &settings, ended, unexplained.clone()).await {
                 let told = report.findings.iter().filter_map(|finding| finding.task.clone());
                 unexplained = told.take(UNEXPLAINED_MAX).collect();
-                tokens_at = if tokens { Some(Instant::now()) } else { tokens_at };
+                ended_at = if ended { Some(Instant::now()) } else { ended_at };
             }
         }
         tokio::time::sleep(every).await;
@@ -121,7 +121,7 @@ pub(crate) async fn sweep(ground: Arc<Ground>, settings: Settings) {
 async fn look(
     ground: &Ground,
     settings: &Settings,
-    tokens: bool,
+    ended: bool,
     unexplained: BTreeSet<job::TaskId>,
 ) -> Option<Report> {
     if ground.store.watch().await.ok()?.frozen.is_some() {
@@ -131,7 +131,7 @@ async fn look(
         back: settings.sweep_back,
         dry_run: false,
         cancel_queued: false,
-        tokens,
+        ended,
         unexplained,
     };
     match sweep::run(ground, &options).await {

@@ -26,6 +26,7 @@ mod settings;
 mod steady;
 pub mod sweep;
 mod tokens;
+mod unknown;
 
 pub use claim::{ClaimError, Claimed, claim};
 pub use ground::{Ground, ReconcileError};

@@ -42,8 +42,11 @@ pub struct AccountReport {
     pub in_doubt: u64,
     /// Of those, nobody's.
     pub orphans: u64,
-    /// Running jobs of ours whose task the provider does not know.
+    /// Jobs of ours that wait for a task, or for its film, and the provider does not know it.
     pub unknown: u64,
+    /// Ended jobs of ours that count as paid, and the provider does not know their task; looked for where tokens
+    /// are added up.
+    pub unknown_paid: u64,
     /// Sums of tokens; none where they were not added up.
     pub tokens: Option<Tokens>,
 }
@@ -145,7 +148,7 @@ pub enum FindingKind {
     OrphanTask,
     /// A second task of a job that has one.
     StrayTask,
-    /// A job waits for a task that the provider does not know.
+    /// A job waits for a task that the provider does not know, or counts as paid with one.
     UnknownTask,
     /// The provider bills other tokens than our record says.
     TokensDiffer,

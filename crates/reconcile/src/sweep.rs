@@ -1,29 +1,24 @@
-//! The provider's list against our records: tasks that nobody owns, jobs that wait for a task the
-//! provider does not know, and tokens.
+//! The provider's list against our records: tasks that nobody owns, tasks of ours that the provider does
+//! not know, and tokens.
 
 use crate::attempts::{self, Fit};
 use crate::report::{AccountReport, Deed, DeedKind, Finding, FindingKind, Report};
 use crate::scan::{Row, Scan};
 use crate::tokens::{self, Billed};
+use crate::unknown::{self, Paid};
 use crate::{Ground, ReconcileError};
-use job::filter::Filter;
 use job::settle::{self, Sighting};
-use job::{Event, FoundVia, Intent, JobId, State, StateWord, TaskId, TaskRef, Timestamp};
+use job::{Event, FoundVia, Intent, JobId, State, TaskId, Timestamp};
 use provider::{Deleted, Retrieved, Site};
 use seedance::{ModelKey, TaskStatus};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
-use store::{ListQuery, Reported, Writer};
+use store::{Reported, Writer};
 
 /// Scans tried until one is whole.
 const SCANS_MAX: u32 = 4;
 /// Pause after a torn scan.
 const SCAN_PAUSE: Duration = Duration::from_millis(500);
-/// Running jobs whose task no list showed, read one by one in one sweep of an account.
-const READS_MAX: usize = 200;
-/// Pages of running jobs looked through.
-const PAGES_MAX: usize = 200;
 /// Jobs named as candidates for one unowned task.
 const CANDIDATES_MAX: usize = 5;
 
@@ -36,8 +31,9 @@ pub struct Options {
     pub dry_run: bool,
     /// Withdraw tasks nobody owns, while a read says that they still wait.
     pub cancel_queued: bool,
-    /// Add up tokens: reads the record of every finished task of the window.
-    pub tokens: bool,
+    /// Look at ended jobs as well: add up tokens, and look for the tasks of those that count as paid. Reads the
+    /// record of every ended job.
+    pub ended: bool,
     /// Unowned tasks that an earlier sweep could not explain: told again, not looked for again.
     pub unexplained: BTreeSet<TaskId>,
 }
@@ -50,8 +46,13 @@ pub struct Options {
 pub async fn run(ground: &Ground, options: &Options) -> Result<Report, ReconcileError> {
     let at = ground.store.now().await?;
     let mut report = Report::new(ground.store.pool(), at, at - options.back, options.dry_run);
+    let paid = match options.ended {
+        true => unknown::paid(ground, report.since, at).await?,
+        false => Paid::default(),
+    };
     for site in ground.sites() {
-        let row = Sweep { ground, options, site: &site, report: &mut report }.account().await?;
+        let sweep = Sweep { ground, options, paid: &paid, site: &site, report: &mut report };
+        let row = sweep.account().await?;
         report.accounts.push(row);
     }
     let metrics = telemetry::metrics();
@@ -59,7 +60,7 @@ pub async fn run(ground: &Ground, options: &Options) -> Result<Report, Reconcile
     let sum = |of: fn(&AccountReport) -> f64| report.accounts.iter().map(of).sum::<f64>();
     metrics.orphan_tasks.set(sum(|account| account.orphans as f64), pool);
     metrics.unknown_tasks.set(sum(|account| account.unknown as f64), pool);
-    if options.tokens {
+    if options.ended {
         let difference = sum(|account| account.tokens.map_or(0.0, |t| t.difference() as f64));
         metrics.token_difference.set(difference, pool);
     }
@@ -70,6 +71,7 @@ pub async fn run(ground: &Ground, options: &Options) -> Result<Report, Reconcile
 struct Sweep<'a> {
     ground: &'a Ground,
     options: &'a Options,
+    paid: &'a Paid,
     site: &'a Site,
     report: &'a mut Report,
 }
@@ -94,8 +96,10 @@ impl Sweep<'_> {
             self.orphan(orphan).await?;
         }
         let known: BTreeSet<&TaskId> = ids.iter().collect();
-        row.unknown = self.unknown(&known, began_at).await?;
-        if self.options.tokens {
+        let mut look = unknown::Look::new(self.ground, self.site, &known, began_at);
+        row.unknown = look.waiting(self.report).await?;
+        row.unknown_paid = look.paid(self.paid, self.report).await?;
+        if self.options.ended {
             let billed = listed
                 .iter()
                 .zip(&owners)
@@ -324,48 +328,6 @@ impl Sweep<'_> {
         matches!(self.ground.delete(self.site, task).await, Some(Deleted::Cancelled))
     }
 
-    /// Jobs that wait for a task which neither the list nor a read shows.
-    async fn unknown(
-        &mut self,
-        listed: &BTreeSet<&TaskId>,
-        scan_began_at: Timestamp,
-    ) -> Result<u64, ReconcileError> {
-        let policy = Arc::clone(&self.ground.policy);
-        let young = policy.settle.list_lag_max + policy.poll.not_found_grace;
-        let (mut reads, mut unknown) = (0, 0);
-        for word in [StateWord::Running, StateWord::Overdue] {
-            let mut cursor = None;
-            for _ in 0..PAGES_MAX {
-                let filter = Filter::all().state(word);
-                let query = ListQuery { cursor, ..ListQuery::of(filter) };
-                let page = self.ground.store.list(&query).await?;
-                for stored in &page.items {
-                    let Some(task) = stored.record.life.state.task() else { continue };
-                    let here = task.facts.account == self.site.account;
-                    let settled = task.known_at + young <= scan_began_at;
-                    if !here || !settled || listed.contains(&task.id) || reads == READS_MAX {
-                        continue;
-                    }
-                    reads += 1;
-                    let read = self.ground.retrieve(&Site::for_reads(&task.facts), &task.id).await;
-                    if matches!(read, Some(Retrieved::NotFound)) {
-                        unknown += 1;
-                        self.report.find(lost_task(
-                            &stored.record.id,
-                            &stored.record.life.state,
-                            task,
-                        ));
-                    }
-                }
-                match page.next {
-                    Some(next) => cursor = Some(next),
-                    None => break,
-                }
-            }
-        }
-        Ok(unknown)
-    }
-
     fn stray(&mut self, job: &JobId, task: &TaskId) {
         telemetry::metrics().duplicate_submissions.add(1, ["list"]);
         self.report.find(Finding {
@@ -380,21 +342,5 @@ impl Sweep<'_> {
 
     fn deed(&mut self, kind: DeedKind, job: Option<JobId>, task: Option<&TaskId>) {
         self.report.did(Deed { kind, job, attempt: None, task: task.cloned() });
-    }
-}
-
-fn lost_task(job: &JobId, state: &State, task: &TaskRef) -> Finding {
-    Finding {
-        kind: FindingKind::UnknownTask,
-        account: Some(task.facts.account.clone()),
-        job: Some(job.clone()),
-        task: Some(task.id.clone()),
-        sentence: format!(
-            "{job} is {} and waits for {}, known since {}, which the provider does not know",
-            state.word().as_str(),
-            task.id,
-            task.known_at.rfc3339()
-        ),
-        cure: format!("seedfleet jobs show {job}; it ends by itself when its deadline passes"),
     }
 }

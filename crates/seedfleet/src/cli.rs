@@ -116,6 +116,14 @@ pub(crate) enum Verb {
     #[command(subcommand)]
     Erase(EraseVerb),
     /// Our records against the provider's list and the second fence; exit 3 when a person should look.
+    ///
+    /// Told are tasks that no job owns (`orphan_task`), a second task of a job (`stray_task`), tokens that differ
+    /// (`tokens_differ`), and jobs whose task neither the list nor a read of its own shows (`unknown_task`). For the
+    /// last, jobs are looked at that are running, overdue or downloading, however old, and ended ones that count as
+    /// paid (succeeded, output_lost, timed_out), if their create lies within --since and the provider's memory of 7
+    /// days, the oldest hour of it left out. Not looked at: ends that are not billed (failed, expired, cancelled),
+    /// jobs without a task, ended ones that were adopted, and those that have left Redis; and no more than 200
+    /// tasks of an account are read in one run.
     Reconcile(ReconcileArgs),
     /// Begin no new create in this pool until it is thawed; all else goes on.
     Freeze(FreezeArgs),

@@ -289,7 +289,7 @@ catalogue! {
     }
     unknown_tasks: Gauge<1> {
         name: "seedfleet_unknown_tasks", unit: "tasks", labels: [POOL],
-        help: "Tasks of running jobs that the provider does not know, at the last comparison. Should stay 0.",
+        help: "Tasks of running, overdue and downloading jobs that the provider does not know, at the last comparison. Should stay 0.",
     }
     token_difference: Gauge<1> {
         name: "seedfleet_token_difference", unit: "tokens", labels: [POOL],

@@ -68,7 +68,7 @@ async fn compare(ground: &Ground, args: &ReconcileArgs, back: Duration) -> Resul
         back: back.min(BACK_MAX),
         dry_run: args.dry_run,
         cancel_queued: args.cancel_queued,
-        tokens: true,
+        ended: true,
         unexplained: BTreeSet::new(),
     };
     let mut report = sweep::run(ground, &options).await?;
@@ -134,7 +134,7 @@ async fn sweep_all(ground: &Ground, args: &ReconcileArgs) -> Result<Report, Fail
         back: ground.policy.settle.records_kept.min(BACK_MAX),
         dry_run: args.dry_run,
         cancel_queued: args.cancel_queued,
-        tokens: true,
+        ended: true,
         unexplained: BTreeSet::new(),
     };
     Ok(sweep::run(ground, &options).await?)
@@ -218,6 +218,9 @@ fn summary(report: &Report) -> Row {
             "{} tasks: {} owned, {} in doubt, {} nobody's; {} of ours unknown there",
             account.tasks, account.owned, account.in_doubt, account.orphans, account.unknown
         );
+        if account.unknown_paid > 0 {
+            words.push_str(&format!(", and {} that count as paid", account.unknown_paid));
+        }
         if let Some(tokens) = account.tokens {
             words.push_str(&format!(
                 "; {} tokens there, {} in our records, {} on their way, difference {}",
