@@ -40,6 +40,7 @@ mod privacy;
 mod probe;
 mod query;
 mod reconcile;
+mod references;
 mod reload;
 mod rollback;
 mod rolling;

@@ -41,6 +41,14 @@ pub struct Range {
     pub etag: Option<String>,
 }
 
+/// Which bytes are asked for.
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    Whole,
+    After(&'a Range),
+    First(u64),
+}
+
 /// Why nothing, or not all, came. The texts hold no query.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
@@ -67,7 +75,7 @@ pub struct Response {
     pub status: u16,
     /// `ETag` as sent, quotes included.
     pub etag: Option<String>,
-    /// `Content-Length` in bytes, of this answer.
+    /// `Content-Length` in bytes, of this answer. [`Response::file_bytes`] tells that of the file.
     pub content_length: Option<u64>,
     /// `Content-Type` as sent.
     pub content_type: Option<String>,
@@ -101,6 +109,30 @@ impl Chunks {
 impl fmt::Debug for Chunks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Chunks")
+    }
+}
+
+impl Response {
+    /// Length of the whole file in bytes, where the host tells it.
+    #[must_use]
+    pub fn file_bytes(&self) -> Option<u64> {
+        match (self.status, &self.content_range) {
+            (206 | 416, Some(range)) => range.rsplit_once('/')?.1.trim().parse().ok(),
+            (206 | 416, None) => None,
+            _ => self.content_length,
+        }
+    }
+
+    /// Whether the first byte of this answer is the first byte of the file.
+    #[must_use]
+    pub fn is_beginning(&self) -> bool {
+        let from_zero = |range: &str| {
+            range
+                .trim_start()
+                .strip_prefix("bytes")
+                .is_some_and(|r| r.trim_start().starts_with("0-"))
+        };
+        self.status != 206 || self.content_range.as_deref().is_some_and(from_zero)
     }
 }
 
@@ -146,9 +178,23 @@ impl GuardedClient {
     ///
     /// [`FetchError::Refused`] or [`FetchError::Unreachable`]. Any status is an answer.
     pub async fn get(&self, url: &str, range: Option<&Range>) -> Result<Response, FetchError> {
+        self.follow(url, range.map_or(Part::Whole, Part::After)).await
+    }
+
+    /// Asks for the first `bytes` bytes at `url`, following redirects. A host that serves no ranges sends the
+    /// whole file, and an answer may be longer than was asked for: read no more of it than is wanted.
+    ///
+    /// # Errors
+    ///
+    /// As [`GuardedClient::get`].
+    pub async fn first(&self, url: &str, bytes: u64) -> Result<Response, FetchError> {
+        self.follow(url, Part::First(bytes)).await
+    }
+
+    async fn follow(&self, url: &str, part: Part<'_>) -> Result<Response, FetchError> {
         let (mut url, mut admitted) = self.rules.admit(url)?;
         for _ in 0..=self.rules.redirects_max {
-            let response = self.ask(&url, admitted, range).await?;
+            let response = self.ask(&url, admitted, part).await?;
             let Some(next) = redirect(&url, &response)? else {
                 return Ok(open(response));
             };
@@ -162,15 +208,22 @@ impl GuardedClient {
         &self,
         url: &Url,
         admitted: Admitted,
-        range: Option<&Range>,
+        part: Part<'_>,
     ) -> Result<reqwest::Response, FetchError> {
         let client = select(self, admitted);
         // Compressed bytes would have another length and another checksum than the file.
         let mut request = client.get(url.clone()).header(header::ACCEPT_ENCODING, "identity");
-        if let Some(range) = range {
-            request = request.header(header::RANGE, format!("bytes={}-", range.from));
-            if let Some(etag) = &range.etag {
-                request = request.header(header::IF_RANGE, etag);
+        match part {
+            Part::Whole => {}
+            Part::First(bytes) => {
+                let last = bytes.saturating_sub(1);
+                request = request.header(header::RANGE, format!("bytes=0-{last}"));
+            }
+            Part::After(range) => {
+                request = request.header(header::RANGE, format!("bytes={}-", range.from));
+                if let Some(etag) = &range.etag {
+                    request = request.header(header::IF_RANGE, etag);
+                }
             }
         }
         request.send().await.map_err(|error| failed(url, error))

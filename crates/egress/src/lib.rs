@@ -4,7 +4,7 @@
 //!   knows whether the last byte of the body can have left this process.
 //! - [`RouteClient`] reads from and deletes at the provider, over pooled connections.
 //! - [`GuardedClient`] fetches from and posts to addresses that somebody else wrote (output links,
-//!   webhooks) and refuses to be sent anywhere inside our own network.
+//!   webhooks, references of requests) and refuses to be sent anywhere inside our own network.
 //!
 //! This is the only room that names `reqwest`. It knows nothing of jobs, tasks, the provider's
 //! JSON or its error codes; it moves bytes and says what can be proven about them. No client here

@@ -74,14 +74,16 @@ pub enum Hosts {
     Suffixes(Vec<String>),
     /// Any host with a public address.
     AnyPublic,
+    /// The same, and over plain http on port 80 too: files that somebody else will fetch from there.
+    AnyPublicWeb,
 }
 
 /// The rules one guarded client follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    /// Where to, over https on port 443.
+    /// Where to; over https on port 443 unless it says more.
     pub hosts: Hosts,
-    /// Exact origins that may be fetched whatever their scheme, port and address: the output hosts
+    /// Exact origins that may be fetched whatever their scheme, port and address: the output and reference hosts
     /// of simulated pools, and the receivers of webhooks that an operator named. There is no switch for "all private addresses".
     pub origins: Vec<Origin>,
     /// Redirects followed, each judged by these same rules.
@@ -100,8 +102,8 @@ pub enum Refused {
     /// `user:password@` before the host.
     #[error("user info in the URL of {0} is refused")]
     UserInfo(String),
-    /// Another port than 443.
-    #[error("port {port} of {host} is refused: only 443")]
+    /// Another port than 443, or than 80 where plain http is allowed.
+    #[error("port {port} of {host} is refused: only the usual one of its scheme")]
     Port {
         /// The host.
         host: String,
@@ -155,6 +157,15 @@ impl Rules {
         })
     }
 
+    /// The rules for files that the provider is to fetch, looked at before: any public host, as it sees them.
+    ///
+    /// # Errors
+    ///
+    /// [`OriginError`] for the first of `origins` (`pools.<pool>.output_origins`) that is none.
+    pub fn for_references(settings: &Settings, origins: &[String]) -> Result<Self, OriginError> {
+        Ok(Self { hosts: Hosts::AnyPublicWeb, ..Self::for_outputs(settings, origins)? })
+    }
+
     /// Says whether an address may be called, as far as can be told without resolving its host.
     ///
     /// # Errors
@@ -184,11 +195,13 @@ impl Rules {
         if Origin::of(url).is_some_and(|origin| self.origins.contains(&origin)) {
             return Ok(Admitted::Origin);
         }
-        if url.scheme() != "https" {
-            return Err(Refused::Scheme(url.scheme().to_owned()));
-        }
+        let usual = match url.scheme() {
+            "https" => 443,
+            "http" if self.hosts == Hosts::AnyPublicWeb => 80,
+            other => return Err(Refused::Scheme(other.to_owned())),
+        };
         match url.port_or_known_default() {
-            Some(443) => {}
+            Some(port) if port == usual => {}
             port => {
                 let (host, port) = (host.to_string(), port.unwrap_or_default());
                 return Err(Refused::Port { host, port });
@@ -201,7 +214,7 @@ impl Rules {
             Host::Domain(_) => {}
         }
         match (&self.hosts, &host) {
-            (Hosts::AnyPublic, _) => Ok(Admitted::Public),
+            (Hosts::AnyPublic | Hosts::AnyPublicWeb, _) => Ok(Admitted::Public),
             (Hosts::Suffixes(suffixes), Host::Domain(name)) if fits(name, suffixes) => {
                 Ok(Admitted::Public)
             }

@@ -31,7 +31,7 @@ pub struct PoolSettings {
     /// Defaults to `strict`, and to `balanced` for a simulated pool, whose list lag is known.
     #[serde(default)]
     pub policy: Option<DoubtPolicy>,
-    /// Exact origins that may serve outputs although the guard would refuse them; simulated only.
+    /// Exact origins that may serve outputs and references although the guard would refuse them; simulated only.
     #[serde(default)]
     pub output_origins: Vec<String>,
     /// What may be bought on one day (UTC), in whole units of the route's currency; 0: no cap.

@@ -46,7 +46,7 @@ pub use task::{
 };
 pub use tokens::{estimate_tokens, tokens};
 pub use validate::{
-    Checked, FAULT_CODES, Fault, Rules, WARNING_CODES, Warning, nearest, unknown_key, validate,
-    validate_beside,
+    Checked, FAULT_CODES, Fault, FileFacts, FileFormat, MediaKind, Reached, Rules, WARNING_CODES,
+    Warning, nearest, reference_doubt, reference_faults, unknown_key, validate, validate_beside,
 };
 pub use wire_body::{Envelope, MissingMedia, RENDERER_VERSION};

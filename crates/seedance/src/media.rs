@@ -71,6 +71,9 @@ pub enum ImageFormat {
     Heif,
 }
 
+/// What the ISO container says of itself where it holds pictures of any coding (ISO/IEC 23008-12).
+const PICTURE_BRANDS: [&[u8]; 4] = [b"mif1", b"mif2", b"msf1", b"miaf"];
+
 impl ImageFormat {
     /// Every format, as listed in the contract.
     pub const ALL: [ImageFormat; 8] = [
@@ -120,6 +123,11 @@ impl ImageFormat {
             ImageType::Gif => Some(ImageFormat::Gif),
             // AVIF shares the container but is not on the provider's list.
             ImageType::Heif(Compression::Av1) => None,
+            // So do films and sounds; a picture without a known coding has one of these marks.
+            ImageType::Heif(Compression::Unknown) => bytes
+                .get(8..12)
+                .filter(|brand| PICTURE_BRANDS.iter().any(|known| known == brand))
+                .map(|_| ImageFormat::Heif),
             ImageType::Heif(_) => Some(ImageFormat::Heif),
             _ => None,
         }
@@ -184,31 +192,43 @@ impl AudioFormat {
     }
 }
 
-/// Length of a WAV in milliseconds, if its header allows to tell.
+/// Whether the content is one of the two film containers the provider reads, MP4 and MOV (§2.4), judged by
+/// the first box: files of both begin with one of these.
+pub(crate) fn is_video(bytes: &[u8]) -> bool {
+    const FIRST_BOXES: [&[u8]; 6] = [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"];
+    let is_first = |kind: &[u8]| FIRST_BOXES.iter().any(|first| *first == kind);
+    bytes.get(4..8).is_some_and(is_first)
+}
+
+/// Length of a WAV in milliseconds, if its first bytes allow to tell; `file_bytes` is the length of the whole
+/// file where it is known.
 ///
-/// Writers that stream leave the data length at zero or at its maximum; the bytes present are
+/// Writers that stream leave the data length at zero or at its maximum; the bytes of the file are
 /// counted then, as they are when the header promises more than there is.
-pub(crate) fn wav_duration_ms(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn wav_duration_ms(head: &[u8], file_bytes: Option<u64>) -> Option<u64> {
     let le_u32 = |at: usize| -> Option<u32> {
-        Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+        Some(u32::from_le_bytes(head.get(at..at.checked_add(4)?)?.try_into().ok()?))
     };
     let mut at = 12_usize;
     let mut bytes_per_second = None;
     // Each turn moves at least eight bytes on, so the walk ends.
     loop {
-        let id = bytes.get(at..at.checked_add(4)?)?;
-        let length = le_u32(at + 4)? as usize;
+        let id = head.get(at..at.checked_add(4)?)?;
+        let length = le_u32(at + 4)?;
         let body = at + 8;
         match id {
             b"fmt " => bytes_per_second = Some(u64::from(le_u32(body + 8)?)),
             b"data" => {
-                let present = bytes.len() - body;
-                let length = if length == 0 { present } else { length.min(present) };
+                let is_said = !matches!(length, 0 | u32::MAX);
+                let said = is_said.then_some(u64::from(length));
+                let present = file_bytes.map(|bytes| bytes.saturating_sub(body as u64));
+                let length = [said, present].into_iter().flatten().min()?;
                 let rate = bytes_per_second.filter(|rate| *rate > 0)?;
-                return Some(length as u64 * 1000 / rate);
+                return Some(length.saturating_mul(1000) / rate);
             }
             _ => {}
         }
+        let length = length as usize;
         at = body.checked_add(length)?.checked_add(length % 2)?;
     }
 }

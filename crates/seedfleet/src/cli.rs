@@ -22,7 +22,7 @@ pub(crate) use erase::{AdoptArgs, EraseVerb, Erasing};
 pub(crate) use export::ExportArgs;
 pub(crate) use failed::{FailedArgs, FailedVerb, FailedWhich};
 pub(crate) use hooks::{EventsVerb, TailArgs, WebhooksVerb};
-pub(crate) use import::{Duplicates, ImportArgs};
+pub(crate) use import::{CheckArgs, Duplicates, ImportArgs};
 pub(crate) use jobs::{CloneArgs, JobsArgs, JobsVerb};
 pub(crate) use keys::{CreateArgs, KeysVerb, TenantsVerb};
 pub(crate) use operations::{Many, OperationsVerb};

@@ -44,7 +44,7 @@ pub(crate) const PATTERNS: &[Pattern] = &[
     },
     Pattern {
         key: "pools.<pool>.output_origins",
-        meaning: "Origins outputs may be fetched from although they are private or plain http.",
+        meaning: "Origins outputs may be fetched from, and references looked at, although they are private or plain http.",
         allowed: "list of exact origins such as http://127.0.0.1:8091; simulated pools only.",
     },
     Pattern {

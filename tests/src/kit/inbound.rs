@@ -15,7 +15,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// The next of a connection; none once it ends, or what comes has no length.
+    /// The next of a connection; none once it ends, or its body has a length that is not told at the start.
     #[must_use]
     pub fn read(reader: &mut BufReader<TcpStream>) -> Option<Self> {
         let mut line = String::new();
@@ -32,7 +32,13 @@ impl Request {
             let (name, value) = line.split_once(':')?;
             headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
         }
-        let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
+        // Without a length there is no body, unless it comes in pieces (RFC 9112 §6.3).
+        let length = match (headers.get("content-length"), headers.get("transfer-encoding")) {
+            (Some(length), _) => length.parse().ok()?,
+            (None, Some(_)) => return None,
+            (None, None) => 0,
+        };
+        let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
         Some(Self { path, headers, body })
     }

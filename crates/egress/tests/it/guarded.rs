@@ -23,6 +23,10 @@ fn video_hosts() -> Rules {
     Rules::for_outputs(&Settings::default(), &[]).unwrap()
 }
 
+fn references() -> Rules {
+    Rules::for_references(&Settings::default(), &[]).unwrap()
+}
+
 fn client(rules: Rules) -> GuardedClient {
     GuardedClient::new(rules, FetchTimeouts::default(), Trust::Nobody).unwrap()
 }
@@ -172,10 +176,15 @@ const OTHERS: &[(&str, &str)] = &[
 #[tokio::test]
 async fn addresses_that_are_not_public_are_refused_by_every_client() {
     assert!(ADDRESSES.len() + OTHERS.len() >= 60);
-    for rules in [any_public(), video_hosts()] {
+    for rules in [any_public(), video_hosts(), references()] {
+        let is_plain_allowed = rules.hosts == Hosts::AnyPublicWeb;
         let client = client(rules);
         let addresses = ADDRESSES.iter().map(|url| (*url, "address"));
-        for (url, expected) in addresses.chain(OTHERS.iter().copied()) {
+        let others = OTHERS.iter().copied().filter(|(url, _)| {
+            // The one thing that is refused elsewhere and not there; its own table is below.
+            !(is_plain_allowed && url.to_ascii_lowercase().starts_with("http:"))
+        });
+        for (url, expected) in addresses.chain(others) {
             match client.get(url, None).await {
                 Err(FetchError::Refused(refused)) => {
                     assert_eq!(rule(&refused), expected, "{url}: {refused}");
@@ -203,6 +212,31 @@ fn public_addresses_pass_the_check_so_the_table_can_fail() {
     ] {
         assert_eq!(client.check(url), Ok(()), "{url}");
     }
+}
+
+#[tokio::test]
+async fn references_may_be_plain_and_are_as_public_as_all() {
+    let client = client(references());
+    for url in ["http://a.example/p.png", "https://a.example/p.png", "http://8.8.8.8:80/p.png"] {
+        assert_eq!(client.check(url), Ok(()), "{url}");
+    }
+    // Every private address again, over plain http.
+    for url in ADDRESSES.iter().filter(|url| url.starts_with("https://")) {
+        let refused = client.check(&url.replacen("https", "http", 1)).unwrap_err();
+        assert_eq!(rule(&refused), "address", "{url}: {refused}");
+    }
+    for (url, expected) in [
+        ("http://a.example:8080/", "port"),
+        ("http://a.example:443/", "port"),
+        ("https://a.example:80/", "port"),
+        ("http://user@a.example/", "user info"),
+        ("ftp://a.example/", "scheme"),
+    ] {
+        let refused = client.check(url).unwrap_err();
+        assert_eq!(rule(&refused), expected, "{url}: {refused}");
+    }
+    let error = client.get("http://localhost/", None).await.unwrap_err();
+    assert!(matches!(&error, FetchError::Refused(Refused::Address(_))), "{error:?}");
 }
 
 #[test]

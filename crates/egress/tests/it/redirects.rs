@@ -91,6 +91,36 @@ async fn a_range_is_asked_for_with_its_tag_and_without_any_key() {
 }
 
 #[tokio::test]
+async fn the_beginning_of_a_file_is_asked_for_and_its_length_is_told() {
+    let part =
+        |range: &str| answer("206 Partial Content", &format!("content-range: {range}\r\n"), "pic");
+    let peer = Peer::start(Plan::Paths(vec![
+        ("/", found("/part")),
+        ("/part", part("bytes 0-2/9000")),
+        ("/unsized", part("bytes 0-2/*")),
+        ("/elsewhere", part("bytes 10-12/9000")),
+        ("/whole", answer("200 OK", "", "picture")),
+        ("/empty", answer("416 Range Not Satisfiable", "content-range: bytes */0\r\n", "")),
+    ]))
+    .await;
+    let client = client_for(&peer);
+    for (path, status, bytes, is_beginning) in [
+        ("/", 206, Some(9000), true),
+        ("/unsized", 206, None, true),
+        ("/elsewhere", 206, Some(9000), false),
+        ("/whole", 200, Some(7), true),
+        ("/empty", 416, Some(0), true),
+    ] {
+        let response = client.first(peer.url(path).as_str(), 3).await.unwrap();
+        let told = (response.status, response.file_bytes(), response.is_beginning());
+        assert_eq!(told, (status, bytes, is_beginning), "{path}");
+    }
+    for head in peer.now().heads {
+        assert!(head.contains("range: bytes=0-2\r\n") && !head.contains("if-range"), "{head}");
+    }
+}
+
+#[tokio::test]
 async fn what_came_before_a_cut_is_kept_and_the_cut_is_told() {
     let cut = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nforty".to_owned();
     for end in [End::Fin, End::Hang] {

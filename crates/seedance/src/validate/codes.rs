@@ -54,6 +54,7 @@ codes! { FAULT_CODES:
     MEDIA_MISMATCH = "media-format-mismatch",
     MEDIA_TOO_LARGE = "media-too-large",
     MEDIA_UNREADABLE = "media-unreadable",
+    MEDIA_UNREACHABLE = "media-unreachable",
     IMAGE_SIDE = "image-side",
     IMAGE_RATIO = "image-ratio",
     AUDIO_LENGTH = "audio-length",
@@ -65,4 +66,5 @@ codes! { WARNING_CODES:
     PROMPT_LONG = "prompt-long",
     PROMPT_LOOKS_LIKE_PARAMETER = "prompt-looks-like-parameter",
     PLAIN_HTTP = "plain-http",
+    MEDIA_NOT_CHECKED = "media-not-checked",
 }

@@ -14,9 +14,9 @@ use crate::media::{sha256_hex, wav_duration_ms};
 use crate::{AudioFormat, ImageFormat, InlineMedia, MediaSource};
 
 /// Pictures must stay below this; MB read as the smaller figure, see `BODY_BYTES_MAX`.
-const IMAGE_BYTES_BELOW: usize = 30_000_000;
+pub(super) const IMAGE_BYTES_BELOW: usize = 30_000_000;
 /// Sounds may reach this.
-const AUDIO_BYTES_MAX: usize = 15_000_000;
+pub(super) const AUDIO_BYTES_MAX: usize = 15_000_000;
 const IMAGE_SIDE_MIN_PX: usize = 300;
 const IMAGE_SIDE_MAX_PX: usize = 6_000;
 const AUDIO_MIN_MS: u64 = 2_000;
@@ -336,11 +336,20 @@ fn check_image(at: &str, bytes: &[u8], declared: ImageFormat, findings: &mut Fin
         ));
         return false;
     };
-    let (width, height) = (size.width, size.height);
+    let faults = frame_faults(at, size.width, size.height);
+    let fits = faults.is_empty();
+    for fault in faults {
+        findings.fault(fault);
+    }
+    fits
+}
+
+/// What is wrong with a picture of so many pixels.
+pub(super) fn frame_faults(at: &str, width: usize, height: usize) -> Vec<Fault> {
+    let mut faults = Vec::new();
     let sides = IMAGE_SIDE_MIN_PX..=IMAGE_SIDE_MAX_PX;
-    let sides_fit = sides.contains(&width) && sides.contains(&height);
-    if !sides_fit {
-        findings.fault(
+    if !(sides.contains(&width) && sides.contains(&height)) {
+        faults.push(
             Fault::new(
                 at,
                 codes::IMAGE_SIDE,
@@ -354,7 +363,7 @@ fn check_image(at: &str, bytes: &[u8], declared: ImageFormat, findings: &mut Fin
     let shape_fits = width.saturating_mul(5) >= height.saturating_mul(2)
         && width.saturating_mul(2) <= height.saturating_mul(5);
     if !shape_fits {
-        findings.fault(
+        faults.push(
             Fault::new(
                 at,
                 codes::IMAGE_RATIO,
@@ -364,7 +373,7 @@ fn check_image(at: &str, bytes: &[u8], declared: ImageFormat, findings: &mut Fin
             .allowing("width / height from 0.4 to 2.5"),
         );
     }
-    sides_fit && shape_fits
+    faults
 }
 
 /// Whether the sound is acceptable, and its length as far as it can be told (0 if it cannot).
@@ -381,22 +390,28 @@ fn check_audio(
         return (false, 0);
     }
     let length_ms = match declared {
-        AudioFormat::Wav => wav_duration_ms(bytes),
+        AudioFormat::Wav => wav_duration_ms(bytes, Some(bytes.len() as u64)),
         // The length of an MP3 is known only after walking every frame; the provider checks it.
         AudioFormat::Mp3 => None,
     };
     let Some(length_ms) = length_ms else { return (true, 0) };
-    if (AUDIO_MIN_MS..=AUDIO_MAX_MS).contains(&length_ms) {
-        return (true, length_ms);
+    match length_fault(at, length_ms) {
+        None => (true, length_ms),
+        Some(fault) => {
+            findings.fault(fault);
+            (false, length_ms)
+        }
     }
-    findings.fault(
-        Fault::new(
-            at,
-            codes::AUDIO_LENGTH,
-            format!("the sound lasts {length_ms} ms"),
-            "cut or repeat it to fit",
-        )
-        .allowing(format!("{AUDIO_MIN_MS} to {AUDIO_MAX_MS} ms")),
+}
+
+/// What is wrong with a sound that lasts so long.
+pub(super) fn length_fault(at: &str, length_ms: u64) -> Option<Fault> {
+    let fits = (AUDIO_MIN_MS..=AUDIO_MAX_MS).contains(&length_ms);
+    let fault = Fault::new(
+        at,
+        codes::AUDIO_LENGTH,
+        format!("the sound lasts {length_ms} ms"),
+        "cut or repeat it to fit",
     );
-    (false, length_ms)
+    (!fits).then(|| fault.allowing(format!("{AUDIO_MIN_MS} to {AUDIO_MAX_MS} ms")))
 }

@@ -12,6 +12,7 @@ mod media;
 mod model_name;
 mod nearest;
 mod prompt;
+mod reference;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,6 +21,7 @@ pub use codes::{FAULT_CODES, WARNING_CODES};
 pub use fault::{Fault, Warning};
 pub use fields::unknown_key;
 pub use nearest::nearest;
+pub use reference::{FileFacts, FileFormat, MediaKind, Reached, reference_doubt, reference_faults};
 
 use crate::{InlineMedia, Request, Route, wire_body};
 use fault::Findings;

@@ -12,6 +12,7 @@ mod modes;
 mod normal_form;
 mod prices;
 mod prompt;
+mod references;
 mod reports;
 mod routes;
 mod tasks;

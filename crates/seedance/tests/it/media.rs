@@ -26,7 +26,7 @@ fn tiff(width: u16, height: u16) -> Vec<u8> {
     bytes
 }
 
-fn heif(brand: &[u8; 4], width: u32, height: u32) -> Vec<u8> {
+pub fn heif(brand: &[u8; 4], width: u32, height: u32) -> Vec<u8> {
     let boxed = |kind: &[u8], body: &[u8]| -> Vec<u8> {
         let length = u32::try_from(8 + body.len()).expect("a small box");
         [&length.to_be_bytes()[..], kind, body].concat()
@@ -38,7 +38,7 @@ fn heif(brand: &[u8; 4], width: u32, height: u32) -> Vec<u8> {
 }
 
 /// The beginnings of files of 640 × 480 pixels, one for each format the provider reads.
-fn samples() -> Vec<(ImageFormat, Vec<u8>)> {
+pub fn samples() -> Vec<(ImageFormat, Vec<u8>)> {
     let jpeg = b"\xFF\xD8\xFF\xE0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0\
         \xFF\xC0\0\x11\x08\x01\xE0\x02\x80\x03\x01\x22\0\x02\x11\x01\x03\x11\x01";
     let webp = b"RIFF\x20\0\0\0WEBPVP8X\x0A\0\0\0\0\0\0\0\x7F\x02\0\xDF\x01\0\0\0";
@@ -112,6 +112,8 @@ fn m17_what_is_not_a_picture_is_refused() {
         ("image/png", &b"not a picture at all"[..], "media-unreadable"),
         ("image/png", &png(640, 480)[..20], "media-unreadable"),
         ("image/heif", &avif, "media-unreadable"),
+        // A film in the same container.
+        ("image/heif", &heif(b"isom", 640, 480), "media-unreadable"),
         ("image/jpeg", &png(640, 480), "media-format-mismatch"),
         ("image/PNG", &png(640, 480), "media-format"),
         ("image/svg+xml", b"<svg/>", "media-format"),

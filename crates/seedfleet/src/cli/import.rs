@@ -22,7 +22,8 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_enum, default_value = "skip")]
     pub(crate) duplicates: Duplicates,
     /// Take no row in if the good ones may cost more than this, in the route's currency: the file is judged once
-    /// before, so it can be neither standard input nor a pipe. Rows that are jobs already count as well.
+    /// before, so it can be neither standard input nor a pipe. Rows of the file that are one job cost once; rows that are jobs
+    /// already count as well.
     #[arg(long, value_parser = super::totals::money)]
     pub(crate) max_cost: Option<u64>,
     /// For rows without `priority`: their order among the tenant's own jobs.
@@ -55,12 +56,30 @@ pub(crate) struct ImportArgs {
     pub(crate) stop_on: Option<StopOn>,
     #[command(flatten)]
     pub(crate) pilot: super::pilot::PilotArgs,
+    #[command(flatten)]
+    pub(crate) check: CheckArgs,
     /// Judge all rows and enqueue none.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Where refused rows are told; `<FILE>.rejects.jsonl` if not given.
     #[arg(long)]
     pub(crate) rejects: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Ask each http(s) address of a picture, video or sound once before its row is taken in, also with --dry-run: at
+    /// most 256 KiB of the file are read. A row is refused where nobody gives the file (404, 403, a private address), or
+    /// its format, length, pixels or the length of a WAV are not what the provider takes; of videos and MP3 only format
+    /// and length are known. What may pass by itself (no answer, 429, 5xx) is tried three times, then told as a warning.
+    #[arg(long)]
+    pub(crate) check_urls: bool,
+    /// Addresses asked at once, 1 to 64.
+    #[arg(long, value_name = "N", default_value_t = 16, requires = "check_urls", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) check_urls_parallel: u8,
+    /// Of them, at one host, 1 to 64.
+    #[arg(long, value_name = "N", default_value_t = 8, requires = "check_urls", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) check_urls_per_host: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -139,6 +139,7 @@ async fn take_in(
         beside: Beside::default(),
         retry_of: None,
         pilot: None,
+        references: None,
     };
     let rows = import::open(file)?;
     // Its own measure is bytes; ours is jobs that ended.

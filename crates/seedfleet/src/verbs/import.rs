@@ -2,41 +2,37 @@
 //!
 //! Good rows go through, bad ones are told in a rejects file. A row is known by batch and `custom_id`,
 //! else by its fingerprint, never by its line number: the same file again adds nothing, so an import
-//! that was interrupted is resumed by repeating it. Memory is bounded by a few batches of rows.
+//! that was interrupted is resumed by repeating it. Memory is bounded by a few batches of rows; a dry run and
+//! `--duplicates keep` remember a few bytes of each row, `--check-urls` so many addresses at most.
 
 mod again;
 mod beside;
 mod draw;
+mod importer;
 mod order;
 mod pilot;
+mod references;
 mod rejects;
 mod rows;
+mod seen;
 
-use crate::cli::{Duplicates, Global, ImportArgs};
+use crate::cli::{Global, ImportArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Progress, note};
 use crate::session::{Session, operator};
 use crate::verbs::batch;
-use admission::{Admitted, Door, How, Intake, Refusal, Row, RowForm};
+use admission::{Door, RowForm};
 pub(crate) use beside::Beside;
-use job::{JobId, StateWord};
+use importer::Importer;
+use job::JobId;
 pub(crate) use order::Order;
-use rejects::{Reject, Rejects};
+use references::References;
 use rows::Batch;
-use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use store::{BatchCaps, Store};
 use tokio::sync::mpsc::Receiver;
-
-/// Pauses while Redis or the bucket does not take rows; after the last one the import stops.
-const PAUSES: [Duration; 4] = [
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-];
 
 /// What became of the rows.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -92,9 +88,10 @@ pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
     let name = args.file.file_stem().map_or("stdin".into(), |stem| stem.to_string_lossy());
     let name = if args.file.as_os_str() == "-" { "stdin".into() } else { name };
     let beside = Beside::of(&args);
-    let order = Order {
+    let mut order = Order {
         beside,
         pilot: None,
+        references: None,
         batch: args.batch.or_else(|| args.retry_of.clone()).unwrap_or_else(|| batch_name(&name)),
         tenant: args.tenant,
         duplicates: args.duplicates,
@@ -105,6 +102,7 @@ pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
     let form = args.format.map_or_else(|| rows::form_of(&args.file), Into::into);
     let source = rows::open(&args.file, form)?;
     let session = Session::open_for(global, Some(&order.tenant)).await?;
+    order.references = References::open(&args.check, &session)?;
     if let Some(old) = &order.retry_of {
         batch::find(&session, old, Some(&order.tenant)).await?;
     }
@@ -204,15 +202,7 @@ pub(crate) async fn take_in(
         true => None,
         false => Some(store.begin_upload(&order.tenant, &order.batch).await?),
     };
-    let mut importer = Importer {
-        door,
-        store,
-        order,
-        open,
-        rejects: Rejects::at(&order.rejects)?,
-        takes: HashMap::new(),
-        tally: Tally::default(),
-    };
+    let mut importer = Importer::begin(door, store, order, open)?;
     let mut bytes = 0;
     let ctrl_c = tokio::signal::ctrl_c();
     tokio::pin!(ctrl_c);
@@ -230,6 +220,14 @@ pub(crate) async fn take_in(
             Some(Err(why)) => importer.tally.stopped = Some(Stop::Unreadable(why)),
             Some(Ok(batch)) => {
                 bytes += batch.bytes;
+                tokio::select! {
+                    biased;
+                    _ = &mut ctrl_c => {
+                        importer.tally.stopped = Some(Stop::Interrupted);
+                        break;
+                    }
+                    asked = importer.ask(&batch.rows, bytes, progress) => asked?,
+                }
                 importer.batch(batch).await?;
                 let Tally { rows, created, existing, rejected, .. } = importer.tally;
                 let text =
@@ -238,154 +236,7 @@ pub(crate) async fn take_in(
             }
         }
     }
-    if let Some(open) = &importer.open
-        && let Err(error) = store.end_upload(open).await
-    {
-        let lapses = store::UPLOAD_LEASE.as_secs();
-        note(&format!("the end of the import is not noted: {error}; it is after {lapses} s"));
-    }
-    importer.rejects.end()?;
-    Ok(importer.tally)
-}
-
-struct Importer<'a> {
-    door: &'a Door,
-    store: &'a Store,
-    order: &'a Order,
-    /// While it is, the batch is not told as completed.
-    open: Option<store::Upload>,
-    rejects: Rejects,
-    /// How often a request came, by the first 64 bits of its fingerprint; with `--duplicates keep`.
-    takes: HashMap<u64, u32>,
-    tally: Tally,
-}
-
-impl Importer<'_> {
-    async fn batch(&mut self, batch: Batch) -> Result<(), Failure> {
-        self.tally.rows += batch.rows.len() as u64;
-        let mut rows: Vec<(u64, Intake)> = Vec::with_capacity(batch.rows.len());
-        for Row { number, notes, body, .. } in batch.rows {
-            if !self.order.takes(number) {
-                continue;
-            }
-            self.tally.last_line = number;
-            match body {
-                Ok(body) => rows.push((number, self.order.intake(body, &notes))),
-                Err(fault) => {
-                    let refusal = Refusal::Faults(vec![fault]);
-                    self.refused(number, &Value::Null, &refusal)?;
-                }
-            }
-        }
-        if self.order.duplicates == Duplicates::Keep {
-            let now = self.store.now().await?;
-            for (_, intake) in &mut rows {
-                self.count_take(intake, now);
-            }
-        }
-        if self.order.dry_run { self.judge(rows).await } else { self.enqueue(rows).await }
-    }
-
-    /// Rows that name themselves, or their take, are told apart already.
-    fn count_take(&mut self, intake: &mut Intake, now: job::Timestamp) {
-        let named = ["custom_id", "take"].iter().any(|key| !intake.body[*key].is_null());
-        if named {
-            return;
-        }
-        let Ok(checked) = self.door.check(intake, now) else { return };
-        let digits = checked.fingerprint.as_str().rsplit('_').next().unwrap_or_default();
-        let key = digits.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
-        let take = self.takes.entry(key).or_insert(0);
-        *take += 1;
-        intake.take_override = (*take > 1).then_some(*take);
-    }
-
-    async fn judge(&mut self, rows: Vec<(u64, Intake)>) -> Result<(), Failure> {
-        let now = self.store.now().await?;
-        for (number, intake) in rows {
-            match self.door.check_mended(&intake, now).await {
-                Ok(checked) => {
-                    let tally = &mut self.tally;
-                    tally.created += 1;
-                    tally.held += u64::from(checked.held.is_some());
-                    tally.tokens += checked.estimate_tokens;
-                    tally.cost_micros += checked.cost.micros;
-                    tally.currency = Some(checked.cost.currency);
-                }
-                Err(refusal) => self.refused(number, &intake.body, &refusal)?,
-            }
-        }
-        Ok(())
-    }
-
-    async fn enqueue(&mut self, mut rows: Vec<(u64, Intake)>) -> Result<(), Failure> {
-        if let Some(open) = &mut self.open {
-            self.store.keep_upload(open).await?;
-        }
-        let mut pauses = PAUSES.iter();
-        loop {
-            let intakes = rows.iter().map(|(_, intake)| intake.clone()).collect();
-            let answers = self.door.admit_many(intakes).await;
-            let (mut again, mut why) = (Vec::new(), String::new());
-            for ((number, intake), answer) in rows.into_iter().zip(answers) {
-                match answer {
-                    Ok(admitted) => self.admitted(&admitted),
-                    Err(refusal) if refusal.is_retryable() => {
-                        why = refusal.to_string();
-                        again.push((number, intake));
-                    }
-                    Err(refusal) => self.refused(number, &intake.body, &refusal)?,
-                }
-            }
-            if again.is_empty() {
-                return Ok(());
-            }
-            let Some(pause) = pauses.next() else {
-                self.tally.left += again.len() as u64;
-                self.tally.stopped = Some(Stop::Outage(why));
-                return Ok(());
-            };
-            tokio::time::sleep(*pause).await;
-            rows = again;
-        }
-    }
-
-    fn admitted(&mut self, admitted: &Admitted) {
-        let tally = &mut self.tally;
-        if self.order.pilot.is_some() {
-            tally.pilot.insert(admitted.id.clone());
-        }
-        match admitted.how {
-            How::Created => {
-                tally.created += 1;
-                tally.held += u64::from(admitted.state == Some(StateWord::Held));
-                tally.tokens += admitted.estimate_tokens;
-                tally.cost_micros += admitted.cost.micros;
-                tally.currency = Some(admitted.cost.currency);
-            }
-            How::Deduplicated { .. } => tally.existing += 1,
-        }
-    }
-
-    fn refused(&mut self, number: u64, body: &Value, refusal: &Refusal) -> Result<(), Failure> {
-        let custom_id = body["custom_id"].as_str().map(str::to_owned);
-        let rejects = Reject::of(refusal);
-        self.reject(number, custom_id.as_deref(), rejects)
-    }
-
-    fn reject(
-        &mut self,
-        number: u64,
-        custom_id: Option<&str>,
-        rejects: Vec<Reject>,
-    ) -> Result<(), Failure> {
-        self.tally.rejected += 1;
-        for reject in rejects {
-            *self.tally.codes.entry(reject.code.clone()).or_default() += 1;
-            self.rejects.write(number, custom_id, &reject)?;
-        }
-        Ok(())
-    }
+    importer.end().await
 }
 
 fn summary(tally: &Tally, order: &Order, simulated: bool) -> output::Row {
@@ -404,6 +255,11 @@ fn summary(tally: &Tally, order: &Order, simulated: bool) -> output::Row {
     row.insert("cost_estimated".into(), json!(cost));
     row.insert("rejects".into(), json!(rejected.then(|| order.rejects.display().to_string())));
     row.insert("reject_codes".into(), json!(rejected.then(|| codes.join(" · "))));
+    if let Some(references) = &order.references {
+        let (looked_at, in_doubt) = references.counts();
+        row.insert("urls".into(), json!(looked_at));
+        row.insert("urls_not_checked".into(), json!(in_doubt));
+    }
     if simulated {
         row.insert("simulated".into(), json!(true));
     }
@@ -417,7 +273,8 @@ pub(crate) fn money(currency: seedance::Currency, micros: u64) -> String {
 
 fn ended(tally: &Tally, order: &Order, file: &Path) -> Outcome {
     let pilot = order.pilot.as_ref().map(|rows| format!(" --pilot {}", rows.len()));
-    let again = format!("seedfleet import {} --batch {}", file.display(), order.batch)
+    let check = if order.references.is_some() { " --check-urls" } else { "" };
+    let again = format!("seedfleet import {} --batch {}{check}", file.display(), order.batch)
         + &pilot.unwrap_or_default();
     let safe = tally.created + tally.existing;
     match &tally.stopped {

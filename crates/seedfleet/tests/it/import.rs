@@ -117,6 +117,36 @@ fn a_file_that_may_cost_more_than_agreed_is_not_begun() {
 }
 
 #[test]
+fn what_is_one_job_costs_once() {
+    let bench = Bench::new();
+    let same = r#"{"model":"seedance-2.0-mini","content":[{"type":"text","text":"same"}]}"#;
+    let named = same.replacen('{', r#"{"custom_id":"one","#, 1);
+    let other = named.replace("same", "another");
+    bench.write("one.jsonl", same);
+    bench.write("rows.jsonl", &format!("{same}\n{same}\n{named}\n{same}\n{other}\n"));
+    let dry = |file: &str, more: &[&str]| {
+        bench.run(&[&["import", file, "--dry-run", "-o", "json"][..], more].concat()).json()
+    };
+    let (one, judged) = (dry("one.jsonl", &[]), dry("rows.jsonl", &[]));
+    assert_eq!(judged["cost_estimated"], one["cost_estimated"]);
+    assert_eq!(judged["tokens_estimated"], one["tokens_estimated"]);
+    let cost = one["cost_estimated"].as_str().unwrap().split(' ').next_back().unwrap();
+    let taken = bench.run(&["import", "rows.jsonl", "--max-cost", cost, "-o", "json"]);
+    // The last row has a name that stands for another request.
+    assert_eq!(taken.code, 3, "{taken:?}");
+    let counts = |told: &Value, new: &str| {
+        [new, "existing", "rejected"].map(|field| told[field].as_u64().unwrap())
+    };
+    assert_eq!(counts(&taken.json(), "created"), [1, 3, 1]);
+    assert_eq!(counts(&judged, "valid"), [1, 3, 1], "a dry run tells the same");
+    assert!(bench.read("rows.rejects.jsonl").contains("idempotency-key-reused"));
+    assert_eq!(count(&bench), 1);
+    // Wanted repeats are paid for.
+    let kept = dry("rows.jsonl", &["--duplicates", "keep"]);
+    assert_eq!(counts(&kept, "valid"), [3, 1, 1], "{kept}");
+}
+
+#[test]
 fn what_is_said_once_holds_for_rows_that_do_not_say_it() {
     let bench = Bench::new();
     let own = row(2).replacen('{', r#"{"priority":"high","#, 1);

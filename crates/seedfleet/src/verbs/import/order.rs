@@ -1,9 +1,10 @@
 //! How the rows of a file are taken in.
 
-use super::Beside;
+use super::{Beside, References};
 use crate::cli::Duplicates;
+use crate::output::Progress;
 use crate::session::operator;
-use admission::Intake;
+use admission::{Intake, Row};
 use job::Source;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -23,12 +24,23 @@ pub(crate) struct Order {
     pub(crate) retry_of: Option<String>,
     /// Only these rows, as the batch's pilot; none: all of them, as any.
     pub(crate) pilot: Option<Arc<BTreeSet<u64>>>,
+    /// What is known of the files that rows refer to; none: nobody asks. All passes over a file share it, so
+    /// that each address is asked once.
+    pub(crate) references: Option<Arc<References>>,
 }
 
 impl Order {
     /// Whether a row is among those that are taken in.
     pub(super) fn takes(&self, row: u64) -> bool {
         self.pilot.as_ref().is_none_or(|rows| rows.contains(&row))
+    }
+
+    /// Asks for what these rows refer to, if that is wanted. Broken off, what was answered stays known.
+    pub(super) async fn ask(&self, rows: &[Row], bytes: u64, progress: &mut Progress) {
+        let Some(references) = &self.references else { return };
+        let taken = rows.iter().filter(|row| self.takes(row.number));
+        let bodies = taken.filter_map(|row| Some((row.number, row.body.as_ref().ok()?)));
+        references.ask(bodies, bytes, progress).await;
     }
 
     /// A row as it comes to the door.

@@ -138,8 +138,17 @@ async fn draw(
             Failure::new(Exit::Failed, what).because(why)
         })?;
         bytes += batch.bytes;
+        tokio::select! {
+            biased;
+            _ = &mut ctrl_c => return Err(interrupted("no row was taken in")),
+            () = order.ask(&batch.rows, bytes, &mut progress) => {}
+        }
         for row in batch.rows {
             let Ok(body) = row.body else { continue };
+            // It will be refused, and would leave its place in the pilot empty.
+            if order.references.as_ref().is_some_and(|known| !known.faults(&body).is_empty()) {
+                continue;
+            }
             let Ok(checked) = door.check(&order.intake(body, &row.notes), now) else { continue };
             // What waits for a review tells nothing before somebody has looked at it.
             if checked.held.is_none() {
