@@ -97,6 +97,38 @@ fn lists_and_totals_tell_what_became_of_the_jobs() {
     fleet.audit(&ids);
 }
 
+#[test]
+fn a_condition_without_an_index_narrows_a_bounded_walk_and_says_where_it_stopped() {
+    let mut options = Options::with_gateway();
+    options.roles.retain(|role| *role == "gateway");
+    let fleet = Fleet::start(options);
+    // The one that is looked for is older than all that one page looks at.
+    let old = fleet.admit_many([text("the oldest").with("end_user", "eve").into()]);
+    let made_at = fleet.record(&old[0]).created_at;
+    let now = || fleet.run(fleet.store().now()).expect("Redis answers");
+    fleet.until("another instant", || (now() > made_at).then_some(()));
+    fleet.admit_many((0..store::LOOKS_MAX).map(|n| Value::from(text(&format!("later {n}")))));
+
+    let path = "/v1/jobs?where=end_user%3Deve";
+    let page = fleet.get(path, ALICE);
+    assert_eq!((page.status, &page.body["items"]), (200, &json!([])), "{}", page.body);
+    let next = page.body["next"].as_str().expect("there is more to look at");
+    let rest = fleet.get(&format!("{path}&cursor={next}"), ALICE).body;
+    assert_eq!(rest["items"].as_array().map(Vec::len), Some(1), "{rest}");
+    assert_eq!(rest["next"], Value::Null);
+
+    let list = ["-q", "-o", "json", "jobs", "list", "--where", "end_user=eve"];
+    let page = fleet.cli(&list);
+    assert_eq!((page.code, page.json()), (0, json!([])), "{page:?}");
+    let (_, behind) = page.stderr.split_once("--cursor ").expect("it says where it stopped");
+    let next = behind.split([',', ' ', '\n']).next().unwrap_or_default();
+    let rest = fleet.cli(&[&list[..], &["--cursor", next]].concat());
+    assert_eq!(rest.json().as_array().map(Vec::len), Some(1), "{rest:?}");
+    assert!(!rest.stderr.contains("--cursor"), "{rest:?}");
+    let all = fleet.cli(&[&list[..], &["--limit", "0"]].concat());
+    assert_eq!(all.json(), rest.json(), "all of them are looked at");
+}
+
 /// An answer's rows by their groups.
 fn groups(items: &Value) -> Value {
     let rows = items.as_array().unwrap_or_else(|| panic!("{items}")).iter();

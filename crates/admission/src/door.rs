@@ -33,12 +33,14 @@ pub struct Door {
 }
 
 /// A request that may be stored, its media already in the bucket.
+#[derive(Debug)]
 pub(crate) struct Ready {
     pub(crate) job: NewJob,
     pub(crate) told: Told,
 }
 
 /// What its caller hears whatever the store answers.
+#[derive(Debug, Clone)]
 pub(crate) struct Told {
     pub(crate) estimate_tokens: u64,
     pub(crate) cost: Cost,
@@ -46,7 +48,7 @@ pub(crate) struct Told {
 }
 
 /// Where an older job stands.
-type Known = HashMap<JobId, (StateWord, Timestamp)>;
+pub(crate) type Known = HashMap<JobId, (StateWord, Timestamp)>;
 
 impl Door {
     /// The door to the pool of `store`, whose section is `pool`.
@@ -94,6 +96,38 @@ impl Door {
     /// [`Refusal::Faults`] or [`Refusal::NoPrice`].
     pub fn check(&self, intake: &Intake, now: Timestamp) -> Result<Checked, Refusal> {
         self.judge.judge(intake.clone(), now).map(|sound| sound.checked)
+    }
+
+    /// As [`Door::check`] for many requests, judged side by side; the answers come in the same order. Where one is to
+    /// stand in place of an older job, that job must have ended badly.
+    pub async fn check_many(
+        &self,
+        intakes: Vec<Intake>,
+        now: Timestamp,
+    ) -> Vec<Result<Checked, Refusal>> {
+        let mends: Vec<_> = intakes.iter().map(|i| (i.tenant.clone(), i.mends.clone())).collect();
+        let rows = rows_of(intakes).into_iter().map(|row| {
+            let judge = Arc::clone(&self.judge);
+            let judged = move |intake| judge.judge(intake, now).map(|sound| sound.checked);
+            tokio::task::spawn_blocking(move || row.into_iter().map(judged).collect::<Vec<_>>())
+        });
+        let mut answers = Vec::with_capacity(mends.len());
+        for row in rows.collect::<Vec<_>>() {
+            match row.await {
+                Ok(row) => answers.extend(row),
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                // The process ends: what has no answer is told below.
+                Err(_) => break,
+            }
+        }
+        answers.resize_with(mends.len(), || Err(unavailable("it was not judged")));
+        for (answer, (tenant, mends)) in answers.iter_mut().zip(mends) {
+            let (Ok(checked), Some(mends)) = (&mut *answer, mends) else { continue };
+            if let Err(refusal) = self.is_mended(&tenant, &mends, checked).await {
+                *answer = Err(refusal);
+            }
+        }
+        answers
     }
 
     /// Takes one request in.
@@ -147,12 +181,7 @@ impl Door {
         pulse: Pulse,
     ) -> Vec<Result<Ready, Refusal>> {
         let paused = self.paused(pulse);
-        let each = group.len().div_ceil(PREPARE_AT_ONCE);
-        let mut group = group.into_iter();
-        let rows = std::iter::from_fn(|| {
-            let row: Vec<Intake> = group.by_ref().take(each).collect();
-            (!row.is_empty()).then_some(row)
-        });
+        let rows = rows_of(group).into_iter();
         let prepared = rows.map(|row| self.clone().prepare_row(row, pulse.now, paused.clone()));
         let prepared: Vec<_> = stream::iter(prepared).buffered(PREPARE_AT_ONCE).collect().await;
         prepared.into_iter().flatten().collect()
@@ -294,10 +323,7 @@ impl Door {
                 })
             })
             .collect();
-        let stored = match self.store.admit(&jobs).await {
-            Ok(stored) => stored,
-            Err(error) => jobs.iter().map(|_| Err(error.clone())).collect(),
-        };
+        let stored = self.put_down(&jobs).await;
         let known = self.known(&stored).await;
         let mut stored = jobs.iter().zip(stored);
         told.into_iter()
@@ -334,7 +360,7 @@ impl Door {
             .collect()
     }
 
-    fn admitted(
+    pub(crate) fn admitted(
         &self,
         job: &NewJob,
         told: Told,
@@ -366,6 +392,17 @@ impl Door {
         let (state, created_at) = place.unzip();
         Ok(Admitted { id, state, how, created_at, estimate_tokens, cost, warnings })
     }
+}
+
+/// As many rows as are judged at once.
+fn rows_of(group: Vec<Intake>) -> Vec<Vec<Intake>> {
+    let each = group.len().div_ceil(PREPARE_AT_ONCE);
+    let mut group = group.into_iter();
+    let row = || {
+        let row: Vec<Intake> = group.by_ref().take(each).collect();
+        (!row.is_empty()).then_some(row)
+    };
+    std::iter::from_fn(row).collect()
 }
 
 pub(crate) fn unavailable(cause: impl std::fmt::Display) -> Refusal {

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+mod ahead;
 mod check;
 mod codes;
 mod door;
@@ -29,6 +30,7 @@ mod settings;
 mod trace;
 
 pub use adopt::{AdoptRefusal, AdoptWish, TakenOver};
+pub use ahead::Prepared;
 pub use check::Checked;
 pub use codes::CODES;
 pub use door::Door;

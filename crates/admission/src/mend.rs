@@ -7,7 +7,7 @@ use crate::identity::row_key;
 use crate::{Admitted, Checked, Door, How, Intake, Mends, Refusal, codes};
 use futures::{StreamExt, stream};
 use job::filter::Filter;
-use job::{Again, Fingerprint, JobId, Record, Timestamp};
+use job::{Again, Fingerprint, JobId, Record};
 use seedance::Fault;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -27,17 +27,14 @@ enum Stand {
 }
 
 impl Door {
-    /// As [`Door::check`], and whether the job it would stand in place of ended badly.
-    ///
-    /// # Errors
-    ///
-    /// As there; [`Refusal::Faults`] where there is no such job, or where it did not fail; [`Refusal::Unavailable`].
-    pub async fn check_mended(&self, intake: &Intake, now: Timestamp) -> Result<Checked, Refusal> {
-        let checked = self.check(intake, now)?;
-        if let Some(mends) = &intake.mends {
-            self.stand(&intake.tenant, mends, &checked).await?;
-        }
-        Ok(checked)
+    /// Whether the job that a request would stand in place of ended badly.
+    pub(crate) async fn is_mended(
+        &self,
+        tenant: &str,
+        mends: &Mends,
+        checked: &Checked,
+    ) -> Result<(), Refusal> {
+        self.stand(tenant, mends, checked).await.map(drop)
     }
 
     /// Takes rows in of which some stand in place of older jobs.

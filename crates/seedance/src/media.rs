@@ -196,7 +196,7 @@ impl AudioFormat {
 /// the first box: files of both begin with one of these.
 pub(crate) fn is_video(bytes: &[u8]) -> bool {
     const FIRST_BOXES: [&[u8]; 6] = [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"];
-    let is_first = |kind: &[u8]| FIRST_BOXES.iter().any(|first| *first == kind);
+    let is_first = |kind: &[u8]| FIRST_BOXES.contains(&kind);
     bytes.get(4..8).is_some_and(is_first)
 }
 

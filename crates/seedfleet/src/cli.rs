@@ -263,6 +263,9 @@ pub(crate) enum ReviewVerb {
         /// Rows at most; 0 means all.
         #[arg(long, default_value_t = 50)]
         limit: u64,
+        /// Where the page before ended.
+        #[arg(long)]
+        cursor: Option<String>,
     },
     /// Let them be bought.
     Approve {

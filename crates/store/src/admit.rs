@@ -5,6 +5,7 @@ use crate::keys::{Keys, TombField};
 use crate::{Store, StoreError, facts};
 use job::{Fingerprint, JobId, Record, State, Ticket, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
 
 /// Jobs in one call.
 pub const ADMIT_MAX: usize = 200;
@@ -94,18 +95,19 @@ impl Store {
     ///
     /// Outer: more than [`ADMIT_MAX`] jobs; or as every call, and they may have been created. Inner, per job: as
     /// every call; it may have been created.
-    pub async fn admit(
+    pub async fn admit<J: Borrow<NewJob> + Sync>(
         &self,
-        jobs: &[NewJob],
+        jobs: &[J],
     ) -> Result<Vec<Result<Admitted, StoreError>>, StoreError> {
+        let jobs: Vec<&NewJob> = jobs.iter().map(Borrow::borrow).collect();
         if jobs.len() > ADMIT_MAX {
             return Err(StoreError::Bug(format!("{} jobs in one call", jobs.len())));
         }
-        let births: Vec<Birth<'_>> = jobs.iter().map(new).collect::<Result<_, _>>()?;
+        let births: Vec<Birth<'_>> = jobs.iter().copied().map(new).collect::<Result<_, _>>()?;
         let mut born = self.bear(&births).await?;
-        let free = self.free_keys(jobs, &born).await?;
+        let free = self.free_keys(&jobs, &born).await?;
         let again: Vec<Birth<'_>> =
-            free.iter().map(|at| new(&jobs[*at])).collect::<Result<_, _>>()?;
+            free.iter().map(|at| new(jobs[*at])).collect::<Result<_, _>>()?;
         for (at, told) in free.into_iter().zip(self.bear(&again).await?) {
             born[at] = told;
         }

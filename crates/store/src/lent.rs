@@ -40,7 +40,7 @@ impl Store {
     /// As every call; safe to repeat.
     pub(crate) async fn free_keys(
         &self,
-        jobs: &[NewJob],
+        jobs: &[&NewJob],
         born: &[Result<Born, StoreError>],
     ) -> Result<Vec<usize>, StoreError> {
         let keys = self.keys();

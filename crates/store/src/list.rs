@@ -99,7 +99,13 @@ impl Store {
         let mut place = query.cursor.as_ref().map(|cursor| cursor.place.clone());
         let (mut items, mut seen, mut wanted) = (Vec::new(), 0, limit + 1);
         loop {
-            let (entries, ended) = self.entries(&plan, *order, place.as_ref(), wanted).await?;
+            let (mut entries, mut ended) =
+                self.entries(&plan, *order, place.as_ref(), wanted).await?;
+            // Indexes that are read side by side give as many each.
+            if entries.len() > LOOKS_MAX - seen {
+                entries.truncate(LOOKS_MAX - seen);
+                ended = false;
+            }
             seen += entries.len();
             let ids: Vec<JobId> = entries.iter().map(|entry| entry.id.clone()).collect();
             for (entry, found) in entries.into_iter().zip(self.load_many(&ids).await?) {

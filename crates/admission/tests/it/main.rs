@@ -2,6 +2,7 @@
 
 mod documents;
 mod faults;
+mod halves;
 mod house;
 mod identity;
 mod media;

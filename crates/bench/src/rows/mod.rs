@@ -1,6 +1,7 @@
 //! The rows: each measures one promise of the design, a few times.
 
 mod idle;
+mod import;
 mod instant;
 mod intake;
 mod left;
@@ -43,6 +44,11 @@ pub const ROWS: &[Row] = &[
     row("raw", "the machine's limit: pipelined Redis, HTTP to the simulator", raw::run),
     row("bulk", "jobs taken in by bulk, what a waiting job takes, lists over them", intake::bulk),
     row(
+        "import",
+        "a file of 100,000 rows taken in by the command line, and once more",
+        import::usual,
+    ),
+    row(
         "posts",
         "single jobs at a steady rate, alone and under a flood of forged callbacks",
         intake::posts,
@@ -74,6 +80,11 @@ pub const ROWS: &[Row] = &[
     ),
     row("urgent", "an urgent job under a full backlog", urgent::run),
     slow("left", "what a finished job takes in Redis once its record is in the bucket", left::run),
+    slow(
+        "million",
+        "a file of a million rows taken in by the command line; what its operator asks then",
+        import::million,
+    ),
     slow("watch", "one poller over 50,000 real tasks at five accounts", watch::run),
     slow("start", "start-up with a backlog of a million due jobs", start::run),
     slow(

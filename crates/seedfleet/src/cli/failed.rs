@@ -26,6 +26,9 @@ pub(crate) enum FailedVerb {
         /// Rows at most; 0 means all.
         #[arg(long, default_value_t = 50)]
         limit: u64,
+        /// Where the page before ended.
+        #[arg(long)]
+        cursor: Option<String>,
     },
     /// Make the jobs that failed with one code again, each as a new job that is bought; without --yes it is only
     /// told how many, and what they cost.

@@ -84,10 +84,10 @@ pub(super) async fn run(global: &Global, args: DemoArgs) -> Outcome {
 
 async fn play(fleet: &mut Fleet, args: &DemoArgs, global: &Global) -> Result<Played, Failure> {
     let session = fleet.session().await?;
-    let mut progress = Progress::begin(Some(u64::from(args.jobs)), global.quiet);
+    let progress = Progress::begin(Some(u64::from(args.jobs)), global.quiet);
     let file = fleet.dir.join("requests.jsonl");
     write_requests(&file, args)?;
-    take_in(&session, &file, args.jobs, &mut progress).await?;
+    take_in(&session, &file, args.jobs, &progress).await?;
     for role in super::fleet::WORKERS.into_iter().filter(|role| *role != "submitter") {
         fleet.start_worker(role, &[])?;
     }
@@ -96,7 +96,7 @@ async fn play(fleet: &mut Fleet, args: &DemoArgs, global: &Global) -> Result<Pla
     if args.jobs >= KILLS_FROM_JOBS {
         let nth = (args.jobs / 10).clamp(1, 6);
         for point in [fault::SUBMIT_BEFORE_LAST_BYTE, fault::SUBMIT_ACCEPTED] {
-            if let Some(open) = kill_at(fleet, &session, point, nth, &mut progress).await? {
+            if let Some(open) = kill_at(fleet, &session, point, nth, &progress).await? {
                 kills += 1;
                 progress.remark(&format!(
                     "submitter killed at {}: {} attempts open; starting it again",
@@ -108,7 +108,7 @@ async fn play(fleet: &mut Fleet, args: &DemoArgs, global: &Global) -> Result<Pla
         }
     }
     fleet.start_worker("submitter", &[])?;
-    watch(fleet, &session, args.jobs, &mut progress).await?;
+    watch(fleet, &session, args.jobs, &progress).await?;
     progress.remark("every job has ended; reading all bytes again");
     let audit = audit::audit(&session, &fleet.ledger(), &open_at_kill).await?;
     progress.end();
@@ -128,7 +128,7 @@ async fn take_in(
     session: &Session,
     file: &Path,
     jobs: u32,
-    progress: &mut Progress,
+    progress: &Progress,
 ) -> Result<(), Failure> {
     let order = Order {
         batch: "demo".to_owned(),
@@ -143,9 +143,8 @@ async fn take_in(
     };
     let rows = import::open(file)?;
     // Its own measure is bytes; ours is jobs that ended.
-    let mut silent = Progress::begin(None, true);
-    let tally =
-        import::take_in(&session.door()?, &session.store, rows, &order, &mut silent).await?;
+    let silent = Progress::begin(None, true);
+    let tally = import::take_in(&session.door()?, &session.store, rows, &order, &silent).await?;
     if tally.created == u64::from(jobs) {
         progress.remark(&format!("{jobs} jobs taken in from {}", file.display()));
         return Ok(());
@@ -162,7 +161,7 @@ async fn kill_at(
     session: &Session,
     point: Point,
     nth: u32,
-    progress: &mut Progress,
+    progress: &Progress,
 ) -> Result<Option<OpenAtKill>, Failure> {
     let order = format!("{}:{nth}", point.name());
     fleet.start_worker("submitter", &[(KILL_ENV, &order)])?;
@@ -224,7 +223,7 @@ async fn watch(
     fleet: &Fleet,
     session: &Session,
     jobs: u32,
-    progress: &mut Progress,
+    progress: &Progress,
 ) -> Result<(), Failure> {
     let deadline = Instant::now() + RUN_MAX + Duration::from_secs(u64::from(jobs));
     loop {
@@ -249,7 +248,7 @@ fn unfinished(counts: &BTreeMap<StateWord, u64>) -> u64 {
     counts.iter().filter(|(word, _)| moving(word)).map(|(_, n)| n).sum()
 }
 
-fn tell(progress: &mut Progress, counts: &BTreeMap<StateWord, u64>) {
+fn tell(progress: &Progress, counts: &BTreeMap<StateWord, u64>) {
     let ended: u64 = counts.values().sum::<u64>() - unfinished(counts);
     progress.at(ended, &in_words(counts));
 }

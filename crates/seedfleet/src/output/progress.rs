@@ -2,6 +2,7 @@
 
 use super::note;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::cell::Cell;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// How far a long verb is: a bar on a terminal, a line now and then elsewhere.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
-    last: Instant,
+    last: Cell<Instant>,
     quiet: bool,
 }
 
@@ -30,18 +31,18 @@ impl Progress {
             }
             None => ProgressBar::new_spinner(),
         });
-        Self { bar, last: Instant::now(), quiet }
+        Self { bar, last: Cell::new(Instant::now()), quiet }
     }
 
     /// Tells where we are.
-    pub(crate) fn at(&mut self, done: u64, text: &str) {
+    pub(crate) fn at(&self, done: u64, text: &str) {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(done);
                 bar.set_message(text.to_owned());
             }
-            None if !self.quiet && self.last.elapsed() >= LINE_EVERY => {
-                self.last = Instant::now();
+            None if !self.quiet && self.last.get().elapsed() >= LINE_EVERY => {
+                self.last.set(Instant::now());
                 note(text);
             }
             None => {}

@@ -127,7 +127,7 @@ async fn count(
     let most = limit.unwrap_or(u64::MAX);
     let filter = verb.changeable(filter);
     let mut query = ListQuery { order: Order::Oldest, ..ListQuery::of(filter) };
-    let (mut sum, mut progress) = (Sum::default(), Progress::begin(None, global.quiet));
+    let (mut sum, progress) = (Sum::default(), Progress::begin(None, global.quiet));
     while sum.jobs < most {
         query.limit = usize::try_from(most - sum.jobs).unwrap_or(store::LIST_MAX);
         let page = session.store.list(&query).await?;

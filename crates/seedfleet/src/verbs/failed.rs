@@ -35,8 +35,9 @@ pub(crate) async fn run(global: &Global, verb: FailedVerb) -> Outcome {
         FailedVerb::List { whose, dismissed, all } => {
             list(global, &session, &whose, Shown::of(dismissed, all)).await
         }
-        FailedVerb::Show { code, which, limit } => {
-            jobs::list(global, &session, which.filter().code(&code), limit, None).await
+        FailedVerb::Show { code, which, limit, cursor } => {
+            let filter = which.filter().code(&code);
+            jobs::list(global, &session, filter, limit, cursor.as_deref()).await
         }
         FailedVerb::Retry { code, which, many, decision } => {
             let wish = (OperationVerb::Retry, which.filter().code(&code));

@@ -2,28 +2,29 @@
 //!
 //! Good rows go through, bad ones are told in a rejects file. A row is known by batch and `custom_id`,
 //! else by its fingerprint, never by its line number: the same file again adds nothing, so an import
-//! that was interrupted is resumed by repeating it. Memory is bounded by a few batches of rows; a dry run and
-//! `--duplicates keep` remember a few bytes of each row, `--check-urls` so many addresses at most.
+//! that was interrupted is resumed by repeating it. Three lots of rows are under way at a time, and bound
+//! its memory: one is read, one is judged, one is stored. A dry run and `--duplicates keep` remember a few bytes
+//! of each row beside, `--check-urls` so many addresses at most.
 
 mod again;
 mod beside;
 mod draw;
-mod importer;
+mod lots;
 mod order;
 mod pilot;
 mod references;
 mod rejects;
 mod rows;
 mod seen;
+mod taking;
 
 use crate::cli::{Global, ImportArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Progress, note};
 use crate::session::{Session, operator};
 use crate::verbs::batch;
-use admission::{Door, RowForm};
+use admission::RowForm;
 pub(crate) use beside::Beside;
-use importer::Importer;
 use job::JobId;
 pub(crate) use order::Order;
 use references::References;
@@ -31,7 +32,8 @@ use rows::Batch;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use store::{BatchCaps, Store};
+use store::BatchCaps;
+pub(crate) use taking::take_in;
 use tokio::sync::mpsc::Receiver;
 
 /// What became of the rows.
@@ -132,8 +134,8 @@ pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
         return pilot::run(global, &session, &order, &place, args.pilot.timeout).await;
     }
     let door = session.door()?;
-    let mut progress = Progress::begin(source.bytes, global.quiet);
-    let taken = take_in(&door, &session.store, source.batches, &order, &mut progress).await;
+    let progress = Progress::begin(source.bytes, global.quiet);
+    let taken = take_in(&door, &session.store, source.batches, &order, &progress).await;
     progress.end();
     let tally = taken?;
     output::object(&global.output, summary(&tally, &order, session.pool.simulated))?;
@@ -155,9 +157,9 @@ async fn within(
     }
     let judging = Order { dry_run: true, ..order.clone() };
     let source = rows::open(file, form)?;
-    let mut progress = Progress::begin(source.bytes, global.quiet);
+    let progress = Progress::begin(source.bytes, global.quiet);
     let door = session.door()?;
-    let judged = take_in(&door, &session.store, source.batches, &judging, &mut progress).await;
+    let judged = take_in(&door, &session.store, source.batches, &judging, &progress).await;
     progress.end();
     let judged = judged?;
     match &judged.stopped {
@@ -184,59 +186,6 @@ async fn within(
     Err(Failure::new(Exit::Guard, what).hint(
         "raise --max-cost, import fewer rows, or let them wait for their turn with --buy-day-max",
     ))
-}
-
-/// Takes every row in.
-///
-/// # Errors
-///
-/// The rejects file cannot be written, or Redis does not tell the time.
-pub(crate) async fn take_in(
-    door: &Door,
-    store: &Store,
-    mut batches: Receiver<Result<Batch, String>>,
-    order: &Order,
-    progress: &mut Progress,
-) -> Result<Tally, Failure> {
-    let open = match order.dry_run {
-        true => None,
-        false => Some(store.begin_upload(&order.tenant, &order.batch).await?),
-    };
-    let mut importer = Importer::begin(door, store, order, open)?;
-    let mut bytes = 0;
-    let ctrl_c = tokio::signal::ctrl_c();
-    tokio::pin!(ctrl_c);
-    while importer.tally.stopped.is_none() {
-        let batch = tokio::select! {
-            biased;
-            _ = &mut ctrl_c => {
-                importer.tally.stopped = Some(Stop::Interrupted);
-                break;
-            }
-            batch = batches.recv() => batch,
-        };
-        match batch {
-            None => break,
-            Some(Err(why)) => importer.tally.stopped = Some(Stop::Unreadable(why)),
-            Some(Ok(batch)) => {
-                bytes += batch.bytes;
-                tokio::select! {
-                    biased;
-                    _ = &mut ctrl_c => {
-                        importer.tally.stopped = Some(Stop::Interrupted);
-                        break;
-                    }
-                    asked = importer.ask(&batch.rows, bytes, progress) => asked?,
-                }
-                importer.batch(batch).await?;
-                let Tally { rows, created, existing, rejected, .. } = importer.tally;
-                let text =
-                    format!("{rows} rows: {created} new, {existing} known, {rejected} refused");
-                progress.at(bytes, &text);
-            }
-        }
-    }
-    importer.end().await
 }
 
 fn summary(tally: &Tally, order: &Order, simulated: bool) -> output::Row {

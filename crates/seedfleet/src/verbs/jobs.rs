@@ -82,7 +82,8 @@ async fn adopt(global: &Global, session: &Session, args: AdoptArgs) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Shows the jobs of a filter.
+/// Shows the jobs of a filter: a page of them, or all for a limit of 0. A page looks at no more than
+/// [`store::LOOKS_MAX`] jobs where the filter lets few of them through, and tells where it stopped.
 pub(crate) async fn list(
     global: &Global,
     session: &Session,
@@ -96,12 +97,21 @@ pub(crate) async fn list(
         for stored in page {
             rows.add(rows::job(&stored.record))?;
         }
+        if limit > 0 && walk.is_cut() {
+            break;
+        }
     }
     rows.end()?;
-    if let Some(cursor) = walk.cursor()
-        && !global.quiet
-    {
-        note(&format!("more: --cursor {cursor}"));
+    if let Some(cursor) = walk.cursor() {
+        if walk.is_cut() && limit > 0 {
+            // Said even to who wants it quiet: few rows, or none, are not all there are.
+            let looks = store::LOOKS_MAX;
+            note(&format!(
+                "{looks} jobs were looked at; there may be more: --cursor {cursor}, or --limit 0 for all"
+            ));
+        } else if !global.quiet {
+            note(&format!("more: --cursor {cursor}"));
+        }
     }
     Ok(Exit::Done)
 }
@@ -227,7 +237,7 @@ pub(crate) async fn wait_for(
     timeout: Duration,
 ) -> Outcome {
     let deadline = Instant::now() + timeout;
-    let mut progress = Progress::begin(Some(ids.len() as u64), global.quiet);
+    let progress = Progress::begin(Some(ids.len() as u64), global.quiet);
     let found = loop {
         let mut found = Vec::with_capacity(ids.len());
         for (id, stored) in ids.iter().zip(session.store.load_many(ids).await?) {

@@ -73,14 +73,14 @@ pub(crate) async fn follow(
     matched: u64,
     timeout: Duration,
 ) -> Outcome {
-    let mut progress = Progress::begin((matched > 0).then_some(matched), global.quiet);
+    let progress = Progress::begin((matched > 0).then_some(matched), global.quiet);
     let ended = tokio::select! {
         biased;
         _ = tokio::signal::ctrl_c() => {
             let what = format!("interrupted; {id} goes on as far as a gateway carries it out");
             Err(Failure::new(Exit::Interrupted, what).hint(watch(id)))
         }
-        ended = tokio::time::timeout(timeout, end(session, id, &mut progress)) => {
+        ended = tokio::time::timeout(timeout, end(session, id, &progress)) => {
             ended.unwrap_or_else(|_| {
                 let what = format!("{id} has not ended within {timeout:?}");
                 Err(Failure::new(Exit::Deadline, what).hint(watch(id)))
@@ -96,7 +96,7 @@ fn watch(id: &str) -> String {
 }
 
 /// Looks until it has ended.
-async fn end(session: &Session, id: &str, progress: &mut Progress) -> Result<Operation, Failure> {
+async fn end(session: &Session, id: &str, progress: &Progress) -> Result<Operation, Failure> {
     let own = Operations {
         store: session.store.clone(),
         policy: Arc::new(session.policy.clone()),

@@ -138,7 +138,7 @@ async fn drain(global: &Global, session: &Session, args: &DrainArgs) -> Outcome 
     let scope = args.pause.scope();
     begin(global, session, &args.pause).await?;
     let deadline = Instant::now() + args.timeout;
-    let mut progress = Progress::begin(None, global.quiet);
+    let progress = Progress::begin(None, global.quiet);
     loop {
         let pauses = session.store.pauses().await?;
         let left = in_hand(session, &scope).await?;

@@ -14,9 +14,9 @@ use store::{Decided, Stored};
 pub(crate) async fn run(global: &Global, verb: ReviewVerb) -> Outcome {
     let session = Session::open(global).await?;
     match verb {
-        ReviewVerb::List { limit } => {
+        ReviewVerb::List { limit, cursor } => {
             let held = Filter::all().state(StateWord::Held);
-            jobs::list(global, &session, held, limit, None).await
+            jobs::list(global, &session, held, limit, cursor.as_deref()).await
         }
         ReviewVerb::Approve { ids, by } => {
             let event = Event::Approved { by: operator(by.as_deref()) };

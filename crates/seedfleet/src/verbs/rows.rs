@@ -74,13 +74,15 @@ pub(crate) struct Walk<'a> {
     query: ListQuery,
     left: u64,
     ended: bool,
+    /// The last page looked at as much as one may and found less than was asked for.
+    cut: bool,
 }
 
 impl<'a> Walk<'a> {
     /// At most `limit` jobs, all for 0.
     pub(crate) fn new(store: &'a Store, filter: Filter, limit: u64) -> Self {
         let left = if limit == 0 { u64::MAX } else { limit };
-        Self { store, query: ListQuery::of(filter), left, ended: false }
+        Self { store, query: ListQuery::of(filter), left, ended: false, cut: false }
     }
 
     /// Where a walk before ended.
@@ -107,8 +109,14 @@ impl<'a> Walk<'a> {
         let page = self.store.list(&self.query).await?;
         self.left -= page.items.len() as u64;
         self.ended = page.next.is_none();
+        self.cut = !self.ended && page.items.len() < self.query.limit;
         self.query.cursor = page.next;
         Ok(Some(page.items))
+    }
+
+    /// Whether the last page ended early, since the filter lets few of very many jobs through.
+    pub(crate) const fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// Where a later walk goes on; `None` when there is nothing behind.

@@ -7,5 +7,6 @@ mod cost;
 mod doctor;
 mod doubt;
 mod import;
+mod interrupted;
 mod jobs;
 mod outage;

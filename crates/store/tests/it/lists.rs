@@ -1,12 +1,12 @@
 //! Lists: every job that fits, once, in order, through every index.
 
-use crate::ground::{Ground, SUBMIT, cancel, failed, record_of};
+use crate::ground::{Ground, SUBMIT, cancel, failed, held_for_review, record_of};
 use job::filter::Filter;
 use job::{JobId, Priority, Record, Source, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::collections::{BTreeMap, BTreeSet};
-use store::{CursorError, ListQuery, Order, Writer};
+use store::{CursorError, LOOKS_MAX, ListQuery, Order, Writer};
 
 const DAY: i64 = 1_790_000_000_000;
 
@@ -129,6 +129,35 @@ async fn a_list_by_code_holds_what_failed_with_it() {
     assert_eq!(listed(&ground, "class=output tenant=t").await, [record.id]);
     assert_eq!(listed(&ground, "code=OutputVideo").await, []);
     ground.sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_looks_at_five_thousand_records_and_says_where_it_stopped() {
+    let ground = Ground::new().await;
+    let jobs = i64::try_from(LOOKS_MAX).expect("fits") + 20;
+    // From the newest to the oldest, each at an instant of its own; these two have what is asked for.
+    let (last_looked_at, first_behind) = (jobs - 5_000, jobs - 5_001);
+    let mut records = Vec::new();
+    for n in 0..jobs {
+        let mut record = record_of("t", Priority::Normal, Some("b"));
+        record.created_at = Timestamp::from_unix_ms(DAY + n);
+        let wanted = n == last_looked_at || n == first_behind;
+        record.spec.end_user = wanted.then(|| "eve".to_owned());
+        // Every other one is in another index of states, which are read side by side.
+        records.push(if n % 2 == 0 { record } else { held_for_review(record) });
+    }
+    let id = |n: i64| records[usize::try_from(n).expect("small")].id.clone();
+    for some in records.chunks(store::ADMIT_MAX) {
+        let back = ground.store.restore(some).await.expect("Redis answers");
+        assert!(back.into_iter().all(|back| back), "each is new");
+    }
+    for more in ["", "tenant=t", "batch=b", "state!=failed", "tenant=t state!=failed"] {
+        let text = format!("end_user=eve {more}");
+        let query = ListQuery::of(where_(&text));
+        let found = pages(&ground, query).await;
+        let wanted = [vec![id(last_looked_at)], vec![id(first_behind)]];
+        assert_eq!(found, wanted, "{text}: the cursor is behind the last record looked at");
+    }
 }
 
 /// Records of every kind that a filter tells apart.

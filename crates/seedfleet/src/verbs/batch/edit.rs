@@ -121,7 +121,7 @@ async fn walk(
     (by, reason): (&job::By, &str),
 ) -> Result<Count, Failure> {
     let mut count = Count::default();
-    let mut progress = Progress::begin(None, global.quiet);
+    let progress = Progress::begin(None, global.quiet);
     let mut walk = Walk::new(&session.store, filter, 0);
     while let Some(page) = walk.next().await? {
         let (waiting, others): (Vec<_>, Vec<_>) = page

@@ -36,7 +36,7 @@ impl Order {
     }
 
     /// Asks for what these rows refer to, if that is wanted. Broken off, what was answered stays known.
-    pub(super) async fn ask(&self, rows: &[Row], bytes: u64, progress: &mut Progress) {
+    pub(super) async fn ask(&self, rows: &[Row], bytes: u64, progress: &Progress) {
         let Some(references) = &self.references else { return };
         let taken = rows.iter().filter(|row| self.takes(row.number));
         let bodies = taken.filter_map(|row| Some((row.number, row.body.as_ref().ok()?)));

@@ -123,7 +123,7 @@ async fn draw(
     let mut deck = Deck::of(usize::try_from(place.rows).unwrap_or(usize::MAX));
     let source = rows::open(place.file, place.form)?;
     let (mut batches, mut bytes) = (source.batches, 0);
-    let mut progress = Progress::begin(source.bytes, global.quiet);
+    let progress = Progress::begin(source.bytes, global.quiet);
     let ctrl_c = tokio::signal::ctrl_c();
     tokio::pin!(ctrl_c);
     loop {
@@ -141,7 +141,7 @@ async fn draw(
         tokio::select! {
             biased;
             _ = &mut ctrl_c => return Err(interrupted("no row was taken in")),
-            () = order.ask(&batch.rows, bytes, &mut progress) => {}
+            () = order.ask(&batch.rows, bytes, &progress) => {}
         }
         for row in batch.rows {
             let Ok(body) = row.body else { continue };
@@ -174,9 +174,9 @@ async fn pass(
     place: &Place<'_>,
 ) -> Result<Tally, Failure> {
     let source = rows::open(place.file, place.form)?;
-    let mut progress = Progress::begin(source.bytes, global.quiet);
+    let progress = Progress::begin(source.bytes, global.quiet);
     let door = session.door()?;
-    let taken = take_in(&door, &session.store, source.batches, order, &mut progress).await;
+    let taken = take_in(&door, &session.store, source.batches, order, &progress).await;
     progress.end();
     taken
 }
@@ -209,7 +209,7 @@ async fn wait(
     timeout: Duration,
 ) -> Result<(Vec<Record>, bool), Failure> {
     let deadline = Instant::now() + timeout;
-    let mut progress = Progress::begin(Some(ids.len() as u64), global.quiet);
+    let progress = Progress::begin(Some(ids.len() as u64), global.quiet);
     let ctrl_c = tokio::signal::ctrl_c();
     tokio::pin!(ctrl_c);
     loop {

@@ -90,7 +90,7 @@ impl References {
         &self,
         rows: impl Iterator<Item = (u64, &Value)>,
         bytes: u64,
-        progress: &mut Progress,
+        progress: &Progress,
     ) {
         let mut turns = Turns::of(self.unknown(rows), self.per_host);
         let mut under_way = FuturesUnordered::new();

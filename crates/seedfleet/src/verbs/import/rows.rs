@@ -9,10 +9,10 @@ use std::io::{self, Read};
 use std::path::Path;
 use tokio::sync::mpsc::{self, Receiver};
 
-/// Rows of one batch.
-const ROWS_MAX: usize = store::ADMIT_MAX;
-/// Bytes of one batch, unless a single row is longer.
-const BATCH_BYTES_MAX: u64 = 16 << 20;
+/// Rows of one batch: several calls, so that the end of one costs little.
+const ROWS_MAX: usize = 5 * store::ADMIT_MAX;
+/// Bytes of one batch, unless a single row is longer. A few batches are in memory, read and unread.
+const BATCH_BYTES_MAX: u64 = 8 << 20;
 /// The longest row: the largest request with its media inline.
 const ROW_BYTES_MAX: usize = 96 << 20;
 /// Bytes read at once.
