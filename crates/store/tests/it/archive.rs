@@ -6,6 +6,7 @@ use job::{
     Attempt, AttemptOutcome, End, Event, Filing, Priority, Record, State, StoredOutput, TaskRef,
     Timestamp,
 };
+use sandbox::Options;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,10 +18,10 @@ use store::{
 
 /// A bucket in memory.
 #[derive(Debug, Default)]
-struct Memory(Mutex<BTreeMap<ArchivePlace, Archived>>);
+pub struct Memory(Mutex<BTreeMap<ArchivePlace, Archived>>);
 
 impl Memory {
-    fn put(&self, packed: &[Packed]) {
+    pub fn put(&self, packed: &[Packed]) {
         let mut all = self.0.lock().expect("it answers");
         for packed in packed {
             all.insert(packed.place.clone(), packed.archived.clone());
@@ -35,14 +36,18 @@ impl Shelf for Memory {
     }
 }
 
-async fn ground() -> (Ground, Arc<Memory>) {
-    let (mut ground, memory) = (Ground::new().await, Arc::new(Memory::default()));
+pub async fn ground() -> (Ground, Arc<Memory>) {
+    on(Options::default()).await
+}
+
+pub async fn on(options: Options) -> (Ground, Arc<Memory>) {
+    let (mut ground, memory) = (Ground::on(options).await, Arc::new(Memory::default()));
     ground.store = ground.store.with_shelf(Arc::clone(&memory) as Arc<dyn Shelf>);
     (ground, memory)
 }
 
 /// The record of a job that bought a task and stored its video.
-fn ended(mut record: Record, name: &str) -> Record {
+pub fn ended(mut record: Record, name: &str) -> Record {
     let at = record.created_at + Duration::from_secs(600);
     let open = crate::ground::attempt(&record, 172_800);
     let outcome = AttemptOutcome::Accepted { task: task(name) };
@@ -398,66 +403,6 @@ async fn a_tombstone_lapses_whole() {
     ground.admit(again).await;
     let keys = ground.redis.command(&["KEYS", "*tombs*"]).expect("it answers");
     assert_eq!(keys, "");
-}
-
-fn used(ground: &Ground) -> u64 {
-    let info = ground.redis.command(&["INFO", "memory"]).expect("it answers");
-    let line = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
-    line.expect("used_memory").trim().parse().expect("a number")
-}
-
-/// A request of 603 bytes, as a caller writes it.
-fn prompted(n: u32) -> Record {
-    let mut record = record();
-    let words = format!("a lighthouse, number {n} {}", "x".repeat(480));
-    let body = serde_json::json!({
-        "model": "seedance-2.0",
-        "content": [{"type": "text", "text": words}],
-    });
-    record.spec.request =
-        seedance::validate(seedance::Route::Byteplus, &body, &seedance::Rules::default())
-            .expect("a valid request")
-            .request;
-    record.spec.fingerprint =
-        job::Fingerprint::of(seedance::Route::Byteplus, &record.spec.request, None, 1);
-    record
-}
-
-#[tokio::test]
-async fn little_of_an_archived_job_is_left_in_redis() {
-    const JOBS: u32 = 10_000;
-    let (ground, memory) = ground().await;
-    let store = &ground.store;
-    let empty = used(&ground);
-    let records: Vec<Record> =
-        (0..JOBS).map(|n| ended(prompted(n), &format!("cgt-20260921000000-{n:05}"))).collect();
-    store.restore(&records).await.expect("it answers");
-    let full = used(&ground);
-    let now = store.now().await.expect("it answers");
-    let ids: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
-    for ids in ids.chunks(500) {
-        let here = store.load_here(ids).await.expect("it answers");
-        let packed = store.pack(here).await.expect("it answers");
-        memory.put(&packed);
-        for left in store.leave(&packed, now).await.expect("it answers") {
-            assert_eq!(left.expect("it answers"), Left::Now);
-        }
-    }
-    // The stream of events is trimmed by its own rule, whether jobs are archived or not.
-    let events =
-        ground.redis.command(&["MEMORY", "USAGE", &store.keys().events()]).expect("it answers");
-    let events: u64 = events.parse().expect("it answers");
-    let left = used(&ground) - empty;
-    let per_job = |bytes: u64| bytes / u64::from(JOBS);
-    println!(
-        "Redis bytes per ended job: {} with its record, {} archived, and {} of the stream of events",
-        per_job(full - empty - events),
-        per_job(left - events),
-        per_job(events),
-    );
-    assert!(per_job(left - events) <= 300, "{} bytes", per_job(left - events));
-    let one = ground.load(&ids[7]).await;
-    assert!(one.archived && one.record == records[7]);
 }
 
 #[tokio::test]

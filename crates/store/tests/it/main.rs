@@ -20,6 +20,7 @@ mod grants;
 mod ground;
 mod hints;
 mod history;
+mod leaving;
 mod limits;
 mod lists;
 mod model;
