@@ -54,6 +54,7 @@ mod tidy;
 mod top;
 mod traces;
 mod trouble;
+mod upgrades;
 mod users;
 mod waiting;
 mod webhooks;

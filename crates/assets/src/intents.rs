@@ -14,7 +14,7 @@ use crate::{Assets, Error, Health, Settings};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::stream::{self, BoxStream, StreamExt};
-use job::{Erased, Intent, JobId, SCHEMA_VERSION, Spec, Timestamp};
+use job::{Erased, Intent, JobId, Spec, Timestamp, Versions};
 use object_store::path::Path as ObjectPath;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -375,8 +375,9 @@ impl Intents {
         let unreadable = |why: String| IntentError::Unreadable { path: path.to_owned(), why };
         let head: Head =
             serde_json::from_slice(&bytes).map_err(|e| unreadable(format!("no intent: {e}")))?;
-        if head.schema > SCHEMA_VERSION {
-            let why = format!("it has schema {}, this binary reads {SCHEMA_VERSION}", head.schema);
+        let own = Versions::own();
+        if !own.reads(head.schema) {
+            let why = format!("it has schema version {}, this program reads {own}", head.schema);
             return Err(unreadable(why));
         }
         let intent: Intent =

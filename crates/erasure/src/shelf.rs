@@ -44,8 +44,9 @@ pub(crate) fn read(what: &str, text: &[u8]) -> Result<Archived, StoreError> {
     let corrupt = |why: String| StoreError::Corrupt { what: what.to_owned(), why };
     let archived: Archived =
         serde_json::from_slice(text).map_err(|error| corrupt(error.to_string()))?;
-    if archived.version > ARCHIVE_VERSION || archived.record.schema > job::SCHEMA_VERSION {
-        let why = format!("it was written by a newer binary (version {})", archived.version);
+    let (version, schema) = (archived.version, archived.record.schema);
+    if version > ARCHIVE_VERSION || !job::Versions::own().reads(schema) {
+        let why = format!("a newer program wrote it (version {version}, schema {schema}): upgrade");
         return Err(corrupt(why));
     }
     Ok(archived)

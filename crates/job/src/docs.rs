@@ -2,6 +2,8 @@
 //! `docs/retry-matrix.md` are compared with these by a test, so they cannot drift.
 
 mod samples;
+#[cfg(test)]
+mod stored;
 
 use crate::retry::{self, AfterRefusal, AfterTrouble, Stop};
 use crate::{StateWord, Verdict, transition};

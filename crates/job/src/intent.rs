@@ -9,7 +9,7 @@ use crate::attempt::OpenAttempt;
 use crate::erase::Erased;
 use crate::event::DoubtCause;
 use crate::mutant::{self, Mutant};
-use crate::record::{CancelAsk, Life, Record, SCHEMA_VERSION, Spec};
+use crate::record::{CancelAsk, Life, Record, Spec};
 use crate::state::{Looks, State};
 use crate::{AttemptId, JobId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// One send of one fingerprint, as the bucket or a local folder holds it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Intent {
-    /// Version of the stored form: that of the record, see [`SCHEMA_VERSION`].
+    /// Version of the stored form: that of the record, see [`SCHEMA_VERSION`](crate::SCHEMA_VERSION).
     pub schema: u32,
     /// 1 for the first send of this fingerprint, ever; the object's name.
     pub number: u32,
@@ -88,7 +88,7 @@ impl Intent {
         let stop = |erased: &Erased| CancelAsk { by: erased.by.clone(), at: erased.at };
         life.cancel = self.erased.as_ref().map(stop);
         Record {
-            schema: self.schema.min(SCHEMA_VERSION),
+            schema: self.schema,
             id: self.job.clone(),
             created_at: self.created_at,
             spec: self.spec.clone(),

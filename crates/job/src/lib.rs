@@ -26,6 +26,7 @@ mod policy;
 mod pools;
 mod reason;
 mod record;
+mod schema;
 mod state;
 mod stop_on;
 
@@ -55,9 +56,10 @@ pub use policy::{DownloadPolicy, Policy, PollPolicy, SettlePolicy, SubmitPolicy}
 pub use pools::{AccountSettings, ClassLimits, DoubtPolicy, LimitSettings, PoolSettings};
 pub use reason::{REASON_CHARS_MAX, reason};
 pub use record::{
-    CancelAsk, Life, Priority, Record, RecordError, SCHEMA_VERSION, Source, Spec, Webhook,
+    CancelAsk, Life, Priority, Record, RecordError, Source, Spec, Webhook, version_of_parts,
 };
 pub use rounds::Outlook;
+pub use schema::{AHEAD_ENV, Misfit, SCHEMA_VERSION, Versions};
 pub use state::{Cause, End, Filing, HeldWhy, Looks, ParkWhy, State, StateWord, Step};
 pub use stop_on::{STOP_BYTES_MAX, STOP_CONDITIONS_MAX, StopOn, StopTally};
 pub use transition::transition;

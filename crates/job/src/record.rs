@@ -5,13 +5,11 @@ use crate::attempt::{Attempt, AttemptOutcome, OpenAttempt};
 use crate::erase::Erased;
 use crate::event::By;
 use crate::mutant::{self, Mutant};
+use crate::schema::{SCHEMA_VERSION, Versions};
 use crate::state::State;
 use crate::{Fingerprint, JobId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// Version of the stored form. A binary reads this one and the one before.
-pub const SCHEMA_VERSION: u32 = 1;
 
 /// Closed attempts kept in the record; older ones live on in the timeline.
 const ATTEMPTS_KEPT: usize = 12;
@@ -21,7 +19,8 @@ const STRAYS_KEPT: usize = 16;
 /// One job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// See [`SCHEMA_VERSION`].
+    /// The version it is written in from here on, see [`SCHEMA_VERSION`]; of a record that was just read, the one
+    /// it was read in, or the one in force where that is newer.
     pub schema: u32,
     /// Our id.
     pub id: JobId,
@@ -217,7 +216,8 @@ pub struct CancelAsk {
 pub enum RecordError {
     /// Written by a newer binary.
     #[error(
-        "record has schema version {found}, this binary reads up to {SCHEMA_VERSION}: upgrade it"
+        "record has schema version {found}, this program reads versions {own}: upgrade it; nothing was touched",
+        own = Versions::own()
     )]
     Newer {
         /// What was found.
@@ -228,7 +228,23 @@ pub enum RecordError {
     Unreadable(#[from] serde_json::Error),
 }
 
+/// How the text of a life begins that says its version.
+const LIFE_SAYS: &str = "{\"schema\":";
+
 impl Life {
+    /// The stored text in the form of this version, which it names from 2 on.
+    ///
+    /// # Errors
+    ///
+    /// Only if a value cannot be serialised, which is a bug.
+    pub fn to_text(&self, schema: u32) -> Result<String, RecordError> {
+        let plain = serde_json::to_string(self)?;
+        Ok(match plain.strip_prefix('{') {
+            Some(rest) if schema > 1 => format!("{LIFE_SAYS}{schema},{rest}"),
+            Some(_) | None => plain,
+        })
+    }
+
     /// A life that begins in `state`.
     #[must_use]
     pub fn begin(state: State, now: Timestamp) -> Self {
@@ -340,6 +356,15 @@ impl Record {
     ///
     /// Only if a value cannot be serialised, which is a bug.
     pub fn to_parts(&self) -> Result<(String, String), RecordError> {
+        self.to_parts_as(self.schema)
+    }
+
+    /// As [`Record::to_parts`], in the form of this version. Where forms differ, this is the place that knows how.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn to_parts_as(&self, schema: u32) -> Result<(String, String), RecordError> {
         #[derive(Serialize)]
         struct SpecPart<'a> {
             schema: u32,
@@ -347,15 +372,15 @@ impl Record {
             #[serde(flatten)]
             spec: &'a Spec,
         }
-        let part = SpecPart { schema: self.schema, created_at: self.created_at, spec: &self.spec };
-        Ok((serde_json::to_string(&part)?, serde_json::to_string(&self.life)?))
+        let part = SpecPart { schema, created_at: self.created_at, spec: &self.spec };
+        Ok((serde_json::to_string(&part)?, self.life.to_text(schema)?))
     }
 
     /// Reads the two stored parts.
     ///
     /// # Errors
     ///
-    /// [`RecordError::Newer`] when a newer binary wrote it, [`RecordError::Unreadable`] otherwise.
+    /// [`RecordError::Newer`] when a newer program wrote either, [`RecordError::Unreadable`] otherwise.
     pub fn from_parts(id: JobId, spec: &str, life: &str) -> Result<Self, RecordError> {
         #[derive(Deserialize)]
         struct Head {
@@ -363,15 +388,80 @@ impl Record {
             created_at: Timestamp,
         }
         let head: Head = serde_json::from_str(spec)?;
-        if head.schema > SCHEMA_VERSION {
-            return Err(RecordError::Newer { found: head.schema });
+        let schema = head.schema.max(life_version(life)?);
+        if !Versions::own().reads(schema) {
+            return Err(RecordError::Newer { found: schema });
         }
         Ok(Self {
-            schema: head.schema,
+            schema,
             id,
             created_at: head.created_at,
             spec: serde_json::from_str(spec)?,
             life: serde_json::from_str(life)?,
         })
+    }
+}
+
+/// What a stored part says of itself.
+#[derive(Deserialize)]
+struct Said {
+    schema: u32,
+}
+
+/// The version of a life's text. It stands in front, and version 1 says nothing: most lives are read without
+/// this look.
+fn life_version(life: &str) -> Result<u32, RecordError> {
+    if !life.starts_with(LIFE_SAYS) {
+        return Ok(1);
+    }
+    Ok(serde_json::from_str::<Said>(life)?.schema)
+}
+
+/// The version of two stored parts, whether this program can read them or not: that of the newer one.
+///
+/// # Errors
+///
+/// [`RecordError::Unreadable`]: they do not say.
+pub fn version_of_parts(spec: &str, life: &str) -> Result<u32, RecordError> {
+    Ok(serde_json::from_str::<Said>(spec)?.schema.max(life_version(life)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::docs::record;
+
+    fn parts(schema: u32) -> (String, String) {
+        record(State::Queued { tries: 1 }).to_parts_as(schema).expect("plain data")
+    }
+
+    fn read(spec: &str, life: &str) -> Result<Record, RecordError> {
+        Record::from_parts(record(State::Queued { tries: 1 }).id, spec, life)
+    }
+
+    #[test]
+    fn a_record_is_as_new_as_its_newer_part_and_beyond_our_own_it_is_refused() {
+        let (old, new) = (parts(SCHEMA_VERSION), parts(SCHEMA_VERSION + 1));
+        let back = read(&old.0, &old.1).expect("our own form");
+        assert_eq!(back, record(State::Queued { tries: 1 }));
+        for (spec, life) in [(&new.0, &new.1), (&new.0, &old.1), (&old.0, &new.1)] {
+            assert_eq!(version_of_parts(spec, life).expect("it says"), SCHEMA_VERSION + 1);
+            let refused = read(spec, life).expect_err("beyond us");
+            let found =
+                matches!(refused, RecordError::Newer { found } if found == SCHEMA_VERSION + 1);
+            assert!(found && refused.to_string().contains("upgrade it"), "{refused}");
+        }
+        assert!(matches!(read("{}", &old.1), Err(RecordError::Unreadable(_))));
+        assert!(version_of_parts("{}", &old.1).is_err());
+    }
+
+    #[test]
+    fn a_life_says_its_version_in_front_from_the_second_on() {
+        let life = record(State::Queued { tries: 1 }).life;
+        let plain = serde_json::to_string(&life).expect("plain data");
+        assert_eq!(life.to_text(1).expect("plain data"), plain, "records are no longer for it");
+        let second = life.to_text(2).expect("plain data");
+        assert_eq!(second, format!("{LIFE_SAYS}2,{}", &plain[1..]));
+        assert_eq!(serde_json::from_str::<Life>(&second).expect("the same"), life);
     }
 }

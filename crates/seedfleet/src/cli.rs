@@ -13,6 +13,7 @@ mod operations;
 mod pilot;
 mod queue;
 mod reconcile;
+mod schema;
 mod top;
 mod totals;
 
@@ -28,6 +29,7 @@ pub(crate) use keys::{CreateArgs, KeysVerb, TenantsVerb};
 pub(crate) use operations::{Many, OperationsVerb};
 pub(crate) use queue::{DrainArgs, PauseArgs, QueueVerb, ResumeArgs};
 pub(crate) use reconcile::{FreezeArgs, ReconcileArgs, ThawArgs};
+pub(crate) use schema::{FinalizeArgs, SchemaStatusArgs, SchemaVerb};
 pub(crate) use top::TopArgs;
 pub(crate) use totals::{
     BatchArgs, BatchNamed, BatchVerb, BudgetArgs, CostVerb, EditArgs, EstimateArgs, LimitsOf,
@@ -129,6 +131,9 @@ pub(crate) enum Verb {
     Freeze(FreezeArgs),
     /// Let creates go on.
     Thaw(ThawArgs),
+    /// Versions of the stored record while a fleet is upgraded: who reads what, and the step to the next one.
+    #[command(subcommand)]
+    Schema(SchemaVerb),
     /// What people decided: who, when, on what evidence, why, and what came of it.
     Audit(AuditArgs),
     /// API keys: make, list, rotate and revoke them.

@@ -126,6 +126,12 @@ impl From<store::StoreError> for Failure {
     }
 }
 
+impl From<job::Misfit> for Failure {
+    fn from(misfit: job::Misfit) -> Self {
+        Self::new(Exit::Guard, "another version of the record is in force").because(misfit)
+    }
+}
+
 impl From<store::CursorError> for Failure {
     fn from(error: store::CursorError) -> Self {
         Self::usage(error.to_string())

@@ -62,6 +62,7 @@ async fn run(global: &cli::Global, verb: Verb) -> Outcome {
         Verb::Reconcile(args) => verbs::reconcile::run(global, &args).await,
         Verb::Freeze(args) => verbs::freeze::freeze(global, &args).await,
         Verb::Thaw(args) => verbs::freeze::thaw(global, &args).await,
+        Verb::Schema(verb) => verbs::schema::run(global, verb).await,
         Verb::Audit(args) => verbs::audit::run(global, &args).await,
         Verb::Keys(verb) => verbs::keys::run(global, verb).await,
         Verb::Tenants(verb) => verbs::tenants::run(global, verb).await,

@@ -117,8 +117,23 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Redis away.
+    /// Redis away; the fleet works with a version of the record that this program cannot work with.
     pub(crate) async fn connect(
+        loaded: Loaded,
+        name: &str,
+        pool: PoolSettings,
+    ) -> Result<Self, Failure> {
+        let session = Self::connect_as_it_is(loaded, name, pool).await?;
+        session.store.fits()?;
+        Ok(session)
+    }
+
+    /// As [`Session::connect`], whichever version is in force: to look at versions, not at jobs.
+    ///
+    /// # Errors
+    ///
+    /// Redis away.
+    pub(crate) async fn connect_as_it_is(
         loaded: Loaded,
         name: &str,
         pool: PoolSettings,

@@ -175,7 +175,7 @@ impl Store {
         for birth in births {
             let record = birth.record;
             let (spec, life) = record
-                .to_parts()
+                .to_parts_as(self.writes_version())
                 .map_err(|error| StoreError::corrupt(record.id.as_str(), error))?;
             texts.extend([spec, life]);
             let (kind, mut job) = self.birth(birth, &mut table);

@@ -153,11 +153,13 @@ impl Store {
         };
         let now = batches.last().map_or(Timestamp::from_unix_ms(0), |batch| batch.now);
         let next_due = batches.iter().filter_map(|batch| batch.next_due).min();
-        let mut items = Vec::new();
+        let (mut items, mut unreadable) = (Vec::new(), 0);
         for batch in batches {
-            items.extend(self.read_claimed(queue, batch).await?);
+            let (held, aside) = self.read_claimed(queue, batch).await?;
+            items.extend(held);
+            unreadable += aside;
         }
-        Ok(Claimed { now, next_due, items })
+        Ok(Claimed { now, next_due, items, unreadable })
     }
 
     async fn claim_plain(
@@ -308,7 +310,12 @@ impl Store {
         names
     }
 
-    async fn read_claimed(&self, queue: Queue, batch: Batch) -> Result<Vec<Held>, StoreError> {
+    /// What can be worked on, and how many tickets were put aside.
+    async fn read_claimed(
+        &self,
+        queue: Queue,
+        batch: Batch,
+    ) -> Result<(Vec<Held>, usize), StoreError> {
         let (mut claims, mut strange) = (Vec::with_capacity(batch.ids.len()), Vec::new());
         let accounts = batch.accounts.into_iter().chain(std::iter::repeat(None));
         let each = batch.ids.into_iter().zip(batch.first_fence..).zip(accounts);
@@ -345,7 +352,7 @@ impl Store {
         if !unreadable.is_empty() {
             self.renew(&unreadable, UNREADABLE_LEASE).await?;
         }
-        Ok(held)
+        Ok((held, unreadable.len()))
     }
 
     /// What is no job's ticket leads nowhere, and must not keep the others of its batch from anybody.

@@ -229,7 +229,9 @@ impl Store {
 
     fn commit_call(&self, request: &CommitRequest<'_>) -> Result<Call, StoreError> {
         let (keys, record) = (self.keys(), &request.before.record);
-        let life = StoreError::json("a life that is", request.life)?;
+        let schema = record.schema.max(self.writes_version());
+        let life = request.life.to_text(schema);
+        let life = life.map_err(|error| StoreError::Bug(format!("a life: {error}")))?;
         let mut table = KeyTable::default();
         table.at(keys.job(&record.id));
         let (before, after) = (Standing::of(&record.life), Standing::of(request.life));

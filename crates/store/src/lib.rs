@@ -58,6 +58,7 @@ mod pulse;
 mod queue;
 mod rejects;
 mod report;
+mod schema;
 mod script;
 mod self_check;
 mod settings;
@@ -89,7 +90,8 @@ pub use events::{CHANGES_MAX, Change, ChangeReader, EventSettings, Mark};
 pub use evidence::Evidence;
 pub use failures::{FailureGroup, Scope};
 pub use fleet::{
-    API_KEYS_MAX, EndWhy, FleetStore, KnownKey, Minted, RATE_WINDOW, Rated, Revoked, Session,
+    ALIVE_FOR, API_KEYS_MAX, About, BEAT_EVERY, EndWhy, FleetStore, InForce, KnownKey, LiveProcess,
+    Minted, RATE_WINDOW, Raised, Rated, Revoked, Session,
 };
 pub use freeze::{Freeze, FreezeKind, Watch};
 pub use grant::{Grant, HoldRow};
@@ -117,6 +119,7 @@ pub use pulse::Pulse;
 pub use queue::{Claim, Claimed, Held, Lane, Queue};
 pub use rejects::{REJECTS_MAX, RejectsCursor};
 pub use report::Reported;
+pub use schema::SchemaTally;
 pub use script::script_of;
 pub use self_check::{Finding, Severity};
 pub use settings::{Settings, Topology, redact};
@@ -129,11 +132,12 @@ pub use uploads::{UPLOAD_LEASE, UPLOADS_MAX, Upload, Uploaded};
 pub use usage::{DayUsage, Media};
 
 use connection::Connection;
-use job::{BuyCaps, Timestamp};
+use job::{BuyCaps, Timestamp, Versions};
 use keys::{FleetKeys, Keys};
 use seedance::SlotClass;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 /// One pool's memory. Cheap to clone; clones share a connection.
 #[derive(Clone)]
@@ -161,6 +165,8 @@ struct Inner {
     token: String,
     /// Run and replication id of the server at the last check; empty before the first.
     server: std::sync::Mutex<String>,
+    /// The version of the record in force, as heard last: see [`Store::hear_version`].
+    in_force: AtomicU32,
 }
 
 impl Store {
@@ -174,6 +180,7 @@ impl Store {
         let connection = Connection::open(settings, keys.slot()).await?;
         let slot = FleetKeys::new(&settings.key_prefix).slot();
         let fleet = FleetStore::over(connection.to_slot(slot), settings);
+        let in_force = fleet.schema_in_force().await?.version;
         Ok(Self {
             inner: Arc::new(Inner {
                 connection,
@@ -185,6 +192,7 @@ impl Store {
                 clock: clock::Clock::default(),
                 me: me(),
                 server: std::sync::Mutex::default(),
+                in_force: in_force.unwrap_or(Versions::own().oldest_written).into(),
                 token: ulid::Ulid::generate().to_string(),
             }),
             rooms: Arc::default(),

@@ -69,15 +69,15 @@ pub struct TimelineLine {
 }
 
 /// An alarm that a commit raised, or what a person or the quarantine did to the whole pool.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditLine {
     /// When.
     pub at: Timestamp,
     /// Which job; none for what concerns the pool.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobId>,
     /// What: as `job::Alarm` is written, or `frozen`, `thawed`, `repaired`, `operation`,
-    /// `clock_set_back`, `limits_set`, `limits_reset`, `stop_on`, `batch_stopped`, `pilot`, `edited`.
+    /// `clock_set_back`, `limits_set`, `limits_reset`, `stop_on`, `batch_stopped`, `pilot`, `edited`, `schema_finalized`.
     pub alarm: String,
     /// Who; told for the pool.
     #[serde(default)]

@@ -138,4 +138,6 @@ pub struct Claimed {
     pub next_due: Option<Duration>,
     /// At most as many as asked for.
     pub items: Vec<Held>,
+    /// Tickets put aside for a minute, because this program cannot read their records.
+    pub unreadable: usize,
 }

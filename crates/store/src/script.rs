@@ -92,6 +92,8 @@ scripts! {
     PAUSE = "pause", "audit";
     TURN = "turn", "ticket";
     EDIT = "edit", "ticket";
+    BEAT = "beat";
+    RAISE = "raise";
 }
 
 /// The file name, without its ending, of the script that a server knows by this hash: for people who read a

@@ -87,8 +87,9 @@ impl Store {
         let mut answers = self.connection().pipe(&mut pipe).await?.into_iter();
         let now = time(answers.next())?;
         self.inner.clock.hear(now);
-        let found = ids.iter().zip(answers).map(|(id, answer)| read(id, answer, now)).collect();
-        Ok((now, found))
+        let written = self.writes_version();
+        let found = ids.iter().zip(answers).map(|(id, answer)| read(id, answer, now, written));
+        Ok((now, found.collect()))
     }
 }
 
@@ -99,7 +100,7 @@ pub(crate) fn time(answer: Option<Value>) -> Result<Timestamp, StoreError> {
     Ok(Timestamp::from_unix_ms(s * 1_000 + us / 1_000))
 }
 
-fn read(id: &JobId, answer: Value, now: Timestamp) -> Found {
+fn read(id: &JobId, answer: Value, now: Timestamp, written: u32) -> Found {
     type Row = (Option<String>, Option<String>, Option<u64>, Option<String>);
     let row: Row = match redis::from_redis_value(answer) {
         Ok(row) => row,
@@ -109,7 +110,9 @@ fn read(id: &JobId, answer: Value, now: Timestamp) -> Found {
         return Found::Missing;
     };
     match Record::from_parts(id.clone(), &spec, &life) {
-        Ok(record) => {
+        Ok(mut record) => {
+            // Whatever is written of it from here on is in the form in force.
+            record.schema = record.schema.max(written);
             let hint = hint.and_then(|text| TaskId::parse(&text).ok());
             Found::Stored(Box::new(Stored { record, revision, hint, archived: false, now }))
         }

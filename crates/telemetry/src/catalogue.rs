@@ -390,6 +390,10 @@ catalogue! {
         name: "seedfleet_fenced_writes_total", unit: "writes", labels: [ROLE],
         help: "Commits refused because the writer came too late.",
     }
+    records_unreadable: Counter<1> {
+        name: "seedfleet_records_unreadable_total", unit: "tickets", labels: [ROLE],
+        help: "Tickets put aside for a minute because this program cannot read their record: a newer one wrote it, or it is damaged. Nothing of it was touched.",
+    }
     redis_safe: Gauge<1> {
         name: "seedfleet_redis_safe", unit: "1", labels: [CHECK],
         help: "1 where a check of the server's durability passes, else 0.",
@@ -400,7 +404,7 @@ catalogue! {
     }
     worker_info: Gauge<4> {
         name: "seedfleet_worker_info", unit: "1", labels: [ROLE, VERSION, SCHEMA_READ, SCHEMA_WRITE],
-        help: "1 for this process; its labels tell what it is.",
+        help: "1 for this process; its labels tell what it is: the newest form of the record that it reads, and the one it writes. 0 for what it was before.",
     }
     worker_inflight: Level<1> {
         name: "seedfleet_worker_inflight", unit: "steps", labels: [ROLE],

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use job::{Policy, PoolSettings, SCHEMA_VERSION};
+use job::{Policy, PoolSettings};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use settings::Loaded;
@@ -14,6 +14,7 @@ use store::{Queue, Store};
 use tokio::sync::watch;
 
 use crate::admin::Added;
+use crate::beat::Presence;
 use crate::health::Health;
 use crate::reload::Live;
 use crate::runtime::{self, Row};
@@ -101,13 +102,14 @@ pub(crate) struct Process {
     pub(crate) drain: Drain,
     pub(crate) rereads: watch::Receiver<u64>,
     pub(crate) live: Live,
+    pub(crate) presence: Presence,
 }
 
 /// The whole `main` of a binary: reads arguments and settings, starts the process, runs `work`, and
 /// says how it went. `work` ends by itself once the fleet drains; [`Fleet::work`] does.
 ///
-/// Exit codes: 0 done or drained; 1 failed; 2 usage; 3 configuration; 9 unsafe Redis; 130 and 143
-/// after a second signal.
+/// Exit codes: 0 done or drained; 1 failed; 2 usage; 3 configuration; 9 unsafe Redis, or a version of the
+/// record in force that this program cannot work with; 130 and 143 after a second signal.
 pub fn main<E: std::fmt::Display>(
     role: Role,
     work: impl AsyncFnOnce(Fleet) -> Result<(), E>,
@@ -141,13 +143,18 @@ pub fn main<E: std::fmt::Display>(
                 tracing::error!(error = %error, "not started");
                 ExitCode::from(error.exit_code())
             }
-            Ok(fleet) => match work(fleet).await {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    tracing::error!(error = %format!("{error:#}"), "failed");
-                    ExitCode::FAILURE
+            Ok(fleet) => {
+                let presence = fleet.process.presence.clone();
+                let worked = work(fleet).await;
+                presence.sign_off().await;
+                match worked {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(error) => {
+                        tracing::error!(error = %format!("{error:#}"), "failed");
+                        ExitCode::FAILURE
+                    }
                 }
-            },
+            }
         }
     });
     // A blocking call that still runs must not keep the process.
@@ -165,9 +172,8 @@ fn fail_plainly(role: Role, error: &StartError) -> ExitCode {
 impl Fleet {
     pub(crate) fn new(process: Process, pools: Vec<Pool>) -> Self {
         let metrics = telemetry::metrics();
-        let (version, schema) = (env!("CARGO_PKG_VERSION"), SCHEMA_VERSION.to_string());
+        let version = env!("CARGO_PKG_VERSION");
         metrics.build_info.set(1.0, [version]);
-        metrics.worker_info.set(1.0, [process.role.name, version, &schema, &schema]);
         tracing::info!(worker = process.name, version, pools = pools.len(), "started");
         Self { process, pools }
     }

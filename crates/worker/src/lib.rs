@@ -29,6 +29,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod beat;
 mod buckets;
 pub mod fault;
 mod fleet;

@@ -13,6 +13,7 @@ use store::{Store, StoreError};
 use tokio::net::TcpListener;
 
 use crate::admin::{self, Added, AdminSettings};
+use crate::beat::Voice;
 use crate::buckets::shelf;
 use crate::fault::{self, FaultError};
 use crate::fleet::{Fleet, Pool, Process, Role};
@@ -73,6 +74,9 @@ pub enum StartError {
     /// Redis must not be trusted with paid work; its operator.
     #[error("{0}")]
     Unsafe(Unsafe),
+    /// Another version of the record is in force than this program can work with; whoever upgrades the fleet.
+    #[error(transparent)]
+    Version(#[from] job::Misfit),
     /// A signal came before the start was done; nobody needs to do anything.
     #[error("stopped before the start was done")]
     Stopped,
@@ -91,7 +95,7 @@ impl StartError {
             | Self::Pools(_)
             | Self::Prices(_)
             | Self::Telemetry(_) => 3,
-            Self::Unsafe(_) => 9,
+            Self::Unsafe(_) | Self::Version(_) => 9,
         }
     }
 }
@@ -172,13 +176,27 @@ impl Fleet {
         let Fence { enabled: fence } = loaded.section("fence")?;
         let demands = Demands { redis, fence };
         safety::at_start(&stores, &demands, &drain).await?;
+        let voice = Voice::of(role, &name, stores[0].fleet());
+        let in_force = voice.enter(&drain).await?;
         safety::repeat(stores.clone(), demands, health.clone());
         trim::spawn(stores.clone(), loaded.section("events")?, live.clone());
+        let presence = voice.repeat(stores.clone(), in_force, ask.clone());
         if role.name == RECOUNTS {
             recount::spawn(stores);
         }
-        let process =
-            Process { role, name, loaded, admin, added, health, ask, drain, rereads, live };
+        let process = Process {
+            role,
+            name,
+            loaded,
+            admin,
+            added,
+            health,
+            ask,
+            drain,
+            rereads,
+            live,
+            presence,
+        };
         Ok(Self::new(process, connected))
     }
 }

@@ -25,6 +25,7 @@ pub(crate) fn spawn(role: &'static str, engines: Vec<Engine>) {
 struct Told {
     in_flight: u64,
     reclaimed: u64,
+    unreadable: u64,
     fenced: u64,
 }
 
@@ -34,16 +35,17 @@ impl Told {
         let looks: Vec<Snapshot> = engines.iter().map(Engine::snapshot).collect();
         let sum = |of: fn(&Snapshot) -> u64| looks.iter().map(of).sum::<u64>();
         let (in_flight, reclaimed) = (sum(|look| look.in_flight), sum(|look| look.reclaimed));
-        let fenced = sum(|look| look.fenced);
+        let (unreadable, fenced) = (sum(|look| look.unreadable), sum(|look| look.fenced));
         let step = i64::try_from(in_flight).unwrap_or(i64::MAX)
             - i64::try_from(self.in_flight).unwrap_or(i64::MAX);
         metrics.worker_inflight.add(step, [role]);
         metrics.lease_expired.add(reclaimed - self.reclaimed, [role]);
+        metrics.records_unreadable.add(unreadable - self.unreadable, [role]);
         metrics.fenced_writes.add(fenced - self.fenced, [role]);
         if let Some(since) = looks.iter().map(|look| look.since_commit).min() {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             metrics.worker_last_progress.set(now.saturating_sub(since).as_secs_f64(), [role]);
         }
-        *self = Self { in_flight, reclaimed, fenced };
+        *self = Self { in_flight, reclaimed, unreadable, fenced };
     }
 }

@@ -9,6 +9,7 @@ mod bench;
 mod campaign;
 mod demo;
 mod docs;
+mod fixtures;
 mod fuzz;
 mod limits;
 mod run;
@@ -73,6 +74,10 @@ The chores of this repository. Needs Rust, a C compiler and Redis (found, or ins
   cargo xtask docs [--check]
       Print the generated pages in docs/ anew; with --check, fail when one differs.
 
+  cargo xtask fixtures
+      Write down what this version stores, for tests of the versions to come: records-v<N>.jsonl and
+      pool-v<N>.jsonl in tests/fixtures of crates/job and crates/store. Files of older versions stay.
+
   cargo xtask redis [--valkey]
       Find or obtain a server program and print its path; --valkey: the pinned Valkey.
 
@@ -96,6 +101,7 @@ fn main() -> ExitCode {
         Some("limits") => limits::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("docs") => docs::run(&rest),
+        Some("fixtures") => fixtures::run(&rest),
         Some("redis") => workspace::print_redis(&rest),
         Some(other) => Err(Failure::usage(format!(
             "cargo xtask does not know {:?}; cargo xtask --help lists what it does",

@@ -5,6 +5,7 @@
 
 mod records;
 
+use super::schema::{self, Finding};
 use crate::cli::{DoctorArgs, Global};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Form, Format, Row, Rows, say};
@@ -24,6 +25,9 @@ use tokio::net::TcpStream;
 const PERMIT_MAX: Duration = Duration::from_secs(30);
 /// How long the callback address may take to answer.
 const REACH_MAX: Duration = Duration::from_secs(5);
+
+/// Jobs whose record's version is looked at.
+const SCHEMA_SAMPLE: u64 = 5_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Grade {
@@ -143,7 +147,15 @@ async fn look(
                 if let Some(client) = client {
                     check_provider(&mut report, &session, &client, &pool).await?;
                 }
+                check_schema(&mut report, &session).await?;
                 records::check(&mut report, &session, args).await?;
+            }
+            Err(failure) if failure.exit == Exit::Guard => {
+                report.fail(
+                    "schema",
+                    failure.to_string(),
+                    "`seedfleet schema status` tells who reads what",
+                );
             }
             Err(failure) if away.is_none() => {
                 report.fail("redis", failure.to_string(), "start it, or correct redis.url");
@@ -276,6 +288,17 @@ const fn freeze_hint(kind: FreezeKind) -> &'static str {
         }
         FreezeKind::Asked => "seedfleet thaw --reason <WHY>",
     }
+}
+
+/// Versions of the record: of those who read it, and of some of those that lie there.
+async fn check_schema(report: &mut Report, session: &Session) -> Result<(), Failure> {
+    let tally = session.store.tally_versions(0, SCHEMA_SAMPLE).await?;
+    let Finding { what, hint } = schema::look(&session.store.fleet(), &tally).await?;
+    match hint {
+        None => report.ok("schema", what),
+        Some(hint) => report.warn("schema", what, hint),
+    }
+    Ok(())
 }
 
 /// Building the client reads the keys and, for https, the certificates of this machine.

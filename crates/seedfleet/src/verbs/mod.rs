@@ -26,6 +26,7 @@ pub(crate) mod queue;
 pub(crate) mod reconcile;
 pub(crate) mod review;
 pub(crate) mod rows;
+pub(crate) mod schema;
 pub(crate) mod submit;
 pub(crate) mod tally;
 pub(crate) mod tenants;

@@ -38,7 +38,8 @@ fn a_sound_fleet_passes() {
     assert_eq!(ended.code, 0, "{ended:?}");
     let about: Vec<String> =
         ended.lines().iter().map(|line| line["about"].as_str().unwrap().to_owned()).collect();
-    for expected in ["config", "store", "callbacks", "redis", "provider sim/a", "records"] {
+    for expected in ["config", "store", "callbacks", "redis", "provider sim/a", "schema", "records"]
+    {
         assert!(about.iter().any(|about| about == expected), "{expected}: {about:?}");
     }
 }

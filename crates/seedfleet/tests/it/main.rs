@@ -10,3 +10,4 @@ mod import;
 mod interrupted;
 mod jobs;
 mod outage;
+mod schema;

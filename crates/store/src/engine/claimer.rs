@@ -102,6 +102,7 @@ async fn hand_over(
     let reclaimed = claimed.items.iter().filter(|held| held.reclaimed).count();
     Counts::add(&inner.counts.claimed, claimed.items.len());
     Counts::add(&inner.counts.reclaimed, reclaimed);
+    Counts::add(&inner.counts.unreadable, claimed.unreadable);
     for held in claimed.items {
         // The script gives at most as many as were asked for; a ticket beyond that comes back when
         // its lease runs out.
@@ -120,7 +121,7 @@ mod tests {
     use job::Timestamp;
 
     fn claimed(next_due: Option<Duration>) -> Claimed {
-        Claimed { now: Timestamp::from_unix_ms(0), next_due, items: Vec::new() }
+        Claimed { now: Timestamp::from_unix_ms(0), next_due, items: Vec::new(), unreadable: 0 }
     }
 
     #[test]

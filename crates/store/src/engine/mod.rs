@@ -88,6 +88,7 @@ pub(crate) struct Counts {
     began: Instant,
     claimed: AtomicU64,
     reclaimed: AtomicU64,
+    unreadable: AtomicU64,
     committed: AtomicU64,
     fenced: AtomicU64,
     leases_lost: AtomicU64,
@@ -109,6 +110,8 @@ pub struct Snapshot {
     pub claimed: u64,
     /// Of them, tickets whose former holder had let the lease run out.
     pub reclaimed: u64,
+    /// Tickets put aside because this program cannot read their records.
+    pub unreadable: u64,
     /// Events committed.
     pub committed: u64,
     /// Commits refused because another process holds the ticket by now.
@@ -131,6 +134,7 @@ impl Counts {
             began: Instant::now(),
             claimed: AtomicU64::new(0),
             reclaimed: AtomicU64::new(0),
+            unreadable: AtomicU64::new(0),
             committed: AtomicU64::new(0),
             fenced: AtomicU64::new(0),
             leases_lost: AtomicU64::new(0),
@@ -300,6 +304,7 @@ impl Engine {
             in_flight: self.inner.ledger.len() as u64,
             claimed: read(&counts.claimed),
             reclaimed: read(&counts.reclaimed),
+            unreadable: read(&counts.unreadable),
             committed: read(&counts.committed),
             fenced: read(&counts.fenced),
             leases_lost: read(&counts.leases_lost),

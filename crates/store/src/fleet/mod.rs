@@ -6,10 +6,12 @@
 
 mod api_keys;
 mod rate;
+mod schema;
 mod sessions;
 
 pub use api_keys::{API_KEYS_MAX, EndWhy, KnownKey, Minted, Revoked};
 pub use rate::{RATE_WINDOW, Rated};
+pub use schema::{ALIVE_FOR, About, BEAT_EVERY, InForce, LiveProcess, Raised};
 pub use sessions::Session;
 
 use crate::connection::Connection;

@@ -62,6 +62,24 @@ impl FleetKeys {
         self.key(format_args!("session:{}", part(id)))
     }
 
+    /// The version of the record in force.
+    #[must_use]
+    pub fn schema(&self) -> String {
+        self.key(format_args!("schema"))
+    }
+
+    /// Processes by their last beat.
+    #[must_use]
+    pub fn workers(&self) -> String {
+        self.key(format_args!("workers"))
+    }
+
+    /// What each process tells of itself.
+    #[must_use]
+    pub fn workers_about(&self) -> String {
+        self.key(format_args!("workers:about"))
+    }
+
     /// The documented form of a key of the fleet, if it has one; for tests that walk a real server.
     #[must_use]
     pub fn documented(&self, key: &str) -> Option<(&'static str, &'static str)> {
@@ -102,6 +120,24 @@ pub(super) const ROWS: &[Row] = &[
         holds: "a session of the dashboard (JSON): the SHA-256 of its API key and the token of its forms; expires `gateway.session` after the login",
         bound: "logins of that time",
     },
+    Row {
+        key: "schema",
+        kind: "hash",
+        holds: "`floor`: the version of the record in force, in which all processes write; `at` (Unix ms), `by`, `reason` of the last raise",
+        bound: "4",
+    },
+    Row {
+        key: "workers",
+        kind: "zset",
+        holds: "process by the instant (Unix ms) at which it last told that it lives; one that is silent for a minute counts no more, and goes with the next beat of another",
+        bound: "processes",
+    },
+    Row {
+        key: "workers:about",
+        kind: "hash",
+        holds: "process to what it is (JSON): `role`, `program` (its version), `oldest` form of the record that it writes, `newest` that it reads and writes; goes with its place in `workers`",
+        bound: "processes",
+    },
 ];
 
 #[cfg(test)]
@@ -115,6 +151,7 @@ mod tests {
         let row = |key: &str| keys.documented(key).map(|row| row.0);
         assert_eq!(row(&keys.api_key("a:b")), Some("apikey:<key id>"));
         assert_eq!(row(&keys.api_keys_used()), Some("apikeys:used"));
+        assert_eq!(row(&keys.workers_about()), Some("workers:about"));
         assert_eq!(row("{p%7Dx:main}:ix:apikeys"), None);
     }
 }
