@@ -20,6 +20,7 @@ mod dashboard;
 mod doubt;
 mod drill;
 mod edits;
+mod eta;
 mod events;
 mod export;
 mod failed;

@@ -5,6 +5,7 @@
 //! creates that are allowed was made? And what share of the time that tasks could have run, did they? The judge
 //! reads the simulator's ledger and counters, and nothing of ours.
 
+mod eta;
 mod idle;
 mod judge;
 mod order;
@@ -13,6 +14,6 @@ mod stall;
 mod trouble;
 
 pub use judge::Verdict;
-pub use order::{Asked, IdleOrder, Order, parse};
+pub use order::{Asked, EtaOrder, IdleOrder, Order, parse};
 pub use run::{measure, run};
 pub use trouble::Fault;

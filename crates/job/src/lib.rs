@@ -31,6 +31,7 @@ mod state;
 mod stop_on;
 
 pub mod docs;
+pub mod eta;
 pub mod filter;
 pub mod mutant;
 pub mod retry;

@@ -11,7 +11,7 @@ mod times;
 use crate::policy::PollPolicy;
 use crate::record::Source;
 use crate::{Record, TaskRef, Timestamp, retry};
-use seedance::{DurationChoice, ModelKey, Resolution, SlotClass};
+use seedance::{DurationChoice, ModelKey, Request, Resolution, SlotClass};
 use std::time::Duration;
 
 pub use callbacks::{ENDS_KEPT, Ended, Patience, tell_ends};
@@ -109,7 +109,12 @@ pub fn since(record: &Record, task: &TaskRef) -> Option<Timestamp> {
 /// The tasks that take about as long as this job's: one word of model, resolution and length.
 #[must_use]
 pub fn class(record: &Record) -> String {
-    let request = &record.spec.request;
+    class_of(&record.spec.request)
+}
+
+/// The same of a request that is no job yet.
+#[must_use]
+pub fn class_of(request: &Request) -> String {
     word(request.model, request.resolution, length(request.duration_s))
 }
 

@@ -44,7 +44,7 @@ pub use task::{
     EXPIRES_AFTER_DEFAULT_S, Task, TaskError, TaskPage, TaskStatus, Unreadable, created_task_id,
     is_task_id,
 };
-pub use tokens::{estimate_tokens, tokens};
+pub use tokens::{estimate_tokens, least_tokens, tokens};
 pub use validate::{
     Checked, FAULT_CODES, Fault, FileFacts, FileFormat, MediaKind, Reached, Rules, WARNING_CODES,
     Warning, nearest, reference_doubt, reference_faults, unknown_key, validate, validate_beside,

@@ -59,11 +59,20 @@ impl Resolution {
     /// The size with most pixels this resolution can lead to, for reservations made before the
     /// shape is known.
     pub fn frame_size_max(self) -> FrameSize {
-        Ratio::SHAPES
-            .into_iter()
-            .filter_map(|ratio| self.frame_size(ratio))
+        self.frame_sizes()
             .max_by_key(|size| size.pixels())
             .expect("every resolution has a size for every shape")
+    }
+
+    /// The size with fewest pixels this resolution can lead to.
+    pub fn frame_size_min(self) -> FrameSize {
+        self.frame_sizes()
+            .min_by_key(|size| size.pixels())
+            .expect("every resolution has a size for every shape")
+    }
+
+    fn frame_sizes(self) -> impl Iterator<Item = FrameSize> {
+        Ratio::SHAPES.into_iter().filter_map(move |ratio| self.frame_size(ratio))
     }
 }
 

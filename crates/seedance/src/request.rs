@@ -84,6 +84,14 @@ impl Request {
         }
     }
 
+    /// The shortest video, in seconds, this request can lead to.
+    pub fn duration_min_s(&self) -> u8 {
+        match self.duration_s {
+            DurationChoice::Seconds(seconds) => seconds,
+            DurationChoice::ModelChooses => self.capabilities().duration_min_s,
+        }
+    }
+
     /// The same without words and addresses: the kinds of media and their roles stay, since prices and
     /// modes follow from them. No provider takes it for a request.
     #[must_use]

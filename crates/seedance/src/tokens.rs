@@ -52,3 +52,14 @@ pub fn estimate_tokens(request: &Request) -> u64 {
     let video_input_s = request.has_video_input().then_some(VIDEO_INPUT_MAX_S);
     tokens(request.resolution, size, request.duration_max_s(), video_input_s)
 }
+
+/// The fewest tokens this request can be billed if a video comes of it: the other end of the range that
+/// [`estimate_tokens`] closes.
+///
+/// Where the model chooses, the smallest frame of the resolution and the model's shortest video are assumed, and of video
+/// input the least the 2.0 family is charged for. Nothing is billed for a task that fails.
+pub fn least_tokens(request: &Request) -> u64 {
+    let size = request.output_size().unwrap_or_else(|| request.resolution.frame_size_min());
+    let video_input_s = request.has_video_input().then_some(0);
+    tokens(request.resolution, size, request.duration_min_s(), video_input_s)
+}

@@ -54,6 +54,7 @@ mod operations;
 mod overview;
 mod pauses;
 mod pilot;
+mod progress;
 mod pulse;
 mod queue;
 mod rejects;
@@ -115,6 +116,7 @@ pub use pauses::{
     DOWNLOAD_MARGIN, PAUSE_FOR, PAUSE_FOR_MAX, PAUSES_MAX, POLL_PAUSE_MAX, Pause, PauseScope,
 };
 pub use pilot::PILOT_MAX;
+pub use progress::ahead;
 pub use pulse::Pulse;
 pub use queue::{Claim, Claimed, Held, Lane, Queue};
 pub use rejects::{REJECTS_MAX, RejectsCursor};

@@ -1,6 +1,7 @@
 //! A batch as an object.
 
 use crate::budget::BudgetView;
+use crate::eta::EtaView;
 use crate::usage::cost;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use store::{Batch, Paused};
 use utoipa::ToSchema;
 
 /// A batch as callers see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = Batch)]
 pub struct BatchView {
     /// Its name.
@@ -41,6 +42,10 @@ pub struct BatchView {
     pub stop_on: Option<String>,
     /// Why none of its queued jobs is submitted.
     pub paused: Option<PauseView>,
+    /// When it will have ended, where one batch is asked for that has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub eta: Option<EtaView>,
 }
 
 /// A pause as callers see it.
@@ -80,6 +85,7 @@ impl From<&Batch> for BatchView {
             budget: BudgetView::from(&batch.purse),
             stop_on: batch.stop_on.clone(),
             paused: batch.paused.as_ref().map(PauseView::from),
+            eta: None,
         }
     }
 }

@@ -8,6 +8,7 @@
 
 mod batch;
 mod budget;
+mod eta;
 mod failures;
 mod force;
 mod glance;
@@ -23,6 +24,7 @@ mod usage;
 
 pub use batch::{BatchView, PauseView};
 pub use budget::{BudgetView, CapView, HeldFor, budget_sentence};
+pub use eta::{EtaInstants, EtaSeconds, EtaView, Rows, batch_eta, rows_eta};
 pub use failures::{FailureView, advice, failures};
 pub use force::{CallView, ClassView, ConfiguredView, SetView, SlowedView};
 pub use glance::{Glance, GlanceSettings, glance};

@@ -59,6 +59,8 @@ The chores of this repository. Needs Rust, a C compiler and Redis (found, or ins
       sliding windows, the share of allowed creates that were made (creates), the share of slot time in
       which a task ran (slots). The last line is one JSON object; exit 1 on any window over.
       `limits idle [--jobs N] [--fence on|off]`: from enqueue to create, where nothing else waits.
+      `limits eta [--rows N] [--lower-at PERCENT] [--within R]` and the flags above: a fleet drains a batch of
+      10,000 rows in about a quarter of an hour; what `batch watch` told at 25, 50 and 75 % against what came.
 
   cargo xtask bench [ROW ...] [--list] [--long] [--peers] [--runs N] [--percent N] [--write] [--print] [--debug]
                     [--jobs N] [--seconds N] [--rate N] [--forged N]

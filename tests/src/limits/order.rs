@@ -1,7 +1,7 @@
 //! What is played.
 
-use super::idle;
 use super::trouble::Fault;
+use super::{eta, idle};
 use std::time::Duration;
 
 /// What is asked of the program.
@@ -11,7 +11,12 @@ pub enum Asked {
     Load(Order),
     /// Lose no time where nothing waits.
     Idle(IdleOrder),
+    /// Tell how long it takes.
+    Eta(EtaOrder),
 }
+
+/// How what is told of the time that is left is judged.
+pub type EtaOrder = eta::Order;
 
 /// How the idle fleet is measured.
 pub type IdleOrder = idle::Order;
@@ -112,8 +117,29 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Asked, String> {
         None | Some("creates") => load(Order::creates(), words).map(Asked::Load),
         Some("slots") => load(Order::default(), words).map(Asked::Load),
         Some("idle") => idle_order(words).map(Asked::Idle),
-        Some(other) => Err(format!("{other:?} is none of creates, slots, idle")),
+        Some("eta") => eta_order(words).map(Asked::Eta),
+        Some(other) => Err(format!("{other:?} is none of creates, slots, idle, eta")),
     }
+}
+
+fn eta_order(mut words: impl Iterator<Item = String>) -> Result<EtaOrder, String> {
+    let (mut order, mut others) = (EtaOrder::default(), Vec::new());
+    while let Some(flag) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{flag} takes a value"));
+        match flag.as_str() {
+            "--rows" => {
+                order.rows = usize::try_from(number(&flag, &value()?)?.max(100)).unwrap_or(100)
+            }
+            "--lower-at" => order.lower_at = number(&flag, &value()?)?,
+            "--within" => {
+                let text = value()?;
+                order.within = text.parse().map_err(|_| format!("{flag}: {text:?} is no share"))?;
+            }
+            _ => others.push(flag),
+        }
+    }
+    order.of = load(order.of, others.into_iter())?;
+    Ok(order)
 }
 
 fn idle_order(mut words: impl Iterator<Item = String>) -> Result<IdleOrder, String> {
@@ -176,6 +202,7 @@ mod tests {
         match parse(words.split_whitespace().map(str::to_owned))? {
             Asked::Load(order) => Ok(order),
             Asked::Idle(order) => Err(format!("{order:?}")),
+            Asked::Eta(order) => Err(format!("{order:?}")),
         }
     }
 
@@ -188,6 +215,19 @@ mod tests {
         assert_eq!(parsed("--faults all").unwrap().faults, Fault::ALL);
         for wrong in ["--submitters", "--for ever", "nothing", "--faults rain", "--no", "idle"] {
             assert!(parsed(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_order_of_an_eta_takes_the_words_of_others_too() {
+        let words = "eta --rows 2_000 --running 20 --lower-at 100 --scale 30";
+        let Ok(Asked::Eta(order)) = parse(words.split_whitespace().map(str::to_owned)) else {
+            panic!("it is read");
+        };
+        assert_eq!((order.rows, order.lower_at), (2_000, 100));
+        assert_eq!((order.of.running, order.of.scale, order.of.submitters), (20, 30, 2));
+        for wrong in ["eta --rows", "eta --within much", "eta --no 1"] {
+            assert!(parse(wrong.split_whitespace().map(str::to_owned)).is_err(), "{wrong}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! One run, from the first process to the last line.
 
+use super::eta;
 use super::idle::{self, unix_ms};
 use super::judge::{self, Allowed, Verdict};
 use super::order::{Asked, Order};
@@ -34,6 +35,7 @@ const TURNS: i64 = 5;
 pub fn run(asked: &Asked) -> ExitCode {
     match asked {
         Asked::Load(order) => judged(order),
+        Asked::Eta(order) => eta::judged(order),
         Asked::Idle(order) => {
             let _ = writeln!(std::io::stdout(), "{}", idle::measure(order));
             ExitCode::SUCCESS
@@ -180,7 +182,7 @@ fn queue_up(fleet: &Fleet, count: usize, round: u32) {
 }
 
 /// The shipped waits, divided by the scale, and the limits of the order on both sides.
-fn options(order: &Order, keys: &TempDir) -> Options {
+pub(super) fn options(order: &Order, keys: &TempDir) -> Options {
     let reads = |qps: u32| qps * order.scale;
     let classes =
         format!("\"2.0\" = {{ create_rpm = {}, running = {} }}\n", order.create_rpm, order.running);

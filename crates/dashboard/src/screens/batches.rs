@@ -83,8 +83,8 @@ pub struct Batch<'a> {
     pub now: Timestamp,
     /// As in the list.
     pub row: &'a Row,
-    /// How long the rest takes at its own pace so far.
-    pub left: Option<Duration>,
+    /// When it will have ended, in words; none when it has.
+    pub eta: Option<String>,
     /// How long it took from its first job to its last end; none while it goes on.
     pub took: Option<Duration>,
     /// What one stored video costs on average, in words.
@@ -222,10 +222,10 @@ impl Batch<'_> {
             p class="lede" {
                 (row.state())
                 span { b { (share(over, whole)) } " over: " (grouped(over)) " of " (counted(whole, "job", "jobs")) }
-                @if let Some(left) = self.left { span { "· about " (lasting(left)) " to go" } }
                 @if let Some(took) = self.took { span { "· took " (lasting(took)) } }
                 a href=(chart::filtered(&filter)) { "All its jobs" }
             }
+            @if let Some(eta) = &self.eta { p class="dim" { "To go: " (eta) "." } }
             @if let Some(pause) = &self.paused { (self.pause(pause)) }
             @if let Some(budget) = &self.budget { p class="notice" { (budget) } }
             @if self.viewer.role.acts() && row.is_open() { (self.verbs()) }

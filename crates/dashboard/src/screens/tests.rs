@@ -137,7 +137,7 @@ fn of_batch(row: &batches::Row, operations: &[operations::Operation], viewer: &V
         notice: None,
         now: at(60),
         row,
-        left: Some(Duration::from_secs(300)),
+        eta: Some("about 5.0 min (4.0 min to 6.0 min)".into()),
         took: None,
         each: Some(HOSTILE.into()),
         paused: (row.word == "paused").then_some(pause),
@@ -277,7 +277,7 @@ fn everybody_is_offered_what_their_role_may_do() {
 fn a_batch_is_paused_or_resumed_and_one_that_is_over_is_left_alone() {
     let ann = viewer(Role::Operator);
     let running = of_batch(&batch(), &[], &ann);
-    for part in ["25.0 %", "1 of 4 jobs", "about 5 m 00 s to go", "/pause?tenant", "/cancel?tenant"]
+    for part in ["25.0 %", "1 of 4 jobs", "To go: about 5.0 min", "/pause?tenant", "/cancel?tenant"]
     {
         assert!(running.contains(part), "{part}: {running}");
     }

@@ -21,7 +21,7 @@ use job::{REASON_CHARS_MAX, Record};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use store::{Batch, ListQuery, OperationVerb, OperationWish, Order, Store};
-use survey::{BatchView, OperationView, RESULT_COLUMNS, Results, csv_line};
+use survey::{BatchView, OperationView, RESULT_COLUMNS, Results, batch_eta, csv_line};
 use utoipa::{IntoParams, ToSchema};
 
 /// Rows of a page of results in memory.
@@ -57,7 +57,8 @@ pub(super) async fn list(
 /// Look at a batch.
 ///
 /// `state` is `running`, `paused`, `completed` or `completed_with_failures`; while rows of it are being uploaded it is not
-/// completed, however many of its jobs have ended.
+/// completed, however many of its jobs have ended. `eta` tells when it will have ended, as a range and with what binds it,
+/// of the jobs that are there so far.
 #[utoipa::path(
     get,
     path = "/v1/batches/{id}",
@@ -71,9 +72,10 @@ pub(super) async fn show(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let store = &app.enter(&caller, Scope::JobsRead)?.pool.store;
-    let batch = find(store, &caller.tenant, &id).await?;
-    Ok(Json(to_json(&BatchView::from(&batch))?).into_response())
+    let pool = &app.enter(&caller, Scope::JobsRead)?.pool;
+    let batch = find(&pool.store, &caller.tenant, &id).await?;
+    let eta = batch_eta(&pool.store, &pool.settings, &batch).await?;
+    Ok(Json(to_json(&BatchView { eta, ..BatchView::from(&batch) })?).into_response())
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

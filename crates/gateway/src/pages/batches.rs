@@ -10,12 +10,12 @@ use dashboard::screens::batches::{Batch as Screen, Batches, Failure, Pause, Row}
 use dashboard::screens::jobs::Bulk;
 use dashboard::{Notice, Viewer};
 use job::filter::{Field, Filter};
-use job::{JobId, StateWord, Timestamp};
+use job::{JobId, StateWord};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 use store::{Batch, Scope};
+use survey::batch_eta;
 
 /// Batches of each pool on one page.
 const ROWS: usize = 50;
@@ -23,9 +23,6 @@ const ROWS: usize = 50;
 const POSTERS: usize = 24;
 /// Operations on a batch's page.
 const OPERATIONS: usize = 10;
-/// Ends that a pace is reckoned from, at least, and over how long.
-const PACE_ENDS_MIN: u64 = 3;
-const PACE_OVER_MIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
@@ -150,7 +147,7 @@ pub(super) async fn show(
         notice: said.notice(),
         now,
         row: &row(&batch),
-        left: left(&batch, now),
+        eta: eta(&parts).await?,
         took: ended.map(|(_, last)| last.since(batch.created_at)),
         each: money::of_each(&batch.spent, stored),
         paused: batch.paused.as_ref().map(|paused| Pause {
@@ -190,18 +187,17 @@ fn budget(parts: &[(&PoolDoor, Batch)]) -> Option<String> {
     Some(format!("Budget: spent {}{waits}.", each.join(", ")))
 }
 
-/// How long the rest takes if it goes on as it went from the first end to now.
-#[allow(clippy::cast_precision_loss)]
-fn left(batch: &Batch, now: Timestamp) -> Option<Duration> {
-    let (finished, rest) = (batch.finished(), batch.jobs() - batch.finished());
-    let (first, _) = batch.ended?;
-    let over = now.since(first);
-    let known = finished >= PACE_ENDS_MIN && over >= PACE_OVER_MIN && batch.paused.is_none();
-    if !known || rest == 0 {
-        return None;
+/// When the last of its parts will have ended, in words; that of a part of which it is not known goes before.
+async fn eta(parts: &[(&PoolDoor, Batch)]) -> Result<Option<String>, Trouble> {
+    let mut etas = Vec::with_capacity(parts.len());
+    for (door, batch) in parts {
+        etas.extend(batch_eta(&door.pool.store, &door.pool.settings, batch).await?);
     }
-    let each = over.as_secs_f64() / (finished - 1) as f64;
-    Duration::try_from_secs_f64(each * rest as f64).ok()
+    let last = etas.into_iter().max_by_key(|eta| match eta.seconds {
+        None => (true, 0),
+        Some(seconds) => (false, seconds.middle),
+    });
+    Ok(last.map(|eta| eta.says))
 }
 
 async fn failures(doors: &[&PoolDoor], tenant: &str, name: &str) -> Result<Vec<Failure>, Trouble> {
@@ -260,38 +256,4 @@ pub(super) async fn act(
     }
     let [tenant, name] = [&tenant, &name].map(|text| super::answer::url_encoded_part(text));
     Ok(done(&format!("/batches/{name}?tenant={tenant}"), notice))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use store::Spent;
-
-    #[test]
-    fn the_rest_takes_as_long_as_what_is_over_took() {
-        let at = |s: i64| Timestamp::from_unix_s(1_795_705_200 + s);
-        let batch = |queued: u64, succeeded: u64| Batch {
-            name: "b".into(),
-            tenant: "a".into(),
-            created_at: at(0),
-            counts: BTreeMap::from([
-                (StateWord::Queued, queued),
-                (StateWord::Succeeded, succeeded),
-            ]),
-            rejects: 0,
-            spent: Spent::default(),
-            ended: Some((at(60), at(160))),
-            paused: None,
-            pilot: None,
-            piloted: None,
-            stop_on: None,
-            stop_from: None,
-            uploading: false,
-            purse: store::PurseUse::default(),
-        };
-        assert_eq!(left(&batch(30, 11), at(160)), Some(Duration::from_secs(300)));
-        assert_eq!(left(&batch(0, 11), at(160)), None, "nothing is left");
-        assert_eq!(left(&batch(30, 2), at(160)), None, "two ends are no pace");
-        assert_eq!(left(&batch(30, 11), at(61)), None, "nor are ends of one second");
-    }
 }

@@ -1,6 +1,6 @@
 //! The token formula (§9).
 
-use seedance::{Ratio, Resolution, estimate_tokens, tokens};
+use seedance::{Ratio, Resolution, estimate_tokens, least_tokens, tokens};
 use serde_json::json;
 
 use crate::bench::{accepted, image, request, text, video};
@@ -55,4 +55,31 @@ fn what_is_not_known_is_reserved_at_its_largest() {
     let mut with_video = request(vec![video(), image("reference_image")]);
     with_video["ratio"] = json!("16:9");
     assert_eq!(estimate_tokens(&accepted(&with_video).request), 20 * 21_600, "15 s in, 5 s out");
+}
+
+#[test]
+fn the_least_is_the_estimate_where_the_caller_chose_all_and_less_where_the_model_does() {
+    let of = |changes: &[(&str, serde_json::Value)]| {
+        let mut body = request(vec![text()]);
+        body["resolution"] = json!("480p");
+        body["ratio"] = json!("16:9");
+        body["duration"] = json!(5);
+        for (field, value) in changes {
+            body[*field] = value.clone();
+        }
+        let request = accepted(&body).request;
+        (least_tokens(&request), estimate_tokens(&request))
+    };
+    let (least, most) = of(&[]);
+    assert_eq!(least, most);
+    let square = of(&[("ratio", json!("1:1"))]);
+    let adaptive = of(&[("ratio", json!("adaptive"))]);
+    assert_eq!(adaptive.0, square.0, "no shape has fewer pixels");
+    assert!(adaptive.0 < least && adaptive.1 >= most, "{adaptive:?}");
+    let chosen = of(&[("duration", json!(-1))]);
+    assert_eq!(chosen, (of(&[("duration", json!(4))]).0, of(&[("duration", json!(15))]).1));
+    let mut with_video = request(vec![video(), image("reference_image")]);
+    with_video["ratio"] = json!("16:9");
+    let with_video = accepted(&with_video).request;
+    assert!(least_tokens(&with_video) < estimate_tokens(&with_video), "2 s in, or 15");
 }

@@ -65,14 +65,17 @@ pub(crate) enum BatchVerb {
     },
     /// Jobs by state, cost, and whether it is paused.
     Show(BatchNamed),
-    /// Follow it until its jobs have ended, with the time that is left at the pace of the watch; exit 8 when
-    /// time is up, 1 when not all succeeded.
+    /// Follow it until its jobs have ended, with the time that is left as a range and what binds it; exit 8 when
+    /// time is up, 1 or 7 when not all succeeded. With -o ndjson, a line for each estimate and one for the end.
     Watch {
         #[command(flatten)]
         named: BatchNamed,
         /// Longest wait, such as 10m or 2h.
         #[arg(long, default_value = "24h", value_parser = super::duration)]
         timeout: Duration,
+        /// Between two estimates of the time that is left, from 100ms to 1h.
+        #[arg(long, default_value = "10s", value_parser = estimates)]
+        every: Duration,
     },
     /// Submit none of its queued jobs until it is resumed.
     Pause(BatchArgs),
@@ -290,6 +293,15 @@ fn limit(word: &str) -> Result<Limit, String> {
 
 pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_instant(text)
+}
+
+/// How often the time that is left is estimated.
+fn estimates(text: &str) -> Result<Duration, String> {
+    let every = super::duration(text)?;
+    match (Duration::from_millis(100)..=Duration::from_secs(3_600)).contains(&every) {
+        true => Ok(every),
+        false => Err(format!("{text} is not allowed: 100ms to 1h")),
+    }
 }
 
 #[cfg(test)]

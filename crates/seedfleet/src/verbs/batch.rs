@@ -1,18 +1,18 @@
 //! `batch`: look at batches, pause, resume and cancel them, say what may be bought for them.
 
 mod edit;
+pub(crate) mod watch;
 
 use super::totals::{money, row};
 use crate::cli::{BatchArgs, BatchNamed, BatchVerb, BudgetArgs, Global, StopOnArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Rows, note};
 use crate::session::{Session, operator};
-use crate::verbs::jobs;
 use job::filter::Filter;
 use job::{Again, StateWord};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{Batch, BatchCaps, Opened, OperationVerb, OperationWish, Paused};
-use survey::{BatchView, OperationView};
+use survey::{BatchView, EtaView, OperationView, batch_eta};
 
 const COLUMNS: &[&str] =
     &["id", "state", "jobs", "finished", "tokens", "cost", "created_at", "paused"];
@@ -32,15 +32,19 @@ pub(crate) async fn run(global: &Global, verb: BatchVerb) -> Outcome {
         }
         BatchVerb::Show(BatchNamed { batch, tenant }) => {
             let found = find(&session, &batch, tenant.as_deref()).await?;
-            output::object(&global.output, line(global, &found)?)?;
+            let eta = batch_eta(&session.store, &session.pool, &found).await?;
+            let mut row = line(global, &found)?;
+            row.insert("eta".into(), shown(global, eta.as_ref()));
+            output::object(&global.output, row)?;
             Ok(Exit::Done)
         }
         BatchVerb::Budget(args) => budget(global, &session, args).await,
         BatchVerb::Edit(args) => edit::run(global, &session, args).await,
         BatchVerb::StopOn(args) => stop_on(global, &session, args).await,
-        BatchVerb::Watch { named: BatchNamed { batch, tenant }, timeout } => {
+        BatchVerb::Watch { named: BatchNamed { batch, tenant }, timeout, every } => {
             let found = find(&session, &batch, tenant.as_deref()).await?;
-            jobs::wait_for_batch(global, &session, found, timeout).await
+            let how = watch::How { timeout, every, lines: true };
+            watch::run(global, &session, found, how).await
         }
         BatchVerb::Pause(args) => turn(global, &session, OperationVerb::Pause, args).await,
         BatchVerb::Resume(args) => turn(global, &session, OperationVerb::Resume, args).await,
@@ -57,6 +61,14 @@ fn line(global: &Global, batch: &Batch) -> Result<output::Row, Failure> {
         row.insert("paused".into(), json!(batch.paused.as_ref().map(why)));
     }
     Ok(row)
+}
+
+/// An ETA as a value: a sentence in columns, and else whole.
+pub(crate) fn shown(global: &Global, eta: Option<&EtaView>) -> Value {
+    match global.output.has_columns() {
+        true => json!(eta.map(|eta| &eta.says)),
+        false => json!(eta),
+    }
 }
 
 /// A pause in words.

@@ -9,6 +9,7 @@
 mod again;
 mod beside;
 mod draw;
+mod judged;
 mod lots;
 mod order;
 mod pilot;
@@ -26,6 +27,7 @@ use crate::verbs::batch;
 use admission::RowForm;
 pub(crate) use beside::Beside;
 use job::JobId;
+use judged::Judged;
 pub(crate) use order::Order;
 use references::References;
 use rows::Batch;
@@ -49,6 +51,8 @@ pub(crate) struct Tally {
     pub(crate) codes: BTreeMap<String, u64>,
     pub(crate) tokens: u64,
     pub(crate) cost_micros: u64,
+    /// What the rows that are only judged need.
+    judged: Judged,
     pub(crate) currency: Option<seedance::Currency>,
     /// The jobs of a pilot's rows.
     pilot: BTreeSet<JobId>,
@@ -138,7 +142,11 @@ pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
     let taken = take_in(&door, &session.store, source.batches, &order, &progress).await;
     progress.end();
     let tally = taken?;
-    output::object(&global.output, summary(&tally, &order, session.pool.simulated))?;
+    let mut row = summary(&tally, &order, session.pool.simulated);
+    if order.dry_run {
+        tally.judged.tell(global, &session, &order, &mut row).await?;
+    }
+    output::object(&global.output, row)?;
     ended(&tally, &order, &args.file)
 }
 

@@ -10,20 +10,20 @@ use crate::cli::{AdoptArgs, Global, JobsArgs, JobsVerb, Which};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Form, Format, Progress, Row, Rows, note};
 use crate::session::{Session, operator};
+use crate::verbs::batch::watch::How;
 use crate::verbs::submit::refused;
 use crate::verbs::tally::{Tally, Told};
 use crate::verbs::{batch, bulk};
 use admission::{AdoptRefusal, AdoptWish};
-use indicatif::HumanDuration;
 use job::filter::Filter;
 use job::{Event, JobId, Record, StateWord, Timestamp};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use store::{Batch, OperationVerb, Reported, Stored, TimelineLine, Writer};
+use store::{OperationVerb, Reported, Stored, TimelineLine, Writer};
 
 /// Between two looks of a wait.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Runs the verb.
 pub(crate) async fn run(global: &Global, verb: JobsVerb) -> Outcome {
@@ -39,7 +39,7 @@ pub(crate) async fn run(global: &Global, verb: JobsVerb) -> Outcome {
         }
         JobsVerb::Wait { ids: _, batch: Some(name), tenant, timeout } => {
             let batch = batch::find(&session, &name, tenant.as_deref()).await?;
-            wait_for_batch(global, &session, batch, timeout).await
+            batch::watch::run(global, &session, batch, How::wait(timeout)).await
         }
         JobsVerb::Adopt(args) => adopt(global, &session, args).await,
         JobsVerb::Open { id, last_frame, print, lives } => {
@@ -269,59 +269,6 @@ pub(crate) async fn wait_for(
     Ok(verdict(found.iter().map(|record| (record.life.state.word(), 1))))
 }
 
-/// Waits for all jobs of a batch and shows what they came to.
-pub(crate) async fn wait_for_batch(
-    global: &Global,
-    session: &Session,
-    batch: Batch,
-    timeout: Duration,
-) -> Outcome {
-    let begun = Instant::now();
-    let deadline = begun + timeout;
-    let mut progress: Option<Progress> = None;
-    let mut before = None;
-    loop {
-        let looked = batch::find(session, &batch.name, Some(&batch.tenant)).await?;
-        let (all, counts) = (looked.jobs(), looked.counts);
-        let progress_now = progress.get_or_insert_with(|| Progress::begin(Some(all), global.quiet));
-        let done = ended(&counts);
-        let first = *before.get_or_insert(done);
-        let left = in_time(done.saturating_sub(first), all.saturating_sub(done), begun.elapsed());
-        progress_now.at(done, &format!("{}{left}", in_words(&counts)));
-        // While rows are still coming, more jobs will.
-        if done == all && !looked.uploading {
-            if let Some(progress) = progress {
-                progress.end();
-            }
-            let mut row = Row::new();
-            row.insert("batch".into(), json!(batch.name));
-            for (word, n) in &counts {
-                row.insert(word.as_str().into(), json!(n));
-            }
-            output::object(&global.output, row)?;
-            return Ok(verdict(counts.into_iter()));
-        }
-        if Instant::now() >= deadline {
-            if let Some(progress) = progress {
-                progress.end();
-            }
-            return Err(too_long(timeout, &counts));
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-/// How long the rest takes at the pace of this watch; nothing while that says little.
-fn in_time(done: u64, left: u64, took: Duration) -> String {
-    /// Fewer ends tell no pace.
-    const ENDS_MIN: u64 = 5;
-    if done < ENDS_MIN || left == 0 {
-        return String::new();
-    }
-    let seconds = took.as_secs_f64() / done as f64 * left as f64;
-    format!(" · about {} left", HumanDuration(Duration::from_secs_f64(seconds)))
-}
-
 /// A parked job waits for a person, a held one too: waiting longer brings nothing.
 pub(crate) fn ended(counts: &BTreeMap<StateWord, u64>) -> u64 {
     let still = |word: &StateWord| {
@@ -336,7 +283,7 @@ pub(crate) fn in_words(counts: &BTreeMap<StateWord, u64>) -> String {
     words.join(" · ")
 }
 
-fn too_long(timeout: Duration, counts: &BTreeMap<StateWord, u64>) -> Failure {
+pub(crate) fn too_long(timeout: Duration, counts: &BTreeMap<StateWord, u64>) -> Failure {
     let what = format!("not ended within {timeout:?}: {}", in_words(counts));
     Failure::new(Exit::Deadline, what).hint("the work goes on; wait again with a longer --timeout")
 }

@@ -186,6 +186,7 @@ impl Taker<'_> {
                         }
                     }
                     let tally = &mut self.tally;
+                    tally.judged.add(&checked);
                     tally.created += 1;
                     tally.held += u64::from(checked.held.is_some());
                     tally.tokens += checked.estimate_tokens;
