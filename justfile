@@ -40,6 +40,10 @@ bench *args="--long --peers --write":
 limits *args:
     cargo xtask limits {{args}}
 
+# A fleet that grows and shrinks at work, as the gateway says and limits allow (small, --jobs, --write)
+scale *args:
+    cargo xtask scale {{args}}
+
 # Changed inputs for what strangers may send: a target, --for 60s
 fuzz *args:
     cargo xtask fuzz {{args}}

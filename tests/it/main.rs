@@ -8,6 +8,7 @@
 mod api;
 mod api_form;
 mod archive;
+mod autoscaler;
 mod backlog;
 mod batches;
 mod bucket_s3;

@@ -34,7 +34,7 @@ pub use files::{FileHost, Served, picture};
 pub use fleet::{BOUND, Fleet, Options, StopWatch};
 pub use guard::login;
 pub use http::{ALICE, BOB, Reply};
-pub use ledger::{Billed, Ledger};
+pub use ledger::{Billed, Ledger, LedgerTail};
 pub use pages::{Shown, Visitor};
 pub use power::{Cut, PowerOptions, PowerRedis, Snapshot};
 pub use proxy::{Counts, Line, TcpProxy, Way};

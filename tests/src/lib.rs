@@ -6,4 +6,5 @@ pub mod kit;
 pub mod limits;
 pub mod pages;
 pub mod requirements;
+pub mod scale;
 pub mod users;

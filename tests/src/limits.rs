@@ -7,13 +7,14 @@
 
 mod eta;
 mod idle;
-mod judge;
+pub(crate) mod judge;
 mod order;
 mod run;
-mod stall;
+pub(crate) mod stall;
 mod trouble;
 
 pub use judge::Verdict;
 pub use order::{Asked, EtaOrder, IdleOrder, Order, parse};
 pub use run::{measure, run};
 pub use trouble::Fault;
+pub(crate) use {idle::unix_ms, trouble::pass};

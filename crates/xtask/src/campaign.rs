@@ -90,7 +90,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
 }
 
 /// What stands in the clone; marked when it is not what was committed.
-fn commit() -> String {
+pub(crate) fn commit() -> String {
     let git = |words: &[&str]| {
         let output =
             Command::new("git").args(words).current_dir(workspace::root()).output().ok()?;

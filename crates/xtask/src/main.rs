@@ -13,6 +13,7 @@ mod fixtures;
 mod fuzz;
 mod limits;
 mod run;
+mod scale;
 mod test;
 mod verify;
 mod workspace;
@@ -62,6 +63,13 @@ The chores of this repository. Needs Rust, a C compiler and Redis (found, or ins
       `limits eta [--rows N] [--lower-at PERCENT] [--within R]` and the flags above: a fleet drains a batch of
       10,000 rows in about a quarter of an hour; what `batch watch` told at 25, 50 and 75 % against what came.
 
+  cargo xtask scale [small] [--jobs N] [--replicas N] [--each N] [--generate-ms N] [--steady-ms N] [--scale N]
+                    [--spread-ms N] [--at-most-s N] [--forget-media] [--write] [--release]
+      An autoscaler is played on a real fleet: what the gateway tells is done, processes are started and
+      ended (every tenth by SIGKILL), and the limits change twice while the backlog is worked off. The
+      last line is one JSON object; exit 1 on a duplicate, a loss, a window over, a wrong or unsteady
+      word of the gateway. --write puts the curve into docs/scaling.md; small: the size of the test.
+
   cargo xtask bench [ROW ...] [--list] [--long] [--peers] [--runs N] [--percent N] [--write] [--print] [--debug]
                     [--jobs N] [--seconds N] [--rate N] [--forged N]
       What the fleet costs and how fast it is, release build, on a quiet machine: the rows named, or all
@@ -101,6 +109,7 @@ fn main() -> ExitCode {
         Some("campaign") => campaign::run(&rest),
         Some("bench") => bench::run(&rest),
         Some("limits") => limits::run(&rest),
+        Some("scale") => scale::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("docs") => docs::run(&rest),
         Some("fixtures") => fixtures::run(&rest),

@@ -1,8 +1,10 @@
 //! The simulator's ledger: what it saw, made and billed.
 
+use super::Fleet;
 use job::{AttemptId, Record};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::{Read as _, Seek as _, SeekFrom};
 
 /// The ledger as it stood at one moment.
 #[derive(Debug, Clone)]
@@ -100,6 +102,31 @@ impl Ledger {
     /// Lines of an event that carry the id of one of the job's attempts.
     fn of_job<'a>(&'a self, event: &'a str, record: &'a Record) -> impl Iterator<Item = &'a Value> {
         self.events(event).filter(move |line| bought_by(record, line).is_some())
+    }
+}
+
+/// The ledger, read as it grows.
+#[derive(Debug, Default)]
+pub struct LedgerTail {
+    at: u64,
+    /// What was read of a line that is still being written.
+    rest: String,
+}
+
+impl LedgerTail {
+    /// The lines that have come since the last look.
+    ///
+    /// # Panics
+    ///
+    /// The ledger cannot be read.
+    pub fn more(&mut self, fleet: &Fleet) -> Vec<Value> {
+        if let Ok(mut file) = std::fs::File::open(fleet.path("ledger.ndjson")) {
+            file.seek(SeekFrom::Start(self.at)).expect("a plain file");
+            self.at += file.read_to_string(&mut self.rest).expect("whole words") as u64;
+        }
+        let keep = self.rest.rfind('\n').map_or(0, |end| end + 1);
+        let whole: String = self.rest.drain(..keep).collect();
+        whole.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 }
 

@@ -1,8 +1,7 @@
 //! How long a job waits where nothing else does: from the call that takes it in to the last byte of its create.
 
-use crate::kit::{BOUND, Fleet, Options, text};
+use crate::kit::{BOUND, Fleet, LedgerTail, Options, text};
 use serde_json::{Value, json};
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::trouble::pass;
@@ -25,13 +24,13 @@ const WARM_UP_JOBS: usize = 3;
 pub(super) fn measure(order: &Order) -> Value {
     let fence = format!("[fence]\nenabled = {}\n", order.fence);
     let fleet = Fleet::start(Options::default().config(&fence));
-    let mut tail = Tail::default();
+    let mut tail = LedgerTail::default();
     let mut took_ms: Vec<i64> = Vec::new();
     for n in 0..order.jobs + WARM_UP_JOBS {
         let mark = format!("mark-idle-{n}");
         let asked_ms = unix_ms();
         fleet.admit(text(&format!("{mark} all alone")));
-        let seen_ms = tail.until(&fleet, &mark);
+        let seen_ms = until(&mut tail, &fleet, &mark);
         if n >= WARM_UP_JOBS {
             took_ms.push(seen_ms - asked_ms);
         }
@@ -45,37 +44,22 @@ pub(super) fn measure(order: &Order) -> Value {
     })
 }
 
-/// The ledger, read as it grows.
-#[derive(Default)]
-struct Tail {
-    at: u64,
-    text: String,
-}
-
-impl Tail {
-    /// When the create of this mark arrived, Unix ms.
-    fn until(&mut self, fleet: &Fleet, mark: &str) -> i64 {
-        let waits = Instant::now();
-        loop {
-            if let Ok(mut file) = std::fs::File::open(fleet.path("ledger.ndjson")) {
-                file.seek(SeekFrom::Start(self.at)).expect("a plain file");
-                self.at += file.read_to_string(&mut self.text).expect("whole words") as u64;
-            }
-            let keep = self.text.rfind('\n').map_or(0, |end| end + 1);
-            let whole: String = self.text.drain(..keep).collect();
-            let lines = whole.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            let mut seen = lines.filter(|line| line["event"] == "create_seen");
-            if let Some(line) = seen.find(|line| line["mark"] == mark) {
-                return line["at_ms"].as_i64().expect("a time");
-            }
-            assert!(waits.elapsed() < BOUND, "{mark} was not bought");
-            pass(Duration::from_millis(1));
+/// When the create of this mark arrived, Unix ms.
+fn until(tail: &mut LedgerTail, fleet: &Fleet, mark: &str) -> i64 {
+    let waits = Instant::now();
+    loop {
+        let lines = tail.more(fleet);
+        let mut seen = lines.iter().filter(|line| line["event"] == "create_seen");
+        if let Some(line) = seen.find(|line| line["mark"] == mark) {
+            return line["at_ms"].as_i64().expect("a time");
         }
+        assert!(waits.elapsed() < BOUND, "{mark} was not bought");
+        pass(Duration::from_millis(1));
     }
 }
 
 /// The simulator and this program read one clock.
-pub(super) fn unix_ms() -> i64 {
+pub(crate) fn unix_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -152,32 +152,54 @@ impl Lane {
 /// Judges a ledger (its text), over what lies between two instants (Unix ms).
 #[must_use]
 pub fn judge(ledger: &str, stats: &Value, allowed: &Allowed, between: (i64, i64)) -> Verdict {
-    let mut lanes: BTreeMap<String, Lane> = BTreeMap::new();
-    let mut lane_of: BTreeMap<String, (String, bool)> = BTreeMap::new();
+    let mut judge = Judge::new(between);
     for line in ledger.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        judge.line(&line);
+    }
+    judge.verdict(stats, allowed, between.1)
+}
+
+/// A judge who is told line by line.
+pub(crate) struct Judge {
+    between: (i64, i64),
+    lanes: BTreeMap<String, Lane>,
+    /// Scope of each task that has not ended, and whether it runs.
+    lane_of: BTreeMap<String, (String, bool)>,
+}
+
+impl Judge {
+    /// Of what lies between two instants.
+    pub(crate) fn new(between: (i64, i64)) -> Self {
+        Self { between, lanes: BTreeMap::new(), lane_of: BTreeMap::new() }
+    }
+
+    /// Takes the next line in.
+    pub(crate) fn line(&mut self, line: &Value) {
+        let between = self.between;
         let at_ms = line["at_ms"].as_i64().unwrap_or(0);
         let word = |key: &str| line[key].as_str().unwrap_or("").to_owned();
         let scope = || format!("{}/{}", word("account"), word("model"));
         match line["event"].as_str().unwrap_or("") {
             "create_seen" => {
-                lanes.entry(scope()).or_default().create(at_ms, line["arrived_us"].as_i64());
+                let lane = self.lanes.entry(scope()).or_default();
+                lane.create(at_ms, line["arrived_us"].as_i64());
             }
             "task_made" => {
-                let lane = lanes.entry(scope()).or_default();
+                let lane = self.lanes.entry(scope()).or_default();
                 lane.open += 1;
                 lane.open_max = lane.open_max.max(lane.open);
-                lane_of.insert(word("task"), (scope(), false));
+                self.lane_of.insert(word("task"), (scope(), false));
             }
             "running" => {
-                let Some((scope, runs)) = lane_of.get_mut(&word("task")) else { continue };
+                let Some((scope, runs)) = self.lane_of.get_mut(&word("task")) else { return };
                 *runs = true;
-                let lane = lanes.entry(scope.clone()).or_default();
+                let lane = self.lanes.entry(scope.clone()).or_default();
                 lane.pass(at_ms, between);
                 lane.running += 1;
             }
             "billed" | "failed" | "expired" | "cancelled" | "vanished" => {
-                let Some((scope, ran)) = lane_of.remove(&word("task")) else { continue };
-                let lane = lanes.entry(scope).or_default();
+                let Some((scope, ran)) = self.lane_of.remove(&word("task")) else { return };
+                let lane = self.lanes.entry(scope).or_default();
                 lane.pass(at_ms, between);
                 lane.open -= 1;
                 lane.running -= i64::from(ran);
@@ -185,9 +207,14 @@ pub fn judge(ledger: &str, stats: &Value, allowed: &Allowed, between: (i64, i64)
             _ => {}
         }
     }
-    let mut verdict = of_lanes(lanes, allowed, between);
-    of_counters(stats, &mut verdict);
-    verdict
+
+    /// What it comes to, up to this instant and by the provider's own counters.
+    pub(crate) fn verdict(self, stats: &Value, allowed: &Allowed, to_ms: i64) -> Verdict {
+        let (from, to) = self.between;
+        let mut verdict = of_lanes(self.lanes, allowed, (from, to.min(to_ms)));
+        of_counters(stats, &mut verdict);
+        verdict
+    }
 }
 
 /// Share of slot time in each of so many equal parts of the time.

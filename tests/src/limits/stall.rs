@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Measures until it is asked.
-pub(super) struct Stalls {
+pub(crate) struct Stalls {
     most_us: Arc<AtomicU64>,
     over: Arc<AtomicBool>,
     looks: Option<JoinHandle<()>>,
 }
 
 impl Stalls {
-    pub(super) fn watch() -> Self {
+    pub(crate) fn watch() -> Self {
         let (most_us, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (most, ends) = (Arc::clone(&most_us), Arc::clone(&over));
         let looks = std::thread::spawn(move || {
@@ -36,7 +36,7 @@ impl Stalls {
     }
 
     /// The longest wait so far.
-    pub(super) fn longest(&self) -> Duration {
+    pub(crate) fn longest(&self) -> Duration {
         Duration::from_micros(self.most_us.load(Ordering::Relaxed))
     }
 }
@@ -50,7 +50,7 @@ impl Drop for Stalls {
 }
 
 /// Lets a process go before others, where this user may; tells whether it does.
-pub(super) fn goes_first(pid: u32) -> bool {
+pub(crate) fn goes_first(pid: u32) -> bool {
     let mut renice = Command::new("renice");
     renice.args(["-n", "-15", "-p", &pid.to_string()]);
     renice.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|ended| ended.success())

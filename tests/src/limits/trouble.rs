@@ -161,7 +161,7 @@ impl<'a> Trouble<'a> {
 }
 
 /// Lets time pass: the run lasts as long as was ordered.
-pub(super) fn pass(time: Duration) {
+pub(crate) fn pass(time: Duration) {
     let until = Instant::now() + time;
     while let Some(left) = until.checked_duration_since(Instant::now()) {
         // sleeps: what is measured is what happens meanwhile.
