@@ -44,6 +44,7 @@ mod query;
 mod reconcile;
 mod references;
 mod reload;
+mod remote;
 mod rollback;
 mod rolling;
 mod rough;

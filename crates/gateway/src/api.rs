@@ -26,6 +26,7 @@ mod query;
 mod request;
 mod retry;
 mod review;
+mod stop_on;
 mod totals;
 mod upload;
 
@@ -70,6 +71,7 @@ fn api() -> Api {
         .routes(routes!(batches::resume))
         .routes(routes!(batches::cancel))
         .routes(routes!(budget::set))
+        .routes(routes!(stop_on::set))
         .routes(routes!(operations::create))
         .routes(routes!(operations::list_all))
         .routes(routes!(operations::show))

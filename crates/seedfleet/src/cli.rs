@@ -13,6 +13,7 @@ mod operations;
 mod pilot;
 mod queue;
 mod reconcile;
+mod remote;
 mod schema;
 mod top;
 mod totals;
@@ -29,6 +30,7 @@ pub(crate) use keys::{CreateArgs, KeysVerb, TenantsVerb};
 pub(crate) use operations::{Many, OperationsVerb};
 pub(crate) use queue::{DrainArgs, PauseArgs, QueueVerb, ResumeArgs};
 pub(crate) use reconcile::{FreezeArgs, ReconcileArgs, ThawArgs};
+pub(crate) use remote::{ContextVerb, Whereto};
 pub(crate) use schema::{FinalizeArgs, SchemaStatusArgs, SchemaVerb};
 pub(crate) use top::TopArgs;
 pub(crate) use totals::{
@@ -63,6 +65,8 @@ pub(crate) struct Global {
     /// The pool, where several are configured.
     #[arg(long, global = true)]
     pub(crate) pool: Option<String>,
+    #[command(flatten)]
+    pub(crate) whereto: Whereto,
     #[command(flatten)]
     pub(crate) output: Form,
     /// Neither progress nor remarks.
@@ -148,6 +152,9 @@ pub(crate) enum Verb {
     /// Customers' webhook endpoints: look at them, test them, tell them again.
     #[command(subcommand)]
     Webhooks(WebhooksVerb),
+    /// Gateways by name: which one this command line talks to.
+    #[command(subcommand)]
+    Context(ContextVerb),
     /// The configuration: check it, show it, explain it.
     #[command(subcommand)]
     Config(ConfigVerb),

@@ -81,6 +81,12 @@ impl Failure {
         if self.hint.is_some() { self } else { self.hint(hint) }
     }
 
+    /// Adds what to do where it is that there is no such thing.
+    #[must_use]
+    pub(crate) fn if_absent(self, hint: &str) -> Self {
+        if self.exit == Exit::NotFound { self.or_hint(hint) } else { self }
+    }
+
     /// Tells it on standard error.
     pub(crate) fn tell(&self) {
         let stderr = io::stderr();

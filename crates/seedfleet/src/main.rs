@@ -4,13 +4,15 @@
 //! else to standard error. New jobs come through `admission`, changes of a job go through the store's
 //! one commit as events, like those of any worker: there is no private way to set a state.
 //!
-//! The only room that names `clap` and `ratatui`. Must not know: keys and scripts of Redis, HTTP, what a bucket is.
+//! The only room that names `clap` and `ratatui`. Must not know: keys and scripts of Redis, HTTP (`egress` speaks it),
+//! what a bucket is.
 #![forbid(unsafe_code)]
 
 mod cli;
 mod dev;
 mod exit;
 mod output;
+mod remote;
 mod session;
 mod verbs;
 
@@ -42,6 +44,11 @@ fn main() -> ExitCode {
 
 async fn run(global: &cli::Global, verb: Verb) -> Outcome {
     let _guard = session::logging(global)?;
+    if remote::is_of_a_fleet(&verb)
+        && let Some(gateway) = remote::chosen(global)?
+    {
+        return remote::run(global, &gateway, verb).await;
+    }
     match verb {
         Verb::Submit(args) => verbs::submit::run(global, args).await,
         Verb::Import(args) => verbs::import::run(global, args).await,
@@ -68,6 +75,7 @@ async fn run(global: &cli::Global, verb: Verb) -> Outcome {
         Verb::Tenants(verb) => verbs::tenants::run(global, verb).await,
         Verb::Events(verb) => verbs::events::run(global, verb).await,
         Verb::Webhooks(verb) => verbs::webhooks::run(global, verb).await,
+        Verb::Context(verb) => verbs::context::run(global, verb),
         Verb::Config(verb) => verbs::config::run(global, &verb),
         Verb::Doctor(args) => verbs::doctor::run(global, &args).await,
         Verb::Debug(verb) => verbs::debug::run(global, verb).await,

@@ -192,6 +192,7 @@ impl Verdict {
         let allowed = |of: Limits| Allowed {
             create_rpm: of.create_rpm,
             running: of.running,
+            accounts: 1,
             lookahead,
             slack_ms: order.slack_ms(),
         };

@@ -21,7 +21,7 @@ use seedance::Route;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::{ListQuery, Opened, Operation, OperationVerb, OperationWish, Stored};
+use store::{ListQuery, Opened, Operation, OperationVerb, OperationWish, Order, Stored};
 use survey::OperationView;
 use utoipa::{IntoParams, ToSchema};
 
@@ -47,6 +47,10 @@ pub(super) struct Wish {
     /// Must be `true` for `retry`, unless it is a dry run: each new job buys a new task.
     #[serde(default)]
     accept_charge: bool,
+    /// Jobs at most, those first that were taken in first; all if you give none.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    limit: Option<u64>,
     /// Why; needed unless it is a dry run. Kept in the audit and in the timeline of every job it touches.
     #[serde(default)]
     #[schema(max_length = 500)]
@@ -118,8 +122,11 @@ pub(super) async fn create(
     if verb.changeable(filter.clone()).to_string().len() + WHERE_ROOM_BYTES > FILTER_BYTES_MAX {
         return Err(refused("where", "it is too long"));
     }
+    if wish.limit == Some(0) {
+        return Err(refused("limit", "1 job at least; leave it out for all of them"));
+    }
     if wish.dry_run {
-        let counted = count(door, verb, filter).await?;
+        let counted = count(door, verb, filter, wish.limit).await?;
         return Ok(Json(OperationOrCount::Count(counted.told(verb))).into_response());
     }
     if verb == OperationVerb::Retry && !wish.accept_charge {
@@ -140,7 +147,7 @@ pub(super) async fn create(
         tenant: Some(caller.tenant.clone()),
         by: caller.name.clone(),
         reason: reason.to_owned(),
-        limit: None,
+        limit: wish.limit,
     };
     let opened = store.open_operation(wish).await?;
     let (status, operation) = told(opened)?;
@@ -251,17 +258,26 @@ impl Counted {
     }
 }
 
-async fn count(door: &PoolDoor, verb: OperationVerb, filter: Filter) -> Result<Counted, Problem> {
-    let mut query = ListQuery::of(verb.changeable(filter));
+async fn count(
+    door: &PoolDoor,
+    verb: OperationVerb,
+    filter: Filter,
+    limit: Option<u64>,
+) -> Result<Counted, Problem> {
+    let most = limit.unwrap_or(u64::MAX);
+    // In the order in which the operation takes them, since a limit leaves out the last of them.
+    let mut query = ListQuery { order: Order::Oldest, ..ListQuery::of(verb.changeable(filter)) };
     let mut counted = Counted::default();
     for _ in 0..COUNT_PAGES_MAX {
+        let left = usize::try_from(most - counted.matched).unwrap_or(usize::MAX);
+        query.limit = left.min(store::LIST_MAX);
         let page = door.pool.store.list(&query).await?;
         for stored in &page.items {
             counted.add(stored, verb, door.pool.settings.route);
         }
         match page.next {
-            Some(next) => query.cursor = Some(next),
-            None => return Ok(Counted { whole: true, ..counted }),
+            Some(next) if counted.matched < most => query.cursor = Some(next),
+            Some(_) | None => return Ok(Counted { whole: true, ..counted }),
         }
     }
     Ok(counted)

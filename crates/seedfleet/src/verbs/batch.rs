@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use store::{Batch, BatchCaps, Opened, OperationVerb, OperationWish, Paused};
 use survey::{BatchView, EtaView, OperationView, batch_eta};
 
-const COLUMNS: &[&str] =
+pub(crate) const COLUMNS: &[&str] =
     &["id", "state", "jobs", "finished", "tokens", "cost", "created_at", "paused"];
 
 /// Runs the verb.

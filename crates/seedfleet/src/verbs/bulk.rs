@@ -15,6 +15,8 @@ use store::{ListQuery, Opened, OperationVerb, OperationWish, Order, Scope, Store
 
 /// Left of a filter for the instant that bounds an operation.
 const ROOM_BYTES: usize = 64;
+/// Said where a filter lets no job through.
+pub(crate) const NONE_TOUCHED: &str = "no job is to be touched: nothing was begun";
 
 /// Jobs that a verb would touch, and what the new ones come to.
 #[derive(Default)]
@@ -48,29 +50,34 @@ impl Sum {
 
     /// In a sentence.
     pub(crate) fn told(&self, verb: OperationVerb) -> String {
-        let jobs = self.jobs;
-        match verb {
-            OperationVerb::Cancel => {
-                format!("{jobs} unfinished jobs would be cancelled; it costs nothing")
-            }
-            OperationVerb::Pause => format!("{jobs} jobs would be paused; it costs nothing"),
-            OperationVerb::Resume => format!("{jobs} jobs would be resumed"),
-            OperationVerb::Dismiss => {
-                format!("{jobs} failures would be dismissed; it costs nothing")
-            }
-            OperationVerb::Retry => format!(
-                "{jobs} jobs would be made again, about {} more: {} of them may have been paid before, {} were not",
-                self.cost(),
-                self.paid_again,
-                jobs - self.paid_again
-            ),
-        }
-    }
-
-    fn cost(&self) -> String {
         let costs = self.micros.values().map(|(currency, micros)| money(*currency, *micros));
-        let costs: Vec<String> = costs.collect();
-        if costs.is_empty() { "nothing that is known".into() } else { costs.join(" + ") }
+        let cost = costs.collect::<Vec<String>>().join(" + ");
+        let paid = [self.paid_again, self.jobs - self.paid_again];
+        would(verb, &self.jobs.to_string(), &cost, paid)
+    }
+}
+
+/// What a verb would do to so many jobs, in a sentence. Of those that are made again: what they cost, and how many of the
+/// old ones may have been paid and were not.
+pub(crate) fn would(
+    verb: OperationVerb,
+    jobs: &str,
+    cost: &str,
+    [paid, unpaid]: [u64; 2],
+) -> String {
+    match verb {
+        OperationVerb::Cancel => {
+            format!("{jobs} unfinished jobs would be cancelled; it costs nothing")
+        }
+        OperationVerb::Pause => format!("{jobs} jobs would be paused; it costs nothing"),
+        OperationVerb::Resume => format!("{jobs} jobs would be resumed"),
+        OperationVerb::Dismiss => format!("{jobs} failures would be dismissed; it costs nothing"),
+        OperationVerb::Retry => {
+            let cost = if cost.is_empty() { "nothing that is known" } else { cost };
+            format!(
+                "{jobs} jobs would be made again, about {cost} more: {paid} of them may have been paid before, {unpaid} were not"
+            )
+        }
     }
 }
 
@@ -95,7 +102,7 @@ pub(crate) async fn run(
         note(told);
     }
     if sum.jobs == 0 {
-        note("no job is to be touched: nothing was begun");
+        note(NONE_TOUCHED);
         return Ok(Exit::Done);
     }
     agree(&sum.told(verb), decision)?;

@@ -129,6 +129,12 @@ async fn look(
     }
     let mut report = Report::default();
     report.ok("config", format!("{} keys, all known", loaded.shown().len()));
+    match crate::remote::told(global) {
+        Ok(told) => report.ok("talks-to", told),
+        Err(failure) => {
+            report.fail("talks-to", failure.to_string(), "correct what names the gateway")
+        }
+    }
     if pools.is_empty() {
         report.fail(
             "config",

@@ -8,7 +8,7 @@ use job::StateWord;
 use serde_json::json;
 use store::{Change, ChangeReader, Mark};
 
-const COLUMNS: &[&str] = &["at", "type", "job", "tenant", "batch", "from", "state"];
+pub(crate) const COLUMNS: &[&str] = &["at", "type", "job", "tenant", "batch", "from", "state"];
 
 /// Runs the verb.
 pub(crate) async fn run(global: &Global, verb: EventsVerb) -> Outcome {

@@ -5,14 +5,13 @@ mod export;
 pub(crate) use export::document;
 
 use crate::cli::{FailedArgs, FailedVerb, Global};
-use crate::exit::{Exit, Outcome};
-use crate::output::{Rows, note};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{Row, Rows, note};
 use crate::session::Session;
 use crate::verbs::totals::row;
 use crate::verbs::{batch, bulk, jobs};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{OperationVerb, Scope};
-use survey::FailureView;
 
 const COLUMNS: &[&str] = &[
     "code",
@@ -56,7 +55,7 @@ pub(crate) async fn run(global: &Global, verb: FailedVerb) -> Outcome {
 
 /// Which failures a list is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shown {
+pub(crate) enum Shown {
     /// Those that somebody should look at.
     Open,
     /// Those that were dismissed.
@@ -66,7 +65,8 @@ enum Shown {
 }
 
 impl Shown {
-    const fn of(dismissed: bool, all: bool) -> Self {
+    /// Of the options.
+    pub(crate) const fn of(dismissed: bool, all: bool) -> Self {
         match (dismissed, all) {
             (_, true) => Self::All,
             (true, false) => Self::Dismissed,
@@ -74,12 +74,15 @@ impl Shown {
         }
     }
 
-    const fn jobs(self, group: &FailureView) -> u64 {
-        match self {
-            Self::Open => group.open,
-            Self::Dismissed => group.dismissed,
-            Self::All => group.jobs,
-        }
+    fn jobs(self, group: &Row) -> u64 {
+        count(
+            group,
+            match self {
+                Self::Open => "open",
+                Self::Dismissed => "dismissed",
+                Self::All => "jobs",
+            },
+        )
     }
 }
 
@@ -93,18 +96,26 @@ async fn list(global: &Global, session: &Session, whose: &FailedArgs, shown: Sho
         (None, Some(tenant)) => Scope::Tenant(tenant),
         (None, None) => Scope::Pool,
     };
-    let mut groups = survey::failures(&session.store, scope).await?;
-    let (dismissed, archived) = groups.iter().fold((0, 0), |(dismissed, archived), group| {
-        (dismissed + group.dismissed, archived + group.archived)
-    });
+    let groups = survey::failures(&session.store, scope).await?;
+    show(global, groups.iter().map(row).collect::<Result<_, Failure>>()?, shown)
+}
+
+fn count(group: &Row, name: &str) -> u64 {
+    group.get(name).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// Failures by code, as the API tells them.
+pub(crate) fn show(global: &Global, mut groups: Vec<Row>, shown: Shown) -> Outcome {
+    let sum = |name: &str| groups.iter().map(|group| count(group, name)).sum::<u64>();
+    let (dismissed, archived) = (sum("dismissed"), sum("archived"));
     groups.retain(|group| shown.jobs(group) > 0);
     groups.sort_by_key(|group| std::cmp::Reverse(shown.jobs(group)));
     let mut rows = Rows::new(&global.output, COLUMNS);
-    for group in groups {
-        let mut row = row(&group)?;
-        row.insert("jobs".into(), json!(shown.jobs(&group)));
-        row.insert("sample".into(), json!(group.samples.first()));
-        rows.add(row)?;
+    for mut group in groups {
+        group.insert("jobs".into(), json!(shown.jobs(&group)));
+        let sample = group.get("samples").and_then(|samples| samples.get(0)).cloned();
+        group.insert("sample".into(), json!(sample));
+        rows.add(group)?;
     }
     rows.end()?;
     if shown == Shown::Open && !global.quiet {

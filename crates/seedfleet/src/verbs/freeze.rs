@@ -38,7 +38,7 @@ pub(crate) async fn thaw(global: &Global, args: &ThawArgs) -> Outcome {
 }
 
 /// A reason that says something.
-pub(super) fn given(reason: &str) -> Result<&str, Failure> {
+pub(crate) fn given(reason: &str) -> Result<&str, Failure> {
     let reason = reason.trim();
     if reason.is_empty() {
         return Err(Failure::usage("--reason is empty").hint("write what you know"));

@@ -30,7 +30,9 @@ use job::JobId;
 use judged::Judged;
 pub(crate) use order::Order;
 use references::References;
+pub(crate) use rejects::{Reject, Rejects};
 use rows::Batch;
+pub(crate) use rows::form_of;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -91,18 +93,15 @@ pub(crate) fn open_as(
 
 /// Runs the verb.
 pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
-    let name = args.file.file_stem().map_or("stdin".into(), |stem| stem.to_string_lossy());
-    let name = if args.file.as_os_str() == "-" { "stdin".into() } else { name };
-    let beside = Beside::of(&args);
     let mut order = Order {
-        beside,
+        beside: Beside::of(&args),
         pilot: None,
         references: None,
-        batch: args.batch.or_else(|| args.retry_of.clone()).unwrap_or_else(|| batch_name(&name)),
+        batch: batch_of(&args),
+        rejects: rejects_of(&args),
         tenant: args.tenant,
         duplicates: args.duplicates,
         dry_run: args.dry_run,
-        rejects: args.rejects.unwrap_or_else(|| rejects_path(&args.file)),
         retry_of: args.retry_of,
     };
     let form = args.format.map_or_else(|| rows::form_of(&args.file), Into::into);
@@ -253,6 +252,21 @@ fn ended(tally: &Tally, order: &Order, file: &Path) -> Outcome {
         None if tally.rejected > 0 => Ok(Exit::Findings),
         None => Ok(Exit::Done),
     }
+}
+
+/// The batch that is meant: named, that of the jobs whose place the rows take, or after the file.
+pub(crate) fn batch_of(args: &ImportArgs) -> String {
+    let stem = match args.file.file_stem() {
+        Some(stem) if args.file.as_os_str() != "-" => stem.to_string_lossy(),
+        Some(_) | None => "stdin".into(),
+    };
+    let named = args.batch.clone().or_else(|| args.retry_of.clone());
+    named.unwrap_or_else(|| batch_name(&stem))
+}
+
+/// Where refused rows are told.
+pub(crate) fn rejects_of(args: &ImportArgs) -> PathBuf {
+    args.rejects.clone().unwrap_or_else(|| rejects_path(&args.file))
 }
 
 /// A name that may stand in keys: what cannot is a dash.

@@ -2,8 +2,8 @@
 
 mod again;
 mod copy;
-mod open;
-mod watch;
+pub(crate) mod open;
+pub(crate) mod watch;
 
 use super::rows::{self, JOB_COLUMNS, Walk};
 use crate::cli::{AdoptArgs, Global, JobsArgs, JobsVerb, Which};
@@ -301,7 +301,7 @@ pub(crate) fn verdict(ends: impl Iterator<Item = (StateWord, u64)>) -> Exit {
 }
 
 /// The filter that chooses jobs; none where they are named. One of both it must be.
-fn chosen(ids: &[JobId], which: &Which) -> Result<Option<Filter>, Failure> {
+pub(crate) fn chosen(ids: &[JobId], which: &Which) -> Result<Option<Filter>, Failure> {
     let filter = which.filter();
     if ids.is_empty() == filter.is_all() {
         return Err(Failure::usage(

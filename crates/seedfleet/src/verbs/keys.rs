@@ -9,8 +9,11 @@ use serde_json::json;
 use std::time::Duration;
 use store::{API_KEYS_MAX, FleetStore, KnownKey, Minted, Revoked};
 
-const COLUMNS: &[&str] =
+pub(crate) const COLUMNS: &[&str] =
     &["id", "name", "tenant", "mode", "scopes", "state", "ends_at", "used_at", "created_at"];
+
+/// Said beside a key that is shown.
+pub(crate) const KEEP_IT: &str = "keep the key now: it is not stored and cannot be shown again";
 
 /// Runs the verb.
 pub(crate) async fn run(global: &Global, verb: KeysVerb) -> Outcome {
@@ -118,7 +121,7 @@ async fn show_once(
     }
     output::object(&global.output, shown)?;
     if !global.quiet {
-        note("keep the key now: it is not stored and cannot be shown again");
+        note(KEEP_IT);
     }
     Ok(Exit::Done)
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use store::{Limit, LimitChange, LimitChanges};
 use survey::{ClassView, LimitsView};
 
-const COLUMNS: &[&str] =
+pub(crate) const COLUMNS: &[&str] =
     &["account", "class", "slots_used", "slots", "lookahead", "create_rpm", "stopped_until"];
 
 /// Runs `limits`.

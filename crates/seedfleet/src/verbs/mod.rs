@@ -5,6 +5,7 @@ pub(crate) mod batch;
 pub(crate) mod bulk;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod context;
 pub(crate) mod cost;
 pub(crate) mod debug;
 pub(crate) mod docs;

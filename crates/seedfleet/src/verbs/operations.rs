@@ -5,7 +5,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Progress, Row, Rows};
 use crate::session::Session;
 use crate::verbs::totals::row;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Operation, OperationVerb};
@@ -18,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// A gateway that is there takes an operation in hand much sooner.
 const NOBODY_AFTER: Duration = Duration::from_secs(4);
 
-const COLUMNS: &[&str] =
+pub(crate) const COLUMNS: &[&str] =
     &["id", "state", "verb", "changed", "left", "where", "by", "reason", "created_at"];
 
 /// Runs the verb.
@@ -44,13 +44,16 @@ pub(crate) async fn run(global: &Global, verb: OperationsVerb) -> Outcome {
     }
 }
 
-/// With its counts beside the rest.
 fn line(operation: &Operation) -> Result<Row, Failure> {
-    let mut row = row(&OperationView::from(operation))?;
-    row.shift_remove("jobs");
-    row.insert("changed".into(), json!(operation.progress.changed));
-    row.insert("left".into(), json!(operation.progress.left));
-    Ok(row)
+    Ok(flat(row(&OperationView::from(operation))?))
+}
+
+/// An operation with its counts beside the rest.
+pub(crate) fn flat(mut row: Row) -> Row {
+    let jobs = row.shift_remove("jobs").unwrap_or_default();
+    row.insert("changed".into(), jobs["changed"].clone());
+    row.insert("left".into(), jobs["left"].clone());
+    row
 }
 
 async fn find(session: &Session, id: &str) -> Result<Operation, Failure> {
@@ -88,10 +91,10 @@ pub(crate) async fn follow(
         }
     };
     progress.end();
-    told(global, &ended?, matched)
+    told(global, line(&ended?)?, matched)
 }
 
-fn watch(id: &str) -> String {
+pub(crate) fn watch(id: &str) -> String {
     format!("`seedfleet operations watch {id}` follows it again")
 }
 
@@ -126,41 +129,48 @@ async fn end(session: &Session, id: &str, progress: &Progress) -> Result<Operati
 }
 
 /// What it came to, and the exit code that says it.
-fn told(global: &Global, operation: &Operation, matched: u64) -> Outcome {
-    let (changed, left) = (operation.progress.changed, operation.progress.left);
+///
+/// # Errors
+///
+/// It ended before its end.
+pub(crate) fn told(global: &Global, mut operation: Row, matched: u64) -> Outcome {
+    let count = |name: &str| operation.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let word = |name: &str| operation.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (changed, left, id) = (count("changed"), count("left"), word("id").to_owned());
+    let done = past(word("verb"));
+    let failed = operation.get("failed").and_then(Value::as_str).map(str::to_owned);
     // What was counted before it began may have moved on since; what it looked at is what it found.
     let matched = matched.max(changed + left);
-    let (id, done) = (&operation.asked.id, past(operation.asked.verb));
     if global.output.is_a_page() {
-        output::say(&format!(
-            "operation {id}  {matched} matched  {changed} {done}  {left} skipped\n"
-        ))?;
+        output::say(&output::plain(&format!(
+            "operation {id}  {matched} matched  {changed} {done}  {left} skipped"
+        )))?;
+        output::say("\n")?;
     } else {
-        let mut row = line(operation)?;
-        row.insert("matched".into(), json!(matched));
-        output::object(&global.output, row)?;
+        operation.insert("matched".into(), json!(matched));
+        output::object(&global.output, operation)?;
     }
-    match &operation.failed {
-        Some(why) => {
-            let exit = if changed > 0 { Exit::Partial } else { Exit::Failed };
-            let what = format!("{id} ended before its end, after {changed} jobs");
-            Err(Failure::new(exit, what).because(why))
-        }
-        None => Ok(match (changed, left) {
-            (_, 0) => Exit::Done,
-            (0, _) => Exit::Conflict,
-            (_, _) => Exit::Partial,
-        }),
+    if let Some(why) = failed {
+        let exit = if changed > 0 { Exit::Partial } else { Exit::Failed };
+        let what = format!("{id} ended before its end, after {changed} jobs");
+        return Err(Failure::new(exit, what).because(why));
     }
+    Ok(match (changed, left) {
+        (_, 0) => Exit::Done,
+        (0, _) => Exit::Conflict,
+        (_, _) => Exit::Partial,
+    })
 }
 
-/// What became of the jobs it changed.
-const fn past(verb: OperationVerb) -> &'static str {
-    match verb {
-        OperationVerb::Cancel => "asked to stop",
-        OperationVerb::Pause => "paused",
-        OperationVerb::Resume => "resumed",
-        OperationVerb::Retry => "requeued",
-        OperationVerb::Dismiss => "dismissed",
+/// What became of the jobs that a verb of this word changed.
+fn past(word: &str) -> &'static str {
+    match OperationVerb::ALL.into_iter().find(|verb| verb.word() == word) {
+        Some(OperationVerb::Cancel) => "asked to stop",
+        Some(OperationVerb::Pause) => "paused",
+        Some(OperationVerb::Resume) => "resumed",
+        Some(OperationVerb::Retry) => "requeued",
+        Some(OperationVerb::Dismiss) => "dismissed",
+        // A newer gateway may know more verbs.
+        None => "changed",
     }
 }

@@ -97,7 +97,7 @@ const fn plural(n: usize) -> &'static str {
 }
 
 /// The document: a file's, with the command line's words over it.
-fn body(args: &SubmitArgs) -> Result<Value, Failure> {
+pub(crate) fn body(args: &SubmitArgs) -> Result<Value, Failure> {
     let mut body = match &args.file {
         Some(path) => read_file(path)?,
         None => Map::from_iter([("model".to_owned(), json!(MODEL_DEFAULT))]),

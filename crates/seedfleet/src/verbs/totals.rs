@@ -13,7 +13,7 @@ use survey::{BudgetView, Group};
 /// How far usage goes back where no beginning is told.
 const USAGE_SPAN: Duration = Duration::from_secs(30 * 24 * 3_600);
 
-const USAGE_COLUMNS: &[&str] = &["group", "jobs", "succeeded", "tokens", "cost"];
+pub(crate) const USAGE_COLUMNS: &[&str] = &["group", "jobs", "succeeded", "tokens", "cost"];
 
 /// A value with named parts as a row.
 pub(crate) fn row(value: &impl Serialize) -> Result<Row, Failure> {

@@ -3,11 +3,16 @@
 use crate::cli::Global;
 use crate::exit::{Exit, Outcome};
 use crate::output::{Row, object};
+use crate::remote;
 use serde_json::json;
 
 /// Runs the verb.
 pub(crate) fn run(global: &Global) -> Outcome {
-    object(&global.output, versions())?;
+    let mut row = versions();
+    // A fault in what names a gateway must not hide the versions.
+    let talks_to = remote::told(global).unwrap_or_else(|failure| failure.to_string());
+    row.insert("talks_to".into(), json!(talks_to));
+    object(&global.output, row)?;
     Ok(Exit::Done)
 }
 

@@ -8,7 +8,7 @@ use job::Timestamp;
 use serde_json::json;
 use store::{Endpoint, EndpointState, HookEvent};
 
-const COLUMNS: &[&str] =
+pub(crate) const COLUMNS: &[&str] =
     &["id", "url", "types", "status", "waiting", "failed_tries", "next_try_at"];
 
 /// Runs the verb.
@@ -30,14 +30,17 @@ pub(crate) async fn run(global: &Global, verb: WebhooksVerb) -> Outcome {
             row.insert("kept_from".into(), json!(done.kept_from.map(Timestamp::rfc3339)));
             output::object(&global.output, row)?;
             if done.full {
-                let what = "its outbox has no more room, or it is disabled";
-                return Err(Failure::new(Exit::Partial, what).hint(
-                    "run it again with a shorter --since when what waits has been delivered",
-                ));
+                return Err(full());
             }
             Ok(Exit::Done)
         }
     }
+}
+
+/// Not all of it was taken.
+pub(crate) fn full() -> Failure {
+    Failure::new(Exit::Partial, "its outbox has no more room, or it is disabled")
+        .hint("run it again with a shorter --since when what waits has been delivered")
 }
 
 async fn list(global: &Global, tenant: &str) -> Outcome {

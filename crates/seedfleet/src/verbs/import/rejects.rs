@@ -9,19 +9,19 @@ use std::path::{Path, PathBuf};
 
 /// One fault of one row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Reject {
+pub(crate) struct Reject {
     /// JSON pointer into the row; empty for the whole of it.
-    pub(super) pointer: String,
-    pub(super) code: String,
-    pub(super) reason: String,
+    pub(crate) pointer: String,
+    pub(crate) code: String,
+    pub(crate) reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) allowed: Option<String>,
-    pub(super) fix: String,
+    pub(crate) allowed: Option<String>,
+    pub(crate) fix: String,
 }
 
 impl Reject {
     /// Everything wrong with a row.
-    pub(super) fn of(refusal: &Refusal) -> Vec<Self> {
+    pub(crate) fn of(refusal: &Refusal) -> Vec<Self> {
         if refusal.faults().is_empty() {
             let fix = match refusal {
                 Refusal::KeyReused { .. } => {
@@ -59,20 +59,21 @@ impl Reject {
         reject
     }
 
-    fn whole(code: &str, reason: String, fix: &str) -> Self {
+    /// One of the whole row.
+    pub(crate) fn whole(code: &str, reason: String, fix: &str) -> Self {
         let (pointer, allowed) = (String::new(), None);
         Self { pointer, code: code.to_owned(), reason, allowed, fix: fix.to_owned() }
     }
 }
 
 /// Made when the first fault is told; a file of an earlier import is taken away.
-pub(super) struct Rejects {
+pub(crate) struct Rejects {
     path: PathBuf,
     file: Option<BufWriter<File>>,
 }
 
 impl Rejects {
-    pub(super) fn at(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn at(path: &Path) -> Result<Self, Failure> {
         let rejects = Self { path: path.to_owned(), file: None };
         match std::fs::remove_file(path) {
             Ok(()) => Ok(rejects),
@@ -81,7 +82,7 @@ impl Rejects {
         }
     }
 
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         line: u64,
         custom_id: Option<&str>,
@@ -105,7 +106,7 @@ impl Rejects {
         written.map_err(|error| self.cannot(&error))
     }
 
-    pub(super) fn end(&mut self) -> Result<(), Failure> {
+    pub(crate) fn end(&mut self) -> Result<(), Failure> {
         let flushed = self.file.as_mut().map_or(Ok(()), Write::flush);
         flushed.map_err(|error| self.cannot(&error))
     }

@@ -43,11 +43,16 @@ pub(super) async fn run(session: &Session, id: &JobId, wanted: Wanted) -> Outcom
         Some(signed) => signed?,
         None => assets.address(path),
     };
+    show(&link, wanted.print)
+}
+
+/// Prints a link, and opens it where a person sits at a desktop.
+pub(crate) fn show(link: &str, print: bool) -> Outcome {
     say(&format!("{link}\n"))?;
-    if !wanted.print
+    if !print
         && io::stdout().is_terminal()
         && let Some(opener) = opener(|name| std::env::var_os(name).is_some())
-        && let Err(error) = open(opener, &link)
+        && let Err(error) = open(opener, link)
     {
         note(&format!("{opener} cannot be started: {error}"));
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-const COLUMNS: &[&str] = &["after", "state", "what", "by"];
+pub(crate) const COLUMNS: &[&str] = &["after", "state", "what", "by"];
 
 /// Tells what has happened, then each step as it is written, until the job has ended or waits for a person.
 pub(super) async fn run(

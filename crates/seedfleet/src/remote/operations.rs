@@ -1,0 +1,80 @@
+//! `operations` over the gateway, which carries them out.
+
+use super::gateway::Gateway;
+use super::jobs::LOOK_EVERY;
+use super::rows;
+use crate::cli::{Global, OperationsVerb};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{self, Progress, Rows};
+use crate::verbs::operations::{COLUMNS, flat, told, watch};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Runs the verb.
+pub(super) async fn run(global: &Global, gateway: &Gateway, verb: OperationsVerb) -> Outcome {
+    match verb {
+        OperationsVerb::List { limit } => {
+            let page = gateway.get(&["operations"], &[("limit", &limit.to_string())]).await?;
+            let mut shown = Rows::new(&global.output, COLUMNS);
+            for operation in rows::items(page)? {
+                shown.add(flat(rows::row(operation)?))?;
+            }
+            shown.end()?;
+            Ok(Exit::Done)
+        }
+        OperationsVerb::Show { id } => {
+            output::object(&global.output, flat(rows::row(find(gateway, &id).await?)?))?;
+            Ok(Exit::Done)
+        }
+        OperationsVerb::Watch { id, timeout } => follow(global, gateway, &id, 0, timeout).await,
+    }
+}
+
+async fn find(gateway: &Gateway, id: &str) -> Result<Value, Failure> {
+    let found = gateway.get(&["operations", id], &[]).await;
+    let hint = "`seedfleet operations list` shows those of the last 90 days";
+    found.map_err(|failure| failure.if_absent(hint))
+}
+
+/// Follows an operation to its end and tells what it did.
+///
+/// # Errors
+///
+/// The gateway away; time is up, or Ctrl-C: it goes on.
+pub(super) async fn follow(
+    global: &Global,
+    gateway: &Gateway,
+    id: &str,
+    matched: u64,
+    timeout: Duration,
+) -> Outcome {
+    let progress = Progress::begin((matched > 0).then_some(matched), global.quiet);
+    let ended = tokio::select! {
+        biased;
+        _ = tokio::signal::ctrl_c() => {
+            Err(Failure::new(Exit::Interrupted, format!("interrupted; {id} goes on")).hint(watch(id)))
+        }
+        ended = tokio::time::timeout(timeout, end(gateway, id, &progress)) => {
+            ended.unwrap_or_else(|_| {
+                let what = format!("{id} has not ended within {timeout:?}; it goes on");
+                Err(Failure::new(Exit::Deadline, what).hint(watch(id)))
+            })
+        }
+    };
+    progress.end();
+    told(global, flat(rows::row(ended?)?), matched)
+}
+
+/// Looks until it has ended.
+async fn end(gateway: &Gateway, id: &str, progress: &Progress) -> Result<Value, Failure> {
+    loop {
+        let operation = find(gateway, id).await?;
+        if !operation["ended_at"].is_null() {
+            return Ok(operation);
+        }
+        let of = |name: &str| operation["jobs"][name].as_u64().unwrap_or(0);
+        let (changed, left) = (of("changed"), of("left"));
+        progress.at(changed + left, &format!("{changed} changed, {left} skipped"));
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
