@@ -64,8 +64,8 @@ async fn leave(ground: &Ground, packed: &[Packed], now: Timestamp) {
     }
 }
 
-/// Commands since the last look, by name, those inside of scripts too. Each of a script touches one key and one
-/// member, so their number is the script's work.
+/// Commands since the last look, by name, those inside of scripts too. Each of a script touches one member of a key,
+/// or the job's own record and timeline, which are bounded; so their number is the work of the script.
 fn commands(ground: &Ground) -> BTreeMap<String, u64> {
     let told = ground.redis.command(&["INFO", "commandstats"]).expect("it answers");
     ground.redis.command(&["CONFIG", "RESETSTAT"]).expect("it answers");
