@@ -67,7 +67,7 @@ impl Asker {
     /// Asks, and again where that may help.
     pub(super) async fn ask(&self, url: &Url) -> Answer {
         if let Err(refused) = self.client.check(url.as_str()) {
-            return refusal(url, &refused);
+            return not_sent(url, &refused);
         }
         let mut pauses = PAUSES.iter();
         loop {
@@ -91,7 +91,7 @@ impl Asker {
         let head_max = FileFacts::HEAD_BYTES_MAX;
         let mut response = match self.client.first(url.as_str(), head_max as u64).await {
             Ok(response) => response,
-            Err(FetchError::Refused(refused)) => return Ok(refusal(url, &refused)),
+            Err(FetchError::Refused(refused)) => return Ok(refusal(&refused)),
             Err(error @ (FetchError::Unreachable { .. } | FetchError::Interrupted(_))) => {
                 return Err(error.to_string());
             }
@@ -131,14 +131,19 @@ fn file(head: &[u8], bytes: Option<u64>) -> Answer {
     Answer::Reached(Reached::File(FileFacts::read(head, bytes)))
 }
 
-/// What it means that the fences let nobody through. Only a private address is the file's fault: the provider may
-/// follow more redirects than we do, or ask another port.
-fn refusal(url: &Url, refused: &Refused) -> Answer {
+/// As [`refusal`], of the address itself, which may be private beside what stopped it first.
+fn not_sent(url: &Url, refused: &Refused) -> Answer {
+    if is_private_literal(url) {
+        return Answer::Reached(Reached::NotPublic);
+    }
+    refusal(refused)
+}
+
+/// What it means that the fences let nobody through, there or where a redirect leads. Only a private address is the
+/// file's fault: the provider may follow more redirects than we do, or ask another port.
+fn refusal(refused: &Refused) -> Answer {
     match refused {
         Refused::Address(_) => Answer::Reached(Reached::NotPublic),
-        Refused::Scheme(_) | Refused::Port { .. } if is_private_literal(url) => {
-            Answer::Reached(Reached::NotPublic)
-        }
         Refused::Malformed(_)
         | Refused::Scheme(_)
         | Refused::UserInfo(_)
@@ -170,7 +175,7 @@ mod tests {
             ("https://user@a.example/a.png", false),
         ] {
             let url = Url::parse(text).unwrap();
-            let answer = refusal(&url, &client.check(text).unwrap_err());
+            let answer = not_sent(&url, &client.check(text).unwrap_err());
             assert_eq!(answer == Answer::Reached(Reached::NotPublic), is_fault, "{answer:?}");
             assert_eq!(answer.doubt().is_some(), !is_fault, "{answer:?}");
         }
