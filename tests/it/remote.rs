@@ -1,5 +1,7 @@
 //! The command line over the gateway: whom it talks to, the same rows as those of Redis, and what goes wrong.
 
+mod verbs;
+
 use e2e::kit::{ALICE, BOB, BOUND, Fleet, Options, text};
 use sandbox::{Process, bins, ports};
 use serde_json::{Value, json};
@@ -16,14 +18,18 @@ fn still(config: &str) -> Fleet {
     Fleet::start(Options { roles: vec!["gateway"], ..Options::default() }.config(config))
 }
 
-/// With the chief's key among the configured ones.
-fn with_chief(config: &str) -> String {
-    let hex: String =
-        Sha256::digest(CHIEF.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+/// One more configured key.
+fn key(name: &str, tenant: &str, secret: &str, scopes: &str) -> String {
+    let digest = Sha256::digest(secret.as_bytes());
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     format!(
-        "{config}[gateway.keys.chief]\ntenant = \"default\"\nkey_sha256 = \"{hex}\"\n\
-         scopes = [\"jobs:read\", \"jobs:write\", \"review\", \"admin\"]\n"
+        "[gateway.keys.{name}]\ntenant = \"{tenant}\"\nkey_sha256 = \"{hex}\"\nscopes = {scopes}\n"
     )
+}
+
+/// The chief's.
+fn chief() -> String {
+    key("chief", "default", CHIEF, r#"["jobs:read", "jobs:write", "review", "admin"]"#)
 }
 
 /// The command line in the fleet's folder, which knows no configuration.
@@ -367,7 +373,7 @@ fn failures_are_shown_and_dismissed_over_the_gateway_as_from_redis() {
 
 #[test]
 fn keys_reviews_and_events_go_over_the_gateway() {
-    let fleet = still(&with_chief("[review]\nrequire = \"always\"\n"));
+    let fleet = still(&(chief() + "[review]\nrequire = \"always\"\n"));
     let create =
         ["keys", "create", "--name", "till", "--mode", "test", "--scope", "jobs:write,jobs:read"];
     assert_eq!(of(&fleet, ALICE, &create).status.code(), Some(4), "it wants the scope admin");

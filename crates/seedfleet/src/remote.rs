@@ -13,6 +13,7 @@ mod gateway;
 mod import;
 mod jobs;
 mod keys;
+mod limits;
 mod lines;
 mod operations;
 mod review;
@@ -221,7 +222,7 @@ pub(crate) async fn run(global: &Global, gateway: &Gateway, verb: Verb) -> Outco
         Verb::Operations(verb) => operations::run(global, gateway, verb).await,
         Verb::Batch(verb) => batch::run(global, gateway, verb).await,
         Verb::Usage(args) => totals::usage(global, gateway, args).await,
-        Verb::Limits(verb) => totals::limits(global, gateway, verb).await,
+        Verb::Limits(verb) => limits::run(global, gateway, verb).await,
         Verb::Import(args) => import::run(global, gateway, &args).await,
         Verb::Export(args) => export::run(global, gateway, &args).await,
         Verb::Queue(_) => Err(no_way("queue", "the queues and pauses of a whole pool")),

@@ -153,10 +153,34 @@ impl Gateway {
         headers: &[(&'static str, &str)],
         fine: impl Fn(u16) -> bool,
     ) -> Result<Value, Failure> {
+        let answer = self.posted(path, body, headers).await?;
+        self.judged(answer, true, fine)
+    }
+
+    /// The same with the status that was answered, 200 or 202: only it tells what is there from what was made now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::post`].
+    pub(crate) async fn post_new(
+        &self,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<(bool, Value), Failure> {
+        let answer = self.posted(path, body, &[]).await?;
+        let is_new = answer.as_ref().is_ok_and(|answer| answer.status == 202);
+        Ok((is_new, self.judged(answer, true, |status| matches!(status, 200 | 202))?))
+    }
+
+    async fn posted(
+        &self,
+        path: &[&str],
+        body: &Value,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Result<Answer, CallError>, Failure> {
         let (url, headers) = (self.url(path, &[]), map(headers)?);
         let json = body.to_string().into_bytes().into();
-        let answer = self.client.post(&url, headers, json, &self.key.read()?).await;
-        self.judged(answer, true, fine)
+        Ok(self.client.post(&url, headers, json, &self.key.read()?).await)
     }
 
     /// Sends rows.

@@ -71,11 +71,11 @@ async fn adopt(global: &Global, gateway: &Gateway, args: AdoptArgs) -> Outcome {
     ];
     let named = fields.into_iter().filter_map(|(key, value)| Some((key, json!(value?))));
     let body = Value::Object(named.map(|(key, value)| (key.to_owned(), value)).collect());
-    let taken = gateway.post(&["jobs:adopt"], &body, &[], |s| matches!(s, 200 | 202)).await?;
+    let (is_new, taken) = gateway.post_new(&["jobs:adopt"], &body).await?;
     let row = Row::from_iter([
         ("job".to_owned(), taken["id"].clone()),
         ("task".to_owned(), json!(task)),
-        ("new".to_owned(), json!(taken["deduplicated"] != true)),
+        ("new".to_owned(), json!(is_new)),
     ]);
     output::object(&global.output, row)?;
     Ok(Exit::Done)

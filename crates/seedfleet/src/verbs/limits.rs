@@ -93,7 +93,7 @@ fn refused(faults: &[Fault]) -> Failure {
 }
 
 /// A limit in force, and beside it what is configured where that is another.
-fn of(now: f64, configured: u32) -> String {
+pub(crate) fn of(now: f64, configured: u32) -> String {
     if (now - f64::from(configured)).abs() < f64::EPSILON {
         return configured.to_string();
     }
