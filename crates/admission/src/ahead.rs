@@ -5,10 +5,15 @@
 
 use crate::door::{Known, Ready, count, unavailable};
 use crate::{Admitted, Door, Intake, Refusal, trace};
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
 use job::Source;
 use std::borrow::Borrow;
 use store::{ADMIT_MAX, NewJob, Pulse, StoreError};
 use telemetry::Span;
+
+/// Calls that create jobs, on their way at once.
+const CALLS_AT_ONCE: usize = 2;
 
 /// Requests on their way to the store. Those that were answered for good are no longer among them.
 #[derive(Debug)]
@@ -168,20 +173,26 @@ impl Door {
         told.collect()
     }
 
-    /// Stores jobs in their order, one call after the other. After one that failed none is begun.
+    /// Stores jobs in their order. A call is written while Redis works on the one before it: they share a connection,
+    /// which keeps their order. The first goes alone, since a server that has lost its scripts refuses all that are
+    /// on their way, and they come back in any order. After one that failed none is begun.
     pub(crate) async fn put_down<J: Borrow<NewJob> + Sync>(
         &self,
         jobs: &[J],
     ) -> Vec<Result<store::Admitted, StoreError>> {
+        let mut rest = jobs.chunks(ADMIT_MAX);
+        let mut under_way = FuturesOrdered::new();
         let (mut stored, mut broken) = (Vec::with_capacity(jobs.len()), None);
-        for some in jobs.chunks(ADMIT_MAX) {
-            let answers = self.store.admit(some).await;
-            let answers = answers.unwrap_or_else(|error| vec![Err(error); some.len()]);
-            broken = answers.iter().find_map(|answer| answer.clone().err());
-            stored.extend(answers);
-            if broken.is_some() {
-                break;
+        loop {
+            let at_once = if stored.is_empty() { 1 } else { CALLS_AT_ONCE };
+            while broken.is_none() && under_way.len() < at_once {
+                let Some(some) = rest.next() else { break };
+                under_way.push_back(async move { (some.len(), self.store.admit(some).await) });
             }
+            let Some((jobs, answers)) = under_way.next().await else { break };
+            let answers = answers.unwrap_or_else(|error| vec![Err(error); jobs]);
+            broken = broken.or_else(|| answers.iter().find_map(|answer| answer.clone().err()));
+            stored.extend(answers);
         }
         if let Some(error) = broken {
             stored.resize_with(jobs.len(), || Err(error.clone()));

@@ -1,7 +1,7 @@
 //! The second half of an import: one lot of rows after the other becomes jobs, while the next is judged.
 //!
 //! Lots are stored in the order of the file and one at a time, so that of two rows with one `custom_id`, or of two
-//! equal ones, the first is the job.
+//! equal ones, the first is the job. Only an outage can let a later one pass it.
 
 use super::lots::{Line, Load, Lot, Maker, Next};
 use super::rejects::{Reject, Rejects};
