@@ -327,7 +327,9 @@ impl Lane {
         let life_s = lives.mean_s;
         let wait_s = self.last_begins(life_s, pace.factor).ok_or(WhyNot::NoRoom(self.class))?;
         let off = pace.off.max(OFF_MIN) * REACH;
-        let last = lives.last_s.map(|last| last / pace.factor.min(1.0));
+        // A fleet that does well gives slots back sooner, but no task ends before its time, where that is learned.
+        let quicker = if lives.learned { pace.factor.min(1.0) } else { pace.factor };
+        let (last, life_s) = (lives.last_s.map(|last| last / quicker), life_s / quicker);
         let [least, middle, most] = if self.waits() > 0.0 {
             // In few turns a slot more or less decides about a whole one.
             let turn = if wait_s > 0.0 { life_s.min(wait_s) / 2.0 } else { 0.0 };
@@ -351,7 +353,7 @@ impl Lane {
             class: self.class,
             slots: self.slots(),
             creates_per_minute: creates * 60.0,
-            mean: seconds(lives.mean_s),
+            mean: seconds(if lives.learned { lives.mean_s } else { life_s }),
             learned: lives.learned,
             ahead: self.ahead,
             used: pace.used,

@@ -120,9 +120,15 @@ fn where_nothing_is_learned_it_is_assumed_widely_or_not_told() {
     assert_eq!(reckon(&strict), Err(WhyNot::NothingLearned));
     // Half as fast as assumed, seen a hundred times: that is known now.
     let seen = Seen { ends: 100, over: Duration::from_secs_f64(100.0 * 2.0 * 14.2) };
-    let told = reckon(&Facts { seen: Some(seen), ..strict }).expect("a rate was seen");
+    let told = reckon(&Facts { seen: Some(seen), ..strict.clone() }).expect("a rate was seen");
     about(told.middle, known.middle * 2, 0.05);
     assert!(width(&told) < 2.0, "{told:?}");
+    about(told.mean, s(2 * 142), 0.05);
+    // Tasks of a fiftieth of what was assumed: nothing of that is left, neither in the pace nor in the last of them.
+    let seen = Seen { ends: 100, over: Duration::from_secs_f64(100.0 * 14.2 / 50.0) };
+    let told = reckon(&Facts { seen: Some(seen), ..strict }).expect("a rate was seen");
+    about(told.middle, known.middle / 50, 0.1);
+    assert!(told.most < known.middle / 25, "{told:?}");
 }
 
 #[test]
