@@ -108,8 +108,16 @@ fn body(group: &str, number: u32) -> Value {
     text(&format!("mark-{group}-{number} changes hands")).into()
 }
 
+/// A caller asks again when a connection breaks on the way to a new primary.
 fn admit(fleet: &Fleet, group: &str) -> Vec<JobId> {
-    fleet.admit_many((0..JOBS).map(|number| body(group, number)))
+    let one = |number| {
+        fleet.until("a job taken in", || match fleet.try_admit(body(group, number)) {
+            Ok(admitted) => Some(admitted.id),
+            Err(refusal) if refusal.is_retryable() => None,
+            Err(refusal) => panic!("refused: {refusal}"),
+        })
+    };
+    (0..JOBS).map(one).collect()
 }
 
 fn none_twice(fleet: &Fleet) {

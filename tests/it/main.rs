@@ -8,7 +8,6 @@
 mod api;
 mod api_form;
 mod archive;
-mod autoscaler;
 mod backlog;
 mod batches;
 mod bucket_s3;

@@ -68,14 +68,20 @@ impl Question<'_> {
     /// When the same step is due again, of a verdict that changes nothing but that: a look at a task that is still
     /// at work. Whoever changed the record since it was read has taken the ticket along, or asked for it, or left
     /// when it is due alone; so its revision need not be checked.
-    fn unmoved(&self, before: &Stored, verdict: &Verdict) -> Option<Timestamp> {
+    fn unmoved<'w>(
+        &self,
+        before: &Stored,
+        verdict: &Verdict,
+        writer: Writer<'w>,
+    ) -> Option<(&'w Claim, Timestamp)> {
+        let Writer::Worker(claim) = writer else { return None };
         let Verdict::Write { life, ticket: Ticket::Due(step, at), effects, note: None } = verdict
         else {
             return None;
         };
         let same = **life == before.record.life && before.record.life.state.step() == Some(*step);
         let alone = effects.is_empty() && self.deciding.is_none() && self.only.is_none();
-        (same && alone).then_some(*at)
+        (same && alone).then_some((claim, *at))
     }
 }
 
@@ -188,14 +194,8 @@ impl Store {
                 self.recall(id).await?;
                 continue;
             }
-            if let (Writer::Worker(claim), Some(at)) = (writer, question.unmoved(&before, &verdict))
-            {
-                return Ok(match self.put_off(claim, &before.record, at).await? {
-                    Released::Done => {
-                        Reported::Written { stored: Box::new(before), verdict: Box::new(verdict) }
-                    }
-                    Released::Fenced => Reported::Fenced,
-                });
+            if let Some((claim, at)) = question.unmoved(&before, &verdict, writer) {
+                return Ok(self.only_put_off(claim, at, before, verdict).await?);
             }
             let decision = deciding.map(|deciding| deciding.line(&before, life)).transpose()?;
             let committed = self
@@ -256,6 +256,21 @@ impl Store {
         before.now = self.inner.clock.now()?;
         let verdict = question.verdict(&before).ok()?;
         matches!(verdict, Verdict::Write { .. }).then_some((before, verdict))
+    }
+
+    async fn only_put_off(
+        &self,
+        claim: &Claim,
+        at: Timestamp,
+        stored: Stored,
+        verdict: Verdict,
+    ) -> Result<Reported, StoreError> {
+        Ok(match self.put_off(claim, &stored.record, at).await? {
+            Released::Done => {
+                Reported::Written { stored: Box::new(stored), verdict: Box::new(verdict) }
+            }
+            Released::Fenced => Reported::Fenced,
+        })
     }
 
     async fn put_down(

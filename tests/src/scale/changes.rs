@@ -13,6 +13,9 @@ use serde_json::json;
 /// `limits.grant_horizon` of the kit, with the lateness that a slot may have.
 const GIVEN_AWAY_MS: i64 = 900;
 
+/// One in so many jobs is bought under the lower limit, at the least.
+const LOWERED_PART: usize = 20;
+
 /// Where the row of changes stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stand {
@@ -66,6 +69,7 @@ impl<'a> Changes<'a> {
                 let least = self.submitters_min.map_or(submitters, |least| least.min(submitters));
                 self.submitters_min = Some(least);
                 let reached = watch.open() <= (low.running + LOOKAHEAD) as usize;
+                let bought = watch.lowered_creates() >= jobs / LOWERED_PART;
                 let rested = watch.last_minute(unix_ms()) <= low.create_rpm as usize;
                 if reached && watch.open_max_lowered.is_none() {
                     watch.open_max_lowered = Some(watch.open());
@@ -73,7 +77,7 @@ impl<'a> Changes<'a> {
                 if self.stand == Stand::Announced && reached && rested {
                     self.provider(low);
                     self.stand = Stand::Low;
-                } else if self.stand == Stand::Low && least <= most / 2 {
+                } else if self.stand == Stand::Low && least <= most / 2 && bought {
                     self.raise(watch);
                 } else if watch.creates >= jobs * 4 / 5 {
                     self.wrong.push(format!(

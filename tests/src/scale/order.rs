@@ -182,8 +182,8 @@ impl Order {
         let limits = of.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
         let limits = limits.map(|(name, value)| format!("--limits={name}={value}"));
         options.simulator.extend(limits);
-        options.simulator.push(format!("--run-s={run_s}-{run_s}"));
-        options.simulator.push("--queue-s=0-0".to_owned());
+        options.simulator.extend(["--run-s".to_owned(), format!("{run_s}-{run_s}")]);
+        options.simulator.extend(["--queue-s", "0-0"].map(str::to_owned));
         options
     }
 

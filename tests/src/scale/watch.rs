@@ -72,7 +72,9 @@ impl Watch {
                 *self.made.entry(word("mark")).or_default() += 1;
                 self.open.insert(word("task"), (word("mark"), at_ms));
                 let open = self.open.len();
-                self.open_max_lowered = self.open_max_lowered.map(|most| most.max(open));
+                if self.lowered.as_ref().is_some_and(|span| at_ms * 1_000 < span.to_us) {
+                    self.open_max_lowered = self.open_max_lowered.map(|most| most.max(open));
+                }
             }
             "billed" => {
                 let Some((mark, began_ms)) = self.open.remove(&word("task")) else { return };
@@ -115,6 +117,11 @@ impl Watch {
         if let Some(span) = &mut self.lowered {
             span.to_us = to_ms * 1_000;
         }
+    }
+
+    /// Creates that were held against the lower limit.
+    pub(super) fn lowered_creates(&self) -> usize {
+        self.lowered.as_ref().map_or(0, |span| span.creates)
     }
 
     /// Tasks at the provider that have not ended.

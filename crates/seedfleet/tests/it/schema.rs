@@ -27,7 +27,7 @@ fn the_state_of_versions_is_shown_with_what_was_looked_at() {
     let seen = (&pool["looked_at"], &pool["older"], &pool["count"]);
     assert_eq!(seen, (&1.into(), &0.into(), &"exact".into()), "{told:#}");
     let page = bench.run(&["schema", "status"]).stdout;
-    for words in ["in_force", "PROCESS", "poller-1", "LOOKED AT", "exact"] {
+    for words in ["this_program_reads", "PROCESS", "poller-1", "LOOKED AT", "exact"] {
         assert!(page.contains(words), "{words}: {page}");
     }
     assert_eq!(bench.run(&["schema", "status", "--pool", "nobody"]).code, 2);

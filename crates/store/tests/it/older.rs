@@ -189,7 +189,7 @@ async fn a_pool_of_every_earlier_version_is_worked_to_its_end() {
                 assert_kept(&ground, &ground.load(id).await.record);
             }
         }
-        assert!(words.len() >= 8, "version {version} has jobs in many states: {words:?}");
+        assert!(words.len() >= 7, "version {version} has jobs in many states: {words:?}");
 
         let mut steps = 0;
         worked_off(&ground, &mut steps).await;

@@ -87,8 +87,13 @@ async fn a_store_hears_at_its_start_and_writes_what_it_can() {
     assert_eq!(late.writes_version(), SCHEMA_VERSION, "never a form it does not know");
 }
 
-fn hash(ground: &Ground, id: &JobId) -> String {
-    ground.redis.command(&["HGETALL", &ground.store.keys().job(id)]).expect("answers")
+/// Fields and values in an order of their own: the server's may change while they stay.
+fn hash(ground: &Ground, id: &JobId) -> Vec<String> {
+    let all = ground.redis.command(&["HGETALL", &ground.store.keys().job(id)]).expect("answers");
+    let lines: Vec<&str> = all.lines().collect();
+    let mut pairs: Vec<String> = lines.chunks(2).map(|pair| pair.join(" = ")).collect();
+    pairs.sort_unstable();
+    pairs
 }
 
 /// As a newer program would have written this part of it.
