@@ -14,6 +14,8 @@ mod again;
 mod attempt;
 mod cap;
 mod charge;
+#[cfg(test)]
+mod dice;
 mod effect;
 mod erase;
 mod event;

@@ -3,7 +3,7 @@
 use super::batches::find;
 use super::body::Given;
 use super::job::to_json;
-use super::operations::refused;
+use super::operations::{reason_of, refused};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -11,7 +11,7 @@ use crate::settings::Scope;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use job::{By, CAP_UNITS_MAX, REASON_CHARS_MAX};
+use job::{By, CAP_UNITS_MAX};
 use serde::Deserialize;
 use std::sync::Arc;
 use store::BatchCaps;
@@ -61,10 +61,7 @@ pub(super) async fn set(
     if caps == BatchCaps::default() {
         return Err(refused("buy_day_max", "give it, or buy_total_max, or both"));
     }
-    let reason = job::reason(&wish.reason).ok_or_else(|| {
-        let needed = format!("1 to {REASON_CHARS_MAX} characters on one line are needed");
-        refused("reason", &format!("{needed}: it stays in the audit"))
-    })?;
+    let reason = reason_of(&wish.reason)?;
     let by = By::named(&caller.name);
     store.set_batch_caps(&caller.tenant, &id, caps, &by, reason).await?;
     let batch = find(store, &caller.tenant, &id).await?;

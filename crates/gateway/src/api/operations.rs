@@ -160,6 +160,14 @@ pub(super) fn refused(field: &str, why: &str) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-operation", title)
 }
 
+/// A reason as the audit keeps it.
+pub(super) fn reason_of(text: &str) -> Result<&str, Problem> {
+    job::reason(text).ok_or_else(|| {
+        let needed = format!("1 to {REASON_CHARS_MAX} characters on one line are needed");
+        refused("reason", &format!("{needed}: it stays in the audit"))
+    })
+}
+
 /// A fresh id, or that of a caller's key.
 pub(super) fn new_id(key: Option<(&str, &str)>) -> String {
     let Some((tenant, key)) = key else { return format!("op_{}", ulid::Ulid::generate()) };

@@ -3,7 +3,7 @@
 use super::batches::find;
 use super::body::Given;
 use super::job::to_json;
-use super::operations::refused;
+use super::operations::{reason_of, refused};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -11,7 +11,7 @@ use crate::settings::Scope;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use job::{By, REASON_CHARS_MAX, StopOn};
+use job::{By, StopOn};
 use serde::Deserialize;
 use std::sync::Arc;
 use survey::BatchView;
@@ -52,10 +52,7 @@ pub(super) async fn set(
     find(store, &caller.tenant, &id).await?;
     let on = wish.stop_on.as_deref().map(StopOn::parse).transpose();
     let on = on.map_err(|why| refused("stop_on", &why))?;
-    let reason = job::reason(&wish.reason).ok_or_else(|| {
-        let needed = format!("1 to {REASON_CHARS_MAX} characters on one line are needed");
-        refused("reason", &format!("{needed}: it stays in the audit"))
-    })?;
+    let reason = reason_of(&wish.reason)?;
     let by = By::named(&caller.name);
     store.set_stop_on(&caller.tenant, &id, on.as_ref(), &by, reason).await?;
     let batch = find(store, &caller.tenant, &id).await?;

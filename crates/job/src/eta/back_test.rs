@@ -3,25 +3,12 @@
 //! of the rows the middle is to be within 15 % of the time that was left, and the end inside the range.
 
 use super::*;
+use crate::dice::Dice;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 const ROWS: u64 = 10_000;
 const WITHIN: f64 = 0.15;
-
-/// Numbers that a seed decides: SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    /// From 0 up to, but without, 1.
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
 
 /// How long a task takes, in seconds: a skewed hump around its mean, and now and then a very late one.
 fn life_s(dice: &mut Dice, mean_s: f64) -> f64 {

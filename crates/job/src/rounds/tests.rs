@@ -1,4 +1,5 @@
 use super::*;
+use crate::dice::Dice;
 use crate::retry;
 use crate::{DoubtPolicy, docs};
 use proptest::prelude::*;
@@ -30,18 +31,7 @@ fn the_average_is_that_of_all_classes_of_a_quota() {
     assert_eq!(all.len(), count, "each is of one quota");
 }
 
-/// Draws, the same every time.
-struct Dice(u64);
-
 impl Dice {
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
     /// What tasks take out there: 10, 50, 90 and 99 of a hundred end within 78, 129, 214 and 323 s.
     fn generation(&mut self) -> Duration {
         let (u, v) = (self.unit().max(1e-12), self.unit());

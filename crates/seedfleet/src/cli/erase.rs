@@ -3,6 +3,7 @@
 use super::{job_id, task_id};
 use clap::{Args, Subcommand};
 use job::{ErasureId, JobId, TaskId};
+use serde_json::Value;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EraseVerb {
@@ -72,6 +73,20 @@ pub(crate) struct AdoptArgs {
     /// Whose job it becomes.
     #[arg(long, default_value = "default")]
     pub(crate) tenant: String,
+}
+
+impl AdoptArgs {
+    /// The request as the door reads it; the tenant goes beside it.
+    pub(crate) fn body(&self) -> Value {
+        let fields = [
+            ("task_id", Some(self.task.as_str())),
+            ("account", self.account.as_deref()),
+            ("model", self.model.as_deref()),
+            ("resolution", self.resolution.as_deref()),
+            ("custom_id", self.custom_id.as_deref()),
+        ];
+        fields.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    }
 }
 
 fn erasure_id(text: &str) -> Result<ErasureId, String> {

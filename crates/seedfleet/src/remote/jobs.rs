@@ -42,7 +42,7 @@ pub(super) async fn run(global: &Global, gateway: &Gateway, verb: JobsVerb) -> O
             own_tenant(tenant.as_deref())?;
             batch::wait_for(global, gateway, &name, How::wait(timeout)).await
         }
-        JobsVerb::Adopt(args) => adopt(global, gateway, args).await,
+        JobsVerb::Adopt(args) => adopt(global, gateway, &args).await,
         JobsVerb::Open { id, last_frame, print, lives } => {
             if lives != LIVES_DEFAULT {
                 let needs = "the bucket, since a gateway's links open for five minutes";
@@ -59,22 +59,12 @@ pub(super) async fn run(global: &Global, gateway: &Gateway, verb: JobsVerb) -> O
 }
 
 /// Takes over a task that was bought elsewhere.
-async fn adopt(global: &Global, gateway: &Gateway, args: AdoptArgs) -> Outcome {
-    let AdoptArgs { task, account, model, resolution, custom_id, tenant } = args;
-    own_tenant((tenant != TENANT_DEFAULT).then_some(tenant.as_str()))?;
-    let fields = [
-        ("task_id", Some(task.as_str().to_owned())),
-        ("account", account),
-        ("model", model),
-        ("resolution", resolution),
-        ("custom_id", custom_id),
-    ];
-    let named = fields.into_iter().filter_map(|(key, value)| Some((key, json!(value?))));
-    let body = Value::Object(named.map(|(key, value)| (key.to_owned(), value)).collect());
-    let (is_new, taken) = gateway.post_new(&["jobs:adopt"], &body).await?;
+async fn adopt(global: &Global, gateway: &Gateway, args: &AdoptArgs) -> Outcome {
+    own_tenant((args.tenant != TENANT_DEFAULT).then_some(args.tenant.as_str()))?;
+    let (is_new, taken) = gateway.post_new(&["jobs:adopt"], &args.body()).await?;
     let row = Row::from_iter([
         ("job".to_owned(), taken["id"].clone()),
-        ("task".to_owned(), json!(task)),
+        ("task".to_owned(), json!(args.task)),
         ("new".to_owned(), json!(is_new)),
     ]);
     output::object(&global.output, row)?;

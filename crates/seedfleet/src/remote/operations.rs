@@ -6,7 +6,7 @@ use super::rows;
 use crate::cli::{Global, OperationsVerb};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Progress, Rows};
-use crate::verbs::operations::{COLUMNS, flat, told, watch};
+use crate::verbs::operations::{COLUMNS, flat, in_time, told};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -49,18 +49,11 @@ pub(super) async fn follow(
     timeout: Duration,
 ) -> Outcome {
     let progress = Progress::begin((matched > 0).then_some(matched), global.quiet);
-    let ended = tokio::select! {
-        biased;
-        _ = tokio::signal::ctrl_c() => {
-            Err(Failure::new(Exit::Interrupted, format!("interrupted; {id} goes on")).hint(watch(id)))
-        }
-        ended = tokio::time::timeout(timeout, end(gateway, id, &progress)) => {
-            ended.unwrap_or_else(|_| {
-                let what = format!("{id} has not ended within {timeout:?}; it goes on");
-                Err(Failure::new(Exit::Deadline, what).hint(watch(id)))
-            })
-        }
-    };
+    let says = [
+        format!("interrupted; {id} goes on"),
+        format!("{id} has not ended within {timeout:?}; it goes on"),
+    ];
+    let ended = in_time(id, timeout, says, end(gateway, id, &progress)).await;
     progress.end();
     told(global, flat(rows::row(ended?)?), matched)
 }

@@ -54,18 +54,10 @@ pub(crate) async fn run(global: &Global, verb: JobsVerb) -> Outcome {
 
 /// Takes over a task that was bought elsewhere.
 async fn adopt(global: &Global, session: &Session, args: AdoptArgs) -> Outcome {
-    let AdoptArgs { task, account, model, resolution, custom_id, tenant } = args;
-    let fields = [
-        ("task_id", Some(task.as_str().to_owned())),
-        ("account", account),
-        ("model", model),
-        ("resolution", resolution),
-        ("custom_id", custom_id),
-    ];
-    let named = fields.into_iter().filter_map(|(key, value)| Some((key, json!(value?))));
-    let body = named.map(|(key, value)| (key.to_owned(), value)).collect();
+    let body = args.body();
+    let AdoptArgs { task, tenant, .. } = args;
     let made_by = Some(operator(None).as_str().to_owned());
-    let wish = AdoptWish { body: serde_json::Value::Object(body), tenant, made_by };
+    let wish = AdoptWish { body, tenant, made_by };
     let watch = session.policy.poll.deadline;
     let taken = session.door()?.adopt(wish, watch).await.map_err(|refusal| match refusal {
         AdoptRefusal::Refused(refusal) => refused(&refusal),

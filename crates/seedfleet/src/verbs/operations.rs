@@ -77,25 +77,30 @@ pub(crate) async fn follow(
     timeout: Duration,
 ) -> Outcome {
     let progress = Progress::begin((matched > 0).then_some(matched), global.quiet);
-    let ended = tokio::select! {
-        biased;
-        _ = tokio::signal::ctrl_c() => {
-            let what = format!("interrupted; {id} goes on as far as a gateway carries it out");
-            Err(Failure::new(Exit::Interrupted, what).hint(watch(id)))
-        }
-        ended = tokio::time::timeout(timeout, end(session, id, &progress)) => {
-            ended.unwrap_or_else(|_| {
-                let what = format!("{id} has not ended within {timeout:?}");
-                Err(Failure::new(Exit::Deadline, what).hint(watch(id)))
-            })
-        }
-    };
+    let says = [
+        format!("interrupted; {id} goes on as far as a gateway carries it out"),
+        format!("{id} has not ended within {timeout:?}"),
+    ];
+    let ended = in_time(id, timeout, says, end(session, id, &progress)).await;
     progress.end();
     told(global, line(&ended?)?, matched)
 }
 
-pub(crate) fn watch(id: &str) -> String {
-    format!("`seedfleet operations watch {id}` follows it again")
+/// The end of an operation, unless Ctrl-C or the end of the wait comes before: what is said then, in this order.
+pub(crate) async fn in_time<T>(
+    id: &str,
+    timeout: Duration,
+    [interrupted, late]: [String; 2],
+    end: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let again = format!("`seedfleet operations watch {id}` follows it again");
+    tokio::select! {
+        biased;
+        _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Interrupted, interrupted).hint(again)),
+        ended = tokio::time::timeout(timeout, end) => {
+            ended.unwrap_or_else(|_| Err(Failure::new(Exit::Deadline, late).hint(again)))
+        }
+    }
 }
 
 /// Looks until it has ended.
