@@ -2,7 +2,7 @@
 
 use crate::figure::Figure;
 use crate::heap::Taken;
-use crate::house::{House, facts, normal, queued};
+use crate::house::{AtWork, House, facts, normal, queued};
 use crate::order::Order;
 use crate::server::Counters;
 use crate::stage::{columns, cpu_us};
@@ -14,9 +14,12 @@ use seedance::SlotClass;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use store::{BeginGuard, Begun, Held, Pace, Queue};
-use worker::{Crew, CrewSettings, Outcome, Step, Turn};
+use worker::{Crew, CrewSettings, Fleet, Outcome, Pool, Step, Turn};
 
 const JOBS: usize = 5_000;
+const MILLION: usize = 1_000_000;
+/// Records of one call of intake, so that a million of them need not be in this process at once.
+const IN_MEMORY: usize = 50_000;
 const SETTINGS: [(&str, &str); 6] = [
     ("submit.concurrency", "256"),
     ("poll.concurrency", "256"),
@@ -67,16 +70,7 @@ async fn once(jobs: usize) -> [f64; 7] {
     let now = house.store.now().await.expect("the clock");
     let records: Vec<Record> =
         (0..jobs).map(|n| queued(normal(&format!("instant {n}")), "main", now)).collect();
-    let work = house
-        .work(|pool, fleet| {
-            let settings = |section| -> CrewSettings { fleet.section(section).expect("a section") };
-            vec![
-                Crew::new(pool, Submit(AtomicU32::new(0)), settings("submit")),
-                Crew::new(pool, Poll, settings("poll")),
-                Crew::new(pool, Download, settings("download")),
-            ]
-        })
-        .await;
+    let work = crew(&house).await;
     let (before, own_before_us) = (Counters::of(&house.redis), cpu_us(std::process::id()));
     let heap_before = Taken::now();
     let begun = Instant::now();
@@ -98,6 +92,88 @@ async fn once(jobs: usize) -> [f64; 7] {
         each(heap.times),
         each(heap.bytes),
     ]
+}
+
+/// A million whole lives, from a backlog of all of them: what stays the same when there are many, and what does not.
+///
+/// # Panics
+///
+/// Redis does not serve.
+#[must_use]
+pub fn million(order: &Order) -> Vec<Figure> {
+    let runtime = tokio::runtime::Runtime::new().expect("an event loop");
+    let jobs = order.sized(MILLION);
+    let run = runtime.block_on(backlog(jobs));
+    let one = |value: f64| vec![value];
+    vec![
+        Figure::new("a backlog taken in, without HTTP", "jobs/s", one(run.intake))
+            .noting(format!("{jobs} jobs, all of them there before the first begins; one run")),
+        Figure::new("Redis, per waiting job", "bytes", one(run.waiting_bytes)),
+        Figure::new("whole life, every transition durable, over all", "jobs/s", one(run.rate)),
+        Figure::new("the same, its first tenth", "jobs/s", one(run.first)),
+        Figure::new("the same, its last tenth", "jobs/s", one(run.last)),
+        Figure::new("Redis processor time, per job", "µs", one(run.redis_us))
+            .noting("without intake, and without the child that rewrites the append-only file"),
+        Figure::new("Redis, per finished job", "bytes", one(run.finished_bytes))
+            .noting("nothing left for the bucket meanwhile"),
+    ]
+}
+
+/// What one run over a backlog gave.
+struct Run {
+    intake: f64,
+    waiting_bytes: f64,
+    rate: f64,
+    first: f64,
+    last: f64,
+    redis_us: f64,
+    finished_bytes: f64,
+}
+
+async fn backlog(jobs: usize) -> Run {
+    let house = House::new(&SETTINGS).await;
+    let empty = Counters::of(&house.redis);
+    let now = house.store.now().await.expect("the clock");
+    let begun = Instant::now();
+    for part in (0..jobs).collect::<Vec<_>>().chunks(IN_MEMORY) {
+        let records = part.iter().map(|n| queued(normal(&format!("backlog {n}")), "main", now));
+        house.admit(records.collect()).await;
+    }
+    let intake = jobs as f64 / begun.elapsed().as_secs_f64();
+    let waiting = Counters::of(&house.redis);
+    let begun = Instant::now();
+    let work = crew(&house).await;
+    let mut tenths = Vec::new();
+    for tenth in 1..=10 {
+        house.until_count(StateWord::Succeeded, jobs * tenth / 10).await;
+        tenths.push(begun.elapsed().as_secs_f64());
+    }
+    let spent = Counters::of(&house.redis).since(&waiting);
+    work.stop().await;
+    let finished = Counters::of(&house.redis).since(&empty);
+    let (each, of) = (|value: f64| value / jobs as f64, jobs as f64);
+    Run {
+        intake,
+        waiting_bytes: each(waiting.since(&empty).bytes),
+        rate: of / tenths[9],
+        first: of / 10.0 / tenths[0],
+        last: of / 10.0 / (tenths[9] - tenths[8]),
+        redis_us: each(spent.cpu_us),
+        finished_bytes: each(finished.bytes),
+    }
+}
+
+/// Submitter, poller and downloader in this process, whose steps answer at once.
+async fn crew(house: &House) -> AtWork {
+    let crews = |pool: &Pool, fleet: &Fleet| {
+        let settings = |section| -> CrewSettings { fleet.section(section).expect("a section") };
+        vec![
+            Crew::new(pool, Submit(AtomicU32::new(0)), settings("submit")),
+            Crew::new(pool, Poll, settings("poll")),
+            Crew::new(pool, Download, settings("download")),
+        ]
+    };
+    house.work(crews).await
 }
 
 /// Begins, and was accepted.

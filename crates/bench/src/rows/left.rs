@@ -8,8 +8,8 @@ use crate::stage::{BOUND, Caller, street};
 use e2e::kit::{Fleet, Receiver};
 use sandbox::wait;
 
-/// Enough for whole shards of what stays.
-const JOBS: usize = 5_000;
+/// Enough for whole shards of what stays, and for what is there once however many jobs there were (1.2 MB).
+const JOBS: usize = 20_000;
 const AT_ONCE: &str = "[retention]\nredis_after = \"1s\"\nsweep_every = \"1s\"\n";
 
 /// Memory per job after the whole street and the hand-over.

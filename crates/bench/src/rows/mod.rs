@@ -85,6 +85,11 @@ pub const ROWS: &[Row] = &[
         "a file of a million rows taken in by the command line; what its operator asks then",
         import::million,
     ),
+    slow(
+        "backlog",
+        "a backlog of a million jobs, whole lives in Redis alone, as in `instant`",
+        instant::million,
+    ),
     slow("watch", "one poller over 50,000 real tasks at five accounts", watch::run),
     slow("start", "start-up with a backlog of a million due jobs", start::run),
     slow(
