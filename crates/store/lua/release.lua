@@ -1,8 +1,7 @@
 --[[ release.lua: hands one ticket back without a commit, or drops it.
 
   Why a script   Leaving the lease and coming back to the queue are one step, for the holder only.
-  Caller         Store::release and Store::report (src/lease.rs): drain, refused guard, late news, and a look that
-                 found what the record says already.
+  Caller         Store::release and Store::report (src/lease.rs): drain, refused guard, late news.
   Decides        Nothing. A submit ticket that comes back with a pause has used its tenant's turn: the tenant
                  goes behind the next one, as far as a usual job would have put it, and no farther however
                  often that happens. Else a tenant whose bucket is down would stay first in line, and be
@@ -14,9 +13,8 @@
         4…        named by index in ARGV 1
 
   ARGV  1 facts  JSON: id, fence, delay (ms), offers (submit only), cost (what its turn counts for; absent:
-                 nothing), to {due, wake, at, lanes, tenant}; without `to` it is dropped; at: due at this instant
-                 (Unix ms) and not after the delay; asked: only if somebody asked for it meanwhile does it go
-                 there, else it is dropped
+                 nothing), to {due, wake, lanes, tenant}; without `to` it is dropped; asked: only if somebody asked
+                 for it meanwhile does it go there, else it is dropped
 
   Reply "released" | "fenced"
 
@@ -31,7 +29,7 @@ if f.offers then redis.call('HDEL', KEYS[f.offers], f.id) end
 local nudged = redis.call('HDEL', KEYS[1], 'nudged') == 1
 if f.to and (nudged or not f.asked) then
   local now = math.floor(now_us() / 1000)
-  put_down(f.to, f.id, nudged and now or f.to.at or now + f.delay, now)
+  put_down(f.to, f.id, nudged and now or now + f.delay, now)
   if f.cost then
     local lanes, tenant = KEYS[f.to.lanes], f.to.tenant
     local front = redis.call('ZRANGE', lanes, 0, 1, 'WITHSCORES')

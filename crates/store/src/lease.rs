@@ -42,8 +42,6 @@ struct Facts<'a> {
 struct Back {
     lane: Lane,
     delay: Duration,
-    /// Due at this instant, whatever the delay.
-    at: Option<Timestamp>,
     /// Only if somebody asked for it meanwhile; else it is dropped.
     asked: bool,
 }
@@ -127,21 +125,7 @@ impl Store {
     ) -> Result<Released, StoreError> {
         let lane =
             lane.unwrap_or_else(|| Lane { tenant: String::new(), priority: Priority::Normal });
-        let call = self.release_call(claim, Some(Back { lane, delay, at: None, asked: false }))?;
-        read_release(self.connection().call(call).await?)
-    }
-
-    /// Puts the ticket down for its next run at `at`, where this one found what the record says already: nothing else
-    /// is written, and whoever asked for it meanwhile still gets it at once.
-    pub(crate) async fn put_off(
-        &self,
-        claim: &Claim,
-        record: &Record,
-        at: Timestamp,
-    ) -> Result<Released, StoreError> {
-        let lane = Lane::of(record);
-        let back = Back { lane, delay: Duration::ZERO, at: Some(at), asked: false };
-        let call = self.release_call(claim, Some(back))?;
+        let call = self.release_call(claim, Some(Back { lane, delay, asked: false }))?;
         read_release(self.connection().call(call).await?)
     }
 
@@ -153,7 +137,7 @@ impl Store {
         record: &Record,
     ) -> Result<Released, StoreError> {
         let lane = Lane::of(record);
-        let back = Back { lane, delay: Duration::ZERO, at: None, asked: true };
+        let back = Back { lane, delay: Duration::ZERO, asked: true };
         let call = self.release_call(claim, Some(back))?;
         read_release(self.connection().call(call).await?)
     }
@@ -180,8 +164,7 @@ impl Store {
         let tried = back.as_ref().filter(|_| delay > 0 && claim.queue.class().is_some());
         let cost = tried.map(|back| self.caps_of(&back.lane.tenant).charge(COST_MEAN));
         let asked = back.as_ref().is_some_and(|back| back.asked);
-        let place =
-            |back: Back| Place::of(self.keys(), &mut table, claim.queue, &back.lane, back.at);
+        let place = |back: Back| Place::of(self.keys(), &mut table, claim.queue, &back.lane, None);
         let to = back.map(place);
         let offers = claim.queue.class().map(|class| table.at(self.keys().offers(class)));
         let fence = claim.fence.to_string();

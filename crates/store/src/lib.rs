@@ -56,6 +56,7 @@ mod pauses;
 mod pilot;
 mod progress;
 mod pulse;
+mod put_off;
 mod queue;
 mod rejects;
 mod report;
@@ -161,6 +162,7 @@ struct Inner {
     told: freeze::Told,
     /// See [`Store::reckoned_now`].
     clock: clock::Clock,
+    put_offs: put_off::PutOffs,
     /// This connection among those of all processes, for people.
     me: String,
     /// The same for [`Store::lock`].
@@ -192,6 +194,7 @@ impl Store {
                 settings: settings.clone(),
                 told: freeze::Told::default(),
                 clock: clock::Clock::default(),
+                put_offs: put_off::PutOffs::default(),
                 me: me(),
                 server: std::sync::Mutex::default(),
                 in_force: in_force.unwrap_or(Versions::own().oldest_written).into(),

@@ -75,6 +75,10 @@ impl Question<'_> {
         writer: Writer<'w>,
     ) -> Option<(&'w Claim, Timestamp)> {
         let Writer::Worker(claim) = writer else { return None };
+        // A ticket of a submit queue lies in a lane, where whose turn it is counts as well.
+        if claim.queue.class().is_some() {
+            return None;
+        }
         let Verdict::Write { life, ticket: Ticket::Due(step, at), effects, note: None } = verdict
         else {
             return None;
@@ -265,7 +269,7 @@ impl Store {
         stored: Stored,
         verdict: Verdict,
     ) -> Result<Reported, StoreError> {
-        Ok(match self.put_off(claim, &stored.record, at).await? {
+        Ok(match self.put_off(claim, at).await? {
             Released::Done => {
                 Reported::Written { stored: Box::new(stored), verdict: Box::new(verdict) }
             }

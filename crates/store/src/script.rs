@@ -61,6 +61,7 @@ scripts! {
     CLAIM_SUBMIT = "claim_submit", "audit", "run", "pace", "pauses";
     RENEW = "renew";
     RELEASE = "release", "ticket";
+    PUT_OFF = "put_off", "ticket";
     HINT = "hint", "ticket";
     GRANT = "grant", "audit", "run", "pace";
     DONE = "done", "audit", "run", "pace";

@@ -1,10 +1,10 @@
 //! What is learned by watching tasks, and looks that are brought forward.
 
-use crate::ground::{Ground, LEASE, record, task};
+use crate::ground::{Ground, LEASE, cancel, record, running, task};
 use job::rounds::Ended;
 use job::{Timestamp, rounds};
 use std::time::Duration;
-use store::Queue;
+use store::{Queue, Reported, Writer};
 
 const START_S: i64 = 1_790_000_000;
 
@@ -74,5 +74,63 @@ async fn a_look_is_brought_forward_where_it_waits_and_never_put_off() {
     let again = ground.claim_once(Queue::Poll, 2, LEASE).await.items;
     assert_eq!(again.len(), 1, "the ticket that is lent stays so");
     assert_eq!(again[0].claim.id, waiting.id);
+    ground.sound().await;
+}
+
+#[tokio::test]
+async fn looks_without_news_that_come_together_are_put_off_together() {
+    let mut ground = Ground::new().await;
+    let tasks = ["cgt-1", "cgt-2", "cgt-3", "cgt-4"];
+    let mut first = Vec::new();
+    for task in tasks {
+        ground.generating(record(), task).await;
+        first.push(ground.claim(Queue::Poll, 1).await.remove(0));
+    }
+    let hour = Duration::from_secs(3_600);
+    (ground.policy.poll.first, ground.policy.poll.steady) = (hour, hour);
+    ground.policy.poll.max = hour;
+    let mut jobs = Vec::new();
+    for (held, task) in first.iter().zip(tasks) {
+        jobs.push(ground.work(held, &running(task)).await);
+    }
+    let now = ground.store.now().await.expect("answers");
+    let dues: Vec<_> = jobs.iter().map(|job| (job.record.id.clone(), now)).collect();
+    ground.store.hasten_looks(&dues).await.expect("answers");
+    let mut helds = ground.claim(Queue::Poll, tasks.len()).await;
+    helds.sort_by_key(|held| jobs.iter().position(|job| job.record.id == held.claim.id));
+    // One was asked for meanwhile, and one has gone to another worker.
+    ground.report(&helds[1].claim.id, Writer::Outside, &cancel()).await;
+    helds[2].claim.fence += 1;
+
+    let calls = |ground: &Ground| -> u64 {
+        let told = ground.redis.command(&["INFO", "commandstats"]).expect("it tells");
+        let calls = told.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+        calls.and_then(|calls| calls.split(',').next()?.parse().ok()).expect("a count")
+    };
+    let before = calls(&ground);
+    let (store, policy) = (&ground.store, &ground.policy);
+    let look = async |n: usize| {
+        let (seen, claim) = (helds[n].stored.clone(), &helds[n].claim);
+        store.report_seen(seen, claim, &running(tasks[n]), policy).await.expect("answers")
+    };
+    let told = tokio::join!(look(0), look(1), look(2), look(3));
+    let calls = calls(&ground) - before;
+    assert!(calls <= 2, "the first one, and the others together: {calls}");
+    for (n, told) in [told.0, told.1, told.2, told.3].into_iter().enumerate() {
+        match n {
+            2 => assert_eq!(told, Reported::Fenced),
+            _ => assert!(matches!(told, Reported::Written { .. }), "{n}: {told:?}"),
+        }
+    }
+    let later = store.looks_after(store.now().await.expect("answers"), 10).await.expect("answers");
+    let ids =
+        |which: &[usize]| which.iter().map(|n| helds[*n].claim.id.clone()).collect::<Vec<_>>();
+    assert_eq!(later.len(), 2);
+    assert!(ids(&[0, 3]).iter().all(|id| later.contains(id)), "{later:?}");
+    let again = ground.claim_once(Queue::Poll, 4, LEASE).await.items;
+    assert_eq!(again.iter().map(|held| held.claim.id.clone()).collect::<Vec<_>>(), ids(&[1]));
+    ground.store.release(&again[0].claim, Duration::ZERO).await.expect("answers");
+    helds[2].claim.fence -= 1;
+    ground.store.release(&helds[2].claim, Duration::ZERO).await.expect("answers");
     ground.sound().await;
 }
