@@ -63,6 +63,8 @@ pub struct Verdict {
     pub windows: Vec<Window>,
     /// Share of the allowed creates that were made, after the beginning, over all accounts.
     pub creates_ratio: f64,
+    /// The same in each of a few equal parts of the time, one after the other.
+    pub creates_ratio_in_turn: Vec<f64>,
     /// Share of the time of all slots in which a task ran.
     pub slots_ratio: f64,
     /// The same in each of a few equal parts of the time, one after the other.
@@ -104,8 +106,9 @@ impl Verdict {
             "stamped_by_kernel": self.stamped,
             "seen_late_ms_max": self.seen_late_ms,
             "creates_ratio": rounded(self.creates_ratio),
+            "creates_ratio_in_turn": all_rounded(&self.creates_ratio_in_turn),
             "slots_ratio": rounded(self.slots_ratio),
-            "slots_ratio_in_turn": self.slots_ratio_in_turn.iter().copied().map(rounded).collect::<Vec<_>>(),
+            "slots_ratio_in_turn": all_rounded(&self.slots_ratio_in_turn),
             "open_max": self.open_max,
             "open_allowed": self.open_allowed,
             "refused_for_rate": self.refused,
@@ -116,6 +119,10 @@ impl Verdict {
 
 fn rounded(ratio: f64) -> f64 {
     (ratio * 10_000.0).round() / 10_000.0
+}
+
+fn all_rounded(ratios: &[f64]) -> Vec<f64> {
+    ratios.iter().copied().map(rounded).collect()
 }
 
 /// Tasks of one account and model.
@@ -217,13 +224,15 @@ impl Judge {
     }
 }
 
-/// Share of slot time in each of so many equal parts of the time.
-#[must_use]
-pub fn in_turn(ledger: &str, allowed: &Allowed, (from, to): (i64, i64), parts: i64) -> Vec<f64> {
-    let edge = |part: i64| from + (to - from) * part / parts;
-    let none = Value::Null;
-    let share = |part| judge(ledger, &none, allowed, (edge(part), edge(part + 1))).slots_ratio;
-    (0..parts).map(share).collect()
+/// The verdict on each of so many equal parts of the time.
+pub fn in_turn(
+    ledger: &str,
+    allowed: &Allowed,
+    (from, to): (i64, i64),
+    parts: i64,
+) -> impl Iterator<Item = Verdict> {
+    let edge = move |part: i64| from + (to - from) * part / parts;
+    (0..parts).map(move |part| judge(ledger, &Value::Null, allowed, (edge(part), edge(part + 1))))
 }
 
 fn of_lanes(lanes: BTreeMap<String, Lane>, allowed: &Allowed, between: (i64, i64)) -> Verdict {
@@ -406,8 +415,9 @@ mod tests {
         let allowed = Allowed { accounts: 2, ..ALLOWED };
         let idle = judge(&lines.concat(), &json!({}), &allowed, (500, 1_000));
         assert!((idle.slots_ratio - 0.5).abs() < 1e-9, "one account bought nothing: {idle:?}");
-        let turns = in_turn(&lines.concat(), &ALLOWED, (0, 2_000), 4);
-        assert_eq!(turns, [0.5, 1.0, 0.5, 0.0]);
+        let text = lines.concat();
+        let turns = in_turn(&text, &ALLOWED, (0, 2_000), 4).map(|turn| turn.slots_ratio);
+        assert_eq!(turns.collect::<Vec<_>>(), [0.5, 1.0, 0.5, 0.0]);
     }
 
     #[test]

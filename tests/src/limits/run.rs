@@ -149,7 +149,10 @@ fn play(order: &Order, clock: Option<&Clock>) -> Played {
         slack_ms: USE_WITHIN_MS + whole_ms(order.spread),
     };
     let mut verdict = judge::judge(&ledger, &fleet.stats(), &allowed, between);
-    verdict.slots_ratio_in_turn = judge::in_turn(&ledger, &allowed, between, TURNS);
+    for turn in judge::in_turn(&ledger, &allowed, between, TURNS) {
+        verdict.slots_ratio_in_turn.push(turn.slots_ratio);
+        verdict.creates_ratio_in_turn.push(turn.creates_ratio);
+    }
     let pages = (0..order.submitters).map(|n| fleet.metrics(&format!("submitter-{n}")));
     let begin = judge::quantiles(pages, "seedfleet_begin_duration_seconds");
     Played { verdict, faults: json!(trouble.played), begin, stalled: stalls.longest(), first }
