@@ -3,7 +3,7 @@
 //! for the rest, and nothing is bought twice.
 
 use e2e::kit::{ALICE, BOB, Fleet, Options, text};
-use job::{JobId, StateWord};
+use job::JobId;
 use reqwest::Method;
 use sandbox::redis::{Cluster, Sentinel, Watch};
 use sandbox::{Redis, wait};
@@ -139,17 +139,8 @@ fn needs_the_fence(fleet: &Fleet, check: &str) {
 /// Every job of the group has its video; one that waits for a person has bought nothing.
 fn settled(fleet: &Fleet, group: &str) -> usize {
     let records = fleet.wait_settled(&admit(fleet, group));
-    let bought = fleet.ledger().bought();
-    let mut stored = 0;
-    for (number, record) in (0..JOBS).zip(&records) {
-        let paid = bought.contains_key(&format!("mark-{group}-{number}"));
-        match record.life.state.word() {
-            StateWord::Succeeded => stored += 1,
-            StateWord::Parked => assert!(!paid, "job {number} is paid and parked: {record:#?}"),
-            other => panic!("job {number} ended {other:?}: {record:#?}"),
-        }
-    }
-    stored
+    let marks = (0..JOBS).map(|number| format!("mark-{group}-{number}"));
+    fleet.kept(marks.zip(&records)).stored
 }
 
 // covers: M6, M22, M26

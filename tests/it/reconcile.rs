@@ -34,15 +34,9 @@ fn wait_made(fleet: &Fleet, count: usize) {
     fleet.until("tasks", || (made(fleet) >= count).then_some(()));
 }
 
-/// Asked past the store: this process's own watch would raise the alarm itself.
-fn is_frozen(fleet: &Fleet) -> bool {
-    let key = fleet.store().keys().freeze();
-    fleet.redis().command(&["EXISTS", &key]).is_ok_and(|answer| answer == "1")
-}
-
 fn wait_frozen(fleet: &Fleet, frozen: bool) {
     let what = if frozen { "the freeze" } else { "the thaw" };
-    fleet.until(what, || (is_frozen(fleet) == frozen).then_some(()));
+    fleet.until(what, || (fleet.is_frozen() == frozen).then_some(()));
 }
 
 fn finding<'a>(report: &'a Value, kind: &str) -> Vec<&'a Value> {
@@ -201,7 +195,7 @@ fn without_the_fence_creates_stay_frozen_until_a_person_has_reconciled() {
     let task = orphan["task"].as_str().unwrap().to_owned();
     assert!(orphan["cure"].as_str().unwrap().contains(&format!("--claim {id}={task}")), "{orphan}");
     assert_eq!(finding(&report, "frozen").len(), 1, "{report:#}");
-    assert!(is_frozen(&fleet));
+    assert!(fleet.is_frozen());
 
     let claim = format!("{id}={task}");
     let asked = reconcile(&fleet, &["--claim", &claim, "--reason", "the only one"]);
@@ -214,7 +208,7 @@ fn without_the_fence_creates_stay_frozen_until_a_person_has_reconciled() {
     let thawed =
         reconcile(&fleet, &["--after-restore", "--yes", "--reason", "every task has its job"]);
     assert_eq!(thawed.code, 0, "{thawed:?}");
-    assert!(!is_frozen(&fleet));
+    assert!(!fleet.is_frozen());
     let record = fleet.wait(&id, "succeeded");
     assert_eq!(record.life.state.task().unwrap().id.as_str(), task);
     assert_eq!(fleet.ledger().events("create_seen").count(), 1);

@@ -1,7 +1,7 @@
 //! Redis forgets: older data under a running fleet, or none at all. Creates stop within two seconds,
 //! the intents outside Redis tell what was sent, and nothing is bought twice.
 
-use e2e::kit::{BOUND, Fleet, Options, PowerOptions, StopWatch, text};
+use e2e::kit::{BOUND, Fleet, Kept, Options, PowerOptions, StopWatch, text};
 use job::{JobId, StateWord};
 use sandbox::wait;
 use serde_json::{Value, json};
@@ -25,28 +25,26 @@ const SHORT: &str = "[submit]\nsend_deadline = \"600ms\"\nlease = \"1500ms\"\nre
 
 /// A request that its task in the ledger can be traced back to, whoever asks for it and how often.
 fn body(round: u32, number: u32) -> Value {
-    text(&format!("mark-{round}-{number} drifts back in time")).into()
+    text(&format!("{} drifts back in time", mark(round, number))).into()
+}
+
+fn mark(round: u32, number: u32) -> String {
+    format!("mark-{round}-{number}")
 }
 
 fn admit(fleet: &Fleet, round: u32) -> Vec<JobId> {
     fleet.admit_many((0..JOBS_PER_ROUND).map(|number| body(round, number)))
 }
 
-fn frozen(fleet: &Fleet) -> bool {
-    // Asked past the store, which would itself notice and freeze.
-    let key = fleet.store().keys().freeze();
-    fleet.redis().command(&["EXISTS", &key]).is_ok_and(|answer| answer == "1")
-}
-
 /// How long the fleet took to notice.
 fn noticed(fleet: &Fleet) -> Duration {
     let watch = StopWatch::start();
-    fleet.until("frozen creates", || frozen(fleet).then_some(()));
+    fleet.until("frozen creates", || fleet.is_frozen().then_some(()));
     watch.elapsed()
 }
 
 fn thawed(fleet: &Fleet) {
-    let thawed = wait::until("the thaw", THAW_MAX, || (!frozen(fleet)).then_some(()));
+    let thawed = wait::until("the thaw", THAW_MAX, || (!fleet.is_frozen()).then_some(()));
     thawed.unwrap_or_else(|missed| panic!("{missed}"));
 }
 
@@ -84,24 +82,8 @@ fn a_redis_rolled_back_or_wiped_under_a_running_fleet_buys_nothing_twice() {
     let ids: Vec<JobId> = (0..round).flat_map(|round| admit(&fleet, round)).collect();
     let records = fleet.wait_settled(&ids);
 
-    let twice: Vec<_> =
-        fleet.ledger().bought().into_iter().filter(|(_, tasks)| *tasks > 1).collect();
-    assert!(twice.is_empty(), "bought twice: {twice:?}");
-    let words = records.iter().map(|record| record.life.state.word());
-    let parked = words.clone().filter(|word| *word == StateWord::Parked).count();
-    let stored = words.filter(|word| *word == StateWord::Succeeded).count();
-    assert_eq!(stored + parked, records.len(), "a job ended without its video");
-    // Whoever waits for a person has bought nothing: what was bought has come home.
-    let marks = (0..round).flat_map(|round| (0..JOBS_PER_ROUND).map(move |n| (round, n)));
-    let bought_for = fleet.ledger().bought();
-    for ((round, number), record) in marks.zip(&records) {
-        let paid = bought_for.contains_key(&format!("mark-{round}-{number}"));
-        let is_parked = record.life.state.word() == StateWord::Parked;
-        assert!(
-            !(paid && is_parked),
-            "round {round}, job {number} is paid and parked: {record:#?}"
-        );
-    }
+    let marks = (0..round).flat_map(|round| (0..JOBS_PER_ROUND).map(move |n| mark(round, n)));
+    let Kept { stored, parked } = fleet.kept(marks.zip(&records));
     delays.sort();
     let slowest = delays[delays.len() - 1];
     println!(

@@ -27,6 +27,7 @@ mod roles;
 mod sse;
 mod wire;
 
+pub use audit::Kept;
 pub use bodies::{Prompt, item, text};
 pub use cli::Ended;
 pub use clock::Clock;

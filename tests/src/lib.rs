@@ -6,5 +6,6 @@ pub mod kit;
 pub mod limits;
 pub mod pages;
 pub mod requirements;
+pub mod restore;
 pub mod scale;
 pub mod users;

@@ -66,13 +66,14 @@ const WORDS: [&str; 33] = [
     "WITHSCORES",
     "WRONGPASS",
 ];
-/// For servers that replicate, and for Sentinels: see Redis's own pages on ACLs.
-const SERVERS: [(&str, &str); 2] = [
+/// For servers that replicate, for Sentinels (see Redis's own pages on ACLs), and for `deploy/redis/backup.sh dump`.
+const SERVERS: [(&str, &str); 3] = [
     ("replica", "+psync +replconf +ping"),
     (
         "sentinel",
         "allchannels +multi +exec +slaveof +ping +subscribe +publish +info +role +config|rewrite +client|setname +client|kill +script|kill",
     ),
+    ("backup", "+ping +psync +replconf +sync"),
 ];
 
 /// What stands where the hash of a password belongs. No server starts with it.

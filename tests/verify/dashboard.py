@@ -15,7 +15,6 @@ import http.server
 import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import threading
 import urllib.request
 
 from kit import fleet as kit
-from kit import ports
+from kit import npm, ports
 
 PINNED = {"playwright-core": "1.65.1", "axe-core": "4.14.1"}
 HERE = pathlib.Path(__file__).resolve().parent
@@ -33,27 +32,6 @@ STATE = pathlib.Path(os.environ.get("SEEDFLEET_STATE_DIR", "target")).resolve()
 LOOKER = "a-key-that-may-only-look-4471"
 CHIEF = "a-key-that-may-do-everything-8802"
 JUDGE = "a-key-that-only-judges-3195"
-
-
-def tool(*names):
-    for name in names:
-        found = shutil.which(name)
-        if found:
-            return found
-    sys.exit(f"none of {', '.join(names)} is installed")
-
-
-def packages():
-    """The folder in which the pinned packages are installed."""
-    stamp = hashlib.sha256(json.dumps(PINNED).encode()).hexdigest()[:12]
-    folder = STATE / f"dashboard-{stamp}"
-    if not (folder / "complete").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        names = [f"{name}@{version}" for name, version in PINNED.items()]
-        install = [tool("npm"), "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts"]
-        subprocess.run([*install, "--prefix", folder, *names], check=True)
-        (folder / "complete").touch()
-    return folder
 
 
 class Receiver:
@@ -196,7 +174,7 @@ def worth_seeing(fleet):
 
 def play(known, second):
     """The script asks for what only its parent can do, one word a line."""
-    script = subprocess.Popen([tool("node"), HERE / "dashboard.mjs"], stdin=subprocess.PIPE,
+    script = subprocess.Popen([npm.tool("node"), HERE / "dashboard.mjs"], stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, text=True)
     script.stdin.write(json.dumps(known) + "\n")
     script.stdin.flush()
@@ -212,7 +190,7 @@ def play(known, second):
 
 
 def main():
-    chromium, folder = tool("chromium", "chromium-browser", "google-chrome"), packages()
+    chromium, folder = npm.tool("chromium", "chromium-browser", "google-chrome"), npm.folder("dashboard", PINNED)
     pictures = STATE / "dashboard-pictures"
     pictures.mkdir(parents=True, exist_ok=True)
     receiver = Receiver()

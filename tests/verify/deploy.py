@@ -3,7 +3,7 @@
 Alert rules and their tests by promtool, every query of the dashboards parsed; kustomizations rendered by a real kubectl and
 held strictly against the schemas of Kubernetes, of the Prometheus Operator and of KEDA, then against the rules of this house; the
 Dockerfile linted, its first stage played, the compose file read; every configuration file checked by the program itself.
-Nothing is applied to a cluster and no image is built.
+Nothing is applied to a cluster, and no image is built: `image.py` does that, by hand.
 
 Needs python3 with venv, promtool (Debian: prometheus), npm, cargo, and package indexes on the first run.
 Environment: SEEDFLEET_BIN_DIR holds the built programs, SEEDFLEET_STATE_DIR is where tools are installed,

@@ -1,4 +1,4 @@
-//! The workspace's own programs, as cargo built them.
+//! The workspace's own programs, as cargo built them or as they are installed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,8 @@ impl fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
-/// The path of the workspace program `name`, looked for beside the running program or test.
+/// The path of the workspace program `name`, looked for beside the running program or test. Installed it is
+/// called `seedfleet-<name>`.
 ///
 /// # Errors
 ///
@@ -34,8 +35,13 @@ impl std::error::Error for Missing {}
 pub fn find(name: &str) -> Result<PathBuf, Missing> {
     let exe = std::env::current_exe().unwrap_or_default();
     let dir = beside(&exe);
-    let path = dir.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    if path.is_file() { Ok(path) } else { Err(Missing { name: name.to_owned(), dir }) }
+    find_in(&dir, name).ok_or_else(|| Missing { name: name.to_owned(), dir })
+}
+
+fn find_in(dir: &Path, name: &str) -> Option<PathBuf> {
+    let called = [name.to_owned(), format!("seedfleet-{name}")];
+    let mut paths = called.map(|name| dir.join(name + std::env::consts::EXE_SUFFIX)).into_iter();
+    paths.find(|path| path.is_file())
 }
 
 /// As [`find`], for tests.
@@ -63,6 +69,18 @@ mod tests {
     fn tests_look_one_level_up() {
         assert_eq!(beside(Path::new("/t/debug/deps/it-0f")), Path::new("/t/debug"));
         assert_eq!(beside(Path::new("/t/debug/poller")), Path::new("/t/debug"));
+    }
+
+    #[test]
+    fn a_program_is_found_by_the_name_it_was_built_or_installed_under() {
+        let dir = crate::TempDir::new("bins").expect("a temporary folder");
+        assert_eq!(find_in(dir.path(), "poller"), None);
+        let installed = dir.path().join("seedfleet-poller");
+        std::fs::write(&installed, "").expect("the folder is ours");
+        assert_eq!(find_in(dir.path(), "poller"), Some(installed));
+        let built = dir.path().join("poller");
+        std::fs::write(&built, "").expect("the folder is ours");
+        assert_eq!(find_in(dir.path(), "poller"), Some(built));
     }
 
     #[test]

@@ -2,11 +2,48 @@
 
 use super::ledger::bought_by;
 use super::{BOUND, Fleet};
-use job::{JobId, StateWord};
+use job::{JobId, Record, StateWord};
 use sandbox::wait;
 use std::collections::BTreeMap;
 
+/// What became of jobs through a loss of data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Have their video.
+    pub stored: usize,
+    /// Wait for a person, and have bought nothing.
+    pub parked: usize,
+}
+
 impl Fleet {
+    /// The promise that outlives any loss of data, request by request: none was bought twice, each job has its video
+    /// or waits for a person, and who waits has bought nothing, since what was bought has come home.
+    ///
+    /// Each job with the mark in its request, by which the ledger knows what was bought for it.
+    ///
+    /// # Panics
+    ///
+    /// Anything of this does not hold.
+    #[must_use]
+    pub fn kept<'a>(&self, jobs: impl IntoIterator<Item = (String, &'a Record)>) -> Kept {
+        let bought = self.ledger().bought();
+        let twice: Vec<_> = bought.iter().filter(|(_, tasks)| **tasks > 1).collect();
+        assert!(twice.is_empty(), "bought twice: {twice:?}");
+        let mut kept = Kept::default();
+        for (mark, record) in jobs {
+            match record.life.state.word() {
+                StateWord::Succeeded => kept.stored += 1,
+                StateWord::Parked => {
+                    let paid = bought.contains_key(&mark);
+                    assert!(!paid, "{mark} is paid and parked: {record:#?}");
+                    kept.parked += 1;
+                }
+                other => panic!("{mark} ended {other:?} without its video: {record:#?}"),
+            }
+        }
+        kept
+    }
+
     /// Settles accounts between our records and the provider's ledger.
     ///
     /// Every job has ended or stands in `Parked`; every task that was made belongs to exactly one of

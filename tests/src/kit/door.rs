@@ -155,6 +155,13 @@ impl Fleet {
         self.run(store.report(id, Writer::Outside, event, policy)).expect("a person's word counts");
     }
 
+    /// Whether creates are frozen. Asked past the store: this process remembers, and would itself raise the alarm.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        let key = self.inside.store.keys().freeze();
+        self.redis().command(&["EXISTS", &key]).is_ok_and(|answer| answer == "1")
+    }
+
     /// Asks for a job to be stopped.
     pub fn cancel(&self, id: &JobId) {
         self.report(id, &Event::CancelAsked { by: By::named("tester") });

@@ -24,3 +24,9 @@ def free():
         given.add(port)
         return port
     raise OSError(f"no free port between {FIRST} and {LAST}")
+
+
+def taken(port):
+    """Whether somebody takes connections on a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

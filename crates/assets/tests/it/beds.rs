@@ -1,4 +1,5 @@
-//! The three buckets every conformance test runs on, and the job they all file.
+//! The three buckets every conformance test runs on, and the job they all file. The remote one is S3 by a server of our
+//! own, or whatever bucket the environment names: then the same tests judge a server that is not ours.
 
 use crate::s3_server::{BUCKET, KEY_ID, S3Server, SECRET};
 use assets::{Assets, Folder, Frozen, Manifest, Place, S3Settings, Settings};
@@ -13,8 +14,9 @@ pub const ATTEMPT: &str = "01JB2DDDDDDDDDDDDDDDDDDDDD";
 /// 2026-11-22T08:15:30Z.
 pub const CREATED_AT_MS: i64 = 1_795_335_330_000;
 
-/// Names another S3 server's bucket for the conformance suite, as `http://HOST:PORT/BUCKET`.
-const NAMED_ENV: &str = "SEEDFLEET_TEST_S3";
+/// Section `store` as JSON, for a bucket on a server that is not ours: `{"url": "az://…", "azure": {…}}`. The suites
+/// of `tests/verify` set it, and the end-to-end tests read it too.
+const NAMED_ENV: &str = "SEEDFLEET_TEST_STORE";
 
 /// The smallest part S3 takes, so that a multipart copy stays quick.
 pub const PART_BYTES: usize = 5 << 20;
@@ -55,19 +57,17 @@ impl Bed {
         Self::open(settings, Some(server), Some(files), directory)
     }
 
-    /// The bucket that [`NAMED_ENV`] names, on a server that is not ours, or else our own. Each bed
-    /// has a prefix to itself there.
-    pub async fn s3_named_or_own() -> Self {
+    /// The bucket that [`NAMED_ENV`] names, or else our own on S3. Each bed has a prefix to itself there.
+    pub async fn remote() -> Self {
         let Ok(named) = std::env::var(NAMED_ENV) else { return Self::s3().await };
-        let (endpoint, bucket) = named.rsplit_once('/').expect("http://HOST:PORT/BUCKET");
-        let directory = TempDir::new().unwrap();
+        let named: Settings = serde_json::from_str(&named).expect("section `store` as JSON");
         let settings = Settings {
-            url: format!("s3://{bucket}/{}", ulid::Ulid::generate()),
+            url: format!("{}/{}", named.url, ulid::Ulid::generate()),
+            part_size_bytes: PART_BYTES as u64,
             retry_for: Duration::from_secs(10),
-            s3: s3_settings(endpoint, directory.path()),
-            ..small_parts()
+            ..named
         };
-        Self::open(settings, None, None, directory)
+        Self::open(settings, None, None, TempDir::new().unwrap())
     }
 
     /// A second process's view of the same bucket.

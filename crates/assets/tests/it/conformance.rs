@@ -13,7 +13,7 @@ macro_rules! suite {
     ($($test:ident),* $(,)?) => {
         mod memory { $(#[tokio::test] async fn $test() { super::$test(super::Bed::memory().await).await; })* }
         mod file { $(#[tokio::test] async fn $test() { super::$test(super::Bed::file().await).await; })* }
-        mod s3 { $(#[tokio::test] async fn $test() { super::$test(super::Bed::s3_named_or_own().await).await; })* }
+        mod remote { $(#[tokio::test] async fn $test() { super::$test(super::Bed::remote().await).await; })* }
     };
 }
 

@@ -19,7 +19,7 @@ macro_rules! suite {
     ($($test:ident),* $(,)?) => {
         mod memory { $(#[tokio::test] async fn $test() { super::$test(super::Bed::memory().await).await; })* }
         mod file { $(#[tokio::test] async fn $test() { super::$test(super::Bed::file().await).await; })* }
-        mod s3 { $(#[tokio::test] async fn $test() { super::$test(super::Bed::s3_named_or_own().await).await; })* }
+        mod remote { $(#[tokio::test] async fn $test() { super::$test(super::Bed::remote().await).await; })* }
     };
 }
 
@@ -32,8 +32,11 @@ suite![
     a_walk_starts_where_it_is_told,
 ];
 
+/// As patient as may be: sixty-four at once are much for a small server on a busy machine, and what a silent one
+/// costs has a test of its own.
 fn fence(settings: &Settings) -> Intents {
-    Intents::open(&FenceSettings::default(), settings).unwrap().expect("switched on")
+    let patient = FenceSettings { timeout: Duration::from_secs(30), ..FenceSettings::default() };
+    Intents::open(&patient, settings).unwrap().expect("switched on")
 }
 
 fn record(prompt: &str) -> Record {

@@ -73,7 +73,7 @@ async fn each_text_lies_by_itself(bed: Bed) {
 async fn each_text_of_a_record_lies_by_itself_in_every_bucket() {
     each_text_lies_by_itself(Bed::memory().await).await;
     each_text_lies_by_itself(Bed::file().await).await;
-    each_text_lies_by_itself(Bed::s3_named_or_own().await).await;
+    each_text_lies_by_itself(Bed::remote().await).await;
 }
 
 #[test]
