@@ -16,6 +16,7 @@ mod bucket_s3;
 mod budgets;
 mod bundle;
 mod callbacks;
+mod causes;
 mod clocks;
 mod config;
 mod dashboard;

@@ -70,6 +70,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
         let client = Arc::new(Client::open(&pool.name, &pool.settings, &provider)?);
         tokio::spawn(provider::keep(client.keys(), fleet.rereads()));
         let step = DownloadStep {
+            pool: pool.name.clone(),
             fetch: GuardedClient::new(rules, timeouts, trust)?,
             client,
             limiter: Limiter::new(

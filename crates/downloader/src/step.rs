@@ -14,13 +14,15 @@ use std::sync::Arc;
 use store::{Held, Queue};
 use telemetry::{Span, SpanName, fields};
 use ulid::Ulid;
-use worker::{Outcome, Step, Turn, fault};
+use worker::{Around, Outcome, Step, Turn, around, fault};
 
 /// Requests to one link within one turn: the rest of its budget is for later turns (M25).
 const FETCHES_PER_TURN: u32 = 3;
 
 /// Brings the outputs of one pool home.
 pub(crate) struct DownloadStep {
+    /// Its name.
+    pub(crate) pool: String,
     pub(crate) fetch: GuardedClient,
     pub(crate) client: Arc<Client>,
     pub(crate) limiter: Limiter,
@@ -131,6 +133,7 @@ impl DownloadStep {
             Brought::BucketTroubled { .. } => span.fail("bucket"),
             Brought::Troubled { .. } => span.fail("retry"),
         }
+        self.note(&brought);
         match brought {
             Brought::Stored(output) => {
                 telemetry::metrics().download_bytes.add(output.video_bytes, ["video"]);
@@ -139,6 +142,21 @@ impl DownloadStep {
             Brought::BucketTroubled { reason } => Ok(Event::BucketTroubled { task, reason }),
             Brought::Troubled { reason } => Ok(Event::DownloadTroubled { task, reason }),
             Brought::LinkDead { reason } => Err(reason),
+        }
+    }
+
+    /// What others are told of the bucket and of the hosts of outputs.
+    fn note(&self, brought: &Brought) {
+        match brought {
+            Brought::Stored(_) => {
+                for part in [Around::Bucket, Around::Links] {
+                    around::well(&self.pool, part);
+                }
+            }
+            Brought::BucketTroubled { reason } => around::ill(&self.pool, Around::Bucket, reason),
+            Brought::LinkDead { reason } | Brought::Troubled { reason } => {
+                around::ill(&self.pool, Around::Links, reason);
+            }
         }
     }
 

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Caps, TenantCaps};
+use survey::LimitsSettings;
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 use worker::{Fleet, Pool};
 
@@ -45,6 +46,7 @@ pub(crate) struct DeskSettings {
     pub(crate) feed: limiter::Feed,
     pub(crate) limits: limiter::Settings,
     pub(crate) provider: provider::Settings,
+    judged_by: LimitsSettings,
 }
 
 /// The gateway's state.
@@ -116,6 +118,7 @@ impl App {
                 feed: fleet.section("submit")?,
                 limits: fleet.section("limits")?,
                 provider: fleet.section("provider")?,
+                judged_by: LimitsSettings::from_loaded(fleet.loaded())?,
             },
             callers: Callers::new(settings, keys, first.store.fleet()),
             document,
@@ -138,6 +141,12 @@ impl App {
     /// Where a tenant's videos and media lie.
     pub(crate) fn bucket(&self, tenant: &str) -> &Assets {
         self.buckets.of(tenant)
+    }
+
+    /// What of the configuration decides what limits a pool, as it is in force.
+    pub(crate) fn judged_by(&self, door: &PoolDoor) -> LimitsSettings {
+        let intake_stop_ratio = door.door.intake_stop_ratio();
+        LimitsSettings { intake_stop_ratio, ..self.desk.judged_by }
     }
 
     /// The tenants of the configuration; those without a section of their own share the default one.

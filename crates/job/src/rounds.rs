@@ -14,7 +14,7 @@ use crate::{Record, TaskRef, Timestamp, retry};
 use seedance::{DurationChoice, ModelKey, Request, Resolution, SlotClass};
 use std::time::Duration;
 
-pub use callbacks::{ENDS_KEPT, Ended, Patience, tell_ends};
+pub use callbacks::{ENDS_KEPT, Ended, Patience, are_silent, tell_ends};
 pub use times::{BUCKETS, SAMPLES_MIN, Times, bucket};
 
 /// Between two rounds lie fourteen fifteenths of `poll.steady`; the rest is what a page's turn at the list may

@@ -9,6 +9,7 @@ use seedance::{Call, Class};
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
+use worker::{Around, around};
 
 /// Pause between two tries of one read inside a turn.
 const TRY_PAUSE: Duration = Duration::from_millis(200);
@@ -58,11 +59,34 @@ impl Context {
                 Err(why) => return Retrieved::Trouble(no_permit(&why)),
             };
             let read = self.client.retrieve(permit, site, task).await;
+            self.note_read(&read);
             let passing = matches!(&read, Retrieved::Trouble(t) if t.class == Class::Server);
             if !passing || tries >= self.tries_per_turn {
                 return read;
             }
             tokio::time::sleep(TRY_PAUSE).await;
+        }
+    }
+}
+
+impl Context {
+    /// What others are told of the provider's reads. A refusal for the rate is an answer, and shown as a hold.
+    fn note_read(&self, read: &Retrieved) {
+        let pool = self.store.pool();
+        match read {
+            Retrieved::Task { .. } | Retrieved::NotFound => around::well(pool, Around::Reads),
+            Retrieved::Trouble(trouble) => match trouble.class {
+                Class::Server | Class::Ambiguous | Class::Auth | Class::Account => {
+                    around::ill(pool, Around::Reads, &trouble.code);
+                }
+                Class::Input
+                | Class::Content
+                | Class::Output
+                | Class::Rate
+                | Class::Capacity
+                | Class::Pause
+                | Class::State => {}
+            },
         }
     }
 }

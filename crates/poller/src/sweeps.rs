@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use worker::{Around, around};
 
 /// As many tasks are read singly: cheaper by no call, and sooner.
 const SINGLY_MAX: usize = 2;
@@ -254,7 +255,10 @@ impl Sweep {
             Lists::ByModel => query.of_model(&asks[0].model_id),
         };
         match self.context.client.list(permit, &self.site, &query).await {
-            Listed::Page { page, .. } => deal(page, asks),
+            Listed::Page { page, .. } => {
+                around::well(self.context.store.pool(), Around::Reads);
+                deal(page, asks);
+            }
             Listed::Trouble(trouble) => self.troubled(&trouble, asks),
         }
     }

@@ -92,8 +92,8 @@ pub use events::{CHANGES_MAX, Change, ChangeReader, EventSettings, Mark};
 pub use evidence::Evidence;
 pub use failures::{FailureGroup, Scope};
 pub use fleet::{
-    ALIVE_FOR, API_KEYS_MAX, About, BEAT_EVERY, EndWhy, FleetStore, InForce, KnownKey, LiveProcess,
-    Minted, RATE_WINDOW, Raised, Rated, Revoked, Session,
+    ALIVE_FOR, API_KEYS_MAX, About, Around, BEAT_EVERY, EndWhy, FleetStore, Ill, InForce, KnownKey,
+    LiveProcess, Minted, RATE_WINDOW, Raised, Rated, Revoked, Session,
 };
 pub use freeze::{Freeze, FreezeKind, Watch};
 pub use grant::{Grant, HoldRow};

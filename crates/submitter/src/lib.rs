@@ -13,6 +13,7 @@ mod attempt;
 mod fence;
 mod greet;
 mod lead;
+mod notes;
 mod pauses;
 mod proof;
 mod purses;

@@ -116,7 +116,11 @@ impl Step for SubmitStep {
                 return instead;
             }
         }
-        let intent = match fence::look(self.shared.intents.as_ref(), record).await {
+        let ahead = fence::look(self.shared.intents.as_ref(), record).await;
+        if let Err(error) = &ahead {
+            self.shared.note_ill_fence(error);
+        }
+        let intent = match ahead {
             Ok(Ahead::Clear(number)) => number,
             Ok(Ahead::Forgotten(attempt)) => return Outcome::Report(fence::met(*attempt, None)),
             Err(error) => {
@@ -265,6 +269,7 @@ impl SubmitStep {
         let began = Instant::now();
         let fenced = fence::raise(self.shared.intents.as_ref(), record, &granted.attempt).await;
         let fenced_in = began.elapsed();
+        self.shared.note_raise(&fenced);
         fault::point(fault::SUBMIT_FENCED).await;
         let attempt = granted.attempt.clone();
         let answer = match fenced {
@@ -283,6 +288,7 @@ impl SubmitStep {
                 not_sent(&format!("the second fence cannot be raised: {error}"))
             }
         };
+        self.shared.note_create(&answer);
         let left = match &answer {
             CreateAnswer::Accepted { .. } | CreateAnswer::Refused(_) => Some(true),
             CreateAnswer::NotSent { .. } => Some(false),

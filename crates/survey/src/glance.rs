@@ -1,5 +1,6 @@
 //! A whole pool at one moment, for somebody who watches it.
 
+use crate::cause::LimitsSettings;
 use crate::held_slots::{HeldSlot, held_slots};
 use crate::limits::{LimitsView, limits};
 use crate::recent::{Flow, Recent};
@@ -14,8 +15,8 @@ const SLOTS_MOST: usize = 200;
 /// What of the configuration a glance rests on.
 #[derive(Debug, Clone)]
 pub struct GlanceSettings {
-    /// `submit.lookahead`.
-    pub lookahead: u32,
+    /// What the limits and what limits rest on.
+    pub limits: LimitsSettings,
     /// `poll.steady`.
     pub look_every: Duration,
     /// Section `scaling`.
@@ -59,9 +60,9 @@ pub async fn glance(
     recent: &mut Recent,
 ) -> Result<Glance, StoreError> {
     let now = store.now().await?;
-    let facts = pool_facts(store, pool, settings.lookahead, settings.look_every);
+    let facts = pool_facts(store, pool, settings.limits.lookahead, settings.look_every);
     let (limits, facts, pulse, depths, oldest, slots, ()) = tokio::try_join!(
-        limits(store, pool, settings.lookahead, None),
+        limits(store, pool, &settings.limits, None),
         facts,
         store.pulse(),
         store.depths(),

@@ -8,6 +8,7 @@
 
 mod batch;
 mod budget;
+mod cause;
 mod eta;
 mod failures;
 mod force;
@@ -24,6 +25,7 @@ mod usage;
 
 pub use batch::{BatchView, PauseView};
 pub use budget::{BudgetView, CapView, HeldFor, budget_sentence};
+pub use cause::{CauseKind, CauseView, LimitsSettings};
 pub use eta::{EtaInstants, EtaSeconds, EtaView, Rows, batch_eta, rows_eta};
 pub use failures::{FailureView, advice, failures};
 pub use force::{CallView, ClassView, ConfiguredView, SetView, SlowedView};

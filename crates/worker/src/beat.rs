@@ -1,18 +1,21 @@
 //! This process among the others of its fleet: it tells that it lives and which forms of the record it reads and
 //! writes, and hears which version is in force. Nothing is asked per job.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use job::{Misfit, Versions};
 use store::{About, BEAT_EVERY, FleetStore, Store, StoreError};
 use tokio::task::AbortHandle;
 
+use crate::around;
 use crate::fleet::Role;
 use crate::signals::{Ask, Drain};
 use crate::start::StartError;
 
 /// Between two tries of the first beat while Redis does not answer.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How often it is seen whether there is news of the surroundings, which do not wait for the next beat.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the last word may take.
 const LAST_WORD_MAX: Duration = Duration::from_secs(1);
 
@@ -73,11 +76,18 @@ impl Voice {
         self.show(&stores, in_force);
         let task = tokio::spawn(async move {
             let mut known = in_force;
-            let mut turn = tokio::time::interval(BEAT_EVERY);
+            let mut about = self.about.clone();
+            let mut told_at: Option<Instant> = None;
+            let mut turn = tokio::time::interval(LOOK_EVERY);
             turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 turn.tick().await;
-                match self.fleet.beat(&self.name, &self.about).await {
+                let ill = around::told();
+                if ill == about.ill && told_at.is_some_and(|at| at.elapsed() < BEAT_EVERY) {
+                    continue;
+                }
+                (about.ill, told_at) = (ill, Some(Instant::now()));
+                match self.fleet.beat(&self.name, &about).await {
                     Ok(Ok(heard)) if heard == known => {}
                     Ok(Ok(heard)) => {
                         tracing::info!(from = known, to = heard, "another version is in force");

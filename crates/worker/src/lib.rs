@@ -29,6 +29,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+pub mod around;
 mod beat;
 mod buckets;
 pub mod fault;
@@ -62,3 +63,5 @@ pub use reload::Live;
 pub use signals::Drain;
 pub use start::{StartError, tenant_caps};
 pub use step::{Outcome, Step, Turn};
+/// For [`around`].
+pub use store::Around;

@@ -14,7 +14,7 @@ fn who_rules_the_fleet_stops_all_creates_and_lets_them_go_on() {
     assert_eq!(chief.send("/ui/limits/sim/freeze", &[("reason", "")]).status, 422);
     let done = chief.send("/ui/limits/sim/freeze", &[("reason", "the bill looks odd")]);
     assert_eq!(done.leads_to(), "/ui/limits?said=frozen");
-    assert!(chief.get("/ui/fleet").text.contains("Frozen: no attempt begins"));
+    assert!(chief.get("/ui/fleet").text.contains("Nothing is bought: the pool is frozen"));
     let shown = chief.get("/ui/limits").text;
     assert!(shown.contains("the bill looks odd") && shown.contains("/thaw\""), "{shown}");
     let done = chief.send("/ui/limits/sim/thaw", &[("reason", "it was right")]);

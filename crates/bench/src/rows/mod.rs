@@ -9,6 +9,7 @@ mod life;
 mod limits;
 mod raw;
 mod reads;
+mod rest;
 mod slots;
 mod start;
 mod tending;
@@ -91,6 +92,11 @@ pub const ROWS: &[Row] = &[
         instant::million,
     ),
     slow("watch", "one poller over 50,000 real tasks at five accounts", watch::run),
+    row(
+        "rest",
+        "programs at rest: their memory, and how soon one that starts has its first ticket",
+        rest::run,
+    ),
     slow("start", "start-up with a backlog of a million due jobs", start::run),
     slow(
         "slots",

@@ -100,13 +100,17 @@ impl Fleet<'_> {
 
     fn sentence(&self) -> Markup {
         let Some(facts) = &self.facts else { return html! {} };
-        let sentence = facts.sentence();
+        let limit = &facts.limit;
         html! {
-            p class={ "limit" @if sentence.grave { " grave" } } {
+            p class={ "limit" @if limit.grave { " grave" } } {
                 span class="dim" { "What limits us now" }
-                strong { (sentence.text) }
+                strong { (limit.text) }
                 @if self.simulated { span class="tag" { "simulated: nothing is billed" } }
+                @if let Some((command, page)) = limit.next {
+                    span class="dim" { "next: " code { (command) } ", " (page) }
+                }
             }
+            @for also in &facts.also { p class="dim" { "Also: " (also) } }
         }
     }
 

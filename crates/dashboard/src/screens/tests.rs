@@ -4,7 +4,7 @@ use super::job::{Again, Beside, Job, Line};
 use super::jobs::{Bulk, Confirm, Jobs};
 use super::review::Review;
 use super::{audit, batches, doubt, failures, fleet, limits, operations, webhooks};
-use crate::bottleneck::Facts;
+use crate::bottleneck::{Facts, Sentence};
 use crate::{Backlog, Role, Throughput, Viewer};
 use job::{Fingerprint, JobId, Record, StateWord, Timestamp};
 use seedance::Route;
@@ -409,11 +409,22 @@ fn the_fleet_says_what_limits_it_and_a_tenant_sees_its_own_part() {
         tightest: None,
         alarms: vec![],
     };
-    let whole = page(Some(Facts::default())).page();
-    assert!(
-        whole.contains("Nothing: no job waits") && whole.contains("nothing is billed"),
-        "{whole}"
-    );
+    let limit = Sentence {
+        text: "No poller runs: 3 jobs are at the provider.".into(),
+        next: Some(("seedfleet schema status", "docs/runbooks/role-missing.md")),
+        grave: true,
+    };
+    let also = vec!["Callbacks are silent.".to_owned()];
+    let whole = page(Some(Facts { limit, also, ..Facts::default() })).page();
+    for part in [
+        "class=\"limit grave\"",
+        "<strong>No poller runs: 3 jobs are at the provider.</strong>",
+        "next: <code>seedfleet schema status</code>, docs/runbooks/role-missing.md",
+        "Also: Callbacks are silent.",
+        "nothing is billed",
+    ] {
+        assert!(whole.contains(part), "{part}: {whole}");
+    }
     assert!(whole.contains("25.0 %") && whole.contains("of USD 20.00"), "{whole}");
     let own = page(None).page();
     assert!(!own.contains("What limits us now") && own.contains("Jobs by state"));

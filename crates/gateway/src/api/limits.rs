@@ -194,8 +194,8 @@ pub(super) async fn reset(
 }
 
 async fn told(app: &App, door: &PoolDoor, tenant: Option<&str>) -> Result<Response, Problem> {
-    let (pool, lookahead) = (&door.pool, app.desk.feed.lookahead);
-    let view = survey::limits(&pool.store, &pool.settings, lookahead, tenant).await?;
+    let (pool, judged_by) = (&door.pool, app.judged_by(door));
+    let view = survey::limits(&pool.store, &pool.settings, &judged_by, tenant).await?;
     Ok(Json(to_json(&view)?).into_response())
 }
 

@@ -5,14 +5,15 @@ use super::session::Visitor;
 use super::{jobs, money, sight};
 use crate::app::{App, PoolDoor};
 use axum::extract::{Query, State};
-use dashboard::bottleneck::{Class, Facts, Stop};
+use dashboard::bottleneck::{Class, Facts, Sentence, Stop};
 use dashboard::screens::fleet::{Alarm, Budget, Fleet};
 use dashboard::{Cell, Viewer};
 use job::{StateWord, Timestamp};
 use seedance::SlotClass;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::{Purse, Queue, Spent};
+use store::{Purse, Spent};
+use survey::LimitsView;
 
 /// Jobs whose slots are drawn, of each state that holds one.
 const SLOTS_DRAWN: usize = 400;
@@ -35,7 +36,7 @@ pub(super) async fn show(
     let mut alarms = Vec::new();
     let (mut facts, mut cells) = (None, Vec::new());
     if everything {
-        let (told, drawn) = limits(&doors, now).await?;
+        let (told, drawn) = limits(&app, &doors, now).await?;
         facts = Some(told);
         cells = drawn;
         for door in &doors {
@@ -135,74 +136,78 @@ fn alarm(line: store::AuditLine) -> Alarm {
     Alarm { at: line.at, what: line.alarm, job: line.job, why }
 }
 
-/// What could hold the fleet back, added up over its pools, and the slots in use.
-async fn limits(doors: &[&PoolDoor], now: Timestamp) -> Result<(Facts, Vec<Vec<Cell>>), Trouble> {
-    let mut facts = Facts { now, ..Facts::default() };
+/// What holds the fleet back, in the pool where it is worst, with its classes added up over all, and the slots in use.
+async fn limits(
+    app: &App,
+    doors: &[&PoolDoor],
+    now: Timestamp,
+) -> Result<(Facts, Vec<Vec<Cell>>), Trouble> {
+    let mut facts = Facts::default();
     let mut classes: BTreeMap<SlotClass, Class> = BTreeMap::new();
     let mut cells: BTreeMap<SlotClass, Vec<Cell>> = BTreeMap::new();
+    let mut views = Vec::new();
     for door in doors {
         let (store, settings) = (&door.pool.store, &door.pool.settings);
-        facts.accounts += settings.accounts.len();
         let used = store.slots().await?;
         for class in SlotClass::ALL {
             let row = classes.entry(class).or_insert_with(|| Class {
                 name: class.word().to_owned(),
                 used: 0,
                 limit: 0,
-                create_rpm: 0,
                 due: 0,
             });
             for account in settings.accounts.values() {
-                let limits = account.class_limits(class);
-                row.limit += u64::from(limits.running);
-                row.create_rpm += u64::from(limits.create_rpm);
+                row.limit += u64::from(account.class_limits(class).running);
             }
             let own = used.iter().filter(|(slot, _)| slot.class == class).map(|(_, n)| *n);
             row.used += u64::try_from(own.sum::<i64>()).unwrap_or(0);
         }
         for depth in store.depths().await? {
-            match depth.queue {
-                Queue::Submit(class) => {
-                    if let Some(row) = classes.get_mut(&class) {
-                        row.due += depth.due;
-                    }
-                }
-                Queue::Download => facts.downloads_due += depth.due,
-                Queue::Settle | Queue::Poll | Queue::Notify => {}
+            if let Some(row) = depth.queue.class().and_then(|class| classes.get_mut(&class)) {
+                row.due += depth.due;
             }
         }
-        // A stop for one class leaves the account to the others.
-        let stops = store.stops().await?.into_iter().filter(|row| row.only.is_none());
-        facts.stops.extend(stops.map(stop));
-        let frozen = store.watch().await?.frozen;
-        facts.frozen = facts.frozen.or_else(|| frozen.map(|freeze| freeze.why));
-        let held = store.purses_that_hold().await?;
-        let budget = survey::budget_sentence(&held, settings.route, None);
-        facts.budget = facts.budget.or(budget);
-        facts.paused = facts.paused.or(survey::pauses_sentence(&store.pauses().await?));
-        let pulse = store.pulse().await?;
-        facts.memory_past = facts.memory_past.or_else(|| past(door, &pulse));
         for slot in survey::held_slots(store, now, SLOTS_DRAWN).await? {
             let cell = Cell { age: slot.age, in_doubt: slot.in_doubt };
             cells.entry(slot.class).or_default().push(cell);
         }
         facts.oldest = facts.oldest.max(oldest(door, now).await?);
+        views.push(survey::limits(store, settings, &app.judged_by(door), None).await?);
     }
+    (facts.limit, facts.also) = told(views);
     let drawn = classes.keys().map(|class| cells.remove(class).unwrap_or_default()).collect();
     facts.classes = classes.into_values().collect();
     Ok((facts, drawn))
 }
 
+/// What limits the pool that is worst off, and what else limits this one and the others; a pool is named where there
+/// are several.
+fn told(mut views: Vec<LimitsView>) -> (Sentence, Vec<String>) {
+    let several = views.len() > 1;
+    let of = |pool: &str, text: &str| {
+        if several { format!("{pool}: {text}") } else { text.to_owned() }
+    };
+    // One that nothing limits comes behind all that something does.
+    views.sort_by_key(|view| view.causes.first().map_or((1, None), |cause| (0, Some(cause.cause))));
+    let Some(worst) = views.first() else { return (Sentence::default(), Vec::new()) };
+    let first = worst.causes.first();
+    let sentence = Sentence {
+        text: if first.is_some() {
+            of(&worst.pool, &worst.limited_by)
+        } else {
+            worst.limited_by.clone()
+        },
+        next: first.map(|cause| (cause.next, cause.page)),
+        grave: first.map_or(!worst.pauses.is_empty(), |cause| cause.cause.is_grave()),
+    };
+    let all = views.iter().flat_map(|view| view.causes.iter().map(move |cause| (view, cause)));
+    let also = all.skip(1).map(|(view, cause)| of(&view.pool, &cause.says));
+    (sentence, also.collect())
+}
+
 pub(super) fn stop(row: store::StopRow) -> Stop {
     let of_class = row.only.map(|class| format!("{} {}", row.account, class.word()));
     Stop { account: of_class.unwrap_or(row.account), until: row.until, code: row.code }
-}
-
-/// Whether Redis holds so much that new jobs are refused, in percent.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn past(door: &PoolDoor, pulse: &store::Pulse) -> Option<(u64, u64)> {
-    let (ratio, stop) = (pulse.memory_ratio(), door.door.intake_stop_ratio());
-    (ratio >= stop).then_some(((ratio * 100.0) as u64, (stop * 100.0) as u64))
 }
 
 /// How long the oldest job has waited for its create.

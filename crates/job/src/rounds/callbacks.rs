@@ -41,18 +41,35 @@ pub fn tell_ends(
     now: Timestamp,
     patience: Patience,
 ) -> bool {
-    let is_told = |end: &Ended| end.told_at.is_some_and(|told| told <= end.at + patience.grace);
-    let mut judged: Vec<&Ended> =
-        ends.iter().filter(|end| is_told(end) || end.at + patience.grace <= now).collect();
-    judged.sort_unstable_by_key(|end| std::cmp::Reverse(end.at));
-    judged.truncate(ENDS_KEPT);
-    let told = judged.iter().filter(|end| is_told(end)).count();
-    let untold_in_row = judged.iter().take_while(|end| !is_told(end)).count();
+    let judged = judged(ends, now, patience);
+    let told = judged.iter().filter(|told| **told).count();
+    let untold_in_row = untold_in_row(&judged);
     let is_quiet = last_told_at.is_none_or(|told| told + patience.silence <= now);
     judged.len() >= ENDS_MIN
         && told as f64 >= HEALTHY * judged.len() as f64
         && untold_in_row < SILENT_AFTER
         && !(untold_in_row > 0 && is_quiet)
+}
+
+/// Whether no callback told any of the last ends: as many in a row as end the trust of [`tell_ends`], however few
+/// there were.
+#[must_use]
+pub fn are_silent(ends: &[Ended], now: Timestamp, patience: Patience) -> bool {
+    untold_in_row(&judged(ends, now, patience)) >= SILENT_AFTER
+}
+
+/// Of each end of which it can be said, whether it was told in time; the newest first.
+fn judged(ends: &[Ended], now: Timestamp, patience: Patience) -> Vec<bool> {
+    let is_told = |end: &Ended| end.told_at.is_some_and(|told| told <= end.at + patience.grace);
+    let mut judged: Vec<&Ended> =
+        ends.iter().filter(|end| is_told(end) || end.at + patience.grace <= now).collect();
+    judged.sort_unstable_by_key(|end| std::cmp::Reverse(end.at));
+    judged.truncate(ENDS_KEPT);
+    judged.into_iter().map(is_told).collect()
+}
+
+fn untold_in_row(judged: &[bool]) -> usize {
+    judged.iter().take_while(|told| !**told).count()
 }
 
 #[cfg(test)]
@@ -107,5 +124,15 @@ mod tests {
         assert!(!healthy(&ends(100, &[0, 1, 2]), 1_000, 1_020), "three in a row are not");
         assert!(!healthy(&ends(100, &[0]), 890, 1_020), "nor one, and no callback for long");
         assert!(healthy(&ends(100, &[]), 1_002, 900_000), "nothing ended, nothing was told");
+    }
+
+    #[test]
+    fn three_untold_ends_in_a_row_are_a_silence_however_few_there_were() {
+        let silent = |ends: &[Ended], now_s| are_silent(ends, at(now_s), PATIENCE);
+        assert!(silent(&ends(3, &[0, 1, 2]), 1_020));
+        assert!(!silent(&ends(3, &[0, 1, 2]), 1_005), "they may be told yet");
+        assert!(!silent(&ends(2, &[0, 1]), 1_020), "two may be lost");
+        assert!(!silent(&ends(100, &[1, 2, 3, 4]), 1_020), "the newest was told");
+        assert!(!silent(&[], 1_020));
     }
 }

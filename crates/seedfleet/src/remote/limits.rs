@@ -5,7 +5,7 @@ use super::{own_name, rows};
 use crate::cli::{Global, LimitsOf, LimitsSetArgs, LimitsVerb};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Form, Format, Rows};
-use crate::verbs::limits::{COLUMNS, of};
+use crate::verbs::limits::{COLUMNS, of, steps};
 use serde_json::{Value, json};
 use store::Limit;
 
@@ -37,7 +37,7 @@ pub(super) async fn run(global: &Global, gateway: &Gateway, verb: LimitsVerb) ->
 /// The page for people.
 fn page(view: &Value) -> Outcome {
     let mut shown = Rows::new(&Form::plain(Format::Table), COLUMNS);
-    let mut said = vec![text(view, "limited_by").to_owned()];
+    let mut said = Vec::new();
     for account in all(view, "accounts") {
         for class in all(account, "classes") {
             let mut row = rows::row(class.clone())?;
@@ -56,7 +56,10 @@ fn page(view: &Value) -> Outcome {
         said.extend(lowered(account));
     }
     shown.end()?;
-    output::say("\n")?;
+    output::say(&format!("\n{}\n", output::plain(text(view, "limited_by"))))?;
+    let told =
+        all(view, "causes").map(|cause| ["says", "next", "page"].map(|name| text(cause, name)));
+    output::say(&steps(told.map(|[says, next, page]| (says, next, page))))?;
     for sentence in said {
         output::say(&format!("{}\n", output::plain(&sentence)))?;
     }

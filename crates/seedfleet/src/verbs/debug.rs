@@ -15,12 +15,12 @@ use crate::output::{Row, object};
 use crate::session::{self, Session};
 use job::filter::Filter;
 use job::{Record, StateWord};
-use limiter::Feed;
 use scrub::Scrub;
 use serde_json::{Value, json};
 use settings::Loaded;
 use std::path::{Path, PathBuf};
 use store::{Change, Scope};
+use survey::LimitsSettings;
 use tar::Archive;
 
 /// States of the jobs that are listed as failures.
@@ -161,8 +161,8 @@ impl Bundle {
 }
 
 async fn limits(session: &Session) -> Result<Value, Failure> {
-    let feed: Feed = session.loaded.section("submit")?;
-    let view = survey::limits(&session.store, &session.pool, feed.lookahead, None).await?;
+    let settings = LimitsSettings::from_loaded(&session.loaded)?;
+    let view = survey::limits(&session.store, &session.pool, &settings, None).await?;
     Ok(json!(totals::row(&view)?))
 }
 

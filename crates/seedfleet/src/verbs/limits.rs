@@ -11,7 +11,7 @@ use seedance::Fault;
 use serde_json::json;
 use std::time::Duration;
 use store::{Limit, LimitChange, LimitChanges};
-use survey::{ClassView, LimitsView};
+use survey::{CauseView, ClassView, LimitsSettings, LimitsView};
 
 pub(crate) const COLUMNS: &[&str] =
     &["account", "class", "slots_used", "slots", "lookahead", "create_rpm", "stopped_until"];
@@ -25,7 +25,8 @@ pub(crate) async fn run(global: &Global, verb: LimitsVerb) -> Outcome {
         LimitsVerb::Set(args) => set(&session, feed, &args).await?,
         LimitsVerb::Reset(args) => reset(&session, &args).await?,
     }
-    let view = survey::limits(&session.store, &session.pool, feed.lookahead, None).await?;
+    let settings = LimitsSettings::from_loaded(&session.loaded)?;
+    let view = survey::limits(&session.store, &session.pool, &settings, None).await?;
     if !global.output.is_a_page() {
         output::object(&global.output, row(&view)?)?;
         return Ok(Exit::Done);
@@ -100,6 +101,19 @@ pub(crate) fn of(now: f64, configured: u32) -> String {
     format!("{now} of {configured}")
 }
 
+/// What to do about the first cause, whose sentence stands above, and the other causes with theirs. Each is what it
+/// says, the next command, the page.
+pub(crate) fn steps<'v>(causes: impl Iterator<Item = (&'v str, &'v str, &'v str)>) -> String {
+    let mut said = String::new();
+    for (n, (says, next, page)) in causes.enumerate() {
+        if n > 0 {
+            said.push_str(&format!("Also: {}\n", output::plain(says)));
+        }
+        said.push_str(&format!("  next: {next} ({page})\n"));
+    }
+    said
+}
+
 fn show(view: &LimitsView, currency: &str) -> Result<(), Failure> {
     let mut rows = Rows::new(&Form::plain(Format::Table), COLUMNS);
     for account in &view.accounts {
@@ -116,7 +130,10 @@ fn show(view: &LimitsView, currency: &str) -> Result<(), Failure> {
         }
     }
     rows.end()?;
-    let mut said = format!("\n{}\n", view.limited_by);
+    let mut said = format!("\n{}\n", output::plain(&view.limited_by));
+    let told =
+        view.causes.iter().map(|CauseView { says, next, page, .. }| (says.as_str(), *next, *page));
+    said.push_str(&steps(told));
     if let Some(budget) = &view.budget {
         said.push_str(&spent(budget, currency));
     }

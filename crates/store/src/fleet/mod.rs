@@ -5,11 +5,13 @@
 //! so what a pool must know of a tenant is told to its scripts by the caller.
 
 mod api_keys;
+mod around;
 mod rate;
 mod schema;
 mod sessions;
 
 pub use api_keys::{API_KEYS_MAX, EndWhy, KnownKey, Minted, Revoked};
+pub use around::{Around, Ill};
 pub use rate::{RATE_WINDOW, Rated};
 pub use schema::{ALIVE_FOR, About, BEAT_EVERY, InForce, LiveProcess, Raised};
 pub use sessions::Session;

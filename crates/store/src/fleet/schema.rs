@@ -1,6 +1,6 @@
 //! Which processes live, what each reads and writes, and which version of the record is in force.
 
-use super::FleetStore;
+use super::{Around, FleetStore, Ill};
 use crate::connection::Call;
 use crate::lease::millis;
 use crate::{StoreError, commit, script};
@@ -26,6 +26,9 @@ pub struct About {
     pub oldest: u32,
     /// The newest form that it reads and writes.
     pub newest: u32,
+    /// What it finds ill around itself: pool and [`Around`], and why. Older programs do not tell.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ill: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl About {
@@ -33,7 +36,8 @@ impl About {
     #[must_use]
     pub fn own(role: &str, program: &str) -> Self {
         let Versions { oldest_written: oldest, newest } = Versions::own();
-        Self { role: role.to_owned(), program: program.to_owned(), oldest, newest }
+        let (role, program) = (role.to_owned(), program.to_owned());
+        Self { role, program, oldest, newest, ill: BTreeMap::new() }
     }
 
     const fn versions(&self) -> Versions {
@@ -57,6 +61,17 @@ impl LiveProcess {
     #[must_use]
     pub fn reads(&self, version: u32) -> bool {
         self.about.as_ref().is_some_and(|about| about.newest >= version)
+    }
+
+    /// What it finds ill around itself; words of newer programs are left out.
+    pub fn ill(&self) -> impl Iterator<Item = Ill> + '_ {
+        let pools = self.about.iter().flat_map(|about| about.ill.iter().map(move |of| (about, of)));
+        pools.flat_map(|(about, (pool, parts))| {
+            parts.iter().filter_map(move |(word, why)| {
+                let (role, pool) = (about.role.clone(), pool.clone());
+                Some(Ill { role, pool, part: Around::parse(word)?, why: why.clone() })
+            })
+        })
     }
 }
 

@@ -239,6 +239,21 @@ impl Store {
         Ok(self.pending_endpoints(1).await?.first().map(|(_, at)| *at))
     }
 
+    /// Those of the `n` endpoints with the oldest undelivered events whose last delivery failed, the longest first.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn failing_endpoints(&self, n: usize) -> Result<Vec<EndpointState>, StoreError> {
+        let pending = self.pending_endpoints(n).await?;
+        let ids: Vec<String> = pending.into_iter().map(|(id, _)| id).collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.endpoints_by_id(&ids).await?.into_iter().flatten();
+        Ok(found.filter(|state| state.off.is_none() && state.tries > 0).collect())
+    }
+
     /// Up to `n` endpoints with something to be told, and since when the oldest of it waits; the longest first.
     pub(crate) async fn pending_endpoints(
         &self,

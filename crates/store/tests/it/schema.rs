@@ -3,15 +3,18 @@
 use crate::ground::{self, FREE, Ground, LEASE, SUBMIT, attempt, connect, record};
 use job::{Event, JobId, Misfit, SCHEMA_VERSION};
 use sandbox::redis::CommandError;
+use std::collections::BTreeMap;
 use store::{
-    ALIVE_FOR, About, Begun, FleetStore, InForce, Raised, ReportError, StoreError, Writer,
+    ALIVE_FOR, About, Around, Begun, FleetStore, Ill, InForce, Raised, ReportError, StoreError,
+    Writer,
 };
 
 /// A version of which nobody here knows anything.
 const BEYOND: u32 = SCHEMA_VERSION + 98;
 
 fn about(role: &str, oldest: u32, newest: u32) -> About {
-    About { role: role.into(), program: "0.0.0".into(), oldest, newest }
+    let (role, program) = (role.into(), "0.0.0".into());
+    About { role, program, oldest, newest, ill: BTreeMap::new() }
 }
 
 async fn enter(fleet: &FleetStore, name: &str, oldest: u32, newest: u32) -> Result<u32, Misfit> {
@@ -203,4 +206,28 @@ async fn two_versions_of_a_script_live_side_by_side_and_survive_a_server_that_fo
     assert_eq!(enter(&fleet, "ours-1", 1, 1).await, Ok(1));
     let all = ["ours-1", "ours-2", "ours-3", "theirs-1", "theirs-2"];
     assert_eq!(names(&fleet).await, all);
+}
+
+#[tokio::test]
+async fn what_a_process_finds_ill_around_itself_is_heard_until_it_tells_otherwise() {
+    let ground = Ground::new().await;
+    let fleet = ground.store.fleet();
+    let mut told = about("submitter", 1, 1);
+    let ill = |parts: &[(&str, &str)]| {
+        let parts = parts.iter().map(|(part, why)| ((*part).to_owned(), (*why).to_owned()));
+        BTreeMap::from([("main".to_owned(), parts.collect())])
+    };
+    // A newer program may know more parts.
+    told.ill = ill(&[("bucket", "no permission"), ("moon", "behind a cloud")]);
+    fleet.beat("one", &told).await.expect("answers").expect("it fits");
+    enter(&fleet, "two", 1, 1).await.expect("it fits");
+    let heard = async || -> Vec<Ill> {
+        let live = fleet.live_processes().await.expect("answers");
+        live.iter().flat_map(store::LiveProcess::ill).collect()
+    };
+    let (role, pool, why) = ("submitter".into(), "main".into(), "no permission".into());
+    assert_eq!(heard().await, [Ill { role, pool, part: Around::Bucket, why }]);
+    told.ill.clear();
+    fleet.beat("one", &told).await.expect("answers").expect("it fits");
+    assert_eq!(heard().await, []);
 }

@@ -8,10 +8,9 @@ use crate::verbs::rows;
 use assets::Buckets;
 use job::filter::Filter;
 use job::{By, JobId, Record, Timestamp};
-use limiter::Feed;
 use std::time::Duration;
 use store::{ListQuery, PAUSE_FOR, PAUSES_MAX, PauseScope, Scope, Store};
-use survey::{FailureView, Glance, GlanceSettings, Recent};
+use survey::{FailureView, Glance, GlanceSettings, LimitsSettings, Recent};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::MissedTickBehavior;
 
@@ -97,9 +96,8 @@ impl Watcher {
     ///
     /// The configuration.
     pub(super) fn new(session: Session, filter: Filter, by: By) -> Result<Self, Failure> {
-        let feed: Feed = session.loaded.section("submit")?;
         let settings = GlanceSettings {
-            lookahead: feed.lookahead,
+            limits: LimitsSettings::from_loaded(&session.loaded)?,
             look_every: session.policy.poll.steady,
             scaling: session.loaded.section("scaling")?,
         };

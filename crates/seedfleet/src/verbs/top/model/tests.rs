@@ -78,6 +78,7 @@ fn glance(now: Timestamp) -> Glance {
         pool: "prod".into(),
         simulated: false,
         limited_by: "The provider's concurrency limits: 40 of 40 slots of 2.0 are taken.".into(),
+        causes: Vec::new(),
         counts: BTreeMap::from([("queued", 584_990), ("running", 36), ("failed", 1_976)]),
         budget: Some(BudgetView {
             today: CapView { max: Some("8000.000000".into()), spent: "5880.250000".into() },
