@@ -1,6 +1,7 @@
 //! Jobs of a batch that wait get another order, or another end of their use.
 
-use e2e::kit::{Fleet, Options, text};
+use e2e::kit::{ALICE, Fleet, Options, text};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 #[test]
@@ -57,6 +58,7 @@ fn waiting_jobs_of_a_batch_are_changed_and_those_that_have_begun_are_counted() {
         assert!(refused.stderr.contains(word), "{wrong:?}: {refused:?}");
     }
 
+    edges(&fleet);
     for role in ["submitter", "poller", "downloader"] {
         fleet.start_role(role);
     }
@@ -69,4 +71,17 @@ fn waiting_jobs_of_a_batch_are_changed_and_those_that_have_begun_are_counted() {
     );
     assert_eq!(told(&late.json()), [json!(0), json!(0), json!(6)], "{late:?}");
     assert!(fleet.run(fleet.store().recount()).unwrap().drifts.is_empty());
+}
+
+/// The API's own: nothing to change, no reason, a cursor of nobody.
+fn edges(fleet: &Fleet) {
+    for (body, status) in [
+        (json!({"dry_run": true}), 422),
+        (json!({"priority": "low"}), 422),
+        (json!({"priority": "low", "dry_run": true, "cursor": "x"}), 400),
+    ] {
+        let path = "/v1/batches/ads:edit";
+        let request = fleet.ask(fleet.gateway_port(), Method::POST, path, ALICE);
+        assert_eq!(fleet.send(request.json(&body)).status, status, "{body}");
+    }
 }

@@ -119,21 +119,21 @@ fn what_goes_wrong_has_its_exit_code_and_its_cure() {
 
     // What only Redis can answer says so, and goes nowhere else.
     for verb in [
-        &["workers"][..],
-        &["queue", "status"],
-        &["audit"],
-        &["tenants", "list"],
+        &["tenants", "list"][..],
         &["top", "--once"],
         &["doubt", "list"],
-        &["failed", "export"],
-        &["jobs", "clone", "job_01JB2000000000000000000000"],
-        &["batch", "edit", "b", "--set", "priority=low"],
+        &["reconcile"],
+        &["freeze", "--reason", "x"],
         &["import", "none.jsonl", "--pilot", "5"],
         &["export", "--batch", "b", "--download", "there"],
     ] {
         let refused = of(&fleet, ALICE, verb);
         assert_eq!(refused.status.code(), Some(2), "{refused:?}");
         assert!(said(&refused).contains("--direct"), "{refused:?}");
+    }
+    let refused = of(&fleet, ALICE, &["freeze", "--reason", "x"]);
+    for part in ["it needs ", "queue pause"] {
+        assert!(said(&refused).contains(part), "why, and what to do: {refused:?}");
     }
     for (option, verb) in [
         ("--tenant", &["usage", "--tenant", "bob"][..]),
@@ -145,6 +145,18 @@ fn what_goes_wrong_has_its_exit_code_and_its_cure() {
         assert_eq!(refused.status.code(), Some(2), "{refused:?}");
         assert!(said(&refused).contains(option), "{refused:?}");
     }
+
+    // A key that leaves the machine by plain HTTP is warned of, and sent: the way may be one's own.
+    let plain = format!("http://0.0.0.0:{}", fleet.gateway_port());
+    let sent = |server: &str| {
+        let environment = [("SEEDFLEET_SERVER", server), ("SEEDFLEET_API_KEY", ALICE)];
+        let listed = remote(&fleet, &environment, &["jobs", "list"]);
+        assert_eq!(listed.status.code(), Some(0), "{listed:?}");
+        said(&listed).lines().filter(|line| line.contains("https")).map(str::to_owned).collect()
+    };
+    let warned: Vec<String> = sent(&plain);
+    assert!(warned.len() == 1 && warned[0].starts_with("warning: the API key"), "{warned:?}");
+    assert_eq!(sent(&server(&fleet)), Vec::<String>::new());
 
     let nowhere = format!("http://127.0.0.1:{}", ports::free());
     let away = remote(
@@ -277,7 +289,16 @@ fn a_file_is_taken_in_and_its_results_come_out_over_the_gateway_as_from_redis() 
     assert_eq!(results.len(), 2, "{over:?}");
     assert_eq!(results, sorted(&fleet.cli(&export).stdout));
     assert_eq!(of(&fleet, BOB, &export).status.code(), Some(5), "another tenant has no such batch");
-    assert_eq!(of(&fleet, ALICE, &["export"]).status.code(), Some(2), "it wants a batch");
+    let of_some = |more: &[&str]| {
+        let some = [&["-o", "csv", "export", "--where", "custom_id=row-1,row-3"], more].concat();
+        let over = String::from_utf8_lossy(&of(&fleet, ALICE, &some).stdout).into_owned();
+        assert_eq!(over, fleet.cli(&some).stdout, "{some:?}");
+        over.lines().count()
+    };
+    assert_eq!(of_some(&["--state", "succeeded", "--ended-from", "2000-01-01"]), 3);
+    assert_eq!(of_some(&["--ended-until", "2000-01-01"]), 1, "the line of names");
+    let of_bob = of(&fleet, BOB, &["-o", "id", "export", "--where", "custom_id=row-1"]);
+    assert_eq!((of_bob.status.code(), of_bob.stdout), (Some(0), Vec::new()), "not his");
 
     let show = || told(&of(&fleet, ALICE, &["-o", "json", "batch", "show", "spring"]));
     assert_eq!(show()["stop_on"], "failed>9", "{}", show());
@@ -292,9 +313,36 @@ fn a_file_is_taken_in_and_its_results_come_out_over_the_gateway_as_from_redis() 
     }
     let id = told(&of(&fleet, ALICE, &["-o", "json", "jobs", "list"]))[0]["job"].clone();
     let id = id.as_str().expect("an id");
+    copies(&fleet, id);
     let opened = of(&fleet, ALICE, &["jobs", "open", id]);
     let link = String::from_utf8_lossy(&opened.stdout).into_owned();
     assert_eq!(link, format!("{}/v1/jobs/{id}/output\n", server(&fleet)), "{opened:?}");
+}
+
+/// A job is copied over the gateway and from Redis, each time as the next take of its request.
+fn copies(fleet: &Fleet, id: &str) {
+    let clone = ["-o", "json", "jobs", "clone", id];
+    let asked = of(fleet, ALICE, &clone);
+    assert_eq!(asked.status.code(), Some(9), "{asked:?}");
+    for part in ["another take of its request, would cost about USD ", "--yes"] {
+        assert!(said(&asked).contains(part), "{part}: {asked:?}");
+    }
+    let yes = [&clone[..], &["--yes"]].concat();
+    let (over, direct) = (told(&of(fleet, ALICE, &yes)), fleet.cli(&yes).json());
+    assert_eq!((&over["take"], &direct["take"]), (&json!(2), &json!(3)), "{over} {direct}");
+    // Its state may have moved on by the time it is told.
+    for same in ["copy_of", "existing", "tokens_estimated", "cost_estimated"] {
+        assert_eq!(over[same], direct[same], "{same}");
+    }
+    let changed = [&yes[..], &["--set", "prompt=a ship"]].concat();
+    let ship = told(&of(fleet, ALICE, &changed));
+    assert_eq!((&ship["take"], &ship["existing"]), (&json!(1), &Value::Null), "{ship}");
+    let again = of(fleet, ALICE, &changed);
+    assert_eq!(told(&again)["job"], ship["job"], "{again:?}");
+    assert!(said(&again).contains("nothing was bought"), "{again:?}");
+    let faulty = of(fleet, ALICE, &[&yes[..], &["--set", "duration=99"]].concat());
+    assert_eq!(faulty.status.code(), Some(3), "{faulty:?}");
+    assert_eq!(of(fleet, BOB, &clone).status.code(), Some(5), "another tenant has no such job");
 }
 
 #[test]
@@ -369,6 +417,20 @@ fn failures_are_shown_and_dismissed_over_the_gateway_as_from_redis() {
     );
     let noted = of(&fleet, ALICE, &["failed", "list"]);
     assert!(said(&noted).contains("1 more were dismissed"), "{noted:?}");
+
+    // Whole requests with what was wrong, to be mended.
+    for (form, more) in
+        [("ndjson", &[code][..]), ("csv", &[]), ("json", &[]), ("id", &["--dismissed"])]
+    {
+        let export = [&["-o", form, "failed", "export"], more].concat();
+        let over = of(&fleet, ALICE, &export);
+        assert_eq!(over.status.code(), Some(0), "{over:?}");
+        let over = String::from_utf8_lossy(&over.stdout).into_owned();
+        assert_eq!(over, fleet.cli(&export).stdout, "{form}");
+        assert!(over.contains(if form == "id" { "job_" } else { "storm " }), "{over}");
+    }
+    let none = of(&fleet, BOB, &["failed", "export"]);
+    assert_eq!((none.status.code(), none.stdout.len()), (Some(0), 0), "not his: {none:?}");
 }
 
 #[test]

@@ -39,5 +39,5 @@ pub use intake::{Admitted, How, Intake, Mends};
 pub use json::read_json;
 pub use refusal::{Money, Refusal};
 pub use rows::{COLUMNS, NOTE, Row, RowForm, RowReader, flat};
-pub use sent::document;
+pub use sent::{document, whole_document};
 pub use settings::{Review, ReviewSettings, Settings, TenantSettings};

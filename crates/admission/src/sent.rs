@@ -1,9 +1,11 @@
 //! The document a job's request would be sent as.
 
 use crate::codes;
+use assets::Buckets;
 use job::{Priority, Spec, Timestamp};
 use seedance::{Fault, MissingMedia};
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 
 /// The request of a job as its caller would send it today, for export and for copies: every setting said, without a
 /// `useful_until` that has passed. `inline` hands out the bytes behind a content hash.
@@ -39,6 +41,26 @@ pub fn document(
     document.insert("model".into(), json!(spec.request.model.alias()));
     beside(spec, now, &mut document);
     Ok(document)
+}
+
+/// The same, with inline media read back from the tenant's bucket.
+///
+/// # Errors
+///
+/// In words: why it cannot be told.
+pub async fn whole_document(
+    buckets: &Buckets,
+    spec: &Spec,
+    now: Timestamp,
+) -> Result<Map<String, Value>, String> {
+    let mut media: HashMap<&str, Vec<u8>> = HashMap::new();
+    let hashes = if spec.erased { Vec::new() } else { spec.inline_media() };
+    for hash in hashes {
+        let bytes = buckets.of(&spec.tenant).get_media(&spec.tenant, hash).await;
+        media.insert(hash, bytes.map_err(|error| error.to_string())?.to_vec());
+    }
+    let inline = |hash: &str| media.get(hash).cloned();
+    document(spec, now, &inline).map_err(|fault| fault.message)
 }
 
 /// The fields of ours.

@@ -19,6 +19,7 @@
 mod archived;
 mod archiver;
 mod eraser;
+mod everywhere;
 mod keeper;
 mod one;
 mod receipt;
@@ -28,6 +29,7 @@ mod walk;
 
 pub use archiver::{Moment, Pass};
 pub use eraser::{EraseError, Eraser, Wish};
+pub use everywhere::{Days, Everywhere};
 pub use keeper::keep;
 pub use receipt::{Erasure, Progress, Removed, Subject};
 pub use settings::{RetentionSettings, Settings};

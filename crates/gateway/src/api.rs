@@ -5,12 +5,14 @@
 //! and 503 are added to every operation that can answer them. `cargo xtask docs` prints `docs/openapi.json`.
 
 mod adopt;
+mod audit;
 mod batches;
 mod body;
 mod budget;
 mod build;
 mod bulk;
 mod document;
+mod edit;
 mod erase;
 mod estimate;
 mod headers;
@@ -20,15 +22,20 @@ mod keys;
 mod limits;
 mod list;
 mod operations;
+mod operator;
 mod output;
 mod page;
 mod query;
+mod queues;
 mod request;
+mod requests;
+mod results;
 mod retry;
 mod review;
 mod stop_on;
 mod totals;
 mod upload;
+mod workers;
 
 pub(crate) use body::{Given, MayGive};
 pub(crate) use build::{find_verb, outer_path};
@@ -62,16 +69,25 @@ fn api() -> Api {
         .routes(routes!(totals::failures))
         .routes(routes!(totals::usage))
         .routes(routes!(limits::show))
+        .routes(routes!(queues::show))
+        .routes(routes!(queues::pause))
+        .routes(routes!(queues::resume))
+        .routes(routes!(workers::show))
+        .routes(routes!(audit::show))
         .routes(routes!(limits::set))
         .routes(routes!(limits::reset))
         .routes(routes!(batches::list))
         .routes(routes!(batches::show))
-        .streams(routes!(batches::results))
+        .streams(routes!(results::of_batch))
+        .streams(routes!(results::of_jobs))
+        .routes(routes!(requests::of_job))
+        .streams(routes!(requests::of_jobs))
         .routes(routes!(batches::pause))
         .routes(routes!(batches::resume))
         .routes(routes!(batches::cancel))
         .routes(routes!(budget::set))
         .routes(routes!(stop_on::set))
+        .routes(routes!(edit::edit))
         .routes(routes!(operations::create))
         .routes(routes!(operations::list_all))
         .routes(routes!(operations::show))

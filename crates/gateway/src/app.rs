@@ -7,6 +7,7 @@ use crate::keys::Keys;
 use crate::pages::{self, Flow, Visits};
 use crate::problem::Problem;
 use crate::room::Room;
+use crate::scaling::Desk;
 use crate::settings::{GatewaySettings, Scope};
 use crate::stream::Seats;
 use crate::watch::Watch;
@@ -74,6 +75,8 @@ pub(crate) struct App {
     pub(crate) drain: worker::Drain,
     /// What reads of the provider are made with, for a person who decides a doubt.
     pub(crate) desk: DeskSettings,
+    /// How many processes are of use.
+    pub(crate) scaling: Arc<Desk>,
     /// The rules of the door, and who may approve what.
     pub(crate) admission: admission::Settings,
     caps: TenantCaps,
@@ -120,6 +123,7 @@ impl App {
                 provider: fleet.section("provider")?,
                 judged_by: LimitsSettings::from_loaded(fleet.loaded())?,
             },
+            scaling: Arc::new(Desk::new(fleet)?),
             callers: Callers::new(settings, keys, first.store.fleet()),
             document,
             buckets,

@@ -49,7 +49,7 @@ pub async fn run(fleet: Fleet) -> anyhow::Result<()> {
     let keys = read_keys(&settings)?;
     let (routes, document) = api::routes();
     let app = Arc::new(App::build(&fleet, &settings, keys, document)?);
-    scaling::open(&fleet, app.desk.feed.lookahead)?;
+    scaling::open(&fleet, &app.scaling, app.desk.feed.lookahead)?;
     let erasers = app.pools.values().map(|door| door.eraser.clone()).collect();
     let retention = erasure::Settings::from_loaded(fleet.loaded())?;
     tokio::spawn(erasure::keep(erasers, retention, worker::fault::archiving));

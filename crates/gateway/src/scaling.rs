@@ -44,7 +44,7 @@ struct Answer {
 }
 
 /// The last look.
-struct Desk {
+pub(crate) struct Desk {
     stale_after: Duration,
     token: Option<access::Sha256Hex>,
     last: Mutex<Option<(Instant, Answer)>>,
@@ -55,19 +55,12 @@ struct Desk {
 /// # Errors
 ///
 /// In words, with the configuration key.
-pub(crate) fn open(fleet: &Fleet, lookahead: u32) -> anyhow::Result<()> {
+pub(crate) fn open(fleet: &Fleet, desk: &Arc<Desk>, lookahead: u32) -> anyhow::Result<()> {
     let settings: ScalingLooks = fleet.section("scaling")?;
     let arithmetic: ScalingSettings = fleet.section("scaling")?;
-    let live = fleet.live();
-    let desk = Arc::new(Desk {
-        stale_after: settings.stale_after,
-        token: token(&settings)?,
-        last: Mutex::default(),
-    });
-    let looking =
-        keep(Arc::clone(&desk), fleet.pools().to_vec(), lookahead, settings, (arithmetic, live));
-    tokio::spawn(looking);
-    fleet.serve_admin(routes(desk));
+    let (pools, live) = (fleet.pools().to_vec(), fleet.live());
+    tokio::spawn(keep(Arc::clone(desk), pools, lookahead, settings, (arithmetic, live)));
+    fleet.serve_admin(routes(Arc::clone(desk)));
     Ok(())
 }
 
@@ -147,6 +140,26 @@ async fn tell(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {
 }
 
 impl Desk {
+    /// A desk that nobody has looked from yet.
+    ///
+    /// # Errors
+    ///
+    /// In words, with the configuration key.
+    pub(crate) fn new(fleet: &Fleet) -> anyhow::Result<Self> {
+        let settings: ScalingLooks = fleet.section("scaling")?;
+        let (stale_after, token) = (settings.stale_after, token(&settings)?);
+        Ok(Self { stale_after, token, last: Mutex::default() })
+    }
+
+    /// What was seen last.
+    ///
+    /// # Errors
+    ///
+    /// It is too old, or nobody has looked.
+    pub(crate) fn wanted(&self) -> Result<Wanted, Problem> {
+        self.fresh().map(|answer| answer.wanted)
+    }
+
     fn last(&self) -> MutexGuard<'_, Option<(Instant, Answer)>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,6 +172,10 @@ impl Desk {
                 return Err(Problem::unauthorized());
             }
         }
+        self.fresh()
+    }
+
+    fn fresh(&self) -> Result<Answer, Problem> {
         match &*self.last() {
             Some((at, answer)) if at.elapsed() <= self.stale_after => Ok(answer.clone()),
             Some((_, answer)) => Err(stale(&format!("the last look was at {}", answer.as_of))),

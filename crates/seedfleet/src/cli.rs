@@ -12,6 +12,7 @@ mod keys;
 mod operations;
 mod pilot;
 mod queue;
+pub(crate) mod reach;
 mod reconcile;
 mod remote;
 mod schema;

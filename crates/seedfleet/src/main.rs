@@ -16,13 +16,16 @@ mod remote;
 mod session;
 mod verbs;
 
+use crate::cli::reach::{self, Reach};
 use crate::cli::{Cli, Verb};
 use crate::exit::{Exit, Failure, Outcome};
-use clap::Parser;
+use clap::FromArgMatches;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let Cli { global, verb } = Cli::parse();
+    let matches = reach::command().get_matches();
+    let words = reach::words(&matches);
+    let Cli { global, verb } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    let ended = runtime.block_on(run(&global, verb));
+    let ended = runtime.block_on(run(&global, &words, verb));
     // A read that still blocks must not keep the process.
     runtime.shutdown_background();
     match ended {
@@ -42,12 +45,12 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(global: &cli::Global, verb: Verb) -> Outcome {
+async fn run(global: &cli::Global, words: &str, verb: Verb) -> Outcome {
     let _guard = session::logging(global)?;
-    if remote::is_of_a_fleet(&verb)
+    if Reach::of(words) != Reach::Machine
         && let Some(gateway) = remote::chosen(global)?
     {
-        return remote::run(global, &gateway, verb).await;
+        return remote::run(global, &gateway, words, verb).await;
     }
     match verb {
         Verb::Submit(args) => verbs::submit::run(global, args).await,

@@ -8,9 +8,13 @@ use crate::facts::{self, KeyTable, Line, Move, Moves, Place};
 use crate::queue::Lane;
 use crate::report::DECIDE_MAX;
 use crate::{Store, StoreError, Stored, commit, script};
+use futures::future::join_all;
 use job::{By, JobId, Note, Priority, Record, StateWord, Timestamp};
 use redis::{Pipeline, Value};
 use serde::Serialize;
+
+/// Jobs changed at a time.
+const EDITS_AT_ONCE: usize = 16;
 
 /// What is to be changed; what is left out stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +36,36 @@ pub enum Edited {
     Begun,
     /// There is no such job.
     Gone,
+}
+
+/// Jobs by what became of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EditCount {
+    /// Changed, or of those only counted: they wait.
+    pub changed: u64,
+    /// So already.
+    pub same: u64,
+    /// Begun or ended: they stay.
+    pub begun: u64,
+}
+
+impl EditCount {
+    /// Both together.
+    #[must_use]
+    pub const fn and(self, more: Self) -> Self {
+        Self {
+            changed: self.changed + more.changed,
+            same: self.same + more.same,
+            begun: self.begun + more.begun,
+        }
+    }
+
+    /// Which of these would be changed.
+    #[must_use]
+    pub fn of(jobs: &[Stored]) -> Self {
+        let waits = jobs.iter().filter(|job| JobEdit::waits(job)).count() as u64;
+        Self { changed: waits, same: 0, begun: jobs.len() as u64 - waits }
+    }
 }
 
 #[derive(Serialize)]
@@ -61,6 +95,10 @@ impl JobEdit {
         priority.into_iter().chain(until).collect::<Vec<_>>().join(" ")
     }
 
+    fn waits(stored: &Stored) -> bool {
+        Self::WAITING.contains(&stored.record.life.state.word())
+    }
+
     fn of(&self, record: &Record) -> Record {
         let mut new = record.clone();
         new.spec.priority = self.priority.unwrap_or(new.spec.priority);
@@ -86,8 +124,7 @@ impl Store {
         let token = ulid::Ulid::generate().to_string();
         for _ in 0..DECIDE_MAX {
             let Some(stored) = self.load(id).await? else { return Ok(Edited::Gone) };
-            let waits = JobEdit::WAITING.contains(&stored.record.life.state.word());
-            if !waits || stored.archived {
+            if !JobEdit::waits(&stored) || stored.archived {
                 return Ok(Edited::Begun);
             }
             let new = edit.of(&stored.record);
@@ -108,6 +145,34 @@ impl Store {
         }
         let cause = format!("{id} changed {DECIDE_MAX} times while it was edited");
         Err(StoreError::Refused { cause })
+    }
+
+    /// Changes those of some jobs that wait, a few at a time, each whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// As every call; some may be changed then, and it is safe to repeat.
+    pub async fn edit_all(
+        &self,
+        jobs: &[Stored],
+        edit: &JobEdit,
+        by: &By,
+        reason: &str,
+    ) -> Result<EditCount, StoreError> {
+        let waiting: Vec<&Stored> = jobs.iter().filter(|job| JobEdit::waits(job)).collect();
+        let begun = (jobs.len() - waiting.len()) as u64;
+        let mut count = EditCount { begun, ..EditCount::default() };
+        for some in waiting.chunks(EDITS_AT_ONCE) {
+            let each = some.iter().map(|job| self.edit_waiting(&job.record.id, edit, by, reason));
+            for edited in join_all(each).await {
+                match edited? {
+                    Edited::Done => count.changed += 1,
+                    Edited::Same => count.same += 1,
+                    Edited::Begun | Edited::Gone => count.begun += 1,
+                }
+            }
+        }
+        Ok(count)
     }
 
     /// A line in the audit: that jobs of a batch are about to be changed.

@@ -85,7 +85,7 @@ pub use claim::{AccountRoom, CLAIM_MAX, Room};
 pub use commit::{CommitRequest, Committed, Writer};
 pub use decide::{Decided, DecisionLine};
 pub use doctor::{Drift, DriftKind, Mended, Recount};
-pub use edit::{Edited, JobEdit};
+pub use edit::{EditCount, Edited, JobEdit};
 pub use erasure::{Forgotten, MEMBERS_MAX, Member};
 pub use error::{ReportError, StoreError};
 pub use events::{CHANGES_MAX, Change, ChangeReader, EventSettings, Mark};

@@ -1,6 +1,6 @@
 //! Failures by code, each with what to do about it.
 
-use job::{JobId, Timestamp};
+use job::{End, JobId, Record, State, Timestamp};
 use seedance::{Call, Class, ErrorTable, Retry};
 use serde::Serialize;
 use store::{FailureGroup, Scope, Store, StoreError};
@@ -40,6 +40,40 @@ pub struct FailureView {
     pub samples: Vec<JobId>,
 }
 
+/// What was wrong with one job, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = FailedFor)]
+pub struct FailedView {
+    /// The code.
+    pub code: String,
+    /// The class of the error; of a code of ours, none.
+    pub class: Option<&'static str>,
+    /// What the provider said, or what became of the output.
+    pub message: Option<String>,
+    /// What to do.
+    pub advice: String,
+    /// The same request may succeed when it is made again.
+    pub retryable: bool,
+}
+
+impl FailedView {
+    /// Of a job that stands as failed; none of any other.
+    #[must_use]
+    pub fn of(record: &Record) -> Option<Self> {
+        let state = &record.life.state;
+        let (code, cause) = (state.failure_code()?, state.failure());
+        let class = cause.map(|cause| cause.class.word());
+        let lost = if let State::Finished { end: End::OutputLost { reason }, .. } = state {
+            Some(reason.as_str())
+        } else {
+            None
+        };
+        let (retryable, advice) = advice(code, class);
+        let message = cause.map(|cause| cause.message.as_str()).or(lost).map(str::to_owned);
+        Some(Self { code: code.to_owned(), class, message, advice, retryable })
+    }
+}
+
 /// The failures of a scope, most frequent first.
 ///
 /// # Errors
@@ -71,8 +105,7 @@ fn view(group: FailureGroup) -> FailureView {
 
 /// Whether the same request may succeed when it is made again after this code, and what to do about it; `class` is
 /// that of the error, where it has one.
-#[must_use]
-pub fn advice(code: &str, class: Option<&str>) -> (bool, String) {
+fn advice(code: &str, class: Option<&str>) -> (bool, String) {
     let table = ErrorTable::builtin();
     let known = Class::ALL.into_iter().find(|known| Some(known.word()) == class);
     // What a task ended with is sorted apart from what a create was refused with.

@@ -6,6 +6,7 @@
 //! Must not know: HTTP, terminals, how anything is written.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod batch;
 mod budget;
 mod cause;
@@ -17,23 +18,26 @@ mod held_slots;
 mod limits;
 mod operation;
 mod pauses;
+mod queues;
 mod quota;
 mod recent;
 mod result;
 mod scaling;
 mod usage;
 
+pub use audit::{AuditView, audit};
 pub use batch::{BatchView, PauseView};
 pub use budget::{BudgetView, CapView, HeldFor, budget_sentence};
 pub use cause::{CauseKind, CauseView, LimitsSettings};
 pub use eta::{EtaInstants, EtaSeconds, EtaView, Rows, batch_eta, rows_eta};
-pub use failures::{FailureView, advice, failures};
+pub use failures::{FailedView, FailureView, failures};
 pub use force::{CallView, ClassView, ConfiguredView, SetView, SlowedView};
 pub use glance::{Glance, GlanceSettings, glance};
 pub use held_slots::{HeldSlot, held_slots};
 pub use limits::{AccountView, HeldView, LimitsView, accounts, limits};
 pub use operation::{OperationJobs, OperationView};
 pub use pauses::{QueuePauseView, pauses_sentence};
+pub use queues::{HeldBatchView, HeldPartView, PartView, QueueView, QueuesView, part, queues};
 pub use quota::{QuotaView, SpendView, UseView};
 pub use recent::{Flow, Recent};
 pub use result::{RESULT_COLUMNS, ResultRow, Results, csv_line};

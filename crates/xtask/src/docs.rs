@@ -1,6 +1,7 @@
 //! `cargo xtask docs`: pages that the code prints about itself.
 //!
-//! Which pages there are stands in `tests/src/pages.rs`, beside the test that compares them.
+//! Which pages there are stands in `tests/src/pages.rs`, beside the test that compares them; what only the command line
+//! knows of itself, it prints by `seedfleet docs`.
 
 use std::process::Command;
 
@@ -15,5 +16,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     }
     workspace::build()?;
     let printer = workspace::program("print-docs")?;
-    run::run(Command::new(printer).args(args).current_dir(workspace::root()))
+    run::run(Command::new(printer).args(args).current_dir(workspace::root()))?;
+    let program = workspace::program("seedfleet")?;
+    run::run(Command::new(program).arg("docs").args(args).current_dir(workspace::root()))
 }

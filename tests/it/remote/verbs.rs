@@ -37,6 +37,7 @@ fn batches_are_listed_paused_and_cancelled_as_from_redis() {
     assert!(same(&list).contains("spring,running,2,0,"), "{}", same(&list));
     assert!(same(&wide).contains("40.000000"), "{}", same(&wide));
 
+    edits(&fleet);
     let asked = alice(&fleet, &["batch", "pause", "spring"], 9);
     assert!(said(&asked).contains("pause would touch 2 jobs of spring"), "{asked:?}");
     alice(&fleet, &["batch", "pause", "spring", "--reason", "odd prompts", "--yes"], 0);
@@ -63,6 +64,33 @@ fn batches_are_listed_paused_and_cancelled_as_from_redis() {
     alice(&fleet, &["jobs", "wait", "--batch", "spring", "--timeout", "60s"], 1);
     assert!(same(&list).contains("spring,completed_with_failures,2,2,"), "{}", same(&list));
     alice(&fleet, &["batch", "show", "autumn"], 5);
+}
+
+/// What waits of a batch is edited over the gateway and from Redis alike.
+fn edits(fleet: &Fleet) {
+    let edit = ["-o", "json", "batch", "edit", "spring", "--set", "priority=high"];
+    let asked = alice(fleet, &edit, 9);
+    let would = "2 waiting jobs of spring would be changed, 0 that have begun or ended stay";
+    assert!(said(&asked).contains(would), "{asked:?}");
+    assert!(fleet.cli(&edit).stderr.contains(would), "the same words");
+    let why = ["--reason", "they are late", "--yes"];
+    let low = ["--where", "priority=low", "--set", "budget=41"];
+    let told_over = told(&alice(fleet, &[&edit[..], &low, &why].concat(), 0));
+    assert_eq!(told_over, json!({"batch": "spring", "changed": 2, "unchanged": 0, "begun": 0}));
+    let direct = fleet.cli(&[&edit[..], &why].concat()).json();
+    assert_eq!(direct, json!({"batch": "spring", "changed": 0, "unchanged": 2, "begun": 0}));
+    let shown = told(&alice(fleet, &["-o", "json", "batch", "show", "spring"], 0));
+    assert_eq!(shown["budget"]["total"]["max"], "41.000000", "{shown}");
+    let audit = fleet.cli(&["audit"]).stdout;
+    assert!(audit.contains("edited") && audit.contains("they are late"), "{audit}");
+    for (wrong, word) in [
+        (&["--set", "useful_until=2001-01-01"][..], "has passed"),
+        (&["--set", "priority=low", "--set", "priority=high"], "twice"),
+        (&["--set", "budget=1", "--where", "priority=low"], "leave --where out"),
+    ] {
+        let refused = alice(fleet, &[&["batch", "edit", "spring"], wrong, &why].concat(), 2);
+        assert!(said(&refused).contains(word), "{wrong:?}: {refused:?}");
+    }
 }
 
 #[test]
@@ -144,6 +172,7 @@ fn limits_are_lowered_and_keys_rotated_by_who_may() {
     assert_eq!(reset.status.code(), Some(0), "{reset:?}");
     assert_eq!(sentence(&text_of(&reset)), None);
 
+    operators(&fleet);
     let create = [
         "-o",
         "json",
@@ -174,6 +203,47 @@ fn limits_are_lowered_and_keys_rotated_by_who_may() {
     // An operator's key that names no tenant makes one of the default tenant, and none of all of them.
     let by_root = told(&of(&fleet, ROOT, &create));
     assert_eq!(by_root["tenant"], "default", "{by_root}");
+}
+
+/// Whole pools are looked at and paused over the gateway as from Redis, by operators alone.
+fn operators(fleet: &Fleet) {
+    let root = |args: &[&str], exit: i32| {
+        let ended = of(fleet, ROOT, args);
+        assert_eq!(ended.status.code(), Some(exit), "{args:?}: {ended:?}");
+        ended
+    };
+    let same = |args: &[&str]| {
+        let over = text_of(&root(args, 0));
+        assert_eq!(over, fleet.cli(args).stdout, "{args:?}");
+        over
+    };
+    for args in [&["queue", "status"][..], &["workers"], &["audit"]] {
+        alice(fleet, args, 4);
+        same(args);
+        same(&[&["-o", "json"], args].concat());
+    }
+    let why = ["--stage", "download", "--reason", "a look", "--yes"];
+    let with = |verb: &[&'static str]| [&["-o", "json", "queue"], verb, &why].concat();
+    root(&["queue", "pause"], 9);
+    alice(fleet, &with(&["pause"]), 4);
+    let paused = root(&with(&["pause", "--until-resumed"]), 0);
+    assert!(said(&paused).contains("are made all the same"), "{paused:?}");
+    let paused = told(&paused);
+    assert_eq!(
+        (&paused["scope"], &paused["by"], &paused["until"]),
+        (&json!("downloads"), &json!("root"), &Value::Null)
+    );
+    let page = same(&["queue", "status"]);
+    assert!(page.contains("Paused: downloads by root until it is resumed (a look)."), "{page}");
+    let drained = told(&root(&with(&["drain", "--until-resumed", "--timeout", "60s"]), 0));
+    assert_eq!(drained["paused"], true, "{drained}");
+    assert_eq!(told(&root(&with(&["resume"]), 0))["paused"], false);
+    let twice = root(&with(&["resume"]), 6);
+    assert!(said(&twice).contains("nobody paused that"), "{twice:?}");
+    root(&["queue", "pause", "--stage", "poll", "--until-resumed", "--reason", "x", "--yes"], 2);
+    let audit = same(&["-o", "csv", "audit", "--since", "1h", "--limit", "5"]);
+    assert!(audit.contains("downloads: a look"), "{audit}");
+    root(&["audit", "--limit", "0"], 2);
 }
 
 #[test]

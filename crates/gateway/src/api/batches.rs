@@ -1,4 +1,4 @@
-//! Batches: look at them, read their results, pause, resume, cancel them.
+//! Batches: look at them, pause, resume, cancel them.
 
 use super::body::MayGive;
 use super::job::to_json;
@@ -9,23 +9,18 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::settings::Scope;
-use assets::Buckets;
 use axum::Json;
-use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use erasure::{ArchiveWalk, EraseError, Told};
+use job::REASON_CHARS_MAX;
 use job::filter::Filter;
-use job::{REASON_CHARS_MAX, Record};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use store::{Batch, ListQuery, OperationVerb, OperationWish, Order, Store};
-use survey::{BatchView, OperationView, RESULT_COLUMNS, Results, batch_eta, csv_line};
-use utoipa::{IntoParams, ToSchema};
+use store::{Batch, OperationVerb, OperationWish, Store};
+use survey::{BatchView, OperationView, batch_eta};
+use utoipa::ToSchema;
 
-/// Rows of a page of results in memory.
-const RESULTS_AT_ONCE: usize = 100;
 /// What a caller who gives no reason is taken to mean.
 const NO_REASON: &str = "asked for by the API";
 
@@ -76,126 +71,6 @@ pub(super) async fn show(
     let batch = find(&pool.store, &caller.tenant, &id).await?;
     let eta = batch_eta(&pool.store, &pool.settings, &batch).await?;
     Ok(Json(to_json(&BatchView { eta, ..BatchView::from(&batch) })?).into_response())
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ResultsAsked {
-    /// The form of the rows.
-    #[serde(default)]
-    #[param(inline)]
-    format: Form,
-}
-
-/// The form of result rows.
-#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum Form {
-    /// One JSON object a line.
-    #[default]
-    Jsonl,
-    /// A head line and one line for each job.
-    Csv,
-}
-
-/// Results of a batch.
-///
-/// One row for every job of the batch as it stands now, finished or not, oldest first, as a stream. Jobs whose records have
-/// left Redis for the bucket come behind the others.
-#[utoipa::path(
-    get,
-    path = "/v1/batches/{id}/results",
-    operation_id = "get_batch_results",
-    tag = "batches",
-    params(("id" = String, Path, description = "The batch."), ResultsAsked),
-    responses((status = 200, description = "The rows.", content(
-        (String = "application/x-ndjson"), (String = "text/csv"),
-    )))
-)]
-pub(super) async fn results(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Path(id): Path<String>,
-    Asked(asked): Asked<ResultsAsked>,
-) -> Result<Response, Problem> {
-    let door = app.enter(&caller, Scope::JobsRead)?;
-    let store = door.pool.store.clone();
-    find(&store, &caller.tenant, &id).await?;
-    let settings = &door.pool.settings;
-    let rows = Results::new(app.buckets.clone(), settings.route, settings.simulated);
-    let filter = Filter::all().batch(&id).tenant(&caller.tenant);
-    let query = ListQuery { order: Order::Oldest, limit: RESULTS_AT_ONCE, ..ListQuery::of(filter) };
-    let form = asked.format;
-    let head = match form {
-        Form::Csv => csv_line(RESULT_COLUMNS.iter().map(|column| (*column).to_owned())),
-        Form::Jsonl => String::new(),
-    };
-    let source = Source { store, buckets: app.buckets.clone(), tenant: caller.tenant, batch: id };
-    let first = Some((head, Rest::Here(query, Told::default())));
-    let pages = futures::stream::try_unfold((first, source), move |(state, source)| {
-        let rows = rows.clone();
-        async move {
-            let Some((mut text, rest)) = state else { return Ok::<_, EraseError>(None) };
-            let (records, rest) = source.page(rest).await?;
-            for row in rows.rows(&records).await {
-                text.push_str(&match form {
-                    Form::Csv => row.csv_line(),
-                    Form::Jsonl => row.json_line(),
-                });
-            }
-            let next = rest.map(|rest| (String::new(), rest));
-            Ok(Some((Bytes::from(text), (next, source))))
-        }
-    });
-    let kind = match form {
-        Form::Csv => "text/csv; charset=utf-8",
-        Form::Jsonl => "application/x-ndjson",
-    };
-    Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(pages)).into_response())
-}
-
-/// Where result rows come from.
-struct Source {
-    store: Store,
-    buckets: Buckets,
-    tenant: String,
-    batch: String,
-}
-
-/// What is still to be read.
-enum Rest {
-    /// The list in Redis, and what it has shown so far.
-    Here(ListQuery, Told),
-    /// What has left it.
-    Archived(Box<ArchiveWalk>),
-}
-
-impl Source {
-    /// The next records, and what is behind them.
-    async fn page(&self, rest: Rest) -> Result<(Vec<Record>, Option<Rest>), EraseError> {
-        match rest {
-            Rest::Here(query, mut told) => {
-                let page = self.store.list(&query).await?;
-                let mut records: Vec<Record> =
-                    page.items.into_iter().map(|stored| stored.record).collect();
-                records.retain(|record| told.tell(&record.id));
-                let rest = match page.next {
-                    Some(cursor) => Rest::Here(ListQuery { cursor: Some(cursor), ..query }, told),
-                    None => {
-                        let (store, buckets) = (self.store.clone(), self.buckets.clone());
-                        let (tenant, batch) = (&self.tenant, &self.batch);
-                        let walk = ArchiveWalk::of_batch(store, buckets, tenant, batch, told);
-                        Rest::Archived(Box::new(walk.await?))
-                    }
-                };
-                Ok((records, Some(rest)))
-            }
-            Rest::Archived(mut walk) => {
-                let Some(records) = walk.next().await? else { return Ok((Vec::new(), None)) };
-                Ok((records, Some(Rest::Archived(walk))))
-            }
-        }
-    }
 }
 
 /// Why somebody asks for something.

@@ -2,6 +2,7 @@
 
 use super::body::{Given, MayGive};
 use super::job::to_json;
+use super::operator::{operated, whole_pool};
 use super::query::Asked;
 use crate::app::{App, PoolDoor};
 use crate::caller::Caller;
@@ -138,7 +139,7 @@ pub(super) async fn set(
     Path(account): Path<String>,
     Given(body): Given<SetBody>,
 ) -> Result<Response, Problem> {
-    let door = operated(&app, &caller, body.pool.as_deref())?;
+    let door = operated(&app, &caller, Scope::Admin, body.pool.as_deref())?;
     let given = [
         (Limit::CreateRpm, body.create_rpm),
         (Limit::Running, body.running),
@@ -179,7 +180,7 @@ pub(super) async fn reset(
     Path(account): Path<String>,
     MayGive(body): MayGive<ResetBody>,
 ) -> Result<Response, Problem> {
-    let door = operated(&app, &caller, body.pool.as_deref())?;
+    let door = operated(&app, &caller, Scope::Admin, body.pool.as_deref())?;
     let mut limits = Vec::new();
     for word in &body.limits {
         let known = || Limit::ALL.map(Limit::word).join(", ");
@@ -211,40 +212,6 @@ async fn change(
     let by = caller.name.clone();
     store.change_limits(&LimitChanges { changes, lasts, by, reason }).await?;
     Ok(())
-}
-
-/// The pool whose limits are changed, for whoever may.
-fn operated<'a>(
-    app: &'a App,
-    caller: &Caller,
-    pool: Option<&str>,
-) -> Result<&'a PoolDoor, Problem> {
-    caller.needs(Scope::Admin)?;
-    if caller.tenant != ANY_TENANT {
-        let title = "all tenants share the provider's accounts: use a key of tenant *";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", title));
-    }
-    whole_pool(app, caller, pool)
-}
-
-/// The pool that is named, or the only one within reach.
-fn whole_pool<'a>(
-    app: &'a App,
-    caller: &Caller,
-    pool: Option<&str>,
-) -> Result<&'a PoolDoor, Problem> {
-    let mut within = app.pools_for(caller);
-    let found = match pool {
-        Some(name) => within.find(|door| door.pool.name == name),
-        None => within.next().filter(|_| within.next().is_none()),
-    };
-    found.ok_or_else(|| {
-        let known = app.pools_for(caller).map(|door| door.pool.name.as_str());
-        let known = known.collect::<Vec<_>>().join(", ");
-        let title = "say which pool: none, or several, are within reach of this key";
-        Problem::new(StatusCode::BAD_REQUEST, "bad-query", title)
-            .detail(format!("within reach are: {known}"))
-    })
 }
 
 fn class(word: Option<&str>) -> Result<Option<SlotClass>, Problem> {

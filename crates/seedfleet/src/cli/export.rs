@@ -2,6 +2,7 @@
 
 use super::Which;
 use clap::Args;
+use erasure::Days;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -28,14 +29,9 @@ pub(crate) struct ExportArgs {
 }
 
 impl ExportArgs {
-    /// Whether jobs that ended on that day are wanted; none: of those that have not ended.
-    pub(crate) fn ended_on(&self, day: Option<jiff::civil::Date>) -> bool {
-        match day {
-            Some(day) => {
-                self.ended_from.is_none_or(|from| from <= day)
-                    && self.ended_until.is_none_or(|until| day <= until)
-            }
-            None => self.ended_from.is_none() && self.ended_until.is_none(),
-        }
+    /// The days on which the jobs ended.
+    pub(crate) fn days(&self) -> Days {
+        let name = |day: jiff::civil::Date| day.to_string();
+        Days { from: self.ended_from.map(name), until: self.ended_until.map(name) }
     }
 }

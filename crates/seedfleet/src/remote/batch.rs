@@ -4,15 +4,18 @@ use super::gateway::Gateway;
 use super::jobs::LOOK_EVERY;
 use super::rows::{self, Walk};
 use super::totals::BATCHES;
-use super::{no_way, own_name, own_tenant};
-use crate::cli::{BatchArgs, BatchNamed, BatchVerb, BudgetArgs, Global, StopOnArgs};
+use super::{own_name, own_tenant};
+use crate::cli::{BatchArgs, BatchNamed, BatchVerb, BudgetArgs, EditArgs, Global, StopOnArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Format, Progress, Row, Rows, note};
-use crate::verbs::batch::COLUMNS;
+use crate::verbs::batch::edit::{self, Wish};
 use crate::verbs::batch::watch::How;
+use crate::verbs::batch::{COLUMNS, pause_words};
 use crate::verbs::jobs::{ended, in_words, too_long, verdict};
+use job::Timestamp;
 use serde_json::{Value, json};
 use std::time::Instant;
+use store::EditCount;
 
 /// Runs the verb.
 pub(super) async fn run(global: &Global, gateway: &Gateway, verb: BatchVerb) -> Outcome {
@@ -38,7 +41,7 @@ pub(super) async fn run(global: &Global, gateway: &Gateway, verb: BatchVerb) -> 
             let how = How { timeout, every, lines: true };
             wait_for(global, gateway, &named.batch, how).await
         }
-        BatchVerb::Edit(_) => Err(no_way("batch edit", "the records of its jobs that wait")),
+        BatchVerb::Edit(args) => edit_jobs(global, gateway, &args).await,
         BatchVerb::StopOn(args) => stop_on(global, gateway, &args).await,
         BatchVerb::Budget(args) => budget(global, gateway, &args).await,
         BatchVerb::Pause(args) => turn(global, gateway, "pause", &args).await,
@@ -52,7 +55,7 @@ fn line(global: &Global, batch: Value) -> Result<Row, Failure> {
     if global.output.has_columns() {
         let cost = rows::money(row.get("cost").unwrap_or(&Value::Null));
         row.insert("cost".into(), json!(cost));
-        let paused = row.get("paused").filter(|paused| paused.is_object()).map(why);
+        let paused = row.get("paused").filter(|paused| paused.is_object()).map(pause_words);
         row.insert("paused".into(), json!(paused));
         let eta = row.get("eta").map(|eta| eta["says"].clone());
         row.insert("eta".into(), json!(eta));
@@ -60,18 +63,13 @@ fn line(global: &Global, batch: Value) -> Result<Row, Failure> {
     Ok(row)
 }
 
-/// A pause in words.
-fn why(paused: &Value) -> String {
-    let of = |name: &str| paused[name].as_str().unwrap_or_default();
-    format!("by {} since {} ({})", of("by"), of("at"), of("reason"))
-}
-
 async fn find(gateway: &Gateway, named: &BatchNamed) -> Result<Value, Failure> {
     own_tenant(named.tenant.as_deref())?;
     of_name(gateway, &named.batch).await
 }
 
-async fn of_name(gateway: &Gateway, name: &str) -> Result<Value, Failure> {
+/// The batch of a name, or the sentence that there is none.
+pub(super) async fn of_name(gateway: &Gateway, name: &str) -> Result<Value, Failure> {
     let found = gateway.get(&["batches", name], &[]).await;
     found.map_err(|failure| failure.if_absent(BATCHES))
 }
@@ -141,13 +139,78 @@ async fn budget(global: &Global, gateway: &Gateway, args: &BudgetArgs) -> Outcom
     for (key, micros) in [("buy_day_max", args.buy_day_max), ("buy_total_max", args.buy_total_max)]
     {
         if let Some(micros) = micros {
-            body[key] = json!(format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000));
+            body[key] = json!(amount(micros));
         }
     }
-    let verb = format!("{batch}:budget");
-    gateway.post(&["batches", &verb], &body, &[], |status| status == 200).await?;
+    cap(gateway, batch, &body).await?;
     output::object(&global.output, line(global, of_name(gateway, batch).await?)?)?;
     Ok(Exit::Done)
+}
+
+fn amount(micros: u64) -> String {
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+async fn cap(gateway: &Gateway, batch: &str, body: &Value) -> Result<(), Failure> {
+    let verb = format!("{batch}:budget");
+    gateway.post(&["batches", &verb], body, &[], |status| status == 200).await.map(drop)
+}
+
+async fn edit_jobs(global: &Global, gateway: &Gateway, args: &EditArgs) -> Outcome {
+    own_name(args.decision.by.as_deref())?;
+    let (batch, wish) = (&args.named.batch, Wish::of(args)?);
+    find(gateway, &args.named).await?;
+    let mut body = json!({"dry_run": !args.decision.yes});
+    if let Some(conditions) = &args.conditions {
+        body["where"] = json!(conditions.to_string());
+    }
+    if let Some(priority) = wish.jobs.priority {
+        body["priority"] = json!(priority.word());
+    }
+    if let Some(until) = wish.jobs.useful_until {
+        body["useful_until"] = json!(until.map_or("none".to_owned(), Timestamp::rfc3339));
+    }
+    if !args.decision.yes {
+        let quiet = Progress::begin(None, true);
+        let count = stretches(gateway, batch, &wish, (body, &quiet)).await?;
+        return Err(wish.would(batch, count));
+    }
+    let reason = args.decision.reason()?;
+    body["reason"] = json!(reason);
+    // The jobs first: what is wrong with the wish is found with the first of them.
+    let progress = Progress::begin(None, global.quiet);
+    let count = stretches(gateway, batch, &wish, (body, &progress)).await?;
+    progress.end();
+    if let Some(micros) = wish.budget {
+        cap(gateway, batch, &json!({"reason": reason, "buy_total_max": amount(micros)})).await?;
+    }
+    edit::show(global, batch, count)
+}
+
+/// All jobs of an edit, stretch by stretch as the gateway walks over them.
+async fn stretches(
+    gateway: &Gateway,
+    batch: &str,
+    wish: &Wish,
+    (mut body, progress): (Value, &Progress),
+) -> Result<EditCount, Failure> {
+    let (verb, mut count) = (format!("{batch}:edit"), EditCount::default());
+    while wish.edits_jobs() {
+        let told = gateway.post(&["batches", &verb], &body, &[], |status| status == 200).await;
+        let told = told.map_err(|failure| match failure.exit {
+            Exit::Outage => failure.because("the same command changes what is left"),
+            _ => failure,
+        })?;
+        let of = |name: &str| told[name].as_u64().ok_or_else(|| rows::strange("a count of jobs"));
+        let (changed, same, begun) = (of("changed")?, of("unchanged")?, of("begun")?);
+        count = count.and(EditCount { changed, same, begun });
+        edit::at(progress, count);
+        if told["next"].is_null() {
+            break;
+        }
+        body["cursor"] = told["next"].clone();
+    }
+    Ok(count)
 }
 
 async fn stop_on(global: &Global, gateway: &Gateway, args: &StopOnArgs) -> Outcome {

@@ -2,7 +2,7 @@
 
 use super::gateway::Gateway;
 use super::rows::{self, Walk, text};
-use super::{TENANT_DEFAULT, batch, bulk, no_way, own_name, own_tenant};
+use super::{TENANT_DEFAULT, batch, bulk, lacks, own_name, own_tenant, requests};
 use crate::cli::{AdoptArgs, Global, JobsArgs, JobsVerb};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Form, Format, Progress, Row, Rows, note, say, streamed};
@@ -46,13 +46,11 @@ pub(super) async fn run(global: &Global, gateway: &Gateway, verb: JobsVerb) -> O
         JobsVerb::Open { id, last_frame, print, lives } => {
             if lives != LIVES_DEFAULT {
                 let needs = "the bucket, since a gateway's links open for five minutes";
-                return Err(no_way("jobs open --lives", needs));
+                return Err(lacks("jobs open --lives", needs, "without --lives, a link is told"));
             }
             open(gateway, &id, last_frame, print).await
         }
-        JobsVerb::Clone(_) => {
-            Err(no_way("jobs clone", "the request of the older job, which the API does not tell"))
-        }
+        JobsVerb::Clone(args) => requests::clone(global, gateway, &args).await,
         JobsVerb::Retry(args) => retry(global, gateway, &args).await,
         JobsVerb::Cancel(args) => cancel(global, gateway, &args).await,
     }

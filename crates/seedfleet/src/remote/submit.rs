@@ -36,7 +36,7 @@ pub(super) async fn run(global: &Global, gateway: &Gateway, args: &SubmitArgs) -
     jobs::wait_for(global, gateway, std::slice::from_ref(&id), args.timeout).await
 }
 
-fn told(view: &Value, has_key: bool) -> Row {
+pub(super) fn told(view: &Value, has_key: bool) -> Row {
     let existing = match (view["deduplicated"] == true, has_key) {
         (false, _) => None,
         (true, false) => Some("by its fingerprint"),

@@ -1,7 +1,7 @@
 //! `failed` and `usage` over the gateway.
 
 use super::gateway::Gateway;
-use super::{bulk, jobs, no_way, own_tenant, rows};
+use super::{bulk, jobs, own_tenant, requests, rows};
 use crate::cli::{FailedVerb, Global, UsageArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Rows};
@@ -35,9 +35,8 @@ pub(super) async fn failed(global: &Global, gateway: &Gateway, verb: FailedVerb)
             let wish = (OperationVerb::Retry, &which.filter().code(&code));
             bulk::run(global, gateway, wish, &many, &decision).await
         }
-        FailedVerb::Export { .. } => {
-            let needs = "the requests of older jobs, which the API does not tell";
-            Err(no_way("failed export", needs))
+        FailedVerb::Export { code, which, no_archive } => {
+            requests::failed(global, gateway, code.as_deref(), (&which, !no_archive)).await
         }
         FailedVerb::Dismiss { code, whose, conditions, many, decision } => {
             own_tenant(whose.tenant.as_deref())?;

@@ -1,6 +1,6 @@
 //! `batch`: look at batches, pause, resume and cancel them, say what may be bought for them.
 
-mod edit;
+pub(crate) mod edit;
 pub(crate) mod watch;
 
 use super::totals::{money, row};
@@ -74,6 +74,12 @@ pub(crate) fn shown(global: &Global, eta: Option<&EtaView>) -> Value {
 /// A pause in words.
 pub(crate) fn why(paused: &Paused) -> String {
     format!("by {} since {} ({})", paused.by.as_str(), paused.at.rfc3339(), paused.reason)
+}
+
+/// The same, as the API tells it.
+pub(crate) fn pause_words(paused: &Value) -> String {
+    let of = |name: &str| paused[name].as_str().unwrap_or_default();
+    format!("by {} since {} ({})", of("by"), of("at"), of("reason"))
 }
 
 /// The batch that is meant: names are the tenants' own, so one that several have needs its tenant.

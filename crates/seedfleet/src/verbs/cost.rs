@@ -53,7 +53,11 @@ pub(crate) async fn run(global: &Global, verb: CostVerb) -> Outcome {
     let CostVerb::Estimate(args) = verb;
     let route = match args.route {
         Some(route) => route,
-        None => choose(global, None, &load(global)?)?.1.route,
+        None => {
+            let pool = choose(global, None, &load(global)?);
+            let told = "--route says at whose prices, and then no pool is needed";
+            pool.map_err(|failure| failure.because(told))?.1.route
+        }
     };
     let day = args.on.unwrap_or_else(today);
     let mut scales =
@@ -160,7 +164,7 @@ impl Scales {
 }
 
 /// Whether a field stands beside the request. `priority` is shared: a number is the provider's own.
-fn is_ours(field: &str, value: &Value) -> bool {
+pub(crate) fn is_ours(field: &str, value: &Value) -> bool {
     FIELDS.contains(&field) && (field != "priority" || !value.is_number())
 }
 

@@ -1,17 +1,18 @@
 //! `docs`: pages the code prints about itself. `cargo xtask docs` prints these and those of the tests.
 
-use crate::cli::DocsArgs;
+use crate::cli::{DocsArgs, reach};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::note;
 
 /// Name and text of every page this program knows.
-fn pages() -> [(&'static str, String); 5] {
+fn pages() -> [(&'static str, String); 6] {
     [
         ("filters.md", job::filter::markdown()),
         ("keys.md", store::keys::markdown()),
         ("metrics.md", telemetry::catalogue_markdown()),
         ("retry-matrix.md", job::docs::retry_matrix_markdown()),
         ("state-machine.md", job::docs::state_machine_markdown()),
+        ("verbs.md", reach::markdown()),
     ]
 }
 

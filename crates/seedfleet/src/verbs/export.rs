@@ -2,25 +2,82 @@
 
 mod download;
 
-use super::everywhere::Everywhere;
 use crate::cli::{ExportArgs, Global};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{Format, Progress, Rows, note, plain};
+use crate::output::{Format, Progress, Row, Rows, note, plain};
 use crate::session::Session;
 use assets::Buckets;
 use download::Download;
+use erasure::Everywhere;
 use job::Record;
+use store::Order;
 use survey::{RESULT_COLUMNS, ResultRow, Results};
 
-/// What is being written.
-struct Export {
-    results: Results,
-    buckets: Buckets,
+/// Rows of results on their way to standard output, from Redis or over the gateway.
+pub(crate) struct Sheet {
     rows: Rows,
     progress: Progress,
     written: u64,
     unread: u64,
     first: Option<String>,
+}
+
+impl Sheet {
+    /// Rows with these columns.
+    pub(crate) fn begin(global: &Global, columns: &'static [&'static str]) -> Self {
+        // Rows for people would have to be held back until the widest is known.
+        let format = match global.output.format {
+            Format::Table | Format::Wide => Format::Ndjson,
+            other @ (Format::Json | Format::Ndjson | Format::Csv | Format::Id) => other,
+        };
+        Self {
+            rows: Rows::new(&global.output.as_a(format), columns).named_by("job_id"),
+            progress: Progress::begin(None, global.quiet),
+            written: 0,
+            unread: 0,
+            first: None,
+        }
+    }
+
+    /// One more; `incomplete` says what it lacks and why, `beside` what stands beside the count of rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Rows::add`].
+    pub(crate) fn add(
+        &mut self,
+        row: Row,
+        incomplete: Option<String>,
+        beside: &str,
+    ) -> Result<(), Failure> {
+        self.unread += u64::from(incomplete.is_some());
+        self.first = self.first.take().or(incomplete);
+        self.written += 1;
+        self.rows.add(row)?;
+        self.progress.at(self.written, &format!("{} rows{beside}", self.written));
+        Ok(())
+    }
+
+    /// All of them are there.
+    ///
+    /// # Errors
+    ///
+    /// Standard output is closed.
+    pub(crate) fn end(self) -> Outcome {
+        self.progress.end();
+        self.rows.end()?;
+        let Some(why) = self.first else { return Ok(Exit::Done) };
+        let lack = "their rows lack seed and stored_at and say why in `incomplete`";
+        note(&format!("{} manifests could not be read ({why}); {lack}", self.unread));
+        Ok(Exit::Partial)
+    }
+}
+
+/// What is being written.
+struct Export {
+    results: Results,
+    buckets: Buckets,
+    sheet: Sheet,
     download: Option<Download>,
     quiet: bool,
 }
@@ -28,12 +85,7 @@ struct Export {
 impl Export {
     fn begin(global: &Global, args: &ExportArgs, session: &Session) -> Result<Self, Failure> {
         let (route, simulated) = (session.pool.route, session.pool.simulated);
-        // Rows for people would have to be held back until the widest is known.
-        let format = match global.output.format {
-            Format::Table | Format::Wide => Format::Ndjson,
-            other @ (Format::Json | Format::Ndjson | Format::Csv | Format::Id) => other,
-        };
-        let (form, buckets) = (global.output.as_a(format), session.buckets()?);
+        let buckets = session.buckets()?;
         let download = match &args.download {
             Some(dir) => Some(Download::begin(dir, args.parallel)?),
             None => None,
@@ -42,11 +94,7 @@ impl Export {
         Ok(Self {
             results: Results::new(buckets.clone(), route, simulated),
             buckets,
-            rows: Rows::new(&form, columns).named_by("job_id"),
-            progress: Progress::begin(None, global.quiet),
-            written: 0,
-            unread: 0,
-            first: None,
+            sheet: Sheet::begin(global, columns),
             download,
             quiet: global.quiet,
         })
@@ -70,7 +118,7 @@ impl Export {
         while let Some(download) = &mut self.download {
             let Some((row, failed)) = download.next(at_end).await else { break };
             if let Some(failed) = failed {
-                self.progress.tell(&plain(&failed));
+                self.sheet.progress.tell(&plain(&failed));
             }
             self.write(row)?;
         }
@@ -78,25 +126,12 @@ impl Export {
     }
 
     fn write(&mut self, row: ResultRow) -> Result<(), Failure> {
-        self.unread += u64::from(row.incomplete.is_some());
-        self.first = self.first.take().or(row.incomplete);
-        self.written += 1;
-        self.rows.add(row.cells)?;
         let files = self.download.as_ref().map(|download| format!("; {}", download.tally.words()));
-        let told = format!("{} rows{}", self.written, files.unwrap_or_default());
-        self.progress.at(self.written, &told);
-        Ok(())
+        self.sheet.add(row.cells, row.incomplete, &files.unwrap_or_default())
     }
 
     fn end(self) -> Outcome {
-        self.progress.end();
-        self.rows.end()?;
-        let mut exit = Exit::Done;
-        if let Some(why) = self.first {
-            let lack = "their rows lack seed and stored_at and say why in `incomplete`";
-            note(&format!("{} manifests could not be read ({why}); {lack}", self.unread));
-            exit = Exit::Partial;
-        }
+        let mut exit = self.sheet.end()?;
         if let Some(Download { tally, .. }) = self.download {
             if !self.quiet {
                 note(&tally.words());
@@ -111,7 +146,7 @@ impl Export {
 
     /// Somebody broke it off.
     async fn interrupted(mut self) -> Outcome {
-        self.progress.end();
+        self.sheet.progress.end();
         if let Some(download) = &mut self.download {
             download.give_up().await;
             let so_far = download.tally.words();
@@ -143,14 +178,11 @@ pub(crate) async fn run(global: &Global, args: ExportArgs) -> Outcome {
 }
 
 async fn walk(session: &Session, args: &ExportArgs, export: &mut Export) -> Result<(), Failure> {
-    let filter = args.which.filter();
-    let everywhere = Everywhere {
-        filter: &filter,
-        tenant: args.which.tenant.as_deref(),
-        batch: args.which.batch.as_deref(),
-        archive: !args.no_archive,
-        ended_on: &|day| args.ended_on(day),
-    };
-    everywhere.walk(session, async |records| export.add(&records).await).await?;
+    let (store, buckets) = (session.store.clone(), session.buckets()?);
+    let walk = Everywhere::new(store, buckets, args.which.filter(), Order::Newest);
+    let mut walk = walk.ended(args.days()).archive(!args.no_archive);
+    while let Some(records) = walk.next().await? {
+        export.add(&records).await?;
+    }
     export.settle(true).await
 }

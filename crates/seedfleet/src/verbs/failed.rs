@@ -1,8 +1,6 @@
 //! `failed`: what went wrong, by code, and what becomes of it.
 
-mod export;
-
-pub(crate) use export::document;
+pub(crate) mod export;
 
 use crate::cli::{FailedArgs, FailedVerb, Global};
 use crate::exit::{Exit, Failure, Outcome};

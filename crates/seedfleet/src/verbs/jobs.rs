@@ -1,7 +1,7 @@
 //! `jobs`: look, wait, cancel, retry.
 
 mod again;
-mod copy;
+pub(crate) mod copy;
 pub(crate) mod open;
 pub(crate) mod watch;
 

@@ -13,7 +13,6 @@ pub(crate) mod doctor;
 pub(crate) mod doubt;
 pub(crate) mod erase;
 pub(crate) mod events;
-pub(crate) mod everywhere;
 pub(crate) mod export;
 pub(crate) mod failed;
 pub(crate) mod freeze;

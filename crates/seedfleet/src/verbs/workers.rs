@@ -3,7 +3,7 @@
 use super::totals::row;
 use crate::cli::Global;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{self, Rows};
+use crate::output::{self, Row, Rows};
 use crate::session::{self, Session};
 use limiter::Feed;
 use serde_json::json;
@@ -12,20 +12,29 @@ use survey::{ScalingSettings, Wanted};
 
 const COLUMNS: &[&str] = &["role", "desired", "bound_by", "reason"];
 
+/// In the order of a job's way.
+const ROLES: [&str; 4] = ["submitter", "poller", "downloader", "notifier"];
+
 /// Runs `workers`: over the pool that is named, or all of them, since a process serves all.
 pub(crate) async fn run(global: &Global) -> Outcome {
-    let wanted = wanted(global, &session::load(global)?).await?;
+    show(global, row(&wanted(global, &session::load(global)?).await?)?)
+}
+
+/// What each role is told, by its name, as the API tells it.
+///
+/// # Errors
+///
+/// As of all rows.
+pub(crate) fn show(global: &Global, mut wanted: Row) -> Outcome {
     if !global.output.has_columns() {
-        output::object(&global.output, row(&wanted)?)?;
+        output::object(&global.output, wanted)?;
         return Ok(Exit::Done);
     }
     let mut rows = Rows::new(&global.output, COLUMNS);
-    for (role, desired, bound_by, reason) in wanted.roles() {
-        let mut line = output::Row::new();
-        line.insert("role".into(), json!(role));
-        line.insert("desired".into(), json!(desired));
-        line.insert("bound_by".into(), json!(bound_by));
-        line.insert("reason".into(), json!(reason));
+    for role in ROLES {
+        let view = wanted.shift_remove(role).unwrap_or_default();
+        let mut line = Row::from_iter([("role".to_owned(), json!(role))]);
+        line.extend(COLUMNS[1..].iter().map(|name| ((*name).to_owned(), view[*name].clone())));
         rows.add(line)?;
     }
     rows.end()?;

@@ -3,10 +3,9 @@
 use super::find;
 use crate::cli::{CloneArgs, Global};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{self, note};
+use crate::output::{self, Row, note};
 use crate::session::{Session, operator};
 use crate::verbs::bulk;
-use crate::verbs::failed::document;
 use crate::verbs::import::money;
 use crate::verbs::submit::{refused, told};
 use admission::{How, Intake, TAKE_MAX};
@@ -17,16 +16,8 @@ use serde_json::{Map, Value, json};
 pub(super) async fn run(global: &Global, session: &Session, args: CloneArgs) -> Outcome {
     let old = find(session, &args.id).await?.record;
     let now = session.store.now().await?;
-    let unknown = |why: String| {
-        Failure::new(Exit::Conflict, format!("{} cannot be copied", args.id)).because(why)
-    };
-    let mut body = document(session, &old, now).await.map_err(unknown)?;
-    // They name the old job; which take this is, is found out.
-    body.shift_remove("custom_id");
-    body.shift_remove("take");
-    for (field, value) in &args.set {
-        set(&mut body, field, value)?;
-    }
+    let document = admission::whole_document(&session.buckets()?, &old.spec, now).await;
+    let body = changed(document.map_err(|why| unknown(&args.id, why))?, &args.set)?;
     let (door, says_take) = (session.door()?, body.contains_key("take"));
     let mut intake = Intake {
         tenant: old.spec.tenant.clone(),
@@ -35,16 +26,7 @@ pub(super) async fn run(global: &Global, session: &Session, args: CloneArgs) -> 
     };
     let checked = door.check(&intake, now).map_err(|refusal| refused(&refusal))?;
     let same = checked.request == old.spec.request;
-    let cost = money(checked.cost.currency, checked.cost.micros);
-    let what = if same { "another take of its request" } else { "a changed request" };
-    let what = format!("a copy of {}, {what}, would cost about {cost}", args.id);
-    if args.yes {
-        if !global.quiet {
-            note(&what);
-        }
-    } else {
-        bulk::ask(&what, "do it with --yes")?;
-    }
+    agree(global, &args, same, &money(checked.cost.currency, checked.cost.micros))?;
     // The next take that nobody has, unless one was asked for, or the request is another.
     let first = if same && !says_take { old.spec.take.saturating_add(1) } else { checked.take };
     for take in first..=TAKE_MAX {
@@ -52,23 +34,85 @@ pub(super) async fn run(global: &Global, session: &Session, args: CloneArgs) -> 
         let admitted = door.admit(intake.clone()).await.map_err(|refusal| refused(&refusal))?;
         let is_new = admitted.how == How::Created;
         if is_new || !same || says_take {
-            let mut row = told(&admitted, session.pool.simulated);
-            row.insert("copy_of".into(), json!(args.id));
-            row.insert("take".into(), json!(if says_take { checked.take } else { take }));
-            output::object(&global.output, row)?;
-            if !is_new {
-                note(&exists(&admitted.id));
-            }
-            return Ok(Exit::Done);
+            let row = told(&admitted, session.pool.simulated);
+            let take = if says_take { checked.take } else { take };
+            return show(global, &args.id, row, (take, is_new));
         }
     }
-    Err(Failure::new(Exit::Conflict, format!("all {TAKE_MAX} takes of this request exist")))
+    Err(all_exist())
 }
 
-fn exists(id: &JobId) -> String {
-    format!(
-        "this request exists already as {id}, nothing was bought; --set take=2 wants another take of it"
-    )
+/// The request cannot be told.
+pub(crate) fn unknown(id: &JobId, why: String) -> Failure {
+    Failure::new(Exit::Conflict, format!("{id} cannot be copied")).because(why)
+}
+
+/// A request as it is sent once more, with fields changed.
+///
+/// # Errors
+///
+/// A field that cannot be set.
+pub(crate) fn changed(
+    mut body: Map<String, Value>,
+    fields: &[(String, String)],
+) -> Result<Map<String, Value>, Failure> {
+    // They name the old job; which take this is, is found out.
+    body.shift_remove("custom_id");
+    body.shift_remove("take");
+    for (field, value) in fields {
+        set(&mut body, field, value)?;
+    }
+    Ok(body)
+}
+
+/// Tells what it costs, and asks unless it was agreed to.
+///
+/// # Errors
+///
+/// Nobody agreed.
+pub(crate) fn agree(
+    global: &Global,
+    args: &CloneArgs,
+    same: bool,
+    cost: &str,
+) -> Result<(), Failure> {
+    let what = if same { "another take of its request" } else { "a changed request" };
+    let what = format!("a copy of {}, {what}, would cost about {cost}", args.id);
+    if !args.yes {
+        return bulk::ask(&what, "do it with --yes");
+    }
+    if !global.quiet {
+        note(&what);
+    }
+    Ok(())
+}
+
+/// Shows the copy, which may have been there before.
+///
+/// # Errors
+///
+/// As of every object.
+pub(crate) fn show(
+    global: &Global,
+    of: &JobId,
+    mut row: Row,
+    (take, is_new): (u32, bool),
+) -> Outcome {
+    let id = row.get("job").and_then(Value::as_str).unwrap_or_default().to_owned();
+    row.insert("copy_of".into(), json!(of));
+    row.insert("take".into(), json!(take));
+    output::object(&global.output, row)?;
+    if !is_new {
+        note(&format!(
+            "this request exists already as {id}, nothing was bought; --set take=2 wants another take of it"
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+/// Nothing is left to be tried.
+pub(crate) fn all_exist() -> Failure {
+    Failure::new(Exit::Conflict, format!("all {TAKE_MAX} takes of this request exist"))
 }
 
 /// Sets one field of a request. A value that reads as JSON is that, and any other is a text; none takes the field out.
