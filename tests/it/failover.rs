@@ -1,29 +1,24 @@
-//! Another server takes over: Sentinel makes a replica the primary, a Redis Cluster does so by itself. What
+//! Another server takes over: Sentinel makes a replica the primary; `cluster.rs` has the same of a Redis Cluster. What
 //! the replica had not received is forgotten; the intents outside Redis tell what was sent, callers ask again
-//! for the rest, and nothing is bought twice.
+//! for the rest, and nothing is bought twice. All of it over TLS, each program, replica and Sentinel as its own user.
 
-use e2e::kit::{ALICE, BOB, Fleet, Options, text};
+use e2e::kit::{Fleet, Options, Walls, login, text};
 use job::JobId;
-use reqwest::Method;
-use sandbox::redis::{Cluster, Sentinel, Watch};
+use sandbox::redis::{CommandError, Sentinel, Watch};
 use sandbox::{Redis, wait};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
 use std::time::Duration;
-use store::keys::Keys;
 use store::{Finding, Severity};
 
 /// From the end of a primary to another that everybody knows, however slow the machine: a vote that comes to
 /// nothing is repeated after some seconds.
-const TAKEN_OVER_MAX: Duration = Duration::from_secs(120);
+pub const TAKEN_OVER_MAX: Duration = Duration::from_secs(120);
 /// A quarantine reads every intent, and settles every job that was forgotten.
 const HEALED_MAX: Duration = Duration::from_secs(120);
-const JOBS: u32 = 12;
-const CAROL: &str = "canary-carol-key-5b1e66";
+pub const JOBS: u32 = 12;
 
 /// Short horizons, as in the tests of rollbacks.
-const SHORT: &str = "[submit]\nsend_deadline = \"600ms\"\nlease = \"1500ms\"\nrenew = \"300ms\"\n\
+pub const SHORT: &str = "[submit]\nsend_deadline = \"600ms\"\nlease = \"1500ms\"\nrenew = \"300ms\"\n\
                      [provider]\nconnect_timeout = \"500ms\"\ncreate_timeout = \"1s\"\n";
 
 /// One primary, its replicas, and three Sentinels.
@@ -31,24 +26,28 @@ struct Watched {
     primary: Redis,
     replicas: Vec<Redis>,
     sentinels: Vec<Sentinel>,
+    walls: Walls,
 }
 
 impl Watched {
     fn start() -> Self {
-        let primary = server(&[]);
-        let port = primary.port().to_string();
-        let replica = |_| server(&[("--replicaof", "127.0.0.1"), (&port, "")]);
+        let walls = Walls::new();
+        let primary = server(&walls, &[]);
+        let port = primary.peer_port().to_string();
+        let replica = |_| server(&walls, &["--replicaof", "127.0.0.1", &port]);
         let replicas: Vec<Redis> = (0..2).map(replica).collect();
         let watch = Watch {
             name: "fleet".to_owned(),
-            port: primary.port(),
+            port: primary.peer_port(),
             quorum: 2,
             down_after: Duration::from_secs(1),
             failover_timeout: Duration::from_secs(3),
+            tls: Some(walls.tls()),
+            lines: walls.sentinel_lines("fleet"),
         };
         let start = |_| Sentinel::start(&watch).unwrap_or_else(|error| panic!("{error}"));
         let sentinels: Vec<Sentinel> = (0..3).map(start).collect();
-        let watched = Self { primary, replicas, sentinels };
+        let watched = Self { primary, replicas, sentinels, walls };
         watched.until("Sentinels that know everybody", || {
             watched.sentinels.iter().all(|sentinel| {
                 let is = |field, value: &str| {
@@ -60,13 +59,38 @@ impl Watched {
         watched
     }
 
+    fn url(&self) -> String {
+        let hosts = self.sentinels.iter().map(|one| format!("127.0.0.1:{}", one.peer_port()));
+        format!("rediss://{}/0", hosts.collect::<Vec<_>>().join(","))
+    }
+
     fn section(&self) -> String {
-        let hosts: Vec<String> =
-            self.sentinels.iter().map(|one| format!("127.0.0.1:{}", one.port())).collect();
-        format!(
-            "[redis]\nurl = \"redis://{}/0\"\ntopology = \"sentinel\"\nprimary_name = \"fleet\"\n",
-            hosts.join(",")
-        )
+        let rest = self.walls.sentinel_settings();
+        format!("[redis]\ntopology = \"sentinel\"\nprimary_name = \"fleet\"\n{rest}")
+    }
+
+    /// Nobody of the fleet, of the replicas and of the Sentinels was refused anything, and the fleet may ask
+    /// Sentinels and not steer them.
+    fn no_right_is_missing_and_none_is_too_many(&self) {
+        for server in self.replicas.iter().chain([&self.primary]) {
+            assert_eq!(server.command(&["ACL", "LOG"]).expect("it runs"), "");
+        }
+        let (user, password) = login("fleet");
+        let more: [&[&str]; 5] = [
+            &["SENTINEL", "FAILOVER", "fleet"],
+            &["SENTINEL", "REMOVE", "fleet"],
+            &["SENTINEL", "SET", "fleet", "quorum", "1"],
+            &["ACL", "LIST"],
+            &["SHUTDOWN"],
+        ];
+        for sentinel in &self.sentinels {
+            assert_eq!(sentinel.command(&["ACL", "LOG"]).expect("it runs"), "");
+            for words in more {
+                let answer = sentinel.command_as(&user, &password, words);
+                let is_refused = matches!(&answer, Err(CommandError::Refused(said)) if said.starts_with("NOPERM"));
+                assert!(is_refused, "{words:?} was answered {answer:?}");
+            }
+        }
     }
 
     fn until(&self, what: &str, mut is: impl FnMut() -> bool) {
@@ -91,11 +115,10 @@ impl Watched {
     }
 }
 
-fn server(words: &[(&str, &str)]) -> Redis {
-    let soon = [("--repl-diskless-sync-delay", "0")];
-    let words = soon.iter().chain(words).flat_map(|(name, value)| [*name, *value]);
-    let extra_args = words.filter(|word| !word.is_empty()).map(str::to_owned).collect();
-    let options = sandbox::Options { extra_args, ..sandbox::Options::default() };
+fn server(walls: &Walls, words: &[&str]) -> Redis {
+    let mut options = walls.server();
+    let soon = ["--repl-diskless-sync-delay", "0"];
+    options.extra_args.extend(soon.iter().chain(words).map(|word| (*word).to_owned()));
     Redis::start(options).unwrap_or_else(|error| panic!("no private Redis: {error}"))
 }
 
@@ -120,14 +143,14 @@ fn admit(fleet: &Fleet, group: &str) -> Vec<JobId> {
     (0..JOBS).map(one).collect()
 }
 
-fn none_twice(fleet: &Fleet) {
+pub fn none_twice(fleet: &Fleet) {
     let bought = fleet.ledger().bought();
     let twice: Vec<_> = bought.into_iter().filter(|(_, tasks)| *tasks > 1).collect();
     assert!(twice.is_empty(), "bought twice: {twice:?}");
 }
 
 /// The self-check refuses such servers, unless intents outside Redis stand behind every create.
-fn needs_the_fence(fleet: &Fleet, check: &str) {
+pub fn needs_the_fence(fleet: &Fleet, check: &str) {
     let found = |fence| fleet.run(fleet.store().self_check(&[], fence)).expect("it answers");
     let refuses = |finding: &Finding| finding.severity == Severity::Refuse;
     let without = found(false);
@@ -147,7 +170,8 @@ fn settled(fleet: &Fleet, group: &str) -> usize {
 #[test]
 fn a_fleet_follows_a_failover_and_heals_what_the_replica_had_not_received() {
     let watched = Watched::start();
-    let fleet = Fleet::start(Options::default().elsewhere(&watched.section()).config(SHORT));
+    let options = Options::default().users().elsewhere(&watched.url(), &watched.section());
+    let fleet = Fleet::start(options.config(SHORT));
     needs_the_fence(&fleet, "sentinel");
     fleet.wait_stored(&admit(&fleet, "before"));
 
@@ -176,91 +200,6 @@ fn a_fleet_follows_a_failover_and_heals_what_the_replica_had_not_received() {
     });
     assert_eq!(settled(&fleet, "after"), JOBS as usize, "it goes on");
     none_twice(&fleet);
+    watched.no_right_is_missing_and_none_is_too_many();
     println!("{stored} of {JOBS} jobs of the failover are stored");
-}
-
-/// Three pools, each on a primary of its own, and the tenant of each.
-const POOLS: [(&str, &str); 3] = [("sim", ALICE), ("east", BOB), ("west", CAROL)];
-
-fn provider_key(pool: &str) -> String {
-    format!("canary-provider-key-of-{pool}")
-}
-
-/// The pools beside the kit's own, each with a key of its own at the provider, and who uses which.
-fn pools(fleet: &Fleet) -> String {
-    let digest = Sha256::digest(CAROL.as_bytes());
-    let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut text = format!(
-        "[tenants.default]\npool = \"sim\"\n[tenants.bob]\npool = \"east\"\n[tenants.carol]\npool = \"west\"\n\
-         [gateway.keys.carol]\ntenant = \"carol\"\nkey_sha256 = \"{hash}\"\nscopes = [\"jobs:write\", \"jobs:read\"]\n"
-    );
-    for pool in ["east", "west"] {
-        let file = fleet.path(&format!("{pool}.key"));
-        std::fs::write(&file, provider_key(pool)).expect("the folder is ours");
-        let (api, media) = (fleet.api_address(), fleet.media_address());
-        text.push_str(&format!(
-            "[pools.{pool}]\nroute = \"byteplus\"\nsimulated = true\nbase_url = \"http://{api}/api/v3\"\n\
-             output_origins = [\"http://{media}\"]\n[pools.{pool}.accounts.{pool}]\napi_key_file = \"{}\"\n\
-             tier = \"enterprise\"\n[pools.{pool}.accounts.{pool}.limits]\nretrieve_qps = 200\nlist_qps = 20\n",
-            file.display()
-        ));
-    }
-    text
-}
-
-/// What a caller does who wants a video and hears nothing: asks again with the same words, until it is there.
-fn is_stored(fleet: &Fleet, key: &str, body: &Value) -> bool {
-    let request = fleet.ask(fleet.gateway_port(), Method::POST, "/v1/jobs", key);
-    let reply = fleet.send(request.json(body));
-    let Some(id) = reply.body["id"].as_str() else { return false };
-    fleet.get(&format!("/v1/jobs/{id}"), key).body["state"] == "succeeded"
-}
-
-// covers: M6, M22, M26
-#[test]
-fn pools_spread_over_a_cluster_lose_a_primary_under_load_and_nothing_else() {
-    let cluster = Cluster::start(3, Duration::from_secs(2));
-    let cluster = cluster.unwrap_or_else(|error| panic!("{error}"));
-    let hosts: Vec<String> =
-        cluster.nodes().iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
-    let redis = format!("[redis]\nurl = \"redis://{}\"\ntopology = \"cluster\"\n", hosts.join(","));
-    let keys = ["east", "west"].map(provider_key);
-    let options = Options::empty().elsewhere(&redis).config(SHORT);
-    let fleet = Fleet::start(options.simulator(&["--api-key", &keys[0], "--api-key", &keys[1]]));
-    fleet.reconfigure(&format!("{redis}{SHORT}{}", pools(&fleet)));
-    fleet.start_gateway();
-    for role in ["submitter", "poller", "downloader"] {
-        fleet.start_role(role);
-    }
-    let port_of = |pool: &str| {
-        let slot = Keys::new("e2e", pool).slot();
-        cluster.primary_of(slot).map(Redis::port)
-    };
-    let ports: BTreeSet<_> = POOLS.iter().map(|(pool, _)| port_of(pool)).collect();
-    assert_eq!(ports.len(), POOLS.len(), "each pool has a primary of its own: {ports:?}");
-
-    needs_the_fence(&fleet, "cluster");
-
-    let mut left: Vec<(&str, Value)> = POOLS
-        .iter()
-        .flat_map(|(pool, key)| (0..JOBS).map(|number| (*key, body(pool, number))))
-        .collect();
-    for (key, body) in &left {
-        let request = fleet.ask(fleet.gateway_port(), Method::POST, "/v1/jobs", key);
-        let reply = fleet.send(request.json(body));
-        assert_eq!(reply.status, 202, "{}", reply.body);
-    }
-    fleet.until("some purchases", || (fleet.ledger().bought().len() > 6).then_some(()));
-    let lost = port_of("sim").expect("it runs");
-    let node = cluster.nodes().iter().find(|node| node.port() == lost).expect("one of them");
-    node.kill9();
-
-    let stored = wait::until("every video", TAKEN_OVER_MAX, || {
-        left.retain(|(key, body)| !is_stored(&fleet, key, body));
-        left.is_empty().then_some(())
-    });
-    stored.unwrap_or_else(|missed| panic!("{missed}: {left:#?}"));
-    assert!(port_of("sim").is_some_and(|port| port != lost), "its replica has taken over");
-    none_twice(&fleet);
-    assert_eq!(fleet.ledger().bought().len(), POOLS.len() * JOBS as usize);
 }

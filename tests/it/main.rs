@@ -18,6 +18,7 @@ mod bundle;
 mod callbacks;
 mod causes;
 mod clocks;
+mod cluster;
 mod config;
 mod dashboard;
 mod doubt;

@@ -1,20 +1,22 @@
-//! Each program as its own user of Redis, with the rights of `deploy/redis/users.acl` and no others.
+//! Each program as its own user of Redis, with the rights of `deploy/redis/users.acl` and no others, over TLS with
+//! certificates on both sides.
 
-use e2e::kit::{ALICE, Fleet, Options, Receiver, login, text};
+use e2e::kit::{ALICE, Fleet, Options, Receiver, Walls, login, text};
 use e2e::users::PROGRAMS;
 use job::JobId;
 use reqwest::Method;
+use sandbox::Redis;
 use sandbox::redis::CommandError;
 use serde_json::json;
 
 /// What the server refused to users that exist, in its own words; empty where it refused nothing.
-fn refusals(fleet: &Fleet) -> String {
-    fleet.redis().command(&["ACL", "LOG"]).expect("it answers")
+fn refusals(redis: &Redis) -> String {
+    redis.command(&["ACL", "LOG"]).expect("it answers")
 }
 
-fn refused(fleet: &Fleet, program: &str, words: &[&str]) {
+fn refused(redis: &Redis, program: &str, words: &[&str]) {
     let (user, password) = login(program);
-    let answer = fleet.redis().command_as(&user, &password, words);
+    let answer = redis.command_as(&user, &password, words);
     let is_refused =
         matches!(&answer, Err(CommandError::Refused(said)) if said.starts_with("NOPERM"));
     assert!(is_refused, "{program}: {words:?} was answered {answer:?}");
@@ -23,7 +25,11 @@ fn refused(fleet: &Fleet, program: &str, words: &[&str]) {
 #[test]
 fn a_whole_fleet_works_with_a_user_for_each_program_and_no_user_may_do_more() {
     let receiver = Receiver::start();
-    let mut options = Options::with_gateway().users().config(&format!(
+    let walls = Walls::new();
+    let redis = Redis::start(walls.server()).unwrap_or_else(|error| panic!("{error}"));
+    let url = format!("rediss://127.0.0.1:{}/", redis.peer_port());
+    let section = format!("[redis]\n{}", walls.settings());
+    let mut options = Options::with_gateway().users().elsewhere(&url, &section).config(&format!(
         "[webhooks]\nallow_origins = [\"{}\"]\n[caps]\nrpm = 1000\n[tenants.default]\nweight = 2\n",
         receiver.origin()
     ));
@@ -61,15 +67,15 @@ fn a_whole_fleet_works_with_a_user_for_each_program_and_no_user_may_do_more() {
     let told = fleet.cli(&["doctor"]);
     assert!(!told.stdout.contains("NOPERM") && !told.stderr.contains("NOPERM"), "{told:?}");
     fleet.audit(&jobs);
-    assert_eq!(refusals(&fleet), "", "a right is missing");
+    assert_eq!(refusals(&redis), "", "a right is missing");
 
     let key = fleet.store().keys().lsn();
     let others = format!("x{key}");
     for (program, _) in PROGRAMS {
         let (user, password) = login(program);
-        let own = fleet.redis().command_as(&user, &password, &["EXISTS", &key]);
+        let own = redis.command_as(&user, &password, &["EXISTS", &key]);
         assert_eq!(own.expect("its own prefix"), "1");
-        let more: [&[&str]; 14] = [
+        let more: [&[&str]; 18] = [
             &["FLUSHALL"],
             &["FLUSHDB"],
             &["KEYS", "*"],
@@ -84,10 +90,14 @@ fn a_whole_fleet_works_with_a_user_for_each_program_and_no_user_may_do_more() {
             &["GET", &others],
             &["SET", &others, "1"],
             &["PUBLISH", "news", "x"],
+            &["CLUSTER", "RESET"],
+            &["CLUSTER", "FAILOVER"],
+            &["CLUSTER", "SETSLOT", "0", "STABLE"],
+            &["MIGRATE", "127.0.0.1", "1", &key, "0", "1"],
         ];
-        more.iter().for_each(|words| refused(&fleet, program, words));
+        more.iter().for_each(|words| refused(&redis, program, words));
     }
     for program in ["gateway", "submitter", "downloader"] {
-        refused(&fleet, program, &["LPOP", &key]);
+        refused(&redis, program, &["LPOP", &key]);
     }
 }

@@ -25,6 +25,7 @@ mod proxy;
 mod receiver;
 mod roles;
 mod sse;
+mod walls;
 mod wire;
 
 pub use audit::Kept;
@@ -41,4 +42,5 @@ pub use power::{Cut, PowerOptions, PowerRedis, Snapshot};
 pub use proxy::{Counts, Line, TcpProxy, Way};
 pub use receiver::{Answer, Hook, Receiver};
 pub use sse::{Block, Follower};
+pub use walls::Walls;
 pub use wire::{Spoken, Wire};

@@ -17,7 +17,8 @@ pub struct Page {
 }
 
 /// All of them.
-pub const PAGES: [Page; 10] = [
+pub const PAGES: [Page; 11] = [
+    Page { path: "deploy/redis/sentinels.acl", print: |_| Ok(crate::users::sentinels()) },
     Page { path: "deploy/redis/users.acl", print: crate::users::acl },
     Page { path: "docs/dashboard.md", print: |_| Ok(dashboard::markdown()) },
     Page { path: "docs/filters.md", print: |_| Ok(job::filter::markdown()) },

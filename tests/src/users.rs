@@ -1,4 +1,5 @@
-//! `deploy/redis/users.acl`: a user of Redis for each program, with the commands it can reach and no others.
+//! `deploy/redis/users.acl`: a user of Redis for each program, with the commands it can reach and no others; and
+//! `deploy/redis/sentinels.acl`, the same for Sentinels, which every program asks the one question.
 //!
 //! Read from the sources, so that a new command is granted in the same commit: from every function of the
 //! store that a program's rooms name, along the names in its body, to the commands and the scripts it sends;
@@ -67,13 +68,22 @@ const WORDS: [&str; 33] = [
     "WRONGPASS",
 ];
 /// For servers that replicate, for Sentinels (see Redis's own pages on ACLs), and for `deploy/redis/backup.sh dump`.
-const SERVERS: [(&str, &str); 3] = [
+pub const SERVERS: [(&str, &str); 3] = [
     ("replica", "+psync +replconf +ping"),
     (
         "sentinel",
         "allchannels +multi +exec +slaveof +ping +subscribe +publish +info +role +config|rewrite +client|setname +client|kill +script|kill",
     ),
     ("backup", "+ping +psync +replconf +sync"),
+];
+
+/// At a Sentinel: all programs, which ask `src/address/find.rs`'s question, and the other Sentinels.
+pub const AT_SENTINELS: [(&str, &str); 2] = [
+    ("fleet", "+sentinel|master"),
+    (
+        "sentinel",
+        "&__sentinel__:hello +ping +publish +client|setname +sentinel|is-master-down-by-addr",
+    ),
 ];
 
 /// What stands where the hash of a password belongs. No server starts with it.
@@ -112,11 +122,19 @@ pub fn acl(root: &Path) -> io::Result<String> {
             granted.join(" ")
         ));
     }
-    for (user, rights) in SERVERS {
-        let (name, hash) = (name(user), placeholder(user));
-        file.push_str(&format!("user {name} on {hash} resetchannels resetkeys -@all {rights}\n"));
-    }
+    file.extend(SERVERS.map(line));
     Ok(file)
+}
+
+/// The file for Sentinels.
+#[must_use]
+pub fn sentinels() -> String {
+    ["user default off\n".to_owned()].into_iter().chain(AT_SENTINELS.map(line)).collect()
+}
+
+fn line((user, rights): (&str, &str)) -> String {
+    let (name, hash) = (name(user), placeholder(user));
+    format!("user {name} on {hash} resetchannels resetkeys -@all {rights}\n")
 }
 
 /// What the room of the store offers, by name.
@@ -165,11 +183,14 @@ impl Store {
 /// Each script's own text after those of its snippets, as `src/script.rs` puts them together.
 fn scripts(room: &Path) -> io::Result<BTreeMap<String, BTreeSet<String>>> {
     let mut scripts = BTreeMap::new();
+    // Before every script, where pools are spread.
+    let whole = present(fs::read_to_string(room.join("lua/snippet/whole.lua")))?;
+    let whole = capitals(&whole.unwrap_or_default());
     let table = present(fs::read_to_string(room.join("src/script.rs")))?.unwrap_or_default();
     for line in table.lines() {
         let Some((name, files)) = line.trim().split_once(" = \"") else { continue };
         let Some(files) = files.strip_suffix(';').filter(|_| capital(name)) else { continue };
-        let mut commands = BTreeSet::new();
+        let mut commands = whole.clone();
         for (at, file) in files.split(',').enumerate() {
             let folder = if at == 0 { "lua" } else { "lua/snippet" };
             let file = format!("{folder}/{}.lua", file.trim().trim_matches('"'));

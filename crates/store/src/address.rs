@@ -4,6 +4,7 @@ mod find;
 mod trust;
 
 use crate::StoreError;
+use crate::error::is_on_its_way;
 use crate::settings::{Settings, Topology, redact};
 use redis::io::tcp::TcpSettings;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError};
@@ -75,6 +76,21 @@ impl Address {
     /// Whether one pool's keys may lie elsewhere than another's.
     pub(crate) fn spreads(&self) -> bool {
         self.topology == Topology::Cluster
+    }
+
+    /// The node that the slot is on its way to, by the word of the one that we asked.
+    pub(crate) fn redirected(
+        &self,
+        error: &RedisError,
+        asked: &ConnectionAddr,
+    ) -> Option<ConnectionInfo> {
+        if !self.spreads() || !is_on_its_way(error) {
+            return None;
+        }
+        let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
+        // A node that does not know its own address leaves it out, and means the one by which it was reached.
+        let host = if matches!(host, "" | "?") { host_of(asked)?.0 } else { host };
+        Some(self.at(host, port.parse().ok()?))
     }
 
     /// A server that Sentinels or a node told of, with our login and certificates.
@@ -195,6 +211,32 @@ mod tests {
         assert!(refused(&cluster).contains("only database is 0"));
         let socket = Settings { topology: Topology::Sentinel, ..of("unix:///run/redis.sock") };
         assert!(refused(&socket).contains("the hosts being Sentinels"));
+    }
+
+    #[test]
+    fn a_slot_on_its_way_is_looked_for_where_the_node_says() {
+        let answer = |line: &str| match redis::parse_redis_value(line.as_bytes()) {
+            Ok(redis::Value::ServerError(error)) => RedisError::from(error),
+            other => panic!("no error: {other:?}"),
+        };
+        let of = |topology| Settings {
+            url: "redis://me:pw@a:1".into(),
+            topology,
+            ..Settings::default()
+        };
+        let cluster = Address::read(&of(Topology::Cluster)).expect("a good address");
+        let asked = cluster.hosts[0].addr().clone();
+        let told = |line: &str| {
+            let info = cluster.redirected(&answer(line), &asked)?;
+            assert_eq!(info.redis_settings().username(), Some("me"));
+            host_of(info.addr()).map(|(host, port)| (host.to_owned(), port))
+        };
+        assert_eq!(told("-ASK 3999 127.0.0.1:6381\r\n"), Some(("127.0.0.1".into(), 6381)));
+        assert_eq!(told("-ASK 3999 ::1:6381\r\n"), Some(("::1".into(), 6381)));
+        assert_eq!(told("-ASK 3999 :6381\r\n"), Some(("a".into(), 6381)));
+        assert_eq!(told("-MOVED 3999 127.0.0.1:6381\r\n"), None);
+        let server = Address::read(&of(Topology::Server)).expect("a good address");
+        assert!(server.redirected(&answer("-ASK 3999 b:2\r\n"), &asked).is_none());
     }
 
     #[test]

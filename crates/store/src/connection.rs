@@ -1,8 +1,8 @@
 //! One multiplexed connection, and scripts that survive a lost script cache.
 
 use crate::address::Address;
-use crate::error::is_misplaced;
-use crate::line::{Line, Waits};
+use crate::error::{is_misplaced, is_on_its_way};
+use crate::line::{Line, Seat, Waits};
 use crate::settings::Settings;
 use crate::{StoreError, script::Script};
 use redis::{Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
@@ -16,6 +16,8 @@ const LOOK_EVERY_APART: Duration = Duration::from_secs(30);
 /// Once to find that a server has lost its scripts or its place, once more to find the scripts missing in
 /// the new place, and once for the answer.
 const ROUNDS_MAX: usize = 3;
+/// Before a command for a node that receives a slot and does not own it yet.
+const ASKING: &str = "ASKING";
 
 /// Cheap to clone; all clones share one connection.
 #[derive(Clone)]
@@ -91,6 +93,12 @@ impl Connection {
             Err(error) => error,
         };
         // What was refused for its place had no effect, so it may be asked in the right one.
+        if let Some(mut ahead) = self.line.ahead(&seat, &error).await {
+            let mut pipe = Pipeline::with_capacity(2);
+            pipe.cmd(ASKING).ignore().add_command(command.clone());
+            let (answer,) = pipe.query_async(&mut ahead).await?;
+            return Ok(answer);
+        }
         if self.line.moved_from(&seat, &error).await && is_misplaced(&error) {
             let mut seat = self.line.seat().await?;
             return Ok(command.query_async(&mut seat.manager).await?);
@@ -112,6 +120,43 @@ impl Connection {
         if pipe.is_empty() {
             return Ok(Vec::new());
         }
+        let (seat, mut answers) = self.send(pipe).await?;
+        self.follow(&seat, pipe, &mut answers).await;
+        Ok(answers)
+    }
+
+    /// While the slot is on its way to another node, what that one has already is asked for there. Not for
+    /// scripts: where some of their keys are here and some there, neither node can run them.
+    async fn follow(&self, seat: &Seat, pipe: &Pipeline, answers: &mut [RedisResult<Value>]) {
+        let mut faults = answers.iter().filter_map(|answer| answer.as_ref().err());
+        let Some(error) = faults.find(|error| is_on_its_way(error)) else { return };
+        let Some(mut ahead) = self.line.ahead(seat, error).await else { return };
+        let (mut again, mut places) = (Pipeline::new(), Vec::new());
+        for (command, answer) in pipe.cmd_iter().zip(answers.iter_mut()) {
+            if answer.as_ref().is_err_and(is_on_its_way) {
+                again.cmd(ASKING).add_command(command.clone());
+                places.push(answer);
+            }
+        }
+        let got: RedisResult<Vec<RedisResult<Value>>> =
+            again.ignore_errors().query_async(&mut ahead).await;
+        match got {
+            // Every second answer is that to ASKING.
+            Ok(got) => {
+                let got = got.into_iter().skip(1).step_by(2);
+                places.into_iter().zip(got).for_each(|(place, answer)| *place = answer);
+            }
+            Err(error) => {
+                tracing::debug!(error = %error, "the node that receives the slot does not answer");
+            }
+        }
+    }
+
+    /// Sends them to the primary, which is another the next time where it refuses for its place.
+    async fn send(
+        &self,
+        pipe: &mut Pipeline,
+    ) -> Result<(Seat, Vec<RedisResult<Value>>), StoreError> {
         let mut seat = self.line.seat().await?;
         let answers: RedisResult<Vec<RedisResult<Value>>> =
             pipe.ignore_errors().query_async(&mut seat.manager).await;
@@ -124,7 +169,8 @@ impl Connection {
         if let Some(error) = fault {
             self.line.moved_from(&seat, error).await;
         }
-        Ok(answers?)
+        let answers = answers?;
+        Ok((seat, answers))
     }
 
     pub(crate) async fn call(&self, call: Call) -> Result<Value, StoreError> {
@@ -168,8 +214,8 @@ impl Connection {
             pipe.add_command(calls[*i].command(self.moves()));
         }
         let mut refused = Vec::new();
-        match self.pipe_each(&mut pipe).await {
-            Ok(got) => {
+        match self.send(&mut pipe).await {
+            Ok((_, got)) => {
                 for (i, answer) in which.iter().zip(got) {
                     let why = answer.as_ref().err().and_then(|error| self.why(error));
                     refused.extend(why.map(|why| (*i, why)));

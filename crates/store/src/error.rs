@@ -68,10 +68,13 @@ fn advice(code: &str) -> Option<&'static str> {
         "NOREPLICAS" => "too few replicas are connected for min-replicas-to-write",
         "NOAUTH" | "WRONGPASS" => "put the user and password into redis.url",
         "NOPERM" => "give the user what deploy/redis/users.acl gives it",
-        "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "UNBLOCKED" => {
+        "MASTERDOWN" | "CLUSTERDOWN" | "UNBLOCKED" => {
             "the servers are changing places; it comes back by itself"
         }
-        "MOVED" | "ASK" => {
+        "TRYAGAIN" | "ASK" => {
+            "the pool is being moved to another node of the cluster; it goes on when it has arrived"
+        }
+        "MOVED" => {
             "the pool lies on another node: with a Redis Cluster set redis.topology = \"cluster\"; it comes back by itself"
         }
         _ => return None,
@@ -90,6 +93,11 @@ fn word_of(error: &RedisError) -> &str {
 /// Whether a server refused because it is not, or no more, the one to ask: the call had no effect.
 pub(crate) fn is_misplaced(error: &RedisError) -> bool {
     matches!(word_of(error), "MOVED" | "READONLY" | "CLUSTERDOWN" | "MASTERDOWN" | "UNBLOCKED")
+}
+
+/// Whether the key is not here while its slot is on its way to another node: it is there, or nowhere.
+pub(crate) fn is_on_its_way(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::Ask)
 }
 
 /// Whether nobody answered.
@@ -145,6 +153,15 @@ mod tests {
             assert!(advice(code).is_some(), "{code}");
         }
         assert!(advice("WRONGTYPE").is_none());
+    }
+
+    #[test]
+    fn a_pool_on_its_way_is_waited_for() {
+        for code in ["TRYAGAIN", "ASK", "MOVED", "CLUSTERDOWN"] {
+            assert!(advice(code).is_some(), "{code}");
+        }
+        let error = redis::make_extension_error("TRYAGAIN".into(), Some("it moves".into()));
+        assert!(StoreError::from(error).is_passing());
     }
 
     #[test]

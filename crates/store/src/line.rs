@@ -3,7 +3,8 @@
 //! One server: the connection manager of the redis crate brings a broken connection back. Where servers take
 //! over for each other, whoever meets silence, or a server that is no primary any more, asks anew who it is
 //! (`address/find.rs`), one for all who wait. Now and then somebody asks without cause: a primary that was cut
-//! off from those who vote still answers, and what it is told is lost.
+//! off from those who vote still answers, and what it is told is lost. While the slot is on its way to another
+//! node, what has arrived there is read there, on a second connection.
 
 use crate::StoreError;
 use crate::address::Address;
@@ -50,6 +51,15 @@ struct State {
     looked: Instant,
     /// The last look that came to nothing.
     failed: Option<(Instant, StoreError)>,
+    /// The node that the slot was last said to be on its way to.
+    ahead: Option<Ahead>,
+}
+
+/// A node that receives the slot: when we went there, and the connection where that succeeded.
+struct Ahead {
+    at: ConnectionAddr,
+    since: Instant,
+    manager: Option<ConnectionManager>,
 }
 
 /// A connection to whoever is the primary.
@@ -64,8 +74,8 @@ pub(crate) struct Seat {
 impl Line {
     /// Nobody is asked yet.
     pub(crate) fn new(address: Address, slot: u16, waits: Waits) -> Self {
-        let (seat, nodes, looked, failed) = (None, Vec::new(), Instant::now(), None);
-        let state = State { seat, nodes, looked, failed };
+        let (seat, nodes, looked) = (None, Vec::new(), Instant::now());
+        let state = State { seat, nodes, looked, failed: None, ahead: None };
         let (state, looking) = (Mutex::new(state), tokio::sync::Mutex::default());
         Self { inner: Arc::new(Inner { address, slot, waits, state, looking }) }
     }
@@ -117,6 +127,13 @@ impl Line {
             }
         }
     }
+
+    /// Told of an error on `seat`: a connection to the node that has the key, or nobody has it, while the slot is on
+    /// its way there. Each command for it must follow on an `ASKING`.
+    pub(crate) async fn ahead(&self, seat: &Seat, error: &RedisError) -> Option<ConnectionManager> {
+        let info = self.inner.address.redirected(error, &seat.at)?;
+        self.inner.go_ahead(info).await
+    }
 }
 
 impl Inner {
@@ -143,6 +160,7 @@ impl Inner {
         match found {
             Ok((seat, nodes)) => {
                 state.nodes = nodes;
+                state.ahead = state.ahead.take().filter(|ahead| ahead.at != seat.at);
                 state.seat = Some(seat.clone());
                 Ok(seat)
             }
@@ -173,6 +191,31 @@ impl Inner {
             }
         };
         Ok((seat, found.nodes))
+    }
+
+    /// One goes for all who wait, as in [`Inner::look`].
+    async fn go_ahead(&self, info: ConnectionInfo) -> Option<ConnectionManager> {
+        let (asked, at) = (Instant::now(), info.addr().clone());
+        let known = || {
+            let state = self.state();
+            let ahead = state.ahead.as_ref().filter(|ahead| ahead.at == at)?;
+            (ahead.manager.is_some() || ahead.since >= asked).then(|| ahead.manager.clone())
+        };
+        if let Some(manager) = known() {
+            return manager;
+        }
+        let _alone = self.looking.lock().await;
+        if let Some(manager) = known() {
+            return manager;
+        }
+        let manager = self.connect(info).await;
+        if let Err(error) = &manager {
+            tracing::debug!(error = %error, "the node that receives the slot does not answer");
+        }
+        let manager = manager.ok();
+        let ahead = Ahead { at, since: Instant::now(), manager: manager.clone() };
+        self.state().ahead = Some(ahead);
+        manager
     }
 
     async fn connect(&self, info: ConnectionInfo) -> Result<ConnectionManager, StoreError> {

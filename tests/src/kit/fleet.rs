@@ -31,9 +31,10 @@ pub struct Options {
     pub simulator: Vec<String>,
     /// A Redis on a machine whose power can be cut, instead of a plain one.
     pub power: Option<PowerOptions>,
-    /// The test brings its own servers, and tells of them in `config`.
-    pub elsewhere: bool,
-    /// Each program logs in to Redis as its user of `deploy/redis/users.acl`.
+    /// The address of the test's own servers; what else is to be known of them stands in `config`.
+    pub elsewhere: Option<String>,
+    /// Each program logs in to Redis as its user of `deploy/redis/users.acl`; the server knows them by
+    /// [`Walls`](super::Walls).
     pub users: bool,
 }
 
@@ -44,7 +45,7 @@ impl Default for Options {
             config: String::new(),
             simulator: Vec::new(),
             power: None,
-            elsewhere: false,
+            elsewhere: None,
             users: false,
         }
     }
@@ -80,10 +81,10 @@ impl Options {
         self
     }
 
-    /// On servers of the test's own, which section `redis` of this text tells of.
+    /// On servers of the test's own at this address; section `redis` of the text tells the rest.
     #[must_use]
-    pub fn elsewhere(mut self, section: &str) -> Self {
-        self.elsewhere = true;
+    pub fn elsewhere(mut self, url: &str, section: &str) -> Self {
+        self.elsewhere = Some(url.to_owned());
         self.config(section)
     }
 
@@ -138,19 +139,18 @@ pub struct Fleet {
 enum Memory {
     Plain(Redis),
     Power(PowerRedis),
-    Elsewhere,
+    Elsewhere(String),
 }
 
 impl Memory {
-    fn start(options: &Options, dir: &Path) -> Self {
+    fn start(options: &Options) -> Self {
         if let Some(power) = &options.power {
             return Self::Power(PowerRedis::start(power));
         }
-        if options.elsewhere {
-            return Self::Elsewhere;
+        if let Some(url) = &options.elsewhere {
+            return Self::Elsewhere(url.clone());
         }
-        let extra_args = if options.users { guard::arguments(dir) } else { Vec::new() };
-        let redis = Redis::start(sandbox::Options { extra_args, ..sandbox::Options::default() });
+        let redis = Redis::start(sandbox::Options::default());
         Self::Plain(redis.unwrap_or_else(|error| panic!("no private Redis: {error}")))
     }
 
@@ -158,7 +158,15 @@ impl Memory {
         match self {
             Self::Plain(redis) => Some(redis),
             Self::Power(power) => Some(power.server()),
-            Self::Elsewhere => None,
+            Self::Elsewhere(_) => None,
+        }
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Plain(redis) => redis.url(),
+            Self::Power(power) => power.server().url(),
+            Self::Elsewhere(url) => url.clone(),
         }
     }
 }
@@ -180,8 +188,8 @@ impl Fleet {
     #[must_use]
     pub fn start(options: Options) -> Self {
         let dir = TempDir::new("fleet").expect("a temporary folder");
-        let memory = Memory::start(&options, dir.path());
-        let mut redis = memory.server().map_or_else(String::new, Redis::url);
+        let memory = Memory::start(&options);
+        let mut redis = memory.url();
         if options.users {
             redis = guard::url(&redis, "seedfleet");
         }
@@ -235,6 +243,11 @@ impl Fleet {
         self.memory.server().expect("the test did not bring its own")
     }
 
+    /// Its address, without a login.
+    pub(super) fn redis_url(&self) -> String {
+        self.memory.url()
+    }
+
     /// The last lines of the server, where it is ours.
     pub(super) fn redis_tail(&self) -> String {
         self.memory.server().map_or_else(String::new, |redis| redis.log_tail(5))
@@ -249,7 +262,9 @@ impl Fleet {
     pub fn power(&self) -> &PowerRedis {
         match &self.memory {
             Memory::Power(power) => power,
-            Memory::Plain(_) | Memory::Elsewhere => panic!("the options asked for a plain Redis"),
+            Memory::Plain(_) | Memory::Elsewhere(_) => {
+                panic!("the options asked for a plain Redis")
+            }
         }
     }
 

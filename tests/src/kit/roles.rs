@@ -27,7 +27,7 @@ impl Fleet {
         command.env_clear().env("RUST_BACKTRACE", "1").env("SEEDFLEET_ETC", "/nonexistent");
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         if self.users {
-            command.env("SEEDFLEET__REDIS__URL", guard::url(&self.redis().url(), role));
+            command.env("SEEDFLEET__REDIS__URL", guard::url(&self.redis_url(), role));
         }
         command.envs(env.iter().copied());
         for file in [self.config_file(), self.own_config_file()] {

@@ -5,6 +5,7 @@ use std::process::Command;
 use super::find::find;
 use super::resp::{self, CommandError};
 use super::server::StartError;
+use super::tls::Tls;
 use crate::process::Logs;
 use crate::{Process, TempDir, ports, wait};
 use std::time::Duration;
@@ -17,7 +18,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 pub struct Watch {
     /// What it calls the primary.
     pub name: String,
-    /// Where the primary listens on 127.0.0.1.
+    /// Where the primary listens on 127.0.0.1 for its replicas.
     pub port: u16,
     /// How many of them must agree that it is gone.
     pub quorum: u32,
@@ -25,12 +26,16 @@ pub struct Watch {
     pub down_after: Duration,
     /// After twice this a failover that came to nothing is tried again.
     pub failover_timeout: Duration,
+    /// A second port for TLS, which it then speaks with the servers and the other Sentinels; [`None`]: there is none.
+    pub tls: Option<Tls>,
+    /// More lines of its configuration, after the others.
+    pub lines: Vec<String>,
 }
 
 /// A running Sentinel. Dropping it kills it.
 pub struct Sentinel {
     port: u16,
-    name: String,
+    tls_port: Option<u16>,
     process: Process,
     /// Declared last: it writes its configuration there.
     _home: TempDir,
@@ -46,16 +51,19 @@ impl Sentinel {
         let server = find().map_err(StartError::NotFound)?;
         let home = TempDir::new("sentinel")?;
         let port = ports::free();
+        let tls = watch.tls.as_ref().map(|tls| (ports::free(), tls));
         let Watch { name, quorum, .. } = watch;
         let (down_after, failover) =
             (watch.down_after.as_millis(), watch.failover_timeout.as_millis());
-        let lines = [
-            format!("port {port}"),
-            "bind 127.0.0.1".to_owned(),
+        let mut lines = vec![format!("port {port}"), "bind 127.0.0.1".to_owned()];
+        let settings = tls.into_iter().flat_map(|(port, tls)| tls.settings(port));
+        lines.extend(settings.map(|(name, value)| format!("{name} {value}")));
+        lines.extend([
             format!("sentinel monitor {name} 127.0.0.1 {} {quorum}", watch.port),
             format!("sentinel down-after-milliseconds {name} {down_after}"),
             format!("sentinel failover-timeout {name} {failover}"),
-        ];
+        ]);
+        lines.extend_from_slice(&watch.lines);
         std::fs::write(home.path().join("sentinel.conf"), lines.join("\n") + "\n")?;
         let mut command = Command::new(&server.path);
         command.args(["sentinel.conf", "--sentinel"]).current_dir(home.path());
@@ -67,22 +75,47 @@ impl Sentinel {
         if up.is_err() || !process.is_running() {
             return Err(StartError::Failed(process.log_tail(12)));
         }
-        Ok(Self { port, name: name.clone(), process, _home: home })
+        let tls_port = tls.map(|(port, _)| port);
+        Ok(Self { port, tls_port, process, _home: home })
     }
 
-    /// Its port on 127.0.0.1.
+    /// Its port on 127.0.0.1 for others: that for TLS where there is one.
     #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
+    pub fn peer_port(&self) -> u16 {
+        self.tls_port.unwrap_or(self.port)
     }
 
-    /// What it says of the primary now: a field of `SENTINEL MASTER`, such as `port` or `num-slaves`.
+    /// As [`Redis::command`](super::Redis::command).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn command(&self, words: &[&str]) -> Result<String, CommandError> {
+        resp::command(self.port, words)
+    }
+
+    /// As [`Redis::command_as`](super::Redis::command_as).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn command_as(
+        &self,
+        user: &str,
+        password: &str,
+        words: &[&str],
+    ) -> Result<String, CommandError> {
+        resp::converse(self.port, &[&["AUTH", user, password], words])
+    }
+
+    /// What it says of the primary now: a field of `SENTINEL MASTERS`, such as `port` or `num-slaves`.
     ///
     /// # Errors
     ///
     /// As [`Redis::command`](super::Redis::command).
     pub fn told(&self, field: &str) -> Result<Option<String>, CommandError> {
-        let told = resp::command(self.port, &["SENTINEL", "MASTER", &self.name])?;
+        // It watches one. The question about that one by name is what the fleet asks, which a test may keep for it.
+        let told = self.command(&["SENTINEL", "MASTERS"])?;
         let lines: Vec<&str> = told.lines().collect();
         let pair = lines.chunks(2).find(|pair| pair[0] == field);
         Ok(pair.and_then(|pair| pair.get(1)).map(|value| (*value).to_owned()))

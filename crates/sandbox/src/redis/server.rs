@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::find::{NotFound, Server, find};
 use super::resp::{self, CommandError};
 use super::stamp::{self, Refusal};
+use super::tls::Tls;
 use crate::process::Logs;
 use crate::{Process, TempDir, ports, wait};
 
@@ -33,6 +34,8 @@ pub struct Options {
     pub maxmemory_policy: String,
     /// More arguments, such as `["--maxmemory", "50mb"]`; they win over ours.
     pub extra_args: Vec<String>,
+    /// A second port, for TLS; [`None`]: there is none.
+    pub tls: Option<Tls>,
     /// More variables for the server's environment, at every start.
     pub env: Vec<(String, String)>,
     /// The program; [`None`]: what [`find`] finds.
@@ -47,6 +50,7 @@ impl Default for Options {
             appendfsync: "always".to_owned(),
             maxmemory_policy: "noeviction".to_owned(),
             extra_args: Vec::new(),
+            tls: None,
             env: Vec::new(),
             server: None,
         }
@@ -85,6 +89,13 @@ impl From<io::Error> for StartError {
     }
 }
 
+/// Where it listens.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    plain: u16,
+    tls: Option<u16>,
+}
+
 /// A private, running server. Dropping it kills it and removes its directory, if that is temporary.
 ///
 /// Every method takes `&self`: a test may share it between the part that works and the part that
@@ -93,7 +104,7 @@ impl From<io::Error> for StartError {
 pub struct Redis {
     server: Server,
     options: Options,
-    port: u16,
+    ports: Ports,
     dir: PathBuf,
     process: Mutex<Process>,
     /// Declared last: the directory goes after the process that writes to it.
@@ -125,10 +136,11 @@ impl Redis {
             Refusal::Io(error) => StartError::Io(error),
         })?;
         let mut tries = 1;
-        let (process, port) = loop {
-            let port = options.port.unwrap_or_else(ports::free);
-            match launch(&server, &options, &dir, port) {
-                Ok(process) => break (process, port),
+        let (process, ports) = loop {
+            let plain = options.port.unwrap_or_else(ports::free);
+            let ports = Ports { plain, tls: options.tls.as_ref().map(|_| ports::free()) };
+            match launch(&server, &options, &dir, ports) {
+                Ok(process) => break (process, ports),
                 Err(Launch::PortTaken(_)) if options.port.is_none() && tries < PORT_TRIES_MAX => {
                     tries += 1;
                 }
@@ -139,19 +151,25 @@ impl Redis {
             }
         };
         let process = Mutex::new(process);
-        Ok(Self { server, options, port, dir, process, _temporary: temporary })
+        Ok(Self { server, options, ports, dir, process, _temporary: temporary })
     }
 
     /// `redis://127.0.0.1:<port>/`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+        format!("redis://127.0.0.1:{}/", self.ports.plain)
     }
 
     /// The port on 127.0.0.1; the same after a restart.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.ports.plain
+    }
+
+    /// The port for TLS where there is one, else the only one: where others of its kind reach it.
+    #[must_use]
+    pub fn peer_port(&self) -> u16 {
+        self.ports.tls.unwrap_or(self.ports.plain)
     }
 
     /// The id of the running, or last, server process.
@@ -192,10 +210,12 @@ impl Redis {
         let mut process = self.process();
         process.kill9();
         *process =
-            launch(&self.server, &self.options, &self.dir, self.port).map_err(|why| match why {
-                Launch::PortTaken(why) | Launch::Failed(why) => StartError::Failed(why),
-                Launch::Io(error) => StartError::Io(error),
-            })?;
+            launch(&self.server, &self.options, &self.dir, self.ports).map_err(
+                |why| match why {
+                    Launch::PortTaken(why) | Launch::Failed(why) => StartError::Failed(why),
+                    Launch::Io(error) => StartError::Io(error),
+                },
+            )?;
         Ok(())
     }
 
@@ -234,7 +254,7 @@ impl Redis {
     ///
     /// [`CommandError`]: the server refused it, or there was no answer within ten seconds.
     pub fn command(&self, words: &[&str]) -> Result<String, CommandError> {
-        resp::command(self.port, words)
+        resp::command(self.ports.plain, words)
     }
 
     /// As [`Redis::command`], by a user of the server's access list.
@@ -248,7 +268,7 @@ impl Redis {
         password: &str,
         words: &[&str],
     ) -> Result<String, CommandError> {
-        resp::converse(self.port, &[&["AUTH", user, password], words])
+        resp::converse(self.ports.plain, &[&["AUTH", user, password], words])
     }
 
     /// The last lines the server printed, for messages.
@@ -262,13 +282,20 @@ impl Redis {
     }
 }
 
+fn tls_args(options: &Options, ports: Ports) -> Vec<String> {
+    let settings = options.tls.as_ref().zip(ports.tls).map(|(tls, port)| tls.settings(port));
+    let words = settings.into_iter().flatten();
+    words.flat_map(|(name, value)| [format!("--{name}"), value]).collect()
+}
+
 enum Launch {
     PortTaken(String),
     Failed(String),
     Io(io::Error),
 }
 
-fn launch(server: &Server, options: &Options, dir: &Path, port: u16) -> Result<Process, Launch> {
+fn launch(server: &Server, options: &Options, dir: &Path, ports: Ports) -> Result<Process, Launch> {
+    let port = ports.plain;
     let mut command = Command::new(&server.path);
     command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no"])
@@ -278,6 +305,7 @@ fn launch(server: &Server, options: &Options, dir: &Path, port: u16) -> Result<P
         .args(["--enable-debug-command", "local"])
         // Relative, so that a path with spaces needs no quoting in the server's own syntax.
         .args(["--dir", "./"])
+        .args(tls_args(options, ports))
         .args(&options.extra_args)
         .envs(options.env.iter().map(|(name, value)| (name, value)))
         .current_dir(dir);

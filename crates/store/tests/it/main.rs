@@ -24,6 +24,7 @@ mod leaving;
 mod limits;
 mod lists;
 mod model;
+mod moving;
 mod older;
 mod pauses;
 mod pilot;
