@@ -1,13 +1,13 @@
 //! The command line over the gateway: whom it talks to, the same rows as those of Redis, and what goes wrong.
 
+mod imports;
 mod verbs;
 
-use e2e::kit::{ALICE, BOB, BOUND, Fleet, Options, text};
+use e2e::kit::{ALICE, BOB, BOUND, Fleet, Options};
 use sandbox::{Process, bins, ports};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 /// A key that may decide and make keys.
@@ -124,7 +124,6 @@ fn what_goes_wrong_has_its_exit_code_and_its_cure() {
         &["doubt", "list"],
         &["reconcile"],
         &["freeze", "--reason", "x"],
-        &["import", "none.jsonl", "--pilot", "5"],
         &["export", "--batch", "b", "--download", "there"],
     ] {
         let refused = of(&fleet, ALICE, verb);
@@ -237,114 +236,6 @@ fn contexts_name_gateways_and_files_of_keys() {
     assert!(said(&faulty).contains("contexts.a.server"), "{faulty:?}");
 }
 
-/// Three rows, of which one is no request.
-fn rows(fleet: &Fleet) -> PathBuf {
-    let row =
-        |n: u32| Value::from(text(&format!("boat {n}")).with("custom_id", format!("row-{n}")));
-    let bad = json!({"model": "no such", "custom_id": "row-2"});
-    let file = fleet.path("spring.jsonl");
-    let text = format!("{}\n{bad}\n{}\n", row(1), row(3));
-    std::fs::write(&file, text).expect("the folder is ours");
-    file
-}
-
-#[test]
-fn a_file_is_taken_in_and_its_results_come_out_over_the_gateway_as_from_redis() {
-    let fleet = Fleet::start(Options::with_gateway());
-    let file = rows(&fleet);
-    let import = ["-o", "json", "import", file.to_str().expect("text"), "--stop-on", "failed>9"];
-    let taken = of(&fleet, ALICE, &import);
-    assert_eq!(taken.status.code(), Some(3), "a row was refused: {taken:?}");
-    let counts = |output: &Value| {
-        ["batch", "rows", "created", "existing", "rejected"].map(|name| output[name].clone())
-    };
-    let first = [json!("spring"), json!(3), json!(2), json!(0), json!(1)];
-    assert_eq!(counts(&told(&taken)), first, "{taken:?}");
-    let rejects = || {
-        let text = std::fs::read_to_string(fleet.path("spring.rejects.jsonl")).expect("rejects");
-        let lines = text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON"));
-        let mut lines: Vec<Value> = lines.collect();
-        lines.sort_by_key(ToString::to_string);
-        lines
-    };
-    let told_over = rejects();
-    assert_eq!(told_over[0]["line"], 2, "{told_over:?}");
-    // The same file from Redis finds the same jobs, and refuses the same row in the same words.
-    let direct = fleet.cli(&import);
-    let again = [json!("spring"), json!(3), json!(0), json!(2), json!(1)];
-    assert_eq!(counts(&direct.json()), again, "{direct:?}");
-    assert_eq!(rejects(), told_over);
-
-    let watched = of(&fleet, ALICE, &["-o", "json", "batch", "watch", "spring"]);
-    assert_eq!(watched.status.code(), Some(0), "{watched:?}");
-    assert_eq!(told(&watched)["succeeded"], 2, "{watched:?}");
-    let export = ["-o", "ndjson", "export", "--batch", "spring"];
-    let sorted = |text: &str| {
-        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    };
-    let over = of(&fleet, ALICE, &export);
-    let results = sorted(&String::from_utf8_lossy(&over.stdout));
-    assert_eq!(results.len(), 2, "{over:?}");
-    assert_eq!(results, sorted(&fleet.cli(&export).stdout));
-    assert_eq!(of(&fleet, BOB, &export).status.code(), Some(5), "another tenant has no such batch");
-    let of_some = |more: &[&str]| {
-        let some = [&["-o", "csv", "export", "--where", "custom_id=row-1,row-3"], more].concat();
-        let over = String::from_utf8_lossy(&of(&fleet, ALICE, &some).stdout).into_owned();
-        assert_eq!(over, fleet.cli(&some).stdout, "{some:?}");
-        over.lines().count()
-    };
-    assert_eq!(of_some(&["--state", "succeeded", "--ended-from", "2000-01-01"]), 3);
-    assert_eq!(of_some(&["--ended-until", "2000-01-01"]), 1, "the line of names");
-    let of_bob = of(&fleet, BOB, &["-o", "id", "export", "--where", "custom_id=row-1"]);
-    assert_eq!((of_bob.status.code(), of_bob.stdout), (Some(0), Vec::new()), "not his");
-
-    let show = || told(&of(&fleet, ALICE, &["-o", "json", "batch", "show", "spring"]));
-    assert_eq!(show()["stop_on"], "failed>9", "{}", show());
-    let asked = of(&fleet, ALICE, &["batch", "stop-on", "spring", "--conditions", "in_doubt>3"]);
-    assert_eq!(asked.status.code(), Some(9), "{asked:?}");
-    assert!(said(&asked).contains("stops on failed>9"), "{asked:?}");
-    for (conditions, is) in [(Some("in_doubt>3"), json!("in_doubt>3")), (None, Value::Null)] {
-        let mut set = vec!["batch", "stop-on", "spring", "--reason", "a test", "--yes"];
-        set.extend(conditions.into_iter().flat_map(|on| ["--conditions", on]));
-        assert_eq!(of(&fleet, ALICE, &set).status.code(), Some(0));
-        assert_eq!(show()["stop_on"], is);
-    }
-    let id = told(&of(&fleet, ALICE, &["-o", "json", "jobs", "list"]))[0]["job"].clone();
-    let id = id.as_str().expect("an id");
-    copies(&fleet, id);
-    let opened = of(&fleet, ALICE, &["jobs", "open", id]);
-    let link = String::from_utf8_lossy(&opened.stdout).into_owned();
-    assert_eq!(link, format!("{}/v1/jobs/{id}/output\n", server(&fleet)), "{opened:?}");
-}
-
-/// A job is copied over the gateway and from Redis, each time as the next take of its request.
-fn copies(fleet: &Fleet, id: &str) {
-    let clone = ["-o", "json", "jobs", "clone", id];
-    let asked = of(fleet, ALICE, &clone);
-    assert_eq!(asked.status.code(), Some(9), "{asked:?}");
-    for part in ["another take of its request, would cost about USD ", "--yes"] {
-        assert!(said(&asked).contains(part), "{part}: {asked:?}");
-    }
-    let yes = [&clone[..], &["--yes"]].concat();
-    let (over, direct) = (told(&of(fleet, ALICE, &yes)), fleet.cli(&yes).json());
-    assert_eq!((&over["take"], &direct["take"]), (&json!(2), &json!(3)), "{over} {direct}");
-    // Its state may have moved on by the time it is told.
-    for same in ["copy_of", "existing", "tokens_estimated", "cost_estimated"] {
-        assert_eq!(over[same], direct[same], "{same}");
-    }
-    let changed = [&yes[..], &["--set", "prompt=a ship"]].concat();
-    let ship = told(&of(fleet, ALICE, &changed));
-    assert_eq!((&ship["take"], &ship["existing"]), (&json!(1), &Value::Null), "{ship}");
-    let again = of(fleet, ALICE, &changed);
-    assert_eq!(told(&again)["job"], ship["job"], "{again:?}");
-    assert!(said(&again).contains("nothing was bought"), "{again:?}");
-    let faulty = of(fleet, ALICE, &[&yes[..], &["--set", "duration=99"]].concat());
-    assert_eq!(faulty.status.code(), Some(3), "{faulty:?}");
-    assert_eq!(of(fleet, BOB, &clone).status.code(), Some(5), "another tenant has no such job");
-}
-
 #[test]
 fn many_jobs_are_counted_agreed_to_and_followed_over_the_gateway() {
     let fleet = still("");
@@ -431,6 +322,7 @@ fn failures_are_shown_and_dismissed_over_the_gateway_as_from_redis() {
     }
     let none = of(&fleet, BOB, &["failed", "export"]);
     assert_eq!((none.status.code(), none.stdout.len()), (Some(0), 0), "not his: {none:?}");
+    imports::mends(&fleet);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use job::{JobId, Source, StateWord, Timestamp};
 use seedance::{Cost, Warning};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use store::Match;
 
 /// The tenant of a fleet that has none.
@@ -41,6 +41,16 @@ pub struct Mends {
     pub batch: String,
     /// The job itself, where the row names it.
     pub job: Option<JobId>,
+}
+
+impl Mends {
+    /// What a row with these notes stands in place of, in this batch. A `_job` that is no job's name says nothing: the
+    /// row is found otherwise.
+    #[must_use]
+    pub fn of(batch: &str, notes: &Map<String, Value>) -> Self {
+        let named = notes.get("_job").and_then(Value::as_str);
+        Self { batch: batch.to_owned(), job: named.and_then(|id| JobId::parse(id).ok()) }
+    }
 }
 
 impl Intake {

@@ -12,9 +12,12 @@
 
 mod adopt;
 mod ahead;
+mod beside;
 mod check;
 mod codes;
 mod door;
+mod draw;
+mod dry_run;
 mod envelope;
 mod hook;
 mod identity;
@@ -25,15 +28,20 @@ mod reader;
 mod refusal;
 mod retry;
 mod rows;
+mod seen;
 mod sent;
 mod settings;
+mod takes;
 mod trace;
 
 pub use adopt::{AdoptRefusal, AdoptWish, TakenOver};
 pub use ahead::Prepared;
+pub use beside::Beside;
 pub use check::Checked;
 pub use codes::CODES;
 pub use door::Door;
+pub use draw::{Deck, Drawn, settings_of};
+pub use dry_run::DryRun;
 pub use envelope::{FIELDS, TAKE_MAX};
 pub use intake::{Admitted, How, Intake, Mends};
 pub use json::read_json;
@@ -41,3 +49,4 @@ pub use refusal::{Money, Refusal};
 pub use rows::{COLUMNS, NOTE, Row, RowForm, RowReader, flat};
 pub use sent::{document, whole_document};
 pub use settings::{Review, ReviewSettings, Settings, TenantSettings};
+pub use takes::Takes;

@@ -79,6 +79,8 @@ pub(crate) struct App {
     pub(crate) scaling: Arc<Desk>,
     /// The rules of the door, and who may approve what.
     pub(crate) admission: admission::Settings,
+    /// How long a task is taken to last where nothing is learned.
+    pub(crate) generate: Duration,
     caps: TenantCaps,
     simulated: BTreeMap<String, bool>,
 }
@@ -94,6 +96,7 @@ impl App {
         let fence: FenceSettings = fleet.section("fence")?;
         let intents = Intents::open(&fence, &fleet.section("store")?)?;
         let admission = admission::Settings::from_loaded(fleet.loaded())?;
+        let scaling: survey::ScalingSettings = fleet.section("scaling")?;
         let flow = Flow::default();
         let mut pools = BTreeMap::new();
         for pool in fleet.pools() {
@@ -137,6 +140,7 @@ impl App {
             webhook_rules: webhook_rules(fleet)?,
             pools,
             admission,
+            generate: scaling.generate,
             caps: worker::tenant_caps(fleet.loaded())?,
             simulated: fleet.pools().iter().map(simulated).collect(),
         })

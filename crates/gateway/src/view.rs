@@ -26,6 +26,10 @@ pub(crate) struct JobView<'a> {
     model: &'a str,
     /// What it is expected to need; `null` if no price is known for the day it came.
     estimate: Option<Estimate>,
+    /// What it is billed as far as is known, in the currency of the estimate: the estimate while it may still be bought,
+    /// then the tokens that were used, nothing for an end that is not billed.
+    #[schema(example = "0.762300", pattern = r"^[0-9]+\.[0-9]{6}$")]
+    cost: Option<String>,
     attempts: u32,
     provider: Option<ProviderView<'a>>,
     output: Option<OutputView<'a>>,
@@ -169,6 +173,7 @@ impl<'a> JobView<'a> {
             metadata: &spec.metadata,
             model: model(record),
             estimate: Estimate::of(record),
+            cost: spec.estimate_cost.as_ref().map(|_| money(spec.charge_micros(life))),
             attempts: life.attempts_begun,
             provider: provider(&life.state),
             output: output(&life.state),

@@ -42,6 +42,8 @@ pub struct BatchView {
     pub stop_on: Option<String>,
     /// Why none of its queued jobs is submitted.
     pub paused: Option<PauseView>,
+    /// Its pilot: rows that are bought before the others. None where it was made without.
+    pub pilot: Option<PilotView>,
     /// When it will have ended, where one batch is asked for that has not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -58,6 +60,23 @@ pub struct PauseView {
     pub at: String,
     /// Why.
     pub reason: String,
+}
+
+/// A pilot as callers see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = BatchPilot)]
+pub struct PilotView {
+    /// Of how many rows.
+    pub rows: u32,
+    /// Whether all others still wait for a person who resumes the batch.
+    pub waits: bool,
+}
+
+impl PilotView {
+    fn of(batch: &Batch) -> Option<Self> {
+        let waits = batch.pilot.is_some();
+        batch.pilot.or(batch.piloted).map(|rows| Self { rows, waits })
+    }
 }
 
 impl From<&Paused> for PauseView {
@@ -85,6 +104,7 @@ impl From<&Batch> for BatchView {
             budget: BudgetView::from(&batch.purse),
             stop_on: batch.stop_on.clone(),
             paused: batch.paused.as_ref().map(PauseView::from),
+            pilot: PilotView::of(batch),
             eta: None,
         }
     }

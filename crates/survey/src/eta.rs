@@ -7,7 +7,7 @@ mod words;
 use job::eta::{self, Eta, Facts, WhyNot};
 use job::{PoolSettings, Priority, Record, StateWord, Timestamp};
 use look::{Asked, Seat};
-use seedance::{Request, SlotClass};
+use seedance::SlotClass;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -65,18 +65,6 @@ pub struct EtaInstants {
     /// Hardly after.
     #[schema(format = DateTime)]
     pub latest: String,
-}
-
-/// Rows that nobody has taken in yet, by what their tasks have in common.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rows(BTreeMap<(SlotClass, String), u64>);
-
-impl Rows {
-    /// One more.
-    pub fn add(&mut self, request: &Request) {
-        let kind = (request.slot_class(), job::rounds::class_of(request));
-        *self.0.entry(kind).or_default() += 1;
-    }
 }
 
 impl EtaView {
@@ -166,8 +154,8 @@ pub async fn batch_eta(
     Ok(Some(told(&seat, &Facts { seen, ..facts }, &beside)))
 }
 
-/// When rows would have ended that are taken in now, behind what waits already. `assumed`: how long a task takes where
-/// nothing is learned.
+/// When rows would have ended that are taken in now, behind what waits already. `kinds`: how many there are of those whose
+/// tasks have this in common ([`job::rounds::class_of`]). `assumed`: how long a task takes where nothing is learned.
 ///
 /// # Errors
 ///
@@ -176,10 +164,10 @@ pub async fn rows_eta(
     store: &Store,
     pool: &PoolSettings,
     tenant: &str,
-    rows: &Rows,
+    kinds: &BTreeMap<(SlotClass, String), u64>,
     assumed: Duration,
 ) -> Result<EtaView, StoreError> {
-    let kinds = rows.0.iter().map(|(kind, n)| (kind.clone(), *n as f64)).collect();
+    let kinds = kinds.iter().map(|(kind, n)| (kind.clone(), *n as f64)).collect();
     let asked = Asked {
         kinds,
         running: BTreeMap::new(),

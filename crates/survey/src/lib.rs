@@ -26,10 +26,10 @@ mod scaling;
 mod usage;
 
 pub use audit::{AuditView, audit};
-pub use batch::{BatchView, PauseView};
+pub use batch::{BatchView, PauseView, PilotView};
 pub use budget::{BudgetView, CapView, HeldFor, budget_sentence};
 pub use cause::{CauseKind, CauseView, LimitsSettings};
-pub use eta::{EtaInstants, EtaSeconds, EtaView, Rows, batch_eta, rows_eta};
+pub use eta::{EtaInstants, EtaSeconds, EtaView, batch_eta, rows_eta};
 pub use failures::{FailedView, FailureView, failures};
 pub use force::{CallView, ClassView, ConfiguredView, SetView, SlowedView};
 pub use glance::{Glance, GlanceSettings, glance};

@@ -4,6 +4,10 @@
 //! Redis waits. A row is known by its `custom_id` within the batch, else by its fingerprint, never by its place: a
 //! stream that broke off is sent again, and what is in already answers as existing.
 
+mod asked;
+mod judge;
+mod pilot;
+mod taken;
 mod told;
 
 use super::batches::find;
@@ -14,133 +18,38 @@ use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::room::Share;
 use crate::settings::Scope;
-use crate::view::money;
-use admission::{Admitted, How, Intake, Refusal, Row, RowForm, RowReader};
+use admission::{Admitted, Checked, Intake, Mends, Refusal, Row, RowForm, RowReader, Takes};
+use asked::{BatchAsked, Wish};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
-use job::{Source, StateWord, StopOn, Timestamp};
+use job::{By, Source};
+use judge::{Judged, Judging};
 use seedance::Fault;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{ADMIT_MAX, UPLOAD_LEASE};
-use told::Told;
-use ulid::Ulid;
-use utoipa::{IntoParams, ToSchema};
+use taken::Taken;
+use told::{Told, first_code};
 
 /// Rows held while they wait for their group, bytes.
 const GROUP_BYTES_MAX: u64 = 8 << 20;
-/// Different requests counted for `on_duplicates=keep`: 24 bytes each.
+/// Different requests counted for `on_duplicates=keep`, or remembered by a dry run: 16 bytes each.
 const DISTINCT_MAX: usize = 2_000_000;
 /// Pauses while Redis or the bucket takes no rows; after the last one the stream is ended.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
-/// Faults told of one refused row.
-const FAULTS_MAX: usize = 8;
 const FORMS: &str = "application/jsonl, application/x-ndjson, text/csv, application/json (a list)";
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct BatchAsked {
-    /// Its name; made up if you give none. The same name again adds to the batch.
-    #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._-]+$")]
-    batch: Option<String>,
-    /// For rows that name none: `high`, `normal` or `low`.
-    #[param(inline)]
-    priority: Option<PriorityAsked>,
-    /// For rows that name none: after this instant they are not worth buying.
-    #[param(format = DateTime)]
-    useful_until: Option<String>,
-    /// What an equal row means: the first one's job (`skip`), or one more take of it (`keep`).
-    #[serde(default)]
-    #[param(inline)]
-    on_duplicates: Duplicates,
-    /// What may be bought for the batch on one day (UTC), as `:budget` takes it.
-    buy_day_max: Option<String>,
-    /// What may be bought for it in all.
-    buy_total_max: Option<String>,
-    /// Pause the batch by itself when one of these is met: `failed>5% of 50 | code=CODE>3 | in_doubt>10`.
-    stop_on: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = Priority)]
-enum PriorityAsked {
-    High,
-    Normal,
-    Low,
-}
-
-impl PriorityAsked {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::High => "high",
-            Self::Normal => "normal",
-            Self::Low => "low",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum Duplicates {
-    #[default]
-    Skip,
-    Keep,
-}
-
-/// What became of a stream's rows.
-#[derive(Debug, Default, Serialize, ToSchema)]
-#[schema(as = BatchTaken)]
-pub(super) struct Taken {
-    /// Name of the batch.
-    id: String,
-    #[schema(example = "batch")]
-    object: &'static str,
-    /// Rows read.
-    rows: u64,
-    /// New jobs.
-    created: u64,
-    /// Of them, those that wait for a person first.
-    held: u64,
-    /// Rows whose job existed.
-    existing: u64,
-    /// Rows that made none; `links.rejects` tells why.
-    rejected: u64,
-    /// Rejected rows by code.
-    reject_codes: BTreeMap<String, u64>,
-    /// Tokens the new jobs are expected to need.
-    tokens: u64,
-    /// Their price; absent without new jobs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = Object)]
-    cost: Option<Value>,
-    links: BatchLinks,
-    #[serde(skip)]
-    micros: u64,
-    #[serde(skip)]
-    currency: String,
-}
-
-#[derive(Debug, Default, Serialize, ToSchema)]
-struct BatchLinks {
-    #[serde(rename = "self")]
-    this: String,
-    rejects: String,
-}
 
 /// Make a batch of jobs.
 ///
 /// The body is a stream of requests, each as for `POST /v1/jobs`: JSON lines, CSV with the columns of the manual, or one
 /// JSON list. It may have any size. Good rows become jobs while it arrives; refused ones are kept as rejects. Sending
-/// the same stream again adds nothing.
+/// the same stream again adds nothing. With `dry_run` all rows are judged and none is stored: 200, and what they would need.
 #[utoipa::path(
     post,
     path = "/v1/batches",
@@ -156,7 +65,12 @@ struct BatchLinks {
             (String = "text/csv"),
         )
     ),
-    responses((status = 202, description = "All rows are read.", body = Taken))
+    responses(
+        (status = 202, description = "All rows are read.", body = Taken),
+        (status = 200, description = "The answer to a dry run.", body = Judged),
+        (status = 404, response = Problem),
+        (status = 409, response = Problem),
+    )
 )]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
@@ -174,46 +88,17 @@ pub(super) async fn create(
         Some("application/json") => RowForm::JsonList,
         Some(_) | None => return Err(wrong_type(FORMS)),
     };
-    let batch = name(asked.batch.as_deref())?;
-    if let Some(text) = &asked.useful_until
-        && let Err(why) = Timestamp::parse_rfc3339(text)
-    {
-        let title = "useful_until is no instant";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-query", title).detail(why));
+    let wish = asked.wish()?;
+    if let Some(old) = &wish.retry_of {
+        find(&door.pool.store, &caller.tenant, old).await?;
     }
-    let caps = super::budget::caps(asked.buy_day_max.as_deref(), asked.buy_total_max.as_deref());
-    let caps = caps.map_err(|(field, why)| super::operations::refused(field, &why))?;
-    let stop_on = asked.stop_on.as_deref().map(StopOn::parse).transpose();
-    let stop_on = stop_on.map_err(|why| super::operations::refused("stop_on", &why))?;
-    let this = format!("{}/v1/batches/{batch}", app.public_url.trim_end_matches('/'));
-    let links = BatchLinks { rejects: format!("{this}/rejects"), this };
-    let (store, by) = (&door.pool.store, job::By::named(&caller.name));
-    let why = "sent with its jobs";
-    store.set_batch_caps(&caller.tenant, &batch, caps, &by, why).await?;
-    if stop_on.is_some() {
-        store.set_stop_on(&caller.tenant, &batch, stop_on.as_ref(), &by, why).await?;
-    }
-    let mut upload = Upload {
-        door,
-        tenant: caller.tenant.clone(),
-        made_by: caller.name.clone(),
-        open: door.pool.store.begin_upload(&caller.tenant, &batch).await?,
-        asked,
-        takes: HashMap::new(),
-        share: app.room.share(),
-        row_bytes_max: app.row_bytes_max,
-        taken: Taken { id: batch, object: "batch", links, ..Taken::default() },
-    };
+    let mut upload = Upload::of(&app, &caller, door, wish);
     let mut reader = RowReader::new(form, app.row_bytes_max);
-    let read = upload.read(&mut reader, body).await;
-    if let Err(error) = door.pool.store.end_upload(&upload.open).await {
-        tracing::warn!(batch = upload.taken.id, %error, "the end of an upload is not noted; it lapses within {UPLOAD_LEASE:?}");
+    if upload.wish.dry_run {
+        return Ok(Json(upload.judge_all(&app, &mut reader, body).await?).into_response());
     }
-    read?;
-    let mut taken = upload.taken;
-    if taken.created > 0 {
-        taken.cost = Some(json!({"cost": money(taken.micros), "currency": taken.currency}));
-    }
+    upload.take_all(&mut reader, body).await?;
+    let taken = upload.taken.told();
     let location = taken.links.this.clone();
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(taken)).into_response())
 }
@@ -253,21 +138,6 @@ pub(super) async fn rejects(
     Ok((kind, Body::from_stream(pages)).into_response())
 }
 
-fn name(asked: Option<&str>) -> Result<String, Problem> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    match asked {
-        None => Ok(format!("batch_{}", Ulid::generate())),
-        Some(name) if (1..=128).contains(&name.len()) && name.chars().all(plain) => {
-            Ok(name.to_owned())
-        }
-        Some(_) => {
-            let title = "this is no name for a batch";
-            Err(Problem::new(StatusCode::BAD_REQUEST, "bad-query", title)
-                .detail("batch: 1 to 128 of letters, digits and . _ -"))
-        }
-    }
-}
-
 type Answer = Result<Admitted, Refusal>;
 
 struct Upload<'a> {
@@ -275,15 +145,81 @@ struct Upload<'a> {
     tenant: String,
     /// The key's name.
     made_by: String,
-    /// While it is, the batch is not told as completed.
-    open: store::Upload,
-    asked: BatchAsked,
-    /// How often a request came, by the start of its fingerprint.
-    takes: HashMap<u128, u32>,
+    wish: Wish,
+    /// While it is, the batch is not told as completed. None where nothing is stored.
+    open: Option<store::Upload>,
+    /// In a dry run.
+    judging: Option<Judging>,
+    takes: Takes,
     taken: Taken,
     /// What of it is in memory.
     share: Share,
     row_bytes_max: usize,
+}
+
+impl<'a> Upload<'a> {
+    fn of(app: &App, caller: &Caller, door: &'a PoolDoor, wish: Wish) -> Self {
+        let taken = Taken::of(&wish.batch, &app.public_url);
+        Self {
+            door,
+            tenant: caller.tenant.clone(),
+            made_by: caller.name.clone(),
+            open: None,
+            judging: wish.dry_run.then(|| Judging::of(&wish)),
+            wish,
+            takes: Takes::default(),
+            share: app.room.share(),
+            row_bytes_max: app.row_bytes_max,
+            taken,
+        }
+    }
+
+    /// Judges every row and stores none.
+    async fn judge_all(
+        mut self,
+        app: &App,
+        reader: &mut RowReader,
+        body: Body,
+    ) -> Result<Value, Problem> {
+        self.read(reader, body).await?;
+        let judging = self.judging.take().unwrap_or_else(|| Judging::of(&self.wish));
+        let read = (self.taken.id, self.taken.rows);
+        judging.answer(app, (self.door, self.tenant.as_str()), read).await
+    }
+
+    /// Takes every good row in.
+    async fn take_all(&mut self, reader: &mut RowReader, body: Body) -> Result<(), Problem> {
+        let (store, by) = (self.door.pool.store.clone(), By::named(&self.made_by));
+        let (tenant, batch) = (self.tenant.clone(), self.taken.id.clone());
+        let whose = (tenant.as_str(), batch.as_str());
+        if self.wish.pilot.is_some() {
+            pilot::fits(&store, whose).await?;
+        }
+        let why = "sent with its jobs";
+        store.set_batch_caps(&tenant, &batch, self.wish.caps, &by, why).await?;
+        if let Some(on) = &self.wish.stop_on {
+            store.set_stop_on(&tenant, &batch, Some(on), &by, why).await?;
+        }
+        let began = store.now().await?;
+        self.open = Some(store.begin_upload(&tenant, &batch).await?);
+        let read = match self.wish.pilot {
+            None => self.read(reader, body).await,
+            Some(rows) => match pilot::begin(&store, whose, rows, &by).await {
+                Ok(()) => self.read(reader, body).await,
+                Err(problem) => Err(problem),
+            },
+        };
+        let held = match self.wish.pilot {
+            None if self.taken.created > 0 => pilot::hold_others(&store, whose, began, &by).await,
+            None | Some(_) => Ok(()),
+        };
+        if let Some(open) = &self.open
+            && let Err(error) = store.end_upload(open).await
+        {
+            tracing::warn!(batch, %error, "the end of an upload is not noted; it lapses within {UPLOAD_LEASE:?}");
+        }
+        read.and(held)
+    }
 }
 
 impl Upload<'_> {
@@ -294,7 +230,9 @@ impl Upload<'_> {
         let mut open_bytes = 0;
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(|error| self.broken(&error))?;
-            self.door.pool.store.keep_upload(&mut self.open).await?;
+            if let Some(open) = &mut self.open {
+                self.door.pool.store.keep_upload(open).await?;
+            }
             let known = rows.len();
             if let Err(fault) = reader.feed(&piece, &mut rows) {
                 return self.ended_by(fault, rows).await;
@@ -327,6 +265,9 @@ impl Upload<'_> {
     }
 
     fn safe(&self) -> String {
+        if self.wish.dry_run {
+            return "nothing was taken in".to_owned();
+        }
         let safe = self.taken.created + self.taken.existing;
         format!("{safe} rows are safe; send the stream again, they will not be made twice")
     }
@@ -345,31 +286,42 @@ impl Upload<'_> {
     async fn group(&mut self, rows: Vec<Row>) -> Result<(), Problem> {
         self.taken.rows += rows.len() as u64;
         let (mut ready, mut refused) = (Vec::new(), Vec::new());
-        for Row { number, body, .. } in rows {
+        for Row { number, body, notes, .. } in rows {
             match body {
                 Ok(body) => {
                     let custom_id = body["custom_id"].as_str().map(str::to_owned);
-                    ready.push((Told { number, custom_id }, self.intake(body)));
+                    ready.push((Told { number, custom_id }, self.intake(body, &notes)));
                 }
                 Err(fault) => {
                     let told = Told { number, custom_id: None };
-                    refused.push(self.reject(&told, &Refusal::Faults(vec![fault])));
+                    refused.push((told, Refusal::Faults(vec![fault])));
                 }
             }
         }
-        if self.asked.on_duplicates == Duplicates::Keep {
+        if self.wish.keep {
             ready = self.count_takes(ready).await?;
+        }
+        if let Some(judging) = self.judging.take() {
+            self.judging = Some(self.judge(judging, ready, refused).await?);
+            return Ok(());
+        }
+        if let Some(most) = self.wish.pilot
+            && self.taken.rows > most.into()
+        {
+            return Err(pilot::too_many(most));
         }
         let mut mended = Vec::new();
         for (told, answer) in self.admit(ready).await? {
             match answer {
                 Ok(admitted) => {
                     mended.push(told.row());
-                    self.admitted(&admitted);
+                    self.taken.note(&admitted, self.wish.pilot.map(|_| told.number));
                 }
-                Err(refusal) => refused.push(self.reject(&told, &refusal)),
+                Err(refusal) => refused.push((told, refusal)),
             }
         }
+        let refused: Vec<(String, String)> =
+            refused.iter().map(|(told, refusal)| self.reject(told, refusal)).collect();
         let noted = self
             .door
             .pool
@@ -379,28 +331,49 @@ impl Upload<'_> {
         noted.map_err(|error| Problem::unavailable(&error))
     }
 
-    fn intake(&self, mut body: Value) -> Intake {
-        if let Some(row) = body.as_object_mut() {
-            let said = [
-                ("priority", self.asked.priority.map(|priority| priority.word().to_owned())),
-                ("useful_until", self.asked.useful_until.clone()),
-            ];
-            for (key, value) in said {
-                let Some(value) = value else { continue };
-                if row.get(key).is_none_or(Value::is_null) {
-                    row.insert(key.to_owned(), Value::String(value));
+    /// Judges a group, in the order of the stream.
+    async fn judge(
+        &self,
+        mut judging: Judging,
+        ready: Vec<(Told, Intake)>,
+        refused: Vec<(Told, Refusal)>,
+    ) -> Result<Judging, Problem> {
+        let now = self.door.pool.store.now().await?;
+        let (told, intakes): (Vec<Told>, Vec<Intake>) = ready.into_iter().unzip();
+        let judged = self.door.door.check_many(intakes, now).await;
+        let refused = refused.into_iter().map(|(told, refusal)| (told, Err(refusal)));
+        let mut rows: Vec<(Told, Result<Checked, Refusal>)> =
+            told.into_iter().zip(judged).chain(refused).collect();
+        rows.sort_by_key(|(told, _)| told.number);
+        for (told, judged) in rows {
+            let good = judged
+                .and_then(|checked| judging.good(&told, &checked, self.wish.retry_of.is_some()));
+            match good {
+                Ok(()) => {}
+                // The store or the process is at fault, and not the row.
+                Err(refusal) if refusal.is_retryable() => {
+                    return Err(Problem::refused(&refusal).detail(self.safe()));
                 }
+                Err(refusal) => judging.refused(&told, &refusal),
             }
         }
+        judging.within(DISTINCT_MAX)?;
+        Ok(judging)
+    }
+
+    fn intake(&self, mut body: Value, notes: &Map<String, Value>) -> Intake {
+        self.wish.beside.complete(&mut body);
         Intake {
             tenant: self.tenant.clone(),
             batch: Some(self.taken.id.clone()),
             made_by: Some(self.made_by.clone()),
+            mends: self.wish.retry_of.as_deref().map(|batch| Mends::of(batch, notes)),
+            pilot: self.wish.pilot.is_some(),
             ..Intake::new(body, Source::Import)
         }
     }
 
-    /// Gives equal rows their takes; rows that name themselves, or their take, are told apart already.
+    /// Gives equal rows their takes.
     async fn count_takes(
         &mut self,
         rows: Vec<(Told, Intake)>,
@@ -410,7 +383,7 @@ impl Upload<'_> {
         // Judging may decode inline media: no work for a thread that serves others.
         let judged = tokio::task::spawn_blocking(move || {
             let judge = |(told, intake): (Told, Intake)| {
-                let named = ["custom_id", "take"].iter().any(|key| !intake.body[*key].is_null());
+                let named = Takes::is_named(&intake.body);
                 let checked = if named { None } else { door.check(&intake, now).ok() };
                 (told, intake, checked.map(|checked| checked.fingerprint))
             };
@@ -420,11 +393,7 @@ impl Upload<'_> {
         let mut counted = Vec::with_capacity(judged.len());
         for (told, mut intake, fingerprint) in judged {
             if let Some(fingerprint) = fingerprint {
-                let digits = fingerprint.as_str().rsplit('_').next().unwrap_or_default();
-                let key = digits.get(..32).and_then(|hex| u128::from_str_radix(hex, 16).ok());
-                let take = self.takes.entry(key.unwrap_or(0)).or_insert(0);
-                *take += 1;
-                intake.take_override = (*take > 1).then_some(*take);
+                intake.take_override = self.takes.count(&fingerprint);
             }
             counted.push((told, intake));
         }
@@ -464,33 +433,10 @@ impl Upload<'_> {
         }
     }
 
-    fn admitted(&mut self, admitted: &Admitted) {
-        let taken = &mut self.taken;
-        match admitted.how {
-            How::Created => {
-                taken.created += 1;
-                taken.held += u64::from(admitted.state == Some(StateWord::Held));
-                taken.tokens += admitted.estimate_tokens;
-                taken.micros += admitted.cost.micros;
-                taken.currency = admitted.cost.currency.to_string();
-            }
-            How::Deduplicated { .. } => taken.existing += 1,
-        }
-    }
-
     /// The line of a refused row, under its identity.
     fn reject(&mut self, told: &Told, refusal: &Refusal) -> (String, String) {
         self.taken.rejected += 1;
-        let code = refusal.faults().first().map_or(refusal.code(), |fault| fault.code.as_str());
-        *self.taken.reject_codes.entry(code.to_owned()).or_default() += 1;
-        let faults: Vec<&Fault> = refusal.faults().iter().take(FAULTS_MAX).collect();
-        let line = json!({
-            "row": told.number,
-            "custom_id": told.custom_id,
-            "code": code,
-            "message": refusal.to_string().chars().take(1_000).collect::<String>(),
-            "errors": faults,
-        });
-        (told.row(), line.to_string())
+        *self.taken.reject_codes.entry(first_code(refusal).to_owned()).or_default() += 1;
+        (told.row(), told.line(refusal).to_string())
     }
 }

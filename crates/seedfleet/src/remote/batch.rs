@@ -63,6 +63,12 @@ fn line(global: &Global, batch: Value) -> Result<Row, Failure> {
     Ok(row)
 }
 
+/// A pause in words.
+pub(super) fn why(paused: &Value) -> String {
+    let of = |name: &str| paused[name].as_str().unwrap_or_default();
+    format!("by {} since {} ({})", of("by"), of("at"), of("reason"))
+}
+
 async fn find(gateway: &Gateway, named: &BatchNamed) -> Result<Value, Failure> {
     own_tenant(named.tenant.as_deref())?;
     of_name(gateway, &named.batch).await

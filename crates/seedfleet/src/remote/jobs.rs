@@ -182,38 +182,61 @@ pub(super) async fn wait_for(
     ids: &[JobId],
     timeout: Duration,
 ) -> Outcome {
-    let deadline = Instant::now() + timeout;
-    let progress = Progress::begin(Some(ids.len() as u64), global.quiet);
-    let mut seen: Vec<Option<(StateWord, Value)>> = vec![None; ids.len()];
-    loop {
-        for (id, seen) in ids.iter().zip(&mut seen) {
-            let open = |(word, _): &(StateWord, Value)| ended(&BTreeMap::from([(*word, 1)])) == 0;
-            if seen.as_ref().is_none_or(open) {
-                let view = find(gateway, id, &[]).await?;
-                *seen = Some((rows::state(&view)?, view));
-            }
-        }
-        let mut counts = BTreeMap::new();
-        for (word, _) in seen.iter().flatten() {
-            *counts.entry(*word).or_insert(0_u64) += 1;
-        }
-        progress.at(ended(&counts), &in_words(&counts));
-        if ended(&counts) == ids.len() as u64 {
-            progress.end();
-            break;
-        }
-        if Instant::now() >= deadline {
-            progress.end();
-            return Err(too_long(timeout, &counts));
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
+    let (seen, over) = look_until(global, gateway, ids, timeout).await?;
+    if !over {
+        return Err(too_long(timeout, &counted(&seen)));
     }
     let mut rows = Rows::new(&global.output, &["job", "state", "video", "tokens", "reason"]);
-    for (_, view) in seen.iter().flatten() {
+    for (_, view) in &seen {
         rows.add(rows::detail(view))?;
     }
     rows.end()?;
-    Ok(verdict(seen.iter().flatten().map(|(word, _)| (*word, 1))))
+    Ok(verdict(seen.iter().map(|(word, _)| (*word, 1))))
+}
+
+/// Looks at jobs until nothing more comes of any by itself; whether that is so when time is up.
+///
+/// # Errors
+///
+/// As every read.
+pub(super) async fn look_until(
+    global: &Global,
+    gateway: &Gateway,
+    ids: &[JobId],
+    timeout: Duration,
+) -> Result<(Vec<(StateWord, Value)>, bool), Failure> {
+    let deadline = Instant::now() + timeout;
+    let progress = Progress::begin(Some(ids.len() as u64), global.quiet);
+    let mut seen: Vec<(StateWord, Value)> = Vec::with_capacity(ids.len());
+    loop {
+        for (at, id) in ids.iter().enumerate() {
+            let open = |(word, _): &(StateWord, Value)| ended(&BTreeMap::from([(*word, 1)])) == 0;
+            if seen.get(at).is_none_or(open) {
+                let view = find(gateway, id, &[]).await?;
+                let look = (rows::state(&view)?, view);
+                match seen.get_mut(at) {
+                    Some(before) => *before = look,
+                    None => seen.push(look),
+                }
+            }
+        }
+        let counts = counted(&seen);
+        progress.at(ended(&counts), &in_words(&counts));
+        let over = ended(&counts) == ids.len() as u64;
+        if over || Instant::now() >= deadline {
+            progress.end();
+            return Ok((seen, over));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn counted(seen: &[(StateWord, Value)]) -> BTreeMap<StateWord, u64> {
+    let mut counts = BTreeMap::new();
+    for (word, _) in seen {
+        *counts.entry(*word).or_insert(0_u64) += 1;
+    }
+    counts
 }
 
 async fn cancel(global: &Global, gateway: &Gateway, args: &JobsArgs) -> Outcome {

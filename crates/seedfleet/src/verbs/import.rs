@@ -6,9 +6,6 @@
 //! its memory: one is read, one is judged, one is stored. A dry run and `--duplicates keep` remember a few bytes
 //! of each row beside, `--check-urls` so many addresses at most.
 
-mod again;
-mod beside;
-mod draw;
 mod judged;
 mod lots;
 mod order;
@@ -16,23 +13,21 @@ mod pilot;
 mod references;
 mod rejects;
 mod rows;
-mod seen;
 mod taking;
+pub(crate) mod tried;
 
 use crate::cli::{Global, ImportArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Progress, note};
 use crate::session::{Session, operator};
 use crate::verbs::batch;
-use admission::RowForm;
-pub(crate) use beside::Beside;
+use admission::{Beside, DryRun, RowForm};
 use job::JobId;
-use judged::Judged;
 pub(crate) use order::Order;
-use references::References;
+pub(crate) use references::{Fences, References};
 pub(crate) use rejects::{Reject, Rejects};
-use rows::Batch;
-pub(crate) use rows::form_of;
+pub(crate) use rows::{Batch, form_of, open as open_rows};
+use seedance::Currency;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -54,8 +49,8 @@ pub(crate) struct Tally {
     pub(crate) tokens: u64,
     pub(crate) cost_micros: u64,
     /// What the rows that are only judged need.
-    judged: Judged,
-    pub(crate) currency: Option<seedance::Currency>,
+    judged: DryRun,
+    pub(crate) currency: Option<Currency>,
     /// The jobs of a pilot's rows.
     pilot: BTreeSet<JobId>,
     /// The last line looked at, for the message after Ctrl-C.
@@ -94,7 +89,7 @@ pub(crate) fn open_as(
 /// Runs the verb.
 pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
     let mut order = Order {
-        beside: Beside::of(&args),
+        beside: beside_of(&args),
         pilot: None,
         references: None,
         batch: batch_of(&args),
@@ -107,7 +102,8 @@ pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
     let form = args.format.map_or_else(|| rows::form_of(&args.file), Into::into);
     let source = rows::open(&args.file, form)?;
     let session = Session::open_for(global, Some(&order.tenant)).await?;
-    order.references = References::open(&args.check, &session)?;
+    let fences = || Fences::of(&session.loaded, &session.pool);
+    order.references = References::open(&args.check, fences)?;
     if let Some(old) = &order.retry_of {
         batch::find(&session, old, Some(&order.tenant)).await?;
     }
@@ -143,7 +139,7 @@ pub(crate) async fn run(global: &Global, args: ImportArgs) -> Outcome {
     let tally = taken?;
     let mut row = summary(&tally, &order, session.pool.simulated);
     if order.dry_run {
-        tally.judged.tell(global, &session, &order, &mut row).await?;
+        judged::tell(global, &session, &order, &tally.judged, &mut row).await?;
     }
     output::object(&global.output, row)?;
     ended(&tally, &order, &args.file)
@@ -157,11 +153,7 @@ async fn within(
     (file, form): (&Path, RowForm),
     most_micros: u64,
 ) -> Result<(), Failure> {
-    // Two readers of one pipe would share its rows: the judge might see none of those that are taken in.
-    if file.as_os_str() == "-" || !file.is_file() {
-        let what = "--max-cost judges the file before it is taken in, and standard input or a pipe is read once";
-        return Err(Failure::usage(what).hint("write the rows to a file first"));
-    }
+    twice("--max-cost judges the file before it is taken in", file)?;
     let judging = Order { dry_run: true, ..order.clone() };
     let source = rows::open(file, form)?;
     let progress = Progress::begin(source.bytes, global.quiet);
@@ -179,20 +171,55 @@ async fn within(
             return Err(Failure::new(Exit::Failed, what).because(why));
         }
     }
-    let currency = session.pool.route.currency();
-    let cost = money(judged.currency.unwrap_or(currency), judged.cost_micros);
-    if judged.cost_micros <= most_micros {
-        note(&format!("{} good rows, at most {cost}", judged.created));
+    affordable(session.pool.route.currency(), judged.created, (judged.cost_micros, most_micros))
+}
+
+/// Refuses a file of so many good rows where they may cost more than the most; amounts in millionths.
+///
+/// # Errors
+///
+/// They may.
+pub(crate) fn affordable(
+    currency: Currency,
+    good: u64,
+    (micros, most_micros): (u64, u64),
+) -> Result<(), Failure> {
+    let cost = money(currency, micros);
+    if micros <= most_micros {
+        note(&format!("{good} good rows, at most {cost}"));
         return Ok(());
     }
+    let most = money(currency, most_micros);
     let what = format!(
-        "{} good rows would cost up to {cost}, more than the {} of --max-cost; no row was taken in",
-        judged.created,
-        money(currency, most_micros)
+        "{good} good rows would cost up to {cost}, more than the {most} of --max-cost; no row was taken in"
     );
     Err(Failure::new(Exit::Guard, what).hint(
         "raise --max-cost, import fewer rows, or let them wait for their turn with --buy-day-max",
     ))
+}
+
+/// Refuses what cannot be read twice. Two readers of one pipe would share its rows: the first might see none of those
+/// that are taken in.
+///
+/// # Errors
+///
+/// It is standard input, or no file.
+pub(crate) fn twice(why: &str, file: &Path) -> Result<(), Failure> {
+    if file.as_os_str() != "-" && file.is_file() {
+        return Ok(());
+    }
+    let what = format!("{why}, and standard input or a pipe is read once");
+    Err(Failure::usage(what).hint("write the rows to a file first"))
+}
+
+/// What the command line says once for all rows.
+fn beside_of(args: &ImportArgs) -> Beside {
+    let said = [
+        ("priority", args.priority.as_ref().map(|word| json!(word))),
+        ("useful_until", args.useful_until.map(|until| json!(until.rfc3339()))),
+        ("take", args.take.map(|take| json!(take))),
+    ];
+    Beside::of(said, args.output_prefix.clone())
 }
 
 fn summary(tally: &Tally, order: &Order, simulated: bool) -> output::Row {
@@ -223,7 +250,7 @@ fn summary(tally: &Tally, order: &Order, simulated: bool) -> output::Row {
 }
 
 /// An amount as people write it.
-pub(crate) fn money(currency: seedance::Currency, micros: u64) -> String {
+pub(crate) fn money(currency: Currency, micros: u64) -> String {
     format!("{currency} {}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }
 

@@ -1,5 +1,12 @@
 //! A row of a stream, as it is told when it is refused.
 
+use admission::Refusal;
+use seedance::Fault;
+use serde_json::{Value, json};
+
+/// Faults told of one refused row.
+const FAULTS_MAX: usize = 8;
+
 /// What is told of a row if it is refused.
 pub(super) struct Told {
     pub(super) number: u64,
@@ -14,4 +21,21 @@ impl Told {
             None => format!("row:{}", self.number),
         }
     }
+
+    /// Why it is refused.
+    pub(super) fn line(&self, refusal: &Refusal) -> Value {
+        let faults: Vec<&Fault> = refusal.faults().iter().take(FAULTS_MAX).collect();
+        json!({
+            "row": self.number,
+            "custom_id": self.custom_id,
+            "code": first_code(refusal),
+            "message": refusal.to_string().chars().take(1_000).collect::<String>(),
+            "errors": faults,
+        })
+    }
+}
+
+/// The code under which a refused row is counted.
+pub(super) fn first_code(refusal: &Refusal) -> &str {
+    refusal.faults().first().map_or(refusal.code(), |fault| fault.code.as_str())
 }

@@ -5,10 +5,9 @@ use super::rows::Batch;
 use crate::cli::Duplicates;
 use crate::exit::Failure;
 use crate::output::Progress;
-use admission::{Checked, Door, Intake, Prepared, Refusal, Row};
+use admission::{Checked, Door, Intake, Prepared, Refusal, Row, Takes};
 use job::Timestamp;
 use seedance::Fault;
-use std::collections::HashMap;
 use std::time::Instant;
 use store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -62,8 +61,8 @@ pub(super) struct Maker<'a> {
     bytes: u64,
     batches: Receiver<Result<Batch, String>>,
     ctrl_c: Signal,
-    /// How often a request came, by the first 64 bits of its fingerprint; with `--duplicates keep`.
-    takes: HashMap<u64, u32>,
+    /// With `--duplicates keep`.
+    takes: Takes,
     /// Redis's clock, and ours then.
     began: (Timestamp, Instant),
 }
@@ -78,7 +77,7 @@ impl<'a> Maker<'a> {
     ) -> Result<Self, Failure> {
         let ctrl_c = signal(SignalKind::interrupt())?;
         let began = (store.now().await?, Instant::now());
-        let takes = HashMap::new();
+        let takes = Takes::default();
         Ok(Self { door, store, order, progress, bytes: 0, batches, ctrl_c, takes, began })
     }
 
@@ -162,17 +161,11 @@ impl<'a> Maker<'a> {
         began + since.elapsed()
     }
 
-    /// Rows that name themselves, or their take, are told apart already.
     fn count_take(&mut self, intake: &mut Intake) {
-        let named = ["custom_id", "take"].iter().any(|key| !intake.body[*key].is_null());
-        if named {
+        if Takes::is_named(&intake.body) {
             return;
         }
         let Ok(checked) = self.door.check(intake, self.now()) else { return };
-        let digits = checked.fingerprint.as_str().rsplit('_').next().unwrap_or_default();
-        let key = digits.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
-        let take = self.takes.entry(key).or_insert(0);
-        *take += 1;
-        intake.take_override = (*take > 1).then_some(*take);
+        intake.take_override = self.takes.count(&checked.fingerprint);
     }
 }

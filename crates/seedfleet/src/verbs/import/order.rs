@@ -1,10 +1,10 @@
 //! How the rows of a file are taken in.
 
-use super::{Beside, References};
+use super::References;
 use crate::cli::Duplicates;
 use crate::output::Progress;
 use crate::session::operator;
-use admission::{Intake, Row};
+use admission::{Beside, Intake, Mends, Row};
 use job::Source;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -50,7 +50,7 @@ impl Order {
             tenant: self.tenant.clone(),
             batch: Some(self.batch.clone()),
             made_by: Some(operator(None).as_str().to_owned()),
-            mends: self.mends(notes),
+            mends: self.retry_of.as_deref().map(|batch| Mends::of(batch, notes)),
             pilot: self.pilot.is_some(),
             ..Intake::new(body, Source::Import)
         }

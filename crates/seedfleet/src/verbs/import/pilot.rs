@@ -3,21 +3,20 @@
 //! The batch is paused for all but its pilot before any row is taken in; then the rows of the pilot come in with their
 //! mark, then all rows. Whoever repeats the command draws the same rows and finds the same jobs.
 
-use super::draw::{Deck, settings};
-use super::{Order, Tally, ended, money, rows, summary, take_in};
+use super::tried::{self, Tried, interrupted, not_new};
+use super::{Order, Tally, ended, rows, summary, take_in, twice};
 use crate::cli::Global;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{self, Progress, Row, Rows, note};
+use crate::output::{self, Progress};
 use crate::session::{Session, operator};
 use crate::verbs::{batch, jobs};
-use admission::RowForm;
+use admission::{Deck, Drawn, RowForm, settings_of};
 use job::{JobId, Record, StateWord};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use store::Batch;
 
 /// Between two looks at the jobs of a pilot.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -40,21 +39,16 @@ pub(super) async fn is_open(
     order: &Order,
     file: &Path,
 ) -> Result<bool, Failure> {
-    if file.as_os_str() == "-" || !file.is_file() {
-        let what = "--pilot draws from the file before it is taken in, and standard input or a pipe is read once";
-        return Err(Failure::usage(what).hint("write the rows to a file first"));
-    }
+    twice("--pilot draws from the file before it is taken in", file)?;
     let Some(batch) = session.store.batch(&order.tenant, &order.batch).await? else {
         return Ok(true);
     };
     if batch.piloted.is_some() {
-        if !global.quiet {
-            note(&format!("the pilot of {} is over; all rows are taken in", batch.name));
-        }
+        tried::tell_over(global, &batch.name);
         return Ok(false);
     }
     if batch.pilot.is_none() && (batch.jobs() > 0 || batch.paused.is_some()) {
-        return Err(not_new(&batch));
+        return Err(not_new(&batch.name, batch.jobs()));
     }
     Ok(true)
 }
@@ -75,18 +69,17 @@ pub(super) async fn run(
         output::object(&global.output, summary(&whole, order, session.pool.simulated))?;
         return ended(&whole, order, place.file);
     }
-    if !global.quiet {
-        let (rows, kinds, all) = (drawn.rows.len(), drawn.kinds, drawn.kinds_in_file);
-        note(&format!("{rows} rows are drawn, of {kinds} of {all} kinds of settings"));
-    }
-    let first = Order { pilot: Some(Arc::new(drawn.rows)), ..order.clone() };
+    let (kinds, all) = (drawn.kinds as u64, drawn.kinds_in_file as u64);
+    tried::tell_drawn(global, drawn.rows.len(), kinds, all);
+    let rows = drawn.rows.into_keys().collect();
+    let first = Order { pilot: Some(Arc::new(rows)), ..order.clone() };
     let open = store.begin_upload(&order.tenant, &order.batch).await?;
     let began = store.begin_pilot(&order.tenant, &order.batch, place.rows, &operator(None)).await;
     store.end_upload(&open).await?;
     if !began? {
         let batch = batch::find(session, &order.batch, Some(&order.tenant)).await?;
         if batch.pilot.is_none() {
-            return Err(not_new(&batch));
+            return Err(not_new(&batch.name, batch.jobs()));
         }
     }
     let pilot = pass(global, session, &first, place).await?;
@@ -106,19 +99,13 @@ pub(super) async fn run(
     Ok(if exit == Exit::Done && whole.rejected > 0 { Exit::Findings } else { exit })
 }
 
-fn not_new(batch: &Batch) -> Failure {
-    let (name, jobs) = (&batch.name, batch.jobs());
-    let what = format!("batch {name} is not new: it has {jobs} jobs; no row was taken in");
-    Failure::new(Exit::Conflict, what).hint("name another batch with --batch, or leave --pilot out")
-}
-
 /// Reads the file once and draws.
 async fn draw(
     global: &Global,
     session: &Session,
     order: &Order,
     place: &Place<'_>,
-) -> Result<super::draw::Drawn, Failure> {
+) -> Result<Drawn, Failure> {
     let (door, now) = (session.door()?, session.store.now().await?);
     let mut deck = Deck::of(usize::try_from(place.rows).unwrap_or(usize::MAX));
     let source = rows::open(place.file, place.form)?;
@@ -150,21 +137,12 @@ async fn draw(
                 continue;
             }
             let Ok(checked) = door.check(&order.intake(body, &row.notes), now) else { continue };
-            // What waits for a review tells nothing before somebody has looked at it.
-            if checked.held.is_none() {
-                let kind = settings(&checked.request);
-                deck.put(&kind, checked.fingerprint.as_str(), row.number);
-            }
+            deck.row(&checked, row.number);
         }
         progress.at(bytes, "drawing the pilot's rows");
     }
     progress.end();
     Ok(deck.draw())
-}
-
-fn interrupted(what: &str) -> Failure {
-    Failure::new(Exit::Interrupted, format!("interrupted; {what}"))
-        .hint("the same command goes on where it was")
 }
 
 async fn pass(
@@ -243,53 +221,27 @@ fn show(
     (pilot, whole): (&Tally, &Tally),
     records: &[Record],
 ) -> Result<(), Failure> {
-    let currency = session.pool.route.currency();
     let buckets = session.buckets()?;
     let assets = buckets.of(&order.tenant);
-    let line = |record: &Record| {
+    let of = |record: &Record| {
         let (spec, state) = (&record.spec, &record.life.state);
         let video = state.output().filter(|output| output.is_here());
-        let cost = spec.charge_micros(&record.life);
-        Row::from_iter([
-            ("job".to_owned(), json!(record.id)),
-            ("state".to_owned(), json!(state.word().as_str())),
-            ("settings".to_owned(), json!(settings(&spec.request))),
-            ("cost".to_owned(), json!(money(currency, cost))),
-            ("video".to_owned(), json!(video.map(|output| assets.address(&output.video)))),
-            ("code".to_owned(), json!(state.failure_code())),
-        ])
+        Tried {
+            job: record.id.to_string(),
+            state: state.word(),
+            settings: Some(settings_of(&spec.request)),
+            micros: spec.charge_micros(&record.life),
+            estimated_micros: spec.estimate_cost.as_ref().map_or(0, |cost| cost.micros),
+            video: json!(video.map(|output| assets.address(&output.video))),
+            code: state.failure_code().map(str::to_owned),
+        }
     };
-    let lines: Vec<Row> = records.iter().map(line).collect();
+    let tried: Vec<Tried> = records.iter().map(of).collect();
     let mut row = summary(whole, order, session.pool.simulated);
-    let mut codes: BTreeMap<&str, u64> = BTreeMap::new();
-    for code in records.iter().filter_map(|record| record.life.state.failure_code()) {
-        *codes.entry(code).or_default() += 1;
-    }
-    let codes: Vec<String> = codes.iter().map(|(code, n)| format!("{code} {n}")).collect();
-    let is = |word: StateWord| records.iter().filter(|r| r.life.state.word() == word).count();
-    let spent = records.iter().map(|record| record.spec.charge_micros(&record.life)).sum();
-    let estimates = records.iter().filter_map(|record| record.spec.estimate_cost.as_ref());
-    let estimated = estimates.map(|cost| cost.micros).sum();
     // What was new to this run is said of both passes.
     row.insert("created".into(), json!(pilot.created + whole.created));
     row.insert("existing".into(), json!(whole.existing.saturating_sub(pilot.created)));
-    row.insert("pilot".into(), json!(records.len()));
-    row.insert("pilot_succeeded".into(), json!(is(StateWord::Succeeded)));
-    row.insert("pilot_cost".into(), json!(money(currency, spent)));
-    row.insert("pilot_estimated".into(), json!(money(currency, estimated)));
-    row.insert("pilot_failures".into(), json!((!codes.is_empty()).then(|| codes.join(" · "))));
-    if global.output.is_a_page() {
-        let mut rows =
-            Rows::new(&global.output, &["job", "state", "settings", "cost", "video", "code"]);
-        for line in lines {
-            rows.add(line)?;
-        }
-        rows.end()?;
-        output::say("\n")?;
-    } else if !global.output.has_columns() {
-        row.insert("pilot_jobs".into(), json!(lines));
-    }
-    output::object(&global.output, row)
+    tried::show(global, session.pool.route.currency(), &tried, row)
 }
 
 /// What to do next.
@@ -300,24 +252,14 @@ async fn next(
     timeout: Duration,
 ) -> Result<(), Failure> {
     if !over {
-        let what = format!("the pilot has not ended within {timeout:?}");
-        return Err(Failure::new(Exit::Deadline, what)
-            .hint("the work goes on; the same command waits on, with a longer --timeout"));
+        return Err(tried::not_over(timeout));
     }
     let batch = batch::find(session, &order.batch, Some(&order.tenant)).await?;
     let whose = match order.tenant.as_str() {
         "default" => String::new(),
         tenant => format!(" --tenant {tenant}"),
     };
-    let go = format!("seedfleet batch resume {}{whose} --reason WHY --yes", batch.name);
-    match &batch.paused {
-        Some(_) if batch.pilot.is_some() => {
-            note(&format!("look at the videos; the other rows are bought with: {go}"));
-        }
-        Some(paused) => {
-            note(&format!("the batch is paused {}; it goes on with: {go}", batch::why(paused)));
-        }
-        None => note(&format!("somebody has let {} go on", batch.name)),
-    }
+    let paused = batch.paused.as_ref().map(batch::why);
+    tried::tell_next(&batch.name, &whose, paused.as_deref(), batch.pilot.is_some());
     Ok(())
 }

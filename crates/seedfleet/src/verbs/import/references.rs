@@ -12,7 +12,7 @@ mod turns;
 use crate::cli::CheckArgs;
 use crate::exit::Failure;
 use crate::output::Progress;
-use crate::session::Session;
+pub(crate) use ask::Fences;
 use ask::{Answer, Asker};
 use egress::{Url, redact_url};
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -73,12 +73,15 @@ impl References {
     /// # Errors
     ///
     /// The configuration, or no certificates on this machine.
-    pub(super) fn open(args: &CheckArgs, session: &Session) -> Result<Option<Arc<Self>>, Failure> {
+    pub(crate) fn open(
+        args: &CheckArgs,
+        fences: impl FnOnce() -> Result<Fences, Failure>,
+    ) -> Result<Option<Arc<Self>>, Failure> {
         if !args.check_urls {
             return Ok(None);
         }
         Ok(Some(Arc::new(Self {
-            asker: Asker::open(session)?,
+            asker: Asker::open(&fences()?)?,
             parallel: usize::from(args.check_urls_parallel),
             per_host: usize::from(args.check_urls_per_host),
             known: Mutex::default(),
@@ -86,7 +89,7 @@ impl References {
     }
 
     /// Asks for what these rows refer to and nobody has asked for. Broken off, what was answered stays known.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         rows: impl Iterator<Item = (u64, &Value)>,
         bytes: u64,
@@ -152,7 +155,7 @@ impl References {
     }
 
     /// What is wrong with the references of a row, as far as it is known.
-    pub(super) fn faults(&self, body: &Value) -> Vec<Fault> {
+    pub(crate) fn faults(&self, body: &Value) -> Vec<Fault> {
         let known = self.lock();
         let told = |source: Source| match known.get(&key(&source.url)) {
             Some(Answer::Reached(reached)) => {
@@ -164,7 +167,7 @@ impl References {
     }
 
     /// Distinct addresses of rows, and those of them that could not be checked.
-    pub(super) fn counts(&self) -> (u64, u64) {
+    pub(crate) fn counts(&self) -> (u64, u64) {
         let known = self.lock();
         (known.looked_at, known.in_doubt)
     }

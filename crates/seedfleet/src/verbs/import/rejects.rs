@@ -47,18 +47,6 @@ impl Reject {
         told.collect()
     }
 
-    /// Two rows of one file have one name and ask for different things; the store would say so of the second.
-    pub(super) fn name_repeated() -> Self {
-        let reason = "an earlier row of the file has this custom_id and asks for something else";
-        let mut reject = Self::whole(
-            "idempotency-key-reused",
-            reason.to_owned(),
-            "give the row another custom_id",
-        );
-        "/custom_id".clone_into(&mut reject.pointer);
-        reject
-    }
-
     /// One of the whole row.
     pub(crate) fn whole(code: &str, reason: String, fix: &str) -> Self {
         let (pointer, allowed) = (String::new(), None);

@@ -21,7 +21,7 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Rows read together.
 pub(crate) struct Batch {
     pub(crate) rows: Vec<Row>,
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// An opened file.

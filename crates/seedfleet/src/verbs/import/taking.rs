@@ -6,11 +6,10 @@
 use super::lots::{Line, Load, Lot, Maker, Next};
 use super::rejects::{Reject, Rejects};
 use super::rows::Batch;
-use super::seen::{Seen, Told};
 use super::{Order, Stop, Tally};
 use crate::exit::Failure;
 use crate::output::{Progress, note};
-use admission::{Admitted, Checked, Door, How, Prepared, Refusal};
+use admission::{Admitted, Checked, Door, DryRun, How, Prepared, Refusal};
 use job::StateWord;
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -53,7 +52,6 @@ pub(crate) async fn take_in(
         order,
         open,
         rejects: Rejects::at(&order.rejects)?,
-        seen: Seen::default(),
         ctrl_c,
         tally: Tally::default(),
     };
@@ -76,8 +74,6 @@ struct Taker<'a> {
     /// While it is, the batch is not told as completed.
     open: Option<store::Upload>,
     rejects: Rejects,
-    /// The rows of a dry run.
-    seen: Seen,
     ctrl_c: Signal,
     tally: Tally,
 }
@@ -172,30 +168,17 @@ impl Taker<'_> {
     ) -> Result<(), Failure> {
         for (line, judged) in lines.into_iter().zip(judged) {
             match judged {
-                Ok(checked) => {
-                    // What stands in place of a job is found by more than its request, and counted each time.
-                    match if line.mends { Told::New } else { self.seen.row(&checked) } {
-                        Told::New => {}
-                        Told::Twin => {
-                            self.tally.existing += 1;
-                            continue;
-                        }
-                        Told::OtherUnderItsName => {
-                            self.reject(&line, vec![Reject::name_repeated()])?;
-                            continue;
-                        }
-                    }
-                    let tally = &mut self.tally;
-                    tally.judged.add(&checked);
-                    tally.created += 1;
-                    tally.held += u64::from(checked.held.is_some());
-                    tally.tokens += checked.estimate_tokens;
-                    tally.cost_micros += checked.cost.micros;
-                    tally.currency = Some(checked.cost.currency);
-                }
+                Ok(checked) => match self.tally.judged.row(&checked, line.mends) {
+                    Ok(()) => self.tally.currency = Some(checked.cost.currency),
+                    Err(fault) => self.refused(&line, &Refusal::Faults(vec![fault]))?,
+                },
                 Err(refusal) => self.refused(&line, &refusal)?,
             }
         }
+        let tally = &mut self.tally;
+        let DryRun { valid, held, existing, tokens, micros, .. } = tally.judged;
+        (tally.created, tally.held, tally.existing) = (valid, held, existing);
+        (tally.tokens, tally.cost_micros) = (tokens, micros);
         Ok(())
     }
 

@@ -1,9 +1,12 @@
 //! One question after one file: its beginning, through the guarded client.
 
+use crate::cli::Global;
 use crate::exit::{Exit, Failure};
-use crate::session::Session;
+use crate::session;
 use egress::{BuildError, FetchError, FetchTimeouts, GuardedClient, Refused, Rules, Trust, Url};
+use job::PoolSettings;
 use seedance::{FileFacts, Reached};
+use settings::Loaded;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +40,44 @@ impl Answer {
     }
 }
 
+/// Where this machine lets nobody be sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Fences {
+    settings: egress::Settings,
+    /// Beside all that is public.
+    origins: Vec<String>,
+    simulated: bool,
+}
+
+impl Fences {
+    /// Those of a pool.
+    ///
+    /// # Errors
+    ///
+    /// Section `egress`.
+    pub(crate) fn of(loaded: &Loaded, pool: &PoolSettings) -> Result<Self, Failure> {
+        let (origins, simulated) = (pool.output_origins.clone(), pool.simulated);
+        Ok(Self { settings: loaded.section("egress")?, origins, simulated })
+    }
+
+    /// Those of a machine that need not have a pool, since it talks to a gateway.
+    ///
+    /// # Errors
+    ///
+    /// The configuration, where there is one.
+    pub(crate) fn of_machine(global: &Global) -> Result<Self, Failure> {
+        let loaded = session::load(global)?;
+        let mut pools = session::pools(&loaded)?;
+        match (pools.len(), pools.pop_first()) {
+            (1, Some((_, pool))) => Self::of(&loaded, &pool),
+            (_, _) => {
+                let (origins, simulated) = (Vec::new(), false);
+                Ok(Self { settings: loaded.section("egress")?, origins, simulated })
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Asker {
     client: GuardedClient,
@@ -49,14 +90,13 @@ impl Asker {
     /// # Errors
     ///
     /// The configuration, or no certificates on this machine.
-    pub(super) fn open(session: &Session) -> Result<Self, Failure> {
-        let (settings, pool) = (session.loaded.section("egress")?, &session.pool);
+    pub(super) fn open(fences: &Fences) -> Result<Self, Failure> {
         let bad = |error: &dyn std::fmt::Display| Failure::new(Exit::Findings, error.to_string());
-        let rules =
-            Rules::for_references(&settings, &pool.output_origins).map_err(|error| bad(&error))?;
+        let rules = Rules::for_references(&fences.settings, &fences.origins)
+            .map_err(|error| bad(&error))?;
         let client = match GuardedClient::new(rules.clone(), TIMEOUTS, Trust::System) {
             // Such a pool runs on machines that trust nobody; its own origins are plain.
-            Err(BuildError::NoCaCertificates) if pool.simulated => {
+            Err(BuildError::NoCaCertificates) if fences.simulated => {
                 GuardedClient::new(rules, TIMEOUTS, Trust::Nobody)
             }
             built => built,

@@ -1,40 +1,54 @@
 //! Which rows of a file are its pilot: some of each kind of settings, the same ones whenever the file is read.
 
+use crate::Checked;
+use crate::takes::start;
 use seedance::{ContentItem, DurationChoice, Request};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Kinds of settings that are told apart; there are fewer.
 const KINDS_MAX: usize = 10_000;
 
 /// What is known of the rows of a file while it is read, bounded by rows wanted and kinds.
-pub(super) struct Deck {
+#[derive(Debug)]
+pub struct Deck {
     wanted: usize,
     kinds: BTreeMap<String, Kind>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Kind {
     rows: u64,
-    /// By fingerprint, which is as good as chance and the same each time: as many as are wanted.
-    first: BTreeMap<String, u64>,
+    /// By the start of their fingerprints, which is as good as chance and the same each time: as many as are wanted.
+    first: BTreeMap<u64, u64>,
 }
 
 /// The rows that were drawn.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Drawn {
-    pub(super) rows: BTreeSet<u64>,
-    /// Kinds of settings among them, and in the file.
-    pub(super) kinds: usize,
-    pub(super) kinds_in_file: usize,
+pub struct Drawn {
+    /// Their numbers, with the settings of each.
+    pub rows: BTreeMap<u64, String>,
+    /// Kinds of settings among them.
+    pub kinds: usize,
+    /// Kinds of settings in the file.
+    pub kinds_in_file: usize,
 }
 
 impl Deck {
-    pub(super) const fn of(wanted: usize) -> Self {
+    /// For so many rows.
+    #[must_use]
+    pub const fn of(wanted: usize) -> Self {
         Self { wanted, kinds: BTreeMap::new() }
     }
 
-    /// A good row. Equal rows are one job, and drawn once.
-    pub(super) fn put(&mut self, settings: &str, fingerprint: &str, row: u64) {
+    /// A good row. Equal rows are one job, and drawn once. What waits for a review tells nothing before somebody has
+    /// looked at it, and is not drawn.
+    pub fn row(&mut self, checked: &Checked, row: u64) {
+        if checked.held.is_none() {
+            self.put(&settings_of(&checked.request), checked.fingerprint.as_str(), row);
+        }
+    }
+
+    fn put(&mut self, settings: &str, fingerprint: &str, row: u64) {
         if !self.kinds.contains_key(settings) {
             if self.kinds.len() >= KINDS_MAX {
                 return;
@@ -43,28 +57,29 @@ impl Deck {
         }
         let Some(kind) = self.kinds.get_mut(settings) else { return };
         kind.rows += 1;
-        kind.first.entry(fingerprint.to_owned()).or_insert(row);
+        kind.first.entry(start(fingerprint)).or_insert(row);
         if kind.first.len() > self.wanted {
             kind.first.pop_last();
         }
     }
 
     /// One of each kind, the commonest first, then a second of each, until there are enough.
-    pub(super) fn draw(self) -> Drawn {
+    #[must_use]
+    pub fn draw(self) -> Drawn {
         let kinds_in_file = self.kinds.len();
-        let mut kinds: Vec<Kind> = self.kinds.into_values().collect();
+        let mut kinds: Vec<(String, Kind)> = self.kinds.into_iter().collect();
         // Stable: of equally common ones the order of their names decides.
-        kinds.sort_by_key(|kind| std::cmp::Reverse(kind.rows));
+        kinds.sort_by_key(|(_, kind)| std::cmp::Reverse(kind.rows));
         let mut drawn = Drawn { kinds_in_file, ..Drawn::default() };
         while drawn.rows.len() < self.wanted {
             let before = drawn.rows.len();
             let first = before == 0;
-            for kind in &mut kinds {
+            for (settings, kind) in &mut kinds {
                 if drawn.rows.len() >= self.wanted {
                     break;
                 }
                 if let Some((_, row)) = kind.first.pop_first() {
-                    drawn.rows.insert(row);
+                    drawn.rows.insert(row, settings.clone());
                     drawn.kinds += usize::from(first);
                 }
             }
@@ -77,7 +92,8 @@ impl Deck {
 }
 
 /// The settings by which requests are told apart, as a person reads them.
-pub(super) fn settings(request: &Request) -> String {
+#[must_use]
+pub fn settings_of(request: &Request) -> String {
     let length = match request.duration_s {
         DurationChoice::Seconds(s) => format!("{s} s"),
         DurationChoice::ModelChooses => "any length".to_owned(),
@@ -103,6 +119,11 @@ fn role(item: &ContentItem) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+
+    fn rows_of(drawn: &Drawn) -> Vec<u64> {
+        drawn.rows.keys().copied().collect()
+    }
 
     fn deck(wanted: usize, rows: &[(&str, &str)]) -> Drawn {
         let mut deck = Deck::of(wanted);
@@ -118,10 +139,11 @@ mod tests {
         let drawn = deck(4, &rows);
         assert_eq!((drawn.kinds, drawn.kinds_in_file), (3, 3));
         // The first by fingerprint of each, then the second of the commonest.
-        assert_eq!(drawn.rows, BTreeSet::from([3, 5, 6, 2]));
+        assert_eq!(rows_of(&drawn), [2, 3, 5, 6]);
+        assert_eq!(drawn.rows[&6], "c");
         let two = deck(2, &rows);
         assert_eq!((two.kinds, two.kinds_in_file), (2, 3), "the commonest ones");
-        assert_eq!(two.rows, BTreeSet::from([3, 5]));
+        assert_eq!(rows_of(&two), [3, 5]);
         assert_eq!(deck(9, &rows).rows.len(), 6, "there are no more");
         assert_eq!(deck(3, &[]), Drawn::default());
     }
@@ -129,10 +151,10 @@ mod tests {
     #[test]
     fn equal_rows_are_drawn_once_and_their_order_does_not_matter() {
         let drawn = deck(3, &[("a", "2"), ("a", "1"), ("a", "2"), ("a", "3")]);
-        assert_eq!(drawn.rows, BTreeSet::from([1, 2, 4]));
+        assert_eq!(rows_of(&drawn), [1, 2, 4]);
         let mut other = [("a", "3"), ("a", "2"), ("a", "1"), ("b", "0")];
         let names = |rows: &[(&'static str, &'static str)]| -> BTreeSet<_> {
-            let drawn = deck(2, rows).rows;
+            let drawn = rows_of(&deck(2, rows));
             drawn.iter().map(|row| rows[usize::try_from(*row).expect("small") - 1]).collect()
         };
         let first = names(&other);

@@ -1,28 +1,27 @@
-//! What the command line says once for all rows of a file: it holds for rows that do not say it themselves.
+//! What is said once for all rows of a file or stream: it holds for rows that do not say it themselves.
 
-use crate::cli::ImportArgs;
 use serde_json::{Map, Value, json};
 
 /// Fields of ours, as a row would write them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Beside {
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Beside {
     fields: Map<String, Value>,
     output_prefix: Option<String>,
 }
 
 impl Beside {
-    pub(super) fn of(args: &ImportArgs) -> Self {
-        let said = [
-            ("priority", args.priority.as_ref().map(|word| json!(word))),
-            ("useful_until", args.useful_until.map(|until| json!(until.rfc3339()))),
-            ("take", args.take.map(|take| json!(take))),
-        ];
-        let fields = said.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        Self { fields: fields.collect(), output_prefix: args.output_prefix.clone() }
+    /// Nothing but what is given: fields by their names, and the folder below that of the tenant.
+    #[must_use]
+    pub fn of<const N: usize>(
+        fields: [(&str, Option<Value>); N],
+        output_prefix: Option<String>,
+    ) -> Self {
+        let said = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        Self { fields: said.collect(), output_prefix }
     }
 
     /// Adds what a row leaves out. What is no object is left for its judge.
-    pub(super) fn complete(&self, body: &mut Value) {
+    pub fn complete(&self, body: &mut Value) {
         let Value::Object(row) = body else { return };
         for (name, value) in &self.fields {
             say(row, name, value);
@@ -48,13 +47,9 @@ mod tests {
 
     #[test]
     fn rows_that_say_it_themselves_keep_what_they_say() {
-        let beside = Beside {
-            fields: Map::from_iter([
-                ("priority".to_owned(), json!("low")),
-                ("take".to_owned(), json!(2)),
-            ]),
-            output_prefix: Some("spring/".to_owned()),
-        };
+        let fields =
+            [("priority", Some(json!("low"))), ("take", Some(json!(2))), ("useful_until", None)];
+        let beside = Beside::of(fields, Some("spring/".to_owned()));
         for (row, whole) in [
             (json!({}), json!({"priority": "low", "take": 2, "output": {"prefix": "spring/"}})),
             (
