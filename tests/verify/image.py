@@ -2,7 +2,8 @@
 
 The base is made here, of glibc and libgcc and nothing else: more the programs must not need. The last stage of
 `deploy/docker/Dockerfile` is built on it around the programs that are built already; with SEEDFLEET_TEST_RUST_IMAGE, which
-names an image with Rust (docker.io/library/rust:1.95-bookworm), all stages are, which takes as long as a release build.
+names an image with Rust (docker.io/library/rust:1.95-bookworm), all stages are, which takes as long as a release build and
+needs a registry of images and one of crates.
 In the image every program answers, `seedfleet` with its version, and the gateway serves its health pages and ends when asked to. In a layer
 above, which adds a shell and a Redis because the image has neither, the demo runs: real jobs, audited to the last byte.
 
