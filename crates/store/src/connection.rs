@@ -5,6 +5,7 @@ use crate::error::{is_misplaced, is_on_its_way};
 use crate::line::{Line, Seat, Waits};
 use crate::settings::Settings;
 use crate::{StoreError, script::Script};
+use redis::aio::ConnectionManager;
 use redis::{Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 use std::time::Duration;
 
@@ -51,6 +52,41 @@ impl Call {
         let mut command = redis::cmd("EVALSHA");
         command.arg(self.script.sha(many)).arg(self.keys.len()).arg(&self.keys).arg(&self.args);
         command
+    }
+}
+
+/// The first error of this sort.
+fn fault(answers: &[RedisResult<Value>], is: fn(&RedisError) -> bool) -> Option<&RedisError> {
+    answers.iter().filter_map(|answer| answer.as_ref().err()).find(|error| is(error))
+}
+
+/// Asks `there` what was refused so, which had no effect, and puts its answers in place.
+async fn again(
+    there: &mut ConnectionManager,
+    pipe: &Pipeline,
+    answers: &mut [RedisResult<Value>],
+    so: fn(&RedisError) -> bool,
+    asking: bool,
+) {
+    let (mut more, mut places) = (Pipeline::new(), Vec::new());
+    for (command, answer) in pipe.cmd_iter().zip(answers) {
+        if answer.as_ref().is_err_and(so) {
+            if asking {
+                more.cmd(ASKING);
+            }
+            more.add_command(command.clone());
+            places.push(answer);
+        }
+    }
+    let got: RedisResult<Vec<RedisResult<Value>>> = more.ignore_errors().query_async(there).await;
+    match got {
+        // Behind an ASKING every second answer is one.
+        Ok(got) => {
+            let step = if asking { 2 } else { 1 };
+            let got = got.into_iter().skip(step - 1).step_by(step);
+            places.into_iter().zip(got).for_each(|(place, answer)| *place = answer);
+        }
+        Err(error) => tracing::debug!(error = %error, "the node to ask now does not answer"),
     }
 }
 
@@ -120,57 +156,42 @@ impl Connection {
         if pipe.is_empty() {
             return Ok(Vec::new());
         }
-        let (seat, mut answers) = self.send(pipe).await?;
-        self.follow(&seat, pipe, &mut answers).await;
+        let (seat, mut answers, moved) = self.send(pipe).await?;
+        if moved {
+            let mut now = self.line.seat().await?.manager;
+            again(&mut now, pipe, &mut answers, is_misplaced, false).await;
+            return Ok(answers);
+        }
+        // While the slot is on its way to another node, what that one has already is asked for there. Not for
+        // scripts: where some of their keys are here and some there, neither node can run them.
+        let ahead = match fault(&answers, is_on_its_way) {
+            Some(error) => self.line.ahead(&seat, error).await,
+            None => None,
+        };
+        if let Some(mut ahead) = ahead {
+            again(&mut ahead, pipe, &mut answers, is_on_its_way, true).await;
+        }
         Ok(answers)
     }
 
-    /// While the slot is on its way to another node, what that one has already is asked for there. Not for
-    /// scripts: where some of their keys are here and some there, neither node can run them.
-    async fn follow(&self, seat: &Seat, pipe: &Pipeline, answers: &mut [RedisResult<Value>]) {
-        let mut faults = answers.iter().filter_map(|answer| answer.as_ref().err());
-        let Some(error) = faults.find(|error| is_on_its_way(error)) else { return };
-        let Some(mut ahead) = self.line.ahead(seat, error).await else { return };
-        let (mut again, mut places) = (Pipeline::new(), Vec::new());
-        for (command, answer) in pipe.cmd_iter().zip(answers.iter_mut()) {
-            if answer.as_ref().is_err_and(is_on_its_way) {
-                again.cmd(ASKING).add_command(command.clone());
-                places.push(answer);
-            }
-        }
-        let got: RedisResult<Vec<RedisResult<Value>>> =
-            again.ignore_errors().query_async(&mut ahead).await;
-        match got {
-            // Every second answer is that to ASKING.
-            Ok(got) => {
-                let got = got.into_iter().skip(1).step_by(2);
-                places.into_iter().zip(got).for_each(|(place, answer)| *place = answer);
-            }
-            Err(error) => {
-                tracing::debug!(error = %error, "the node that receives the slot does not answer");
-            }
-        }
-    }
-
-    /// Sends them to the primary, which is another the next time where it refuses for its place.
+    /// Sends them to the primary. True where it refused some for its place, and another is the one to ask now.
     async fn send(
         &self,
         pipe: &mut Pipeline,
-    ) -> Result<(Seat, Vec<RedisResult<Value>>), StoreError> {
+    ) -> Result<(Seat, Vec<RedisResult<Value>>, bool), StoreError> {
         let mut seat = self.line.seat().await?;
         let answers: RedisResult<Vec<RedisResult<Value>>> =
             pipe.ignore_errors().query_async(&mut seat.manager).await;
         let fault = match &answers {
-            Ok(answers) => answers
-                .iter()
-                .find_map(|answer| answer.as_ref().err().filter(|error| is_misplaced(error))),
+            Ok(answers) => fault(answers, is_misplaced),
             Err(error) => Some(error),
         };
-        if let Some(error) = fault {
-            self.line.moved_from(&seat, error).await;
-        }
+        let moved = match fault {
+            Some(error) => self.line.moved_from(&seat, error).await,
+            None => false,
+        };
         let answers = answers?;
-        Ok((seat, answers))
+        Ok((seat, answers, moved))
     }
 
     pub(crate) async fn call(&self, call: Call) -> Result<Value, StoreError> {
@@ -215,7 +236,7 @@ impl Connection {
         }
         let mut refused = Vec::new();
         match self.send(&mut pipe).await {
-            Ok((_, got)) => {
+            Ok((_, got, _)) => {
                 for (i, answer) in which.iter().zip(got) {
                     let why = answer.as_ref().err().and_then(|error| self.why(error));
                     refused.extend(why.map(|why| (*i, why)));
