@@ -22,6 +22,39 @@ fn refused(redis: &Redis, program: &str, words: &[&str]) {
     assert!(is_refused, "{program}: {words:?} was answered {answer:?}");
 }
 
+fn no_user_may_do_more(redis: &Redis, key: &str) {
+    let others = format!("x{key}");
+    for (program, _) in PROGRAMS {
+        let (user, password) = login(program);
+        let own = redis.command_as(&user, &password, &["EXISTS", key]);
+        assert_eq!(own.expect("its own prefix"), "1");
+        let more: [&[&str]; 18] = [
+            &["FLUSHALL"],
+            &["FLUSHDB"],
+            &["KEYS", "*"],
+            &["CONFIG", "SET", "appendonly", "no"],
+            &["DEBUG", "SLEEP", "0"],
+            &["SHUTDOWN"],
+            &["REPLICAOF", "NO", "ONE"],
+            &["SCRIPT", "FLUSH"],
+            &["EVAL", "return 1", "0"],
+            &["ACL", "LIST"],
+            &["MONITOR"],
+            &["GET", &others],
+            &["SET", &others, "1"],
+            &["PUBLISH", "news", "x"],
+            &["CLUSTER", "RESET"],
+            &["CLUSTER", "FAILOVER"],
+            &["CLUSTER", "SETSLOT", "0", "STABLE"],
+            &["MIGRATE", "127.0.0.1", "1", key, "0", "1"],
+        ];
+        more.iter().for_each(|words| refused(redis, program, words));
+    }
+    for program in ["gateway", "submitter", "downloader"] {
+        refused(redis, program, &["LPOP", key]);
+    }
+}
+
 #[test]
 fn a_whole_fleet_works_with_a_user_for_each_program_and_no_user_may_do_more() {
     let receiver = Receiver::start();
@@ -69,35 +102,5 @@ fn a_whole_fleet_works_with_a_user_for_each_program_and_no_user_may_do_more() {
     fleet.audit(&jobs);
     assert_eq!(refusals(&redis), "", "a right is missing");
 
-    let key = fleet.store().keys().lsn();
-    let others = format!("x{key}");
-    for (program, _) in PROGRAMS {
-        let (user, password) = login(program);
-        let own = redis.command_as(&user, &password, &["EXISTS", &key]);
-        assert_eq!(own.expect("its own prefix"), "1");
-        let more: [&[&str]; 18] = [
-            &["FLUSHALL"],
-            &["FLUSHDB"],
-            &["KEYS", "*"],
-            &["CONFIG", "SET", "appendonly", "no"],
-            &["DEBUG", "SLEEP", "0"],
-            &["SHUTDOWN"],
-            &["REPLICAOF", "NO", "ONE"],
-            &["SCRIPT", "FLUSH"],
-            &["EVAL", "return 1", "0"],
-            &["ACL", "LIST"],
-            &["MONITOR"],
-            &["GET", &others],
-            &["SET", &others, "1"],
-            &["PUBLISH", "news", "x"],
-            &["CLUSTER", "RESET"],
-            &["CLUSTER", "FAILOVER"],
-            &["CLUSTER", "SETSLOT", "0", "STABLE"],
-            &["MIGRATE", "127.0.0.1", "1", &key, "0", "1"],
-        ];
-        more.iter().for_each(|words| refused(&redis, program, words));
-    }
-    for program in ["gateway", "submitter", "downloader"] {
-        refused(&redis, program, &["LPOP", &key]);
-    }
+    no_user_may_do_more(&redis, &fleet.store().keys().lsn());
 }
