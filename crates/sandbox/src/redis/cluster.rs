@@ -184,8 +184,8 @@ impl Moving<'_> {
         self.to.command(&told)?;
         self.from.command(&told)?;
         let ports = [self.to.port(), self.from.port()];
-        let others = self.cluster.primaries().filter(|node| !ports.contains(&node.port()));
-        others.map(|node| node.command(&told).map(drop)).collect()
+        let mut others = self.cluster.primaries().filter(|node| !ports.contains(&node.port()));
+        others.try_for_each(|node| node.command(&told).map(drop))
     }
 }
 

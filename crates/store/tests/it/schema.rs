@@ -213,12 +213,10 @@ async fn what_a_process_finds_ill_around_itself_is_heard_until_it_tells_otherwis
     let ground = Ground::new().await;
     let fleet = ground.store.fleet();
     let mut told = about("submitter", 1, 1);
-    let ill = |parts: &[(&str, &str)]| {
-        let parts = parts.iter().map(|(part, why)| ((*part).to_owned(), (*why).to_owned()));
-        BTreeMap::from([("main".to_owned(), parts.collect())])
-    };
     // A newer program may know more parts.
-    told.ill = ill(&[("bucket", "no permission"), ("moon", "behind a cloud")]);
+    let parts = [("bucket", "no permission"), ("moon", "behind a cloud")];
+    let parts = parts.map(|(part, why)| (part.to_owned(), why.to_owned()));
+    told.ill = BTreeMap::from([("main".to_owned(), BTreeMap::from(parts))]);
     fleet.beat("one", &told).await.expect("answers").expect("it fits");
     enter(&fleet, "two", 1, 1).await.expect("it fits");
     let heard = async || -> Vec<Ill> {
