@@ -86,16 +86,7 @@ fn a_file_is_taken_in_and_its_results_come_out_over_the_gateway_as_from_redis() 
     assert!(results.iter().all(|row| row.contains("own/folder/")), "{results:?}");
     assert_eq!(results, sorted(&fleet.cli(&export).stdout));
     assert_eq!(of(&fleet, BOB, &export).status.code(), Some(5), "another tenant has no such batch");
-    let of_some = |more: &[&str]| {
-        let some = [&["-o", "csv", "export", "--where", "custom_id=row-1,row-3"], more].concat();
-        let over = String::from_utf8_lossy(&of(&fleet, ALICE, &some).stdout).into_owned();
-        assert_eq!(over, fleet.cli(&some).stdout, "{some:?}");
-        over.lines().count()
-    };
-    assert_eq!(of_some(&["--state", "succeeded", "--ended-from", "2000-01-01"]), 3);
-    assert_eq!(of_some(&["--ended-until", "2000-01-01"]), 1, "the line of names");
-    let of_bob = of(&fleet, BOB, &["-o", "id", "export", "--where", "custom_id=row-1"]);
-    assert_eq!((of_bob.status.code(), of_bob.stdout), (Some(0), Vec::new()), "not his");
+    chosen(&fleet);
 
     let show = || told(&of(&fleet, ALICE, &["-o", "json", "batch", "show", "spring"]));
     assert_eq!(show()["stop_on"], "failed>9", "{}", show());
@@ -114,6 +105,20 @@ fn a_file_is_taken_in_and_its_results_come_out_over_the_gateway_as_from_redis() 
     let opened = of(&fleet, ALICE, &["jobs", "open", id]);
     let link = String::from_utf8_lossy(&opened.stdout).into_owned();
     assert_eq!(link, format!("{}/v1/jobs/{id}/output\n", server(&fleet)), "{opened:?}");
+}
+
+/// Results of chosen jobs come out over the gateway as from Redis.
+fn chosen(fleet: &Fleet) {
+    let of_some = |more: &[&str]| {
+        let some = [&["-o", "csv", "export", "--where", "custom_id=row-1,row-3"], more].concat();
+        let over = String::from_utf8_lossy(&of(fleet, ALICE, &some).stdout).into_owned();
+        assert_eq!(over, fleet.cli(&some).stdout, "{some:?}");
+        over.lines().count()
+    };
+    assert_eq!(of_some(&["--state", "succeeded", "--ended-from", "2000-01-01"]), 3);
+    assert_eq!(of_some(&["--ended-until", "2000-01-01"]), 1, "the line of names");
+    let of_bob = of(fleet, BOB, &["-o", "id", "export", "--where", "custom_id=row-1"]);
+    assert_eq!((of_bob.status.code(), of_bob.stdout), (Some(0), Vec::new()), "not his");
 }
 
 /// A job is copied over the gateway and from Redis, each time as the next take of its request.
