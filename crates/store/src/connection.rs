@@ -60,30 +60,32 @@ fn fault(answers: &[RedisResult<Value>], is: fn(&RedisError) -> bool) -> Option<
     answers.iter().filter_map(|answer| answer.as_ref().err()).find(|error| is(error))
 }
 
-/// Asks `there` what was refused so, which had no effect, and puts its answers in place.
-async fn again(
-    there: &mut ConnectionManager,
+/// Answers to a pipeline, in its order.
+pub(crate) struct Piped {
+    pub(crate) each: Vec<RedisResult<Value>>,
+    /// One server gave them all: only then may one be held against another, such as a count against the run of the
+    /// server that counted.
+    pub(crate) by_one: bool,
+}
+
+/// Asks the node ahead for what is on its way there, which had no effect here, and puts its answers in place.
+async fn ask_ahead(
+    ahead: &mut ConnectionManager,
     pipe: &Pipeline,
     answers: &mut [RedisResult<Value>],
-    so: fn(&RedisError) -> bool,
-    asking: bool,
 ) {
     let (mut more, mut places) = (Pipeline::new(), Vec::new());
     for (command, answer) in pipe.cmd_iter().zip(answers) {
-        if answer.as_ref().is_err_and(so) {
-            if asking {
-                more.cmd(ASKING);
-            }
-            more.add_command(command.clone());
+        if answer.as_ref().is_err_and(is_on_its_way) {
+            more.cmd(ASKING).add_command(command.clone());
             places.push(answer);
         }
     }
-    let got: RedisResult<Vec<RedisResult<Value>>> = more.ignore_errors().query_async(there).await;
+    let got: RedisResult<Vec<RedisResult<Value>>> = more.ignore_errors().query_async(ahead).await;
     match got {
         // Behind an ASKING every second answer is one.
         Ok(got) => {
-            let step = if asking { 2 } else { 1 };
-            let got = got.into_iter().skip(step - 1).step_by(step);
+            let got = got.into_iter().skip(1).step_by(2);
             places.into_iter().zip(got).for_each(|(place, answer)| *place = answer);
         }
         Err(error) => tracing::debug!(error = %error, "the node to ask now does not answer"),
@@ -144,34 +146,31 @@ impl Connection {
 
     /// Sends many commands at once; each has its own answer.
     pub(crate) async fn pipe(&self, pipe: &mut Pipeline) -> Result<Vec<Value>, StoreError> {
-        let answers = self.pipe_each(pipe).await?;
+        let answers = self.pipe_each(pipe).await?.each;
         answers.into_iter().map(|answer| answer.map_err(StoreError::from)).collect()
     }
 
     /// As [`Connection::pipe`]; a command that fails takes no other with it.
-    pub(crate) async fn pipe_each(
-        &self,
-        pipe: &mut Pipeline,
-    ) -> Result<Vec<RedisResult<Value>>, StoreError> {
+    pub(crate) async fn pipe_each(&self, pipe: &mut Pipeline) -> Result<Piped, StoreError> {
         if pipe.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Piped { each: Vec::new(), by_one: true });
         }
-        let (seat, mut answers, moved) = self.send(pipe).await?;
+        let (mut seat, mut each, moved) = self.send(pipe).await?;
         if moved {
-            let mut now = self.line.seat().await?.manager;
-            again(&mut now, pipe, &mut answers, is_misplaced, false).await;
-            return Ok(answers);
+            // All of it: what the server before answered is not of the one that counts, and may be lost.
+            (seat, each, _) = self.send(pipe).await?;
         }
         // While the slot is on its way to another node, what that one has already is asked for there. Not for
         // scripts: where some of their keys are here and some there, neither node can run them.
-        let ahead = match fault(&answers, is_on_its_way) {
+        let ahead = match fault(&each, is_on_its_way) {
             Some(error) => self.line.ahead(&seat, error).await,
             None => None,
         };
+        let by_one = ahead.is_none();
         if let Some(mut ahead) = ahead {
-            again(&mut ahead, pipe, &mut answers, is_on_its_way, true).await;
+            ask_ahead(&mut ahead, pipe, &mut each).await;
         }
-        Ok(answers)
+        Ok(Piped { each, by_one })
     }
 
     /// Sends them to the primary. True where it refused some for its place, and another is the one to ask now.

@@ -1,7 +1,7 @@
 //! The rollback alarm: a server that counts fewer commits than it has acknowledged lost data, and with it
 //! attempts that may have bought tasks. Creates stop until somebody has looked; all else goes on.
 
-use crate::connection::Call;
+use crate::connection::{Call, Piped};
 use crate::facts::KeyTable;
 use crate::{Store, StoreError, commit, script};
 use job::Timestamp;
@@ -87,6 +87,9 @@ struct Look {
     stamp: i64,
     /// What a floor of an earlier run is compared with.
     base: u64,
+    /// One server told all of this. While the pool moves, the count may be of a node and the stamp of another: told so,
+    /// the count would be compared with a run it is not of.
+    by_one: bool,
     frozen: Option<Freeze>,
 }
 
@@ -121,12 +124,17 @@ impl Store {
         let (seen, stamp) = self.inner.told.now();
         let mut look = self.look().await?;
         let lsn = look.lsn;
+        if !look.by_one {
+            return Ok(Watch { lsn, seen, frozen: look.frozen });
+        }
         let known = if stamp == look.stamp { lsn } else { look.base };
         if known < seen {
             self.freeze_call(&seen.to_string(), &self.inner.me, "", stamp).await?;
             look = self.look().await?;
         }
-        self.inner.told.hear(look.lsn, look.stamp, seen);
+        if look.by_one {
+            self.inner.told.hear(look.lsn, look.stamp, seen);
+        }
         Ok(Watch { lsn, seen, frozen: look.frozen })
     }
 
@@ -141,7 +149,7 @@ impl Store {
             pipe.cmd("INFO").arg("replication");
         }
         pipe.cmd("LASTSAVE");
-        let mut answers = self.connection().pipe_each(&mut pipe).await?;
+        let Piped { each: mut answers, by_one } = self.connection().pipe_each(&mut pipe).await?;
         // A server that does not tell runs for ever, as in the scripts.
         let saved = answers.pop().and_then(Result::ok).unwrap_or(Value::Int(0));
         let line = if many { answers.pop().and_then(Result::ok) } else { None };
@@ -157,7 +165,7 @@ impl Store {
             // Nobody has written in this run.
             _ => lsn,
         };
-        Ok(Look { lsn, stamp, base, frozen: self.read_freeze(of(1))? })
+        Ok(Look { lsn, stamp, base, by_one, frozen: self.read_freeze(of(1))? })
     }
 
     fn read_freeze(&self, fields: Value) -> Result<Option<Freeze>, StoreError> {

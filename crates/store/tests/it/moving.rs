@@ -56,6 +56,9 @@ async fn a_slot_on_its_way_is_read_and_never_half_changed() {
     let held = store.claim(&SUBMIT, 1, LEASE).await.expect("it answers").items.remove(0);
     let claims = [held.claim.clone()];
     let mut changes = ChangeReader::connect(&store, None).await.expect("a connection");
+    // It asks again only when the pool has moved and others have worked on it there.
+    let late = Store::connect(&settings, "main").await.expect("connects");
+    let seen = late.watch().await.expect("it answers").lsn;
 
     let slot = store.keys().slot();
     let moving = cluster.open(slot).expect("two primaries");
@@ -67,6 +70,8 @@ async fn a_slot_on_its_way_is_read_and_never_half_changed() {
         waits("a renewal", store.renew(&claims, LEASE).await);
         waits("a claim", store.claim(&SUBMIT, 1, LEASE).await);
         waits("a new job", admit(&store, &record()).await);
+        let watch = store.watch().await.expect("it answers");
+        assert_eq!((watch.lsn, watch.frozen), (seen, None));
         let (here, there) = moving.keys().expect("they answer");
         assert_eq!((here, there), (left, all - left), "nothing is written and nothing is lost");
     }
@@ -81,6 +86,11 @@ async fn a_slot_on_its_way_is_read_and_never_half_changed() {
     assert_eq!(admit(&store, &record()).await.expect("it answers"), Admitted::Created);
     assert_eq!(changes.next().await.expect("it answers").len(), 1);
     all_are_read(&store, &jobs, &mut changes).await;
+    let watch = late.watch().await.expect("it answers");
+    assert!(watch.lsn > seen && watch.frozen.is_none(), "{watch:?}");
+    assert_eq!(admit(&late, &record()).await.expect("it answers"), Admitted::Created);
+    let watch = late.watch().await.expect("it answers");
+    assert_eq!(watch.frozen, None, "what it was told is of the server that counted it");
     let now = cluster.primary_of(slot).expect("somebody serves it");
     let told = now.command(&["CLUSTER", "COUNTKEYSINSLOT", &slot.to_string()]);
     assert!(told.is_ok_and(|told| told != "0"), "it was moved");
