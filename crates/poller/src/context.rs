@@ -67,9 +67,7 @@ impl Context {
             tokio::time::sleep(TRY_PAUSE).await;
         }
     }
-}
 
-impl Context {
     /// What others are told of the provider's reads. A refusal for the rate is an answer, and shown as a hold.
     fn note_read(&self, read: &Retrieved) {
         let pool = self.store.pool();

@@ -95,6 +95,15 @@ pub async fn accounts(
     settings: &PoolSettings,
     lookahead: u32,
 ) -> Result<Vec<AccountView>, StoreError> {
+    Ok(accounts_and_stops(store, settings, lookahead).await?.0)
+}
+
+/// The accounts, and the stops that they were drawn from.
+async fn accounts_and_stops(
+    store: &Store,
+    settings: &PoolSettings,
+    lookahead: u32,
+) -> Result<(Vec<AccountView>, Vec<StopRow>), StoreError> {
     let names = || settings.accounts.keys();
     let (slots, stops, holds, rows) = tokio::try_join!(
         store.slots(),
@@ -123,7 +132,8 @@ pub async fn accounts(
             calls: force.calls(),
         }
     };
-    Ok(settings.accounts.iter().map(account).collect())
+    let accounts = settings.accounts.iter().map(account).collect();
+    Ok((accounts, stops))
 }
 
 /// Limits and use of a pool, and what limits it; for a tenant, its own counts beside them.
@@ -137,8 +147,8 @@ pub async fn limits(
     settings: &LimitsSettings,
     tenant: Option<&str>,
 ) -> Result<LimitsView, StoreError> {
-    let accounts = accounts(store, pool, settings.lookahead);
-    let (accounts, depths, watch, purses, holding, pauses, others, now) = tokio::try_join!(
+    let accounts = accounts_and_stops(store, pool, settings.lookahead);
+    let ((accounts, stops), depths, watch, purses, holding, pauses, others, now) = tokio::try_join!(
         accounts,
         store.depths(),
         store.watch(),
@@ -158,8 +168,17 @@ pub async fn limits(
     };
     let budget = budget_sentence(&holding, pool.route, tenant);
     let pauses = concerning(pauses, tenant);
-    let scene =
-        Scene { now, accounts, depths, freeze: watch.frozen, counts, budget, pauses, others };
+    let scene = Scene {
+        now,
+        accounts,
+        stops,
+        depths,
+        freeze: watch.frozen,
+        counts,
+        budget,
+        pauses,
+        others,
+    };
     let causes = cause::causes(&scene);
     Ok(LimitsView {
         pool: store.pool().to_owned(),

@@ -3,14 +3,13 @@
 use super::job::to_json;
 use super::operator::operated;
 use super::page::Page;
-use super::query::Asked;
+use super::query::{Asked, within};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::settings::Scope;
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -71,17 +70,4 @@ pub(super) async fn show(
     };
     let lines = survey::audit(store, since, limit, asked.alarms).await?;
     Ok(Json(to_json(&Page::whole(lines))?).into_response())
-}
-
-/// A number from 1 to the most.
-fn within<T: Copy + PartialOrd + From<u8> + std::fmt::Display>(
-    field: &str,
-    given: T,
-    most: T,
-) -> Result<T, Problem> {
-    if (T::from(1)..=most).contains(&given) {
-        return Ok(given);
-    }
-    let title = format!("{field} must be 1 to {most}");
-    Err(Problem::new(StatusCode::BAD_REQUEST, "bad-query", title))
 }

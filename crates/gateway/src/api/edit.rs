@@ -2,7 +2,7 @@
 
 use super::batches::find;
 use super::body::Given;
-use super::job::to_json;
+use super::job::{Rank, to_json};
 use super::list;
 use super::operations::{reason_of, refused};
 use super::query::bad_cursor;
@@ -50,25 +50,6 @@ pub(super) struct EditWish {
     /// `next` of the answer before.
     #[serde(default)]
     cursor: Option<String>,
-}
-
-/// Order inside the tenant.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum Rank {
-    High,
-    Normal,
-    Low,
-}
-
-impl From<Rank> for Priority {
-    fn from(rank: Rank) -> Self {
-        match rank {
-            Rank::High => Self::High,
-            Rank::Normal => Self::Normal,
-            Rank::Low => Self::Low,
-        }
-    }
 }
 
 /// What became of the jobs that one call looked at.

@@ -11,12 +11,12 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use job::{AttemptOutcome, By, Event, JobId, OpenAttempt, Record, StateWord, Timestamp};
+use job::{AttemptOutcome, By, Event, JobId, OpenAttempt, Priority, Record, StateWord, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{Reported, Stored, TimelineLine, Writer};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -187,6 +187,25 @@ pub(crate) async fn find<'a>(
         }
     }
     Err(Problem::not_found())
+}
+
+/// Order inside the tenant.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Rank {
+    High,
+    Normal,
+    Low,
+}
+
+impl From<Rank> for Priority {
+    fn from(rank: Rank) -> Self {
+        match rank {
+            Rank::High => Self::High,
+            Rank::Normal => Self::Normal,
+            Rank::Low => Self::Low,
+        }
+    }
 }
 
 pub(super) fn to_json(value: &impl serde::Serialize) -> Result<Value, Problem> {

@@ -10,6 +10,7 @@ use seedance::nearest;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use utoipa::IntoParams;
@@ -181,11 +182,19 @@ impl PageAsked {
 
 /// Members on a page, of those who ask for so many.
 pub(crate) fn limit(asked: Option<usize>) -> Result<usize, Problem> {
-    let limit = asked.unwrap_or(LIMIT);
-    if (1..=LIMIT_MAX).contains(&limit) {
-        return Ok(limit);
+    within("limit", asked.unwrap_or(LIMIT), LIMIT_MAX)
+}
+
+/// A number from 1 to the most.
+pub(crate) fn within<T: Copy + PartialOrd + From<u8> + fmt::Display>(
+    field: &str,
+    given: T,
+    most: T,
+) -> Result<T, Problem> {
+    if (T::from(1)..=most).contains(&given) {
+        return Ok(given);
     }
-    let title = format!("limit must be 1 to {LIMIT_MAX}");
+    let title = format!("{field} must be 1 to {most}");
     Err(Problem::new(StatusCode::BAD_REQUEST, "bad-query", title))
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Scene {
     /// The server's clock.
     pub(crate) now: Timestamp,
     pub(crate) accounts: Vec<AccountView>,
+    /// Accounts, and classes of accounts, that were stopped.
+    pub(crate) stops: Vec<StopRow>,
     pub(crate) depths: Vec<Depth>,
     pub(crate) freeze: Option<Freeze>,
     pub(crate) counts: BTreeMap<StateWord, u64>,
@@ -87,7 +89,7 @@ impl Scene {
     fn stop_of(&self, account: &str, only: Option<SlotClass>) -> Option<&StopRow> {
         let of = |stop: &&StopRow| stop.account == account && stop.only == only;
         let holds = |stop: &&StopRow| stop.until > self.now || stop.in_row > 0;
-        self.others.stops.iter().filter(of).find(holds)
+        self.stops.iter().filter(of).find(holds)
     }
 }
 

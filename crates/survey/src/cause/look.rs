@@ -5,7 +5,7 @@ use futures::future::try_join_all;
 use job::PoolSettings;
 use job::rounds::are_silent;
 use std::collections::BTreeSet;
-use store::{Ill, StopRow, Store, StoreError};
+use store::{Ill, Store, StoreError};
 
 /// Endpoints with undelivered events that are looked at.
 const ENDPOINTS_MOST: usize = 20;
@@ -22,8 +22,6 @@ pub(crate) struct FailingHook {
 /// What was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Others {
-    /// Accounts, and classes of accounts, that were stopped.
-    pub(crate) stops: Vec<StopRow>,
     /// Roles of which a process lives.
     pub(crate) roles: BTreeSet<String>,
     /// What processes find ill around themselves, in this pool.
@@ -49,8 +47,7 @@ pub(crate) async fn others(
     tenant: Option<&str>,
 ) -> Result<Others, StoreError> {
     let fleet = store.fleet();
-    let (stops, live, pulse, hooks, silent) = tokio::try_join!(
-        store.stops(),
+    let (live, pulse, hooks, silent) = tokio::try_join!(
         fleet.live_processes(),
         store.pulse(),
         store.failing_endpoints(ENDPOINTS_MOST),
@@ -71,7 +68,6 @@ pub(crate) async fn others(
         waiting: state.waiting,
     });
     Ok(Others {
-        stops,
         ill: ill.map(hidden).collect(),
         roles: live.into_iter().filter_map(|process| Some(process.about?.role)).collect(),
         memory_past: past(pulse.memory_ratio(), settings.intake_stop_ratio),

@@ -44,6 +44,7 @@ fn scene(used: u64, due: u64, leased: u64) -> Scene {
     Scene {
         now: at(NOW_S),
         accounts: vec![account("a", used)],
+        stops: Vec::new(),
         depths: vec![Depth { queue: Queue::Submit(SlotClass::V20), waiting: due, due, leased }],
         freeze: None,
         counts: BTreeMap::new(),
@@ -165,37 +166,37 @@ fn a_role_without_a_process_is_missed_where_it_has_work() {
 #[test]
 fn an_account_is_stopped_until_a_create_is_taken() {
     let mut stopped = scene(0, 5, 0);
-    stopped.others.stops = vec![stop("auth", "AuthenticationError", None)];
+    stopped.stops = vec![stop("auth", "AuthenticationError", None)];
     says(&stopped, CauseKind::KeyRefused, "refuses the key of account a (AuthenticationError)");
-    stopped.others.stops = vec![stop("account", "AccountOverdueError", None)];
+    stopped.stops = vec![stop("account", "AccountOverdueError", None)];
     says(
         &stopped,
         CauseKind::AccountRefused,
         "for its balance or its rights (AccountOverdueError)",
     );
-    stopped.others.stops = vec![stop("server", "unreachable", None)];
+    stopped.stops = vec![stop("server", "unreachable", None)];
     says(&stopped, CauseKind::ProviderUnreachable, "cannot be reached (unreachable)");
-    stopped.others.stops[0].until = at(NOW_S - 1);
+    stopped.stops[0].until = at(NOW_S - 1);
     says(&stopped, CauseKind::ProviderUnreachable, "until a job that asks now is taken");
-    stopped.others.stops[0].in_row = 0;
+    stopped.stops[0].in_row = 0;
     assert_eq!(kinds(&stopped), [CauseKind::SubmitterSilent], "it ran out, and others went well");
-    stopped.others.stops = vec![stop("pause", "QuotaExceeded", None)];
+    stopped.stops = vec![stop("pause", "QuotaExceeded", None)];
     says(&stopped, CauseKind::Throttled, "asks account a to wait (QuotaExceeded)");
-    stopped.others.stops = vec![stop("rate", "RateLimit", Some(SlotClass::V20))];
+    stopped.stops = vec![stop("rate", "RateLimit", Some(SlotClass::V20))];
     says(
         &stopped,
         CauseKind::Throttled,
         "refuses creates of 2.0 for their rate or number (RateLimit)",
     );
-    stopped.others.stops = vec![stop("rate", "RateLimit", Some(SlotClass::V20Fast))];
+    stopped.stops = vec![stop("rate", "RateLimit", Some(SlotClass::V20Fast))];
     assert_eq!(kinds(&stopped), [CauseKind::SubmitterSilent], "another class waits");
 
     stopped.accounts.push(account("b", 0));
-    stopped.others.stops = vec![stop("auth", "AuthenticationError", None)];
+    stopped.stops = vec![stop("auth", "AuthenticationError", None)];
     assert_eq!(kinds(&stopped), [CauseKind::SubmitterSilent, CauseKind::AccountStopped]);
     assert!(causes(&stopped)[1].says.ends_with("Others of the pool go on."));
     let mut idle = scene(0, 0, 0);
-    idle.others.stops = vec![stop("auth", "AuthenticationError", None)];
+    idle.stops = vec![stop("auth", "AuthenticationError", None)];
     assert!(causes(&idle).is_empty(), "no job waits for it");
 }
 
@@ -270,7 +271,7 @@ fn the_strongest_is_told_first() {
     all.others.roles.clear();
     all.others.ill =
         vec![ill(Around::Bucket, "submitter", "x"), ill(Around::Creates, "submitter", "http-500")];
-    all.others.stops = vec![stop("auth", "AuthenticationError", None)];
+    all.stops = vec![stop("auth", "AuthenticationError", None)];
     all.counts.insert(StateWord::InDoubt, 12);
     all.budget = Some("Budget: 4 jobs are held.".into());
     all.others.silent = vec!["a".into()];

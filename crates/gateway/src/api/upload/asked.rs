@@ -1,10 +1,11 @@
 //! What a stream of rows is asked for with.
 
+use crate::api::job::Rank;
 use crate::api::{budget, operations};
 use crate::problem::Problem;
 use admission::{Beside, TAKE_MAX};
 use axum::http::StatusCode;
-use job::{StopOn, Timestamp};
+use job::{Priority, StopOn, Timestamp};
 use serde::Deserialize;
 use serde_json::json;
 use store::{BatchCaps, PILOT_MAX};
@@ -22,7 +23,7 @@ pub(crate) struct BatchAsked {
     dry_run: bool,
     /// For rows that name none: `high`, `normal` or `low`.
     #[param(inline)]
-    priority: Option<PriorityAsked>,
+    priority: Option<Rank>,
     /// For rows that name none: after this instant they are not worth buying.
     #[param(format = DateTime)]
     useful_until: Option<String>,
@@ -50,25 +51,6 @@ pub(crate) struct BatchAsked {
     /// for a new batch, or one that waits for its pilot.
     #[param(minimum = 1, maximum = 1_000)]
     pilot: Option<u32>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = Priority)]
-enum PriorityAsked {
-    High,
-    Normal,
-    Low,
-}
-
-impl PriorityAsked {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::High => "high",
-            Self::Normal => "normal",
-            Self::Low => "low",
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -111,7 +93,7 @@ impl BatchAsked {
         let caps = caps.map_err(|(field, why)| operations::refused(field, &why))?;
         let stop_on = self.stop_on.as_deref().map(StopOn::parse).transpose();
         let said = [
-            ("priority", self.priority.map(|priority| json!(priority.word()))),
+            ("priority", self.priority.map(|rank| json!(Priority::from(rank).word()))),
             ("useful_until", self.useful_until.map(|until| json!(until))),
             ("take", self.take.map(|take| json!(take))),
         ];
