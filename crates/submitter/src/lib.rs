@@ -20,6 +20,7 @@ mod purses;
 mod render;
 mod send;
 mod submit;
+mod turnstile;
 
 use accounts::Accounts;
 use assets::Intents;

@@ -6,6 +6,7 @@ use crate::attempt::{Blank, hex};
 use crate::fence::{self, Ahead, Fenced};
 use crate::lead::Lead;
 use crate::proof::late_proof;
+use crate::turnstile::{Place, Turnstile};
 use crate::{render, send};
 use assets::{Buckets, Intents};
 use bytes::Bytes;
@@ -53,6 +54,7 @@ pub(crate) struct SubmitStep {
     shared: Arc<Shared>,
     class: SlotClass,
     turns: AtomicUsize,
+    turnstile: Turnstile,
 }
 
 /// A create call as a span of its own.
@@ -96,6 +98,7 @@ impl Step for SubmitStep {
 
     async fn run(&self, held: &Held, turn: &Turn) -> Outcome {
         let record = &held.stored.record;
+        let place = self.turnstile.enter(record.spec.priority, held.claim.fence);
         match &record.life.state {
             State::Queued { .. } => {}
             // The intent is durable and its worker is gone or late: perhaps bought. Never sent again.
@@ -130,12 +133,12 @@ impl Step for SubmitStep {
         };
         fault::point(fault::SUBMIT_BEFORE_BEGIN).await;
         let span = Span::part(SpanName::BeginAttempt);
-        let begun = span.within(self.begin(record, intent, turn)).await;
+        let begun = span.within(self.begin(record, intent, turn, &place)).await;
         if let Ok(granted) = &begun {
             span.set(fields::ATTEMPT_ID, granted.attempt.id.as_str());
             span.set(fields::ACCOUNT, &granted.attempt.facts.account);
         }
-        drop(span);
+        drop((span, place));
         match begun {
             Ok(granted) => self.send(granted, record).await,
             Err(outcome) => outcome,
@@ -145,7 +148,7 @@ impl Step for SubmitStep {
 
 impl SubmitStep {
     pub(crate) fn new(shared: Arc<Shared>, class: SlotClass) -> Self {
-        Self { shared, class, turns: AtomicUsize::new(0) }
+        Self { shared, class, turns: AtomicUsize::new(0), turnstile: Turnstile::default() }
     }
 
     /// Commits the intent on the account that the ticket was handed out for, or on another that has room.
@@ -154,12 +157,13 @@ impl SubmitStep {
         record: &Record,
         intent: Option<u32>,
         turn: &Turn,
+        place: &Place<'_>,
     ) -> Result<Granted, Outcome> {
         let (turns, offered) = (&self.turns, turn.held().account.as_deref());
         let count = turns.fetch_add(1, Ordering::Relaxed);
         let mut pause: Option<(Duration, String)> = None;
         for account in self.shared.accounts.to_try(offered, count) {
-            match self.begin_on(account, record, intent, turn).await? {
+            match self.begin_on(account, record, intent, (turn, place)).await? {
                 Ok(granted) => return Ok(granted),
                 Err((after, why)) => {
                     if pause.as_ref().is_none_or(|(shortest, _)| after < *shortest) {
@@ -180,7 +184,7 @@ impl SubmitStep {
         account: &str,
         record: &Record,
         intent: Option<u32>,
-        turn: &Turn,
+        (turn, place): (&Turn, &Place<'_>),
     ) -> Result<Result<Granted, (Duration, String)>, Outcome> {
         let shared = &self.shared;
         let policy = &shared.policy.submit;
@@ -197,8 +201,13 @@ impl SubmitStep {
             let blank = Blank::draw(record, facts, now, &shared.settings, intent);
             let body = self.render(record, &blank).await?;
             let attempt = blank.with_body(record, &body, policy);
-            let (asked, wall_asked) = (Instant::now(), SystemTime::now());
-            let begun = turn.begin(&Event::SubmitBegan { attempt: attempt.clone() }, &guard).await;
+            let began = Event::SubmitBegan { attempt: attempt.clone() };
+            // Counted from when the call is given, not from when this job stood in line.
+            let call = async {
+                let asked = (Instant::now(), SystemTime::now());
+                (asked, turn.begin(&began, &guard).await)
+            };
+            let ((asked, wall_asked), begun) = place.go(call).await;
             let answered = Instant::now();
             match begun {
                 Begun::Granted { usable_in, missed_by, .. } => {
