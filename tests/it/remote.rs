@@ -1,5 +1,6 @@
 //! The command line over the gateway: whom it talks to, the same rows as those of Redis, and what goes wrong.
 
+mod doubts;
 mod imports;
 mod verbs;
 
@@ -121,7 +122,7 @@ fn what_goes_wrong_has_its_exit_code_and_its_cure() {
     for verb in [
         &["tenants", "list"][..],
         &["top", "--once"],
-        &["doubt", "list"],
+        &["doubt", "apply", "plan.jsonl", "--reason", "x"],
         &["reconcile"],
         &["freeze", "--reason", "x"],
         &["export", "--batch", "b", "--download", "there"],

@@ -12,6 +12,7 @@ mod budget;
 mod build;
 mod bulk;
 mod document;
+mod doubts;
 mod edit;
 mod erase;
 mod estimate;
@@ -106,6 +107,11 @@ fn api() -> Api {
         .routes(routes!(keys::revoke))
         .routes(routes!(erase::delete))
         .routes(routes!(adopt::adopt))
+        .routes(routes!(doubts::list))
+        .routes(routes!(doubts::show))
+        .routes(routes!(doubts::adopt))
+        .routes(routes!(doubts::resend))
+        .routes(routes!(doubts::give_up))
         .routes(routes!(review::approve))
         .routes(routes!(review::reject))
         .routes(routes!(erase::create))

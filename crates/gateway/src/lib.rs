@@ -10,6 +10,7 @@ mod api;
 mod app;
 mod callbacks;
 mod caller;
+mod doubts;
 mod guard;
 mod hooks;
 mod keys;

@@ -7,8 +7,8 @@
 
 use job::settle::{self, Sighting};
 use job::{
-    By, Event, FoundVia, JobId, Looks, OpenAttempt, ParkWhy, Policy, PoolSettings, Record, State,
-    StateWord, TaskId, Timestamp,
+    By, DoubtCause, Event, FoundVia, JobId, Looks, OpenAttempt, ParkWhy, Policy, PoolSettings,
+    Record, State, StateWord, TaskId, Timestamp,
 };
 use limiter::Limiter;
 use provider::{Client, OpenError, Retrieved, Site};
@@ -29,6 +29,8 @@ pub struct Doubt<'a> {
     pub since: Timestamp,
     /// Look-ups so far.
     pub looks: Looks,
+    /// What went wrong with the create; not of a parked job.
+    pub cause: Option<&'a DoubtCause>,
     /// Only of a parked job.
     pub why: Option<&'a ParkWhy>,
 }
@@ -38,11 +40,11 @@ impl<'a> Doubt<'a> {
     #[must_use]
     pub fn of(record: &'a Record) -> Option<Self> {
         match &record.life.state {
-            State::InDoubt { attempt, since, looks, .. } => {
-                Some(Self { attempt, since: *since, looks: *looks, why: None })
+            State::InDoubt { attempt, since, looks, cause, .. } => {
+                Some(Self { attempt, since: *since, looks: *looks, cause: Some(cause), why: None })
             }
             State::Parked { attempt, since, looks, why } => {
-                Some(Self { attempt, since: *since, looks: *looks, why: Some(why) })
+                Some(Self { attempt, since: *since, looks: *looks, cause: None, why: Some(why) })
             }
             State::Held { .. }
             | State::Queued { .. }
@@ -52,6 +54,13 @@ impl<'a> Doubt<'a> {
             | State::Downloading { .. }
             | State::Finished { .. } => None,
         }
+    }
+
+    /// Why a person must decide, or else what went wrong with the create.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        let parked = self.why.map(ToString::to_string);
+        parked.or_else(|| self.cause.map(|cause| format!("{}: {}", cause.kind, cause.detail)))
     }
 
     /// Both facts: how often was looked, and for how long.
@@ -83,7 +92,7 @@ pub fn cost(route: Route, stored: &Stored) -> Option<seedance::Cost> {
 pub fn evidence(stored: &Stored, route: Route, policy: &Policy) -> Map<String, Value> {
     let (record, mut row) = (&stored.record, Map::new());
     let Some(doubt) = Doubt::of(record) else { return row };
-    let Doubt { attempt, since, looks, why } = &doubt;
+    let Doubt { attempt, since, looks, why, .. } = &doubt;
     let horizon = settle::quiet_horizon(attempt, policy);
     let mut tell = |name: &str, value: Value| drop(row.insert(name.to_owned(), value));
     tell("reason_kind", json!(why.map(ParkWhy::kind)));

@@ -6,6 +6,7 @@
 mod batch;
 mod bulk;
 pub(crate) mod contexts;
+mod doubt;
 mod erase;
 mod events;
 mod export;
@@ -25,7 +26,7 @@ mod totals;
 mod webhooks;
 
 use crate::cli::reach::Reach;
-use crate::cli::{Global, Verb};
+use crate::cli::{DoubtVerb, Global, Verb};
 use crate::exit::{Failure, Outcome};
 use crate::output::note;
 use contexts::{Context, Contexts, address, place};
@@ -194,8 +195,14 @@ pub(crate) async fn run(global: &Global, gateway: &Gateway, words: &str, verb: V
         return Err(lacks(words, needs, instead));
     }
     // Only what is told of whole pools is told of one of several.
-    let of_pools =
-        matches!(verb, Verb::Limits(_) | Verb::Queue(_) | Verb::Workers | Verb::Audit(_));
+    let of_pools = matches!(
+        verb,
+        Verb::Limits(_)
+            | Verb::Queue(_)
+            | Verb::Workers
+            | Verb::Audit(_)
+            | Verb::Doubt(DoubtVerb::List)
+    );
     if global.pool.is_some() && !of_pools {
         return Err(Failure::usage("--pool: the gateway knows the pool of a key's tenant")
             .hint("leave it out; --direct opens Redis, where it chooses one"));
@@ -212,6 +219,7 @@ pub(crate) async fn run(global: &Global, gateway: &Gateway, words: &str, verb: V
         Verb::Export(args) => export::run(global, gateway, &args).await,
         Verb::Queue(verb) => pool::queue(global, gateway, verb).await,
         Verb::Workers => pool::workers(global, gateway).await,
+        Verb::Doubt(verb) => doubt::run(global, gateway, verb).await,
         Verb::Review(verb) => review::run(global, gateway, verb).await,
         Verb::Erase(verb) => erase::run(global, gateway, verb).await,
         Verb::Audit(args) => pool::audit(global, gateway, &args).await,
@@ -220,7 +228,6 @@ pub(crate) async fn run(global: &Global, gateway: &Gateway, words: &str, verb: V
         Verb::Webhooks(verb) => webhooks::run(global, gateway, verb).await,
         // The table of where verbs work lets none of these through.
         Verb::Top(_)
-        | Verb::Doubt(_)
         | Verb::Reconcile(_)
         | Verb::Freeze(_)
         | Verb::Thaw(_)
@@ -318,6 +325,11 @@ mod tests {
         "limits set --account a --retrieve-qps 1 --reason x",
         "limits reset --account a --reason x",
         "workers",
+        "doubt list",
+        "doubt show JOB",
+        "doubt adopt JOB cgt-20261127-x --reason x",
+        "doubt resend JOB --reason x",
+        "doubt give-up JOB --reason x",
         "review list",
         "review approve JOB",
         "review reject JOB --reason x",
@@ -392,9 +404,13 @@ mod tests {
             let exit = ended.as_ref().map_err(|failure| failure.exit);
             assert_eq!(exit, Err(Exit::Auth), "{words}: {ended:?}");
         }
-        for line in
-            ["top --once", "doubt list", "freeze --reason x", "tenants list", "schema status"]
-        {
+        for line in [
+            "top --once",
+            "doubt apply f --reason x",
+            "freeze --reason x",
+            "tenants list",
+            "schema status",
+        ] {
             let (words, Cli { global, verb }) = parsed(line);
             let failure = runtime.block_on(run(&global, &gateway, &words, verb)).unwrap_err();
             assert_eq!(failure.exit, Exit::Usage, "{line}: {failure}");

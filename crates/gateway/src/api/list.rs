@@ -77,9 +77,13 @@ pub(super) async fn list(
 
 /// A caller's filter, on its own jobs only.
 pub(super) fn filter(which: Option<&str>, tenant: &str) -> Result<Filter, Problem> {
-    let filter = Filter::parse(which.unwrap_or_default()).map_err(|error| {
+    Ok(read(which)?.tenant(tenant))
+}
+
+/// A filter as it came.
+pub(super) fn read(which: Option<&str>) -> Result<Filter, Problem> {
+    Filter::parse(which.unwrap_or_default()).map_err(|error| {
         Problem::new(StatusCode::BAD_REQUEST, "bad-filter", "the filter cannot be read")
             .detail(error.to_string())
-    })?;
-    Ok(filter.tenant(tenant))
+    })
 }

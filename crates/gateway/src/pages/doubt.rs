@@ -5,13 +5,13 @@ use super::session::{Deed as Sent, Visitor};
 use super::sight::{self, Search};
 use super::{jobs, money};
 use crate::app::{App, PoolDoor};
+use crate::doubts;
 use axum::extract::{Path, Query, State};
 use dashboard::screens::doubt::{Doubt as Screen, Doubts, Row};
 use dashboard::{Notice, Viewer};
 use job::{By, ParkWhy, StateWord, TaskId, settle};
-use reconcile::doubt::{self, Deed, Desk, Doubt, DoubtError};
+use reconcile::doubt::{self, Deed, Doubt, DoubtError};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use store::{Reported, Stored};
 
@@ -71,7 +71,7 @@ fn written(
             "This job is {word}: there is nothing to decide about its create any more."
         )));
     };
-    let evidence = known(door, stored);
+    let evidence = doubts::known(door, stored);
     let tasks = match doubt.why {
         Some(ParkWhy::SeveralTasks { tasks }) => tasks.iter().map(ToString::to_string).collect(),
         Some(_) | None => Vec::new(),
@@ -85,14 +85,10 @@ fn written(
         settled_from: settle::quiet_horizon(doubt.attempt, &door.pool.policy),
         cost: cost.map(|cost| format!("about {}", money::of_cost(&cost))),
         tasks,
-        grounds: mark(stored),
+        grounds: doubts::mark(stored).unwrap_or_default(),
         fault,
     };
     Ok(screen.page())
-}
-
-fn known(door: &PoolDoor, stored: &Stored) -> serde_json::Map<String, Value> {
-    doubt::evidence(stored, door.pool.settings.route, &door.pool.policy)
 }
 
 /// Names and values as a person reads them; what is not known is left out.
@@ -103,14 +99,6 @@ fn told(evidence: &serde_json::Map<String, Value>) -> Vec<(String, String)> {
         (name.clone(), text)
     })
     .collect()
-}
-
-/// Stands for what a decision rests on: a form carries it there and back.
-fn mark(stored: &Stored) -> String {
-    let grounds = doubt::grounds(stored).unwrap_or(Value::Null);
-    let attempt = Doubt::of(&stored.record).map(|doubt| doubt.attempt.id.to_string());
-    let text = format!("{grounds} {}", attempt.unwrap_or_default());
-    hex::encode(&Sha256::digest(text.as_bytes())[..12])
 }
 
 pub(super) async fn decide(
@@ -132,23 +120,11 @@ pub(super) async fn decide(
     let Some(reason) = form.reason() else {
         return refuse(viewer, door, &stored, "A reason is needed.".to_owned());
     };
-    if form.get("grounds") != mark(&stored) {
+    if doubts::mark(&stored).as_deref() != Some(form.get("grounds")) {
         return refuse(viewer, door, &stored, CHANGED.to_owned());
     }
-    let pool = &door.pool;
-    let desk = Desk {
-        store: &pool.store,
-        pool: &pool.settings,
-        policy: &pool.policy,
-        limits: &app.desk.limits,
-        provider: &app.desk.provider,
-    };
-    let evidence = Value::Object(known(door, &stored));
     let by = By::named(&viewer.name);
-    let told = match desk.check(&stored, &deed).await {
-        Ok(()) => desk.decide(&stored, &deed, &by, &reason, &evidence).await,
-        Err(error) => Err(error),
-    };
+    let told = doubts::decide(&app, door, &stored, &deed, (&by, &reason)).await;
     let fault = match told {
         Ok((_, Reported::Written { .. })) => {
             let notice = match deed {

@@ -23,10 +23,6 @@ pub(crate) enum Reach {
 
 use Reach::{Both, Machine};
 
-const DOUBT: Reach = Reach::Redis {
-    needs: "the evidence of attempts, and reads of the provider with the account's key",
-    instead: "the gateway's dashboard shows doubts and takes decisions",
-};
 const FREEZE: Reach = Reach::Redis {
     needs: "the alarm of a whole pool",
     instead: "`queue pause` stops creates over the gateway",
@@ -88,12 +84,18 @@ pub(crate) const TABLE: &[(&str, Reach)] = &[
             instead: "`queue status`, `limits show` and `batch watch` go over the gateway, and so does its dashboard",
         },
     ),
-    ("doubt list", DOUBT),
-    ("doubt show", DOUBT),
-    ("doubt adopt", DOUBT),
-    ("doubt resend", DOUBT),
-    ("doubt give-up", DOUBT),
-    ("doubt apply", DOUBT),
+    ("doubt list", Both),
+    ("doubt show", Both),
+    ("doubt adopt", Both),
+    ("doubt resend", Both),
+    ("doubt give-up", Both),
+    (
+        "doubt apply",
+        Reach::Redis {
+            needs: "the records that a preview binds",
+            instead: "one job after the other is decided over the gateway",
+        },
+    ),
     ("review list", Both),
     ("review approve", Both),
     ("review reject", Both),
@@ -228,7 +230,7 @@ pub(crate) fn markdown() -> String {
 A verb talks to the gateway that is named: by `--server` or `--context`, by `SEEDFLEET_SERVER`, or by the current context
 (`seedfleet context`). Where none is named, and with `--direct`, it opens Redis with the configuration of this machine. A
 verb that cannot go over the gateway is refused there with exit 2, and says why. Verbs that read or change a whole pool
-(`queue`, `workers`, `audit`, `limits set|reset`) want a key of tenant `*` there.
+(`queue`, `workers`, `audit`, `doubt`, `limits set|reset`) want a key of tenant `*` there.
 
 | Verb | Gateway | Redis | |
 | --- | --- | --- | --- |

@@ -309,7 +309,10 @@ fn map(headers: &[(&'static str, &str)]) -> Result<HeaderMap, Failure> {
 fn exit_of(status: u16, code: &str) -> Exit {
     match (status, code) {
         (_, "budget-exhausted" | "backlog-full" | "media-exhausted") => Exit::Guard,
+        (_, "other-mark") => Exit::Guard,
         (_, "idempotency-key-reused") => Exit::Conflict,
+        (_, "account-unusable") => Exit::Findings,
+        (_, "provider-key-refused") => Exit::Auth,
         (400, "bad-filter" | "bad-query" | "bad-cursor" | "bad-header") => Exit::Usage,
         (422, "bad-operation") => Exit::Usage,
         (422, _) => Exit::Findings,

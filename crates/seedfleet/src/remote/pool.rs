@@ -52,7 +52,7 @@ pub(super) async fn audit(global: &Global, gateway: &Gateway, args: &AuditArgs) 
 }
 
 /// What is told of a whole pool is told to operators.
-fn of_operators(failure: Failure) -> Failure {
+pub(super) fn of_operators(failure: Failure) -> Failure {
     match failure.exit {
         Exit::Auth => failure.because("a whole pool is the operators': it wants a key of tenant *"),
         _ => failure,

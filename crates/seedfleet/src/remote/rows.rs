@@ -113,6 +113,7 @@ pub(super) fn counts(of: &Value) -> BTreeMap<StateWord, u64> {
 pub(super) struct Walk<'a> {
     gateway: &'a Gateway,
     path: &'static str,
+    pool: Option<&'a str>,
     filter: Option<String>,
     cursor: Option<String>,
     left: u64,
@@ -123,7 +124,14 @@ impl<'a> Walk<'a> {
     /// At most `limit` items, all for 0.
     pub(super) fn new(gateway: &'a Gateway, path: &'static str, limit: u64) -> Self {
         let left = if limit == 0 { u64::MAX } else { limit };
-        Self { gateway, path, filter: None, cursor: None, left, ended: false }
+        Self { gateway, path, pool: None, filter: None, cursor: None, left, ended: false }
+    }
+
+    /// Of the pool that is meant: a list of what whole pools hold.
+    #[must_use]
+    pub(super) fn in_pool(mut self) -> Self {
+        self.pool = self.gateway.pool.as_deref();
+        self
     }
 
     /// Only those of a filter.
@@ -152,6 +160,7 @@ impl<'a> Walk<'a> {
         let limit = self.left.min(PAGE_MAX).to_string();
         let mut query = vec![("limit", limit.as_str())];
         query.extend(self.filter.as_deref().map(|filter| ("where", filter)));
+        query.extend(self.pool.map(|pool| ("pool", pool)));
         query.extend(self.cursor.as_deref().map(|cursor| ("cursor", cursor)));
         let page = self.gateway.get(&[self.path], &query).await?;
         self.cursor = page["next"].as_str().map(str::to_owned);

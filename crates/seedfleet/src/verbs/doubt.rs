@@ -3,12 +3,12 @@
 //! together with what it does. Many at once go by way of a preview that a person has read.
 
 mod bulk;
-mod evidence;
+pub(crate) mod evidence;
 
 use super::rows::Walk;
 use crate::cli::{Decision, DoubtVerb, Global};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{self, Form, Format, Rows, note};
+use crate::output::{self, Form, Format, Row, Rows, note};
 use crate::session::{Session, operator};
 use crate::verbs::jobs::find;
 use crate::verbs::{rows, tally};
@@ -19,7 +19,9 @@ use seedance::Class;
 use serde_json::json;
 use store::{Reported, Stored};
 
-const COLUMNS: &[&str] = &["job", "state", "since", "account", "attempt", "seen", "reason"];
+/// Columns of the list.
+pub(crate) const COLUMNS: &[&str] =
+    &["job", "state", "since", "account", "attempt", "seen", "reason"];
 
 /// Runs the verb.
 pub(crate) async fn run(global: &Global, verb: DoubtVerb) -> Outcome {
@@ -28,7 +30,7 @@ pub(crate) async fn run(global: &Global, verb: DoubtVerb) -> Outcome {
         DoubtVerb::List => list(global, &session).await,
         DoubtVerb::Show { id } => {
             let stored = find(&session, &id).await?;
-            show(global, &session, &stored)?;
+            tell(global, &session, &stored)?;
             Ok(Exit::Done)
         }
         DoubtVerb::Adopt { id, task, unverified, decision } => {
@@ -61,18 +63,31 @@ async fn list(global: &Global, session: &Session) -> Outcome {
         }
     }
     out.end()?;
+    waiting(global, parked);
+    Ok(Exit::Done)
+}
+
+/// How many wait for a person, and how to go on.
+pub(crate) fn waiting(global: &Global, parked: u64) {
     if parked > 0 && !global.quiet {
         note(&format!(
             "{parked} wait for a person; one: `seedfleet doubt show JOB`, many: `seedfleet doubt \
              resend --all --preview FILE`"
         ));
     }
-    Ok(Exit::Done)
 }
 
-fn show(global: &Global, session: &Session, stored: &Stored) -> Result<(), Failure> {
-    let mut row = evidence::row(session, stored);
-    let steps = evidence::next_steps(session, stored);
+fn tell(global: &Global, session: &Session, stored: &Stored) -> Result<(), Failure> {
+    let row = evidence::row(session, stored);
+    show(global, row, &evidence::next_steps(session, stored))
+}
+
+/// The evidence about one job, and the commands by which a person goes on.
+///
+/// # Errors
+///
+/// Standard output is closed.
+pub(crate) fn show(global: &Global, mut row: Row, steps: &[String]) -> Result<(), Failure> {
     if !global.output.is_a_page() {
         row.insert("next".into(), json!(steps));
         return output::object(&global.output, row);
@@ -103,19 +118,30 @@ fn confirm(
     if decision.yes {
         return Ok(());
     }
-    show(global, session, stored)?;
-    let what = format!("{} {what}", stored.record.id);
-    Err(Failure::new(Exit::Guard, what).hint("do it with --yes"))
+    tell(global, session, stored)?;
+    Err(unsaid(&stored.record.id, what))
 }
 
+/// What would happen, to whoever has not said that it may.
+pub(crate) fn unsaid(id: &JobId, what: &str) -> Failure {
+    Failure::new(Exit::Guard, format!("{id} {what}")).hint("do it with --yes")
+}
+
+/// What a resend would do.
+pub(crate) const RESENT: &str =
+    "would be sent again; if the first create made a task, two are paid";
+/// What giving up would do.
+pub(crate) const GIVEN_UP: &str =
+    "would end without a result; a task that exists may still be billed";
+/// What takes a task that a read does not prove.
+pub(crate) const LIFT: &str = "--unverified takes it all the same";
+
 async fn resend(global: &Global, session: &Session, id: &JobId, decision: &Decision) -> Outcome {
-    let what = "would be sent again; if the first create made a task, two are paid";
-    decide(global, session, id, what, &Deed::Resend, decision).await
+    decide(global, session, id, RESENT, &Deed::Resend, decision).await
 }
 
 async fn give_up(global: &Global, session: &Session, id: &JobId, decision: &Decision) -> Outcome {
-    let what = "would end without a result; a task that exists may still be billed";
-    decide(global, session, id, what, &Deed::GiveUp, decision).await
+    decide(global, session, id, GIVEN_UP, &Deed::GiveUp, decision).await
 }
 
 async fn adopt(
@@ -172,7 +198,6 @@ async fn decide(
 }
 
 fn failure(error: DoubtError) -> Failure {
-    let lift = "--unverified takes it all the same";
     let what = error.to_string();
     match error {
         DoubtError::Not { from, .. } => {
@@ -185,14 +210,14 @@ fn failure(error: DoubtError) -> Failure {
         DoubtError::Owned { .. } => Failure::new(Exit::Conflict, what),
         DoubtError::Client(_) => Failure::new(Exit::Findings, what),
         DoubtError::NoPermit { .. } => Failure::new(Exit::Outage, what),
-        DoubtError::Unknown(_) => Failure::new(Exit::NotFound, what).hint(lift),
+        DoubtError::Unknown(_) => Failure::new(Exit::NotFound, what).hint(LIFT),
         DoubtError::Unreadable { task, class, code, message } => {
             let exit = if class == Class::Auth { Exit::Auth } else { Exit::Outage };
             let what = format!("{task} could not be read");
-            Failure::new(exit, what).because(format!("{code}: {message}")).hint(lift)
+            Failure::new(exit, what).because(format!("{code}: {message}")).hint(LIFT)
         }
         DoubtError::OtherMark { told, .. } => {
-            Failure::new(Exit::Guard, what).because(told).hint(lift)
+            Failure::new(Exit::Guard, what).because(told).hint(LIFT)
         }
         DoubtError::Store(error) => error.into(),
         DoubtError::Report(error) => error.into(),

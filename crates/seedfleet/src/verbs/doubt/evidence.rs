@@ -3,9 +3,9 @@
 use crate::output::Row;
 use crate::session::Session;
 use crate::verbs::rows;
-use job::{ParkWhy, settle};
+use job::{ParkWhy, TaskId, settle};
 use reconcile::doubt::{self, Doubt};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use store::Stored;
 
@@ -25,25 +25,31 @@ pub(super) fn row(session: &Session, stored: &Stored) -> Row {
 
 /// The commands by which a person goes on, each with what speaks for it.
 pub(super) fn next_steps(session: &Session, stored: &Stored) -> Vec<String> {
-    let id = &stored.record.id;
     let Some(doubt) = Doubt::of(&stored.record) else { return Vec::new() };
-    let horizon = settle::quiet_horizon(doubt.attempt, &session.policy);
-    let adopt = |task: &str| format!("seedfleet doubt adopt {id} {task} --reason WHY --yes");
-    let mut steps = match doubt.why {
-        Some(ParkWhy::SeveralTasks { tasks }) => {
-            let tasks = tasks.iter().map(|task| adopt(task.as_str()));
-            tasks.map(|step| step + "   # this one is the job's").collect()
-        }
-        Some(_) | None => {
-            vec![adopt("TASK") + "   # the provider's console shows the task"]
-        }
+    let tasks = match doubt.why {
+        Some(ParkWhy::SeveralTasks { tasks }) => tasks.iter().map(TaskId::as_str).collect(),
+        Some(_) | None => Vec::new(),
     };
-    if stored.now < horizon {
-        steps.push(format!("# more than that is possible from {} on", horizon.rfc3339()));
+    let settled = stored.now >= settle::quiet_horizon(doubt.attempt, &session.policy);
+    steps(stored.record.id.as_str(), &row(session, stored), &tasks, settled)
+}
+
+/// The same by what is known of a doubt, wherever it was asked for.
+pub(crate) fn steps(id: &str, known: &Row, tasks: &[&str], settled: bool) -> Vec<String> {
+    let text = |name: &str| known.get(name).and_then(Value::as_str);
+    let adopt = |task: &str| format!("seedfleet doubt adopt {id} {task} --reason WHY --yes");
+    let mut steps: Vec<String> =
+        tasks.iter().map(|task| adopt(task) + "   # this one is the job's").collect();
+    if steps.is_empty() {
+        steps.push(adopt("TASK") + "   # the provider's console shows the task");
+    }
+    if !settled {
+        let horizon = text("nothing_shows_up_after").unwrap_or_default();
+        steps.push(format!("# more than that is possible from {horizon} on"));
         return steps;
     }
-    if doubt.why.is_some() {
-        let price = match cost(session, stored) {
+    if text("reason_kind").is_some() {
+        let price = match text("cost") {
             Some(cost) => format!("about {cost} more, twice that if a task exists after all"),
             None => "its price is not in the table".to_owned(),
         };
