@@ -333,6 +333,7 @@ mod tests {
         "review list",
         "review approve JOB",
         "review reject JOB --reason x",
+        "erase job JOB --reason x --yes",
         "erase end-user u --reason x --yes",
         "erase tenant t --reason x --yes",
         "erase show ERASURE",

@@ -112,8 +112,7 @@ fn endpoints_erasures_and_adopted_tasks_are_reached_by_their_verbs() {
 
     let body = Value::from(text("a boat").with("end_user", "customer-7"));
     std::fs::write(fleet.path("one.json"), body.to_string()).expect("the folder is ours");
-    let made = told(&alice(&fleet, &["-o", "json", "submit", "--file", "one.json"], 0));
-    let job = made["job"].as_str().expect("an id");
+    alice(&fleet, &["submit", "--file", "one.json"], 0);
     let erase =
         ["-o", "json", "erase", "end-user", "customer-7", "--reason", "asked for", "--cancel"];
     alice(&fleet, &erase, 9);
@@ -129,14 +128,50 @@ fn endpoints_erasures_and_adopted_tasks_are_reached_by_their_verbs() {
     for (name, value) in receipt.as_object().expect("a receipt") {
         assert_eq!(value, &direct[name], "{name}");
     }
-    let refused = alice(&fleet, &["erase", "job", job, "--reason", "asked for"], 2);
-    assert!(said(&refused).contains("--direct"), "{refused:?}");
+    erases_one(&fleet);
 
     let adopt = ["-o", "json", "jobs", "adopt", "cgt-20261127-elsewhere", "--account", "a"];
     let first = told(&alice(&fleet, &adopt, 0));
     assert_eq!((&first["new"], &first["task"]), (&json!(true), &json!("cgt-20261127-elsewhere")));
     let again = told(&alice(&fleet, &adopt, 0));
     assert_eq!((&again["new"], &again["job"]), (&json!(false), &first["job"]));
+}
+
+/// A job alone is erased over the gateway with the same questions, and with its reason.
+fn erases_one(fleet: &Fleet) {
+    let made = told(&alice(fleet, &["-o", "json", "submit", "-p", "a boat at night"], 0));
+    let job = made["job"].as_str().expect("an id");
+    let erase = ["-o", "json", "erase", "job", job, "--reason", "she asked: §17 & more"];
+    let same = |more: &[&str], exit: i32| {
+        let args = [&erase[..], more].concat();
+        let (over, direct) = (alice(fleet, &args, exit), fleet.cli(&args));
+        assert_eq!(direct.code, exit, "{args:?}: {direct:?}");
+        assert!(direct.stderr.ends_with(&said(&over)), "{direct:?}, {over:?}");
+        said(&over)
+    };
+    assert!(same(&[], 6).contains("has not ended: it is queued"));
+    assert!(same(&["--cancel"], 9).contains("(queued) would go"));
+    let blank = ["erase", "job", job, "--cancel", "--yes", "--reason", " "];
+    assert!(said(&alice(fleet, &blank, 2)).contains("--reason is empty"));
+    let yes = ["--cancel", "--yes"];
+    assert_eq!(of(fleet, BOB, &[&erase[..], &yes].concat()).status.code(), Some(5));
+    let named = alice(fleet, &[&erase[..], &yes, &["--by", "ann"]].concat(), 2);
+    assert!(said(&named).contains("--by"), "{named:?}");
+    let broken = ["erase", "job", job, "--cancel", "--yes", "--reason", "two\nlines"];
+    assert!(said(&alice(fleet, &broken, 2)).contains("on one line"));
+
+    let erased = of(fleet, ALICE, &[&erase[..], &yes].concat());
+    assert!(matches!(erased.status.code(), Some(0 | 7)), "{erased:?}");
+    let id = told(&erased)["id"].as_str().expect("an id").to_owned();
+    let receipt = fleet.until("its receipt", || {
+        let shown = fleet.cli(&["-o", "json", "erase", "show", &id]);
+        (shown.code == 0).then(|| shown.json())
+    });
+    assert_eq!(
+        (&receipt["by"], &receipt["reason"], &receipt["jobs"]),
+        (&json!("alice"), &json!("she asked: §17 & more"), &json!(1)),
+        "{receipt}"
+    );
 }
 
 #[test]

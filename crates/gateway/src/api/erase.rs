@@ -12,7 +12,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use erasure::{Eraser, Erasure, Progress, Removed, Subject, Wish};
-use job::{By, ErasureId, StateWord};
+use job::{By, ErasureId, REASON_CHARS_MAX, StateWord};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ use utoipa::{IntoParams, ToSchema};
 /// How long a request waits for its erasure to be done; the fleet goes on with it in any case.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 const NAME_CHARS_MAX: usize = 256;
+/// What stands in the receipt of a job whose removal nobody gave a reason for.
+const NO_REASON: &str = "asked for by its caller";
 
 /// What is asked of the removal of a job.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -30,6 +32,9 @@ const NAME_CHARS_MAX: usize = 256;
 pub(super) struct DeleteAsked {
     /// Stop the job first, as far as it can be stopped.
     cancel: bool,
+    /// Why: 1 to 500 characters on one line. It stays in the receipt, so it must not quote what goes.
+    #[param(min_length = 1, max_length = 500)]
+    reason: Option<String>,
 }
 
 /// Whose content.
@@ -135,6 +140,10 @@ pub(super) async fn delete(
     {
         return answer(&receipt);
     }
+    let reason = match asked.reason.as_deref() {
+        Some(reason) => job::reason(reason).ok_or_else(no_reason)?,
+        None => NO_REASON,
+    };
     let word = record.life.state.word();
     let doubted = matches!(word, StateWord::InDoubt | StateWord::Parked);
     if !word.is_finished() && !doubted && !asked.cancel {
@@ -148,7 +157,7 @@ pub(super) async fn delete(
         tenant: record.spec.tenant.clone(),
         subject: Subject::Job { job: record.id.clone() },
         by: By::named(&caller.name),
-        reason: "asked for by its caller".to_owned(),
+        reason: reason.to_owned(),
         cancel: asked.cancel,
     };
     let eraser = &door.eraser;
@@ -307,6 +316,12 @@ fn view(erasure: &Erasure) -> ErasureView {
             rejects,
         },
     }
+}
+
+fn no_reason() -> Problem {
+    let title = format!("reason: 1 to {REASON_CHARS_MAX} characters on one line");
+    Problem::new(StatusCode::BAD_REQUEST, "bad-query", title)
+        .detail("it stays in the receipt; leave it out if there is none")
 }
 
 fn faulty(why: &str) -> Problem {

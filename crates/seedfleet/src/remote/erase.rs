@@ -1,18 +1,19 @@
-//! `erase` over the gateway, for what tells a reason: a job alone goes without one there, and has none of these verbs.
+//! `erase` over the gateway.
 
 use super::gateway::Gateway;
-use super::{TENANT_DEFAULT, no_way, own_name, own_tenant, rows};
+use super::{TENANT_DEFAULT, own_name, own_tenant, rows};
 use crate::cli::{EraseVerb, Erasing, Global};
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Outcome};
 use crate::output::{self, Row};
+use crate::verbs::erase::{agree, would_go};
 use crate::verbs::freeze::given;
+use job::JobId;
 use serde_json::{Value, json};
 
 /// Runs the verb.
 pub(super) async fn run(global: &Global, gateway: &Gateway, verb: EraseVerb) -> Outcome {
     match verb {
-        // The table of where verbs work does not let it through.
-        EraseVerb::Job { .. } => Err(no_way("erase job", "a place for the reason")),
+        EraseVerb::Job { id, how } => job(global, gateway, &id, &how).await,
         EraseVerb::EndUser { end_user, tenant, how } => {
             own_tenant((tenant != TENANT_DEFAULT).then_some(tenant.as_str()))?;
             let what = "the content of every job of this end user would go";
@@ -29,6 +30,18 @@ pub(super) async fn run(global: &Global, gateway: &Gateway, verb: EraseVerb) -> 
     }
 }
 
+async fn job(global: &Global, gateway: &Gateway, id: &JobId, how: &Erasing) -> Outcome {
+    own_name(how.by.as_deref())?;
+    let path = ["jobs", id.as_str()];
+    let found = gateway.get(&path, &[]).await?;
+    let what = would_go(id, rows::state(&found)?, how)?;
+    let reason = given(&how.reason)?;
+    agree(how, &what)?;
+    let cancel = how.cancel.to_string();
+    let query = [("reason", reason), ("cancel", cancel.as_str())];
+    tell(global, &gateway.delete(&path, &query).await?)
+}
+
 async fn erase(
     global: &Global,
     gateway: &Gateway,
@@ -39,10 +52,7 @@ async fn erase(
     own_name(how.by.as_deref())?;
     wish["reason"] = json!(given(&how.reason)?);
     wish["cancel"] = json!(how.cancel);
-    if !how.yes {
-        let hint = "it cannot be brought back; do it with --yes";
-        return Err(Failure::new(Exit::Guard, what).hint(hint));
-    }
+    agree(how, what)?;
     let asked = gateway.post(&["erasures"], &wish, &[], |s| matches!(s, 200 | 202)).await?;
     tell(global, &asked)
 }

@@ -205,8 +205,12 @@ impl Gateway {
     /// # Errors
     ///
     /// As [`Gateway::post`].
-    pub(crate) async fn delete(&self, path: &[&str]) -> Result<Value, Failure> {
-        let answer = self.client.delete(&self.url(path, &[]), &self.key.read()?).await;
+    pub(crate) async fn delete(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Value, Failure> {
+        let answer = self.client.delete(&self.url(path, query), &self.key.read()?).await;
         self.judged(answer, true, is_good)
     }
 

@@ -33,7 +33,7 @@ pub(super) async fn run(global: &Global, gateway: &Gateway, verb: KeysVerb) -> O
             show_once(global, &made.map_err(|failure| failure.if_absent(LISTED))?)
         }
         KeysVerb::Revoke { id } => {
-            let ended = gateway.delete(&["keys", id.as_str()]).await;
+            let ended = gateway.delete(&["keys", id.as_str()], &[]).await;
             ended.map_err(|failure| failure.if_absent(LISTED))?;
             note(&format!("key {id} has ended; gateways hear of it within 2 seconds"));
             Ok(Exit::Done)

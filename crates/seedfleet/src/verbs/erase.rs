@@ -7,7 +7,7 @@ use crate::session::{Session, operator};
 use crate::verbs::freeze::given;
 use crate::verbs::jobs;
 use erasure::{EraseError, Eraser, Erasure, Progress, Subject, Wish};
-use job::StateWord;
+use job::{JobId, StateWord};
 use serde_json::json;
 use store::keys::user_hash;
 
@@ -17,14 +17,7 @@ pub(crate) async fn run(global: &Global, verb: EraseVerb) -> Outcome {
         EraseVerb::Job { id, how } => {
             let session = Session::open(global).await?;
             let record = jobs::find(&session, &id).await?.record;
-            let word = record.life.state.word();
-            let doubted = matches!(word, StateWord::InDoubt | StateWord::Parked);
-            if !word.is_finished() && !doubted && !how.cancel {
-                let what = format!("{id} has not ended: it is {}", word.as_str());
-                return Err(Failure::new(Exit::Conflict, what)
-                    .hint("--cancel stops it as far as it can be; or wait for its end"));
-            }
-            let what = format!("the content of {id} ({}) would go", word.as_str());
+            let what = would_go(&id, record.life.state.word(), &how)?;
             let tenant = record.spec.tenant;
             erase(global, &session, &how, what, tenant, Subject::Job { job: id }).await
         }
@@ -51,6 +44,33 @@ pub(crate) async fn run(global: &Global, verb: EraseVerb) -> Outcome {
     }
 }
 
+/// What would go of a job in this state, in words.
+///
+/// # Errors
+///
+/// It has not ended, and is not to be stopped.
+pub(crate) fn would_go(id: &JobId, word: StateWord, how: &Erasing) -> Result<String, Failure> {
+    let doubted = matches!(word, StateWord::InDoubt | StateWord::Parked);
+    if !word.is_finished() && !doubted && !how.cancel {
+        let what = format!("{id} has not ended: it is {}", word.as_str());
+        return Err(Failure::new(Exit::Conflict, what)
+            .hint("--cancel stops it as far as it can be; or wait for its end"));
+    }
+    Ok(format!("the content of {id} ({}) would go", word.as_str()))
+}
+
+/// Whether somebody agreed to it.
+///
+/// # Errors
+///
+/// Nobody did.
+pub(crate) fn agree(how: &Erasing, what: &str) -> Result<(), Failure> {
+    if how.yes {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Guard, what).hint("it cannot be brought back; do it with --yes"))
+}
+
 fn eraser(session: &Session) -> Result<Eraser, Failure> {
     let intents = session.intents()?;
     let policy = session.policy.clone();
@@ -66,11 +86,7 @@ async fn erase(
     subject: Subject,
 ) -> Outcome {
     let reason = given(&how.reason)?.to_owned();
-    if !how.yes {
-        return Err(
-            Failure::new(Exit::Guard, what).hint("it cannot be brought back; do it with --yes")
-        );
-    }
+    agree(how, &what)?;
     let eraser = eraser(session)?;
     let by = operator(how.by.as_deref());
     let wish = Wish { tenant, subject, by, reason, cancel: how.cancel };
