@@ -202,12 +202,7 @@ impl SubmitStep {
             let body = self.render(record, &blank).await?;
             let attempt = blank.with_body(record, &body, policy);
             let began = Event::SubmitBegan { attempt: attempt.clone() };
-            // Counted from when the call is given, not from when this job stood in line.
-            let call = async {
-                let asked = (Instant::now(), SystemTime::now());
-                (asked, turn.begin(&began, &guard).await)
-            };
-            let ((asked, wall_asked), begun) = place.go(call).await;
+            let ((asked, wall_asked), begun) = place.go(timed(turn.begin(&began, &guard))).await;
             let answered = Instant::now();
             match begun {
                 Begun::Granted { usable_in, missed_by, .. } => {
@@ -371,6 +366,12 @@ impl SubmitStep {
             }
         }
     }
+}
+
+/// A call and when it was given, not when its job came to stand in line.
+async fn timed(call: impl Future<Output = Begun>) -> ((Instant, SystemTime), Begun) {
+    let asked = (Instant::now(), SystemTime::now());
+    (asked, call.await)
 }
 
 fn not_sent(reason: &str) -> CreateAnswer {
