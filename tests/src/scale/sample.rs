@@ -40,6 +40,7 @@ pub(super) fn apart(samples: &[Sample], order: &Order) -> [Apart; ROLES.len()] {
     let ours = Ours {
         samples,
         numbers: samples.iter().map(|sample| reckon(&sample.facts, order)).collect(),
+        fullest: fullest(samples).map(|facts| reckon(&facts, order)).collect(),
     };
     let window_ms = i64::try_from((order.minute() * 5).as_millis()).unwrap_or(i64::MAX);
     let mut apart = ROLES.map(|_| Apart { by: 0, what: String::new() });
@@ -55,7 +56,7 @@ pub(super) fn apart(samples: &[Sample], order: &Order) -> [Apart; ROLES.len()] {
                 // What came after the gateway's look, or is about to leave the window, it need not have seen.
                 let seen_from = ours.before(from_ms + window_ms / 5, at) + 1;
                 let least = ours.between(seen_from, looked.saturating_sub(1), role).1;
-                (sample.wanted[role], least, ours.between(ours.before(from_ms, at), at, role).1)
+                (sample.wanted[role], least, ours.most(ours.before(from_ms, at), at, role))
             };
             let by = said.saturating_sub(most).max(least.saturating_sub(said));
             if by > apart.by {
@@ -74,12 +75,31 @@ pub(super) fn apart(samples: &[Sample], order: &Order) -> [Apart; ROLES.len()] {
 struct Ours<'a> {
     samples: &'a [Sample],
     numbers: Vec<[u32; ROLES.len()]>,
+    /// The same, of the fullest moment there may have been since the look before.
+    fullest: Vec<[u32; ROLES.len()]>,
+}
+
+/// What there may have been between each look and the one before it: all that began meanwhile ran beside all that ran
+/// before, until the next round of ends. The gateway looks at other moments than we do.
+fn fullest(samples: &[Sample]) -> impl Iterator<Item = Facts> + '_ {
+    let before = samples.first().into_iter().chain(samples);
+    before.zip(samples).map(|(before, now)| {
+        let (before, now) = (before.facts, now.facts);
+        let begun = before.backlog.saturating_sub(now.backlog);
+        let slots = now.slots.max(before.slots + begun);
+        Facts { slots, tasks: now.tasks.max(before.tasks + begun), ..now }
+    })
 }
 
 impl Ours<'_> {
     /// The last look before an instant, of those up to `at`; the first where there is none.
     fn before(&self, ms: i64, at: usize) -> usize {
         self.samples[..at].iter().rposition(|sample| sample.at_ms <= ms).unwrap_or(0)
+    }
+
+    /// The most there may have been from one look to another.
+    fn most(&self, first: usize, last: usize, role: usize) -> u32 {
+        self.fullest[first..=last].iter().map(|numbers| numbers[role]).max().unwrap_or(1)
     }
 
     /// The least and the most of some looks; one process where they are none.
@@ -165,5 +185,24 @@ mod tests {
             sample.wanted[2] = 13;
         }
         assert_eq!(apart(&samples, &order)[2].by, 3);
+    }
+    #[test]
+    fn a_moment_between_two_looks_may_have_been_fuller_than_both() {
+        let order = Order::default();
+        let mut few = samples(&order);
+        for sample in &mut few {
+            sample.facts = Facts { slots: 150, tasks: 150, ..sample.facts };
+            sample.wanted = reckon(&sample.facts, &order);
+        }
+        let told = reckon(&Facts { slots: 240, tasks: 240, ..few[40].facts }, &order);
+        few[40].wanted = told;
+        let far = apart(&few, &order);
+        assert!(far[2].by > 1, "nothing began: {far:?}");
+        // A round ended, and as many began, between the look before and this one; the gateway saw both.
+        for sample in &mut few[40..] {
+            sample.facts.backlog -= 90;
+        }
+        let far = apart(&few, &order);
+        assert_eq!((far[1].by, far[2].by), (0, 0), "{far:?}");
     }
 }
