@@ -328,7 +328,10 @@ impl Store {
         self.drop_strange(queue, &strange).await?;
         let ids: Vec<JobId> = claims.iter().map(|(claim, ..)| claim.id.clone()).collect();
         let mut held = Vec::with_capacity(ids.len());
-        let found = self.find_all(&ids).await?;
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(crate::LOAD_MAX) {
+            found.extend(self.find_many(ids).await?.1);
+        }
         let (mut gone, mut unreadable) = (Vec::new(), Vec::new());
         for ((claim, reclaimed, account), found) in claims.into_iter().zip(found) {
             match found {
@@ -350,25 +353,6 @@ impl Store {
             self.renew(&unreadable, UNREADABLE_LEASE).await?;
         }
         Ok((held, unreadable.len()))
-    }
-
-    /// The records of a claim. Of a large one some are read while Redis is asked for the others: parsing takes a
-    /// poller as long as asking does.
-    async fn find_all(&self, ids: &[JobId]) -> Result<Vec<Found>, StoreError> {
-        let parts: Vec<&[JobId]> = ids.chunks(crate::LOAD_MAX).collect();
-        let Some((last, parts)) = parts.split_last() else { return Ok(Vec::new()) };
-        let spawn = |part: &&[JobId]| {
-            let (store, part) = (self.clone(), part.to_vec());
-            tokio::spawn(async move { store.find_many(&part).await })
-        };
-        let reads: Vec<_> = parts.iter().map(spawn).collect();
-        let (_, tail) = self.find_many(last).await?;
-        let mut found = Vec::with_capacity(ids.len());
-        for read in reads {
-            found.extend(read.await.map_err(|error| StoreError::Bug(error.to_string()))??.1);
-        }
-        found.extend(tail);
-        Ok(found)
     }
 
     /// What is no job's ticket leads nowhere, and must not keep the others of its batch from anybody.
