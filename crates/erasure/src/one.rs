@@ -5,7 +5,7 @@ use crate::eraser::{EraseError, Eraser};
 use crate::receipt::{Erasure, Removed, Subject};
 use assets::{Folder, Place, Swept};
 use futures::{StreamExt, stream};
-use job::{End, ErasureId, Event, Filing, JobId, Record, State, StateWord};
+use job::{End, ErasureId, Event, Filing, JobId, Record, State};
 use serde_json::json;
 use store::{Decided, Forgotten, Reported, Stored, Writer};
 
@@ -120,9 +120,7 @@ impl Eraser {
         let record = &stored.record;
         let word = record.life.state.word();
         // Nothing of a doubt is lost by it: the marks stay, and only its content goes.
-        let may = word.is_finished()
-            || matches!(word, StateWord::InDoubt | StateWord::Parked)
-            || wish.cancel;
+        let may = word.is_finished() || word.is_in_doubt() || wish.cancel;
         if !may {
             return Ok(Some(One::Waits(NOT_ENDED.to_owned())));
         }

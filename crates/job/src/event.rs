@@ -304,6 +304,12 @@ pub struct DoubtCause {
     pub detail: String,
 }
 
+impl std::fmt::Display for DoubtCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.kind, self.detail)
+    }
+}
+
 /// What a look-up saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Look {

@@ -60,7 +60,22 @@ impl<'a> Doubt<'a> {
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         let parked = self.why.map(ToString::to_string);
-        parked.or_else(|| self.cause.map(|cause| format!("{}: {}", cause.kind, cause.detail)))
+        parked.or_else(|| self.cause.map(ToString::to_string))
+    }
+
+    /// Tasks that fit, where several do.
+    #[must_use]
+    pub fn tasks(&self) -> &'a [TaskId] {
+        match self.why {
+            Some(ParkWhy::SeveralTasks { tasks }) => tasks,
+            Some(_) | None => &[],
+        }
+    }
+
+    /// From when on nothing of the attempt can show up any more.
+    #[must_use]
+    pub fn settled_from(&self, policy: &Policy) -> Timestamp {
+        settle::quiet_horizon(self.attempt, policy)
     }
 
     /// Both facts: how often was looked, and for how long.
@@ -68,8 +83,9 @@ impl<'a> Doubt<'a> {
     pub fn seen(&self, now: Timestamp) -> String {
         let minutes = now.since(self.attempt.begun_at).as_secs() / 60;
         let scans = self.looks.count;
-        if let Some(ParkWhy::SeveralTasks { tasks }) = self.why {
-            return format!("{} tasks fit, seen in {scans} scans over {minutes} min", tasks.len());
+        let fit = self.tasks().len();
+        if fit > 0 {
+            return format!("{fit} tasks fit, seen in {scans} scans over {minutes} min");
         }
         let proving = self.looks.empty_after_horizon;
         format!(
@@ -93,7 +109,7 @@ pub fn evidence(stored: &Stored, route: Route, policy: &Policy) -> Map<String, V
     let (record, mut row) = (&stored.record, Map::new());
     let Some(doubt) = Doubt::of(record) else { return row };
     let Doubt { attempt, since, looks, why, .. } = &doubt;
-    let horizon = settle::quiet_horizon(attempt, policy);
+    let horizon = doubt.settled_from(policy);
     let mut tell = |name: &str, value: Value| drop(row.insert(name.to_owned(), value));
     tell("reason_kind", json!(why.map(ParkWhy::kind)));
     tell("seen", json!(doubt.seen(stored.now)));
@@ -271,7 +287,7 @@ impl Desk<'_> {
             },
             Deed::GiveUp => {
                 let doubt = doubt.ok_or_else(|| not("only a job in doubt is given up", None))?;
-                let horizon = settle::quiet_horizon(doubt.attempt, self.policy);
+                let horizon = doubt.settled_from(self.policy);
                 if stored.now < horizon {
                     let rule = "a task of it may still appear, so it is not given up yet";
                     return Err(not(rule, Some(horizon)));

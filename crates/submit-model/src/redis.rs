@@ -100,7 +100,7 @@ impl SubmitModel {
     /// The last intent, if a job that waits for an answer about another attempt is to hear of it.
     pub(crate) fn recalled(&self, world: &World, job: u8) -> Option<AttemptNo> {
         let row = world.redis.jobs[usize::from(job)]?;
-        if !matches!(self.shelf.card(row.record).word, StateWord::InDoubt | StateWord::Parked) {
+        if !self.shelf.card(row.record).word.is_in_doubt() {
             return None;
         }
         let no = self.stranger_intent(world, row)?;

@@ -186,6 +186,7 @@ mod tests {
         }
         assert_eq!(apart(&samples, &order)[2].by, 3);
     }
+
     #[test]
     fn a_moment_between_two_looks_may_have_been_fuller_than_both() {
         let order = Order::default();

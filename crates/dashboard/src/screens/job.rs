@@ -118,10 +118,9 @@ impl Job<'_> {
     fn verbs(&self) -> Markup {
         let base = format!("{PREFIX}/jobs/{}", self.record.id);
         let word = self.record.life.state.word();
-        let decided = matches!(word, StateWord::InDoubt | StateWord::Parked);
         html! {
             div class="verbs" {
-                @if !word.is_finished() && !decided && self.record.life.cancel.is_none() {
+                @if !word.is_finished() && !word.is_in_doubt() && self.record.life.cancel.is_none() {
                     (forms::verb(self.viewer, &format!("{base}/cancel"), "Cancel", "why-cancel", Weight::Grave, &html! {
                         p { "A job that waits is over at once and costs nothing. One that runs at the provider may be past stopping." }
                     }))
@@ -140,7 +139,7 @@ impl Job<'_> {
                         }
                     }))
                 }
-                @if decided { a class="button" href={ (PREFIX) "/doubt/" (self.record.id) } { "Decide the doubt" } }
+                @if word.is_in_doubt() { a class="button" href={ (PREFIX) "/doubt/" (self.record.id) } { "Decide the doubt" } }
                 @if word == StateWord::Held { a class="button" href={ (PREFIX) "/review#" (self.record.id) } { "Review" } }
             }
         }
@@ -293,7 +292,7 @@ pub(crate) fn told(record: &Record) -> Option<String> {
         State::Held { why: HeldWhy::Review } => Some("waits for a person’s review".to_owned()),
         State::Held { why: HeldWhy::Budget { cap, .. } } => Some(budget(cap, record)),
         State::Held { why: HeldWhy::Paused { .. } } => Some("paused".to_owned()),
-        State::InDoubt { cause, .. } => Some(format!("{}: {}", cause.kind, cause.detail)),
+        State::InDoubt { cause, .. } => Some(cause.to_string()),
         State::Parked { why, .. } => Some(why.to_string()),
         State::Generating { seen, .. } if !seen.is_empty() => {
             Some(format!("the provider says {seen}"))

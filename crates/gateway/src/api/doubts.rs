@@ -8,7 +8,7 @@ use super::list::read;
 use super::operations::{reason_of, refused};
 use super::operator::{is_operator, operated};
 use super::page::Page;
-use super::query::{Asked, PageAsked, bad_cursor};
+use super::query::{Asked, PageAsked};
 use crate::app::{App, PoolDoor};
 use crate::caller::Caller;
 use crate::doubts;
@@ -20,7 +20,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use job::filter::Filter;
-use job::{By, ParkWhy, StateWord, TaskId, settle};
+use job::{By, StateWord, TaskId};
 use reconcile::doubt::{Deed, Doubt, DoubtError};
 use seedance::{Class, Fault};
 use serde::{Deserialize, Serialize};
@@ -65,11 +65,8 @@ impl<'a> DoubtView<'a> {
     fn of(app: &App, door: &PoolDoor, stored: &'a Stored) -> Self {
         let record = &stored.record;
         let doubt = Doubt::of(record);
-        let tasks = match doubt.as_ref().and_then(|doubt| doubt.why) {
-            Some(ParkWhy::SeveralTasks { tasks }) => tasks.iter().map(TaskId::as_str).collect(),
-            Some(_) | None => Vec::new(),
-        };
-        let horizon = |doubt: &Doubt| settle::quiet_horizon(doubt.attempt, &door.pool.policy);
+        let tasks = doubt.as_ref().map(Doubt::tasks).unwrap_or_default();
+        let settled = |doubt: &Doubt| stored.now >= doubt.settled_from(&door.pool.policy);
         Self {
             object: "doubt",
             job: JobView::of(record, &app.public_url),
@@ -77,8 +74,8 @@ impl<'a> DoubtView<'a> {
             mode: record.spec.request.mode().word(),
             reason: doubt.as_ref().and_then(Doubt::reason),
             evidence: doubts::known(door, stored),
-            tasks,
-            settled: doubt.is_some_and(|doubt| stored.now >= horizon(&doubt)),
+            tasks: tasks.iter().map(TaskId::as_str).collect(),
+            settled: doubt.as_ref().is_some_and(settled),
             grounds: doubts::mark(stored),
             did: None,
         }
@@ -118,9 +115,7 @@ pub(super) async fn list(
     let open = Filter::all().states([StateWord::Parked, StateWord::InDoubt]);
     let filter = read(asked.which.as_deref())?.and(open);
     let query = ListQuery { limit: page.limit()?, ..ListQuery::of(filter) };
-    let query =
-        query.behind(page.cursor()).map_err(|error| bad_cursor().detail(error.to_string()))?;
-    let found = door.pool.store.list(&query).await?;
+    let found = door.pool.store.list(&query.behind(page.cursor())?).await?;
     // What was settled between the index and the record is no doubt any more.
     let open = found.items.iter().filter(|stored| Doubt::of(&stored.record).is_some());
     let items: Vec<DoubtView> = open.map(|stored| DoubtView::of(&app, door, stored)).collect();
@@ -188,11 +183,11 @@ pub(super) struct ResendBody {
     dry_run: bool,
 }
 
-/// That the job is over.
+/// That the job is over; the other decisions say as much, and more.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = DoubtGiveUp)]
 #[serde(deny_unknown_fields)]
-pub(super) struct GiveUpBody {
+pub(super) struct Said {
     /// Why; it stays in the job's timeline and in the audit.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
@@ -276,7 +271,7 @@ pub(super) async fn resend(
     operation_id = "give_up_doubt",
     tag = "doubts",
     params(("id" = String, Path, description = "The job.")),
-    request_body(content = GiveUpBody, description = "Why."),
+    request_body(content = Said, description = "Why."),
     responses(
         (status = 200, description = "The job as it stands.", body = DoubtView),
         (status = 409, response = Problem),
@@ -286,18 +281,10 @@ pub(super) async fn give_up(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    Given(body): Given<GiveUpBody>,
+    Given(said): Given<Said>,
 ) -> Result<Response, Problem> {
     is_operator(&caller, Scope::Admin)?;
-    let GiveUpBody { reason, grounds, dry_run } = body;
-    decide(&app, &caller, &id, &Deed::GiveUp, &Said { reason, grounds, dry_run }).await
-}
-
-/// What every decision says.
-struct Said {
-    reason: String,
-    grounds: String,
-    dry_run: bool,
+    decide(&app, &caller, &id, &Deed::GiveUp, &said).await
 }
 
 async fn decide(

@@ -5,7 +5,6 @@ use super::body::Given;
 use super::job::{Rank, to_json};
 use super::list;
 use super::operations::{reason_of, refused};
-use super::query::bad_cursor;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -96,8 +95,7 @@ pub(super) async fn edit(
     let edit = read(&wish, store.now().await?)?;
     let filter = list::filter(wish.which.as_deref(), &caller.tenant)?.batch(&batch.name);
     let query = ListQuery { limit: PAGE_JOBS, ..ListQuery::of(filter.clone()) };
-    let query = query.behind(wish.cursor.as_deref());
-    let mut query = query.map_err(|error| bad_cursor().detail(error.to_string()))?;
+    let mut query = query.behind(wish.cursor.as_deref())?;
     let by = By::named(&caller.name);
     let reason = match wish.reason.as_deref() {
         None if wish.dry_run => "",

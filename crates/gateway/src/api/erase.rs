@@ -12,7 +12,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use erasure::{Eraser, Erasure, Progress, Removed, Subject, Wish};
-use job::{By, ErasureId, REASON_CHARS_MAX, StateWord};
+use job::{By, ErasureId, REASON_CHARS_MAX};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,8 +145,7 @@ pub(super) async fn delete(
         None => NO_REASON,
     };
     let word = record.life.state.word();
-    let doubted = matches!(word, StateWord::InDoubt | StateWord::Parked);
-    if !word.is_finished() && !doubted && !asked.cancel {
+    if !word.is_finished() && !word.is_in_doubt() && !asked.cancel {
         let title = "the job has not ended";
         return Err(Problem::new(StatusCode::CONFLICT, "not-ended", title).detail(format!(
             "it is {}: wait for its end, cancel it first, or add ?cancel=true",

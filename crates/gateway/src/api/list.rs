@@ -2,7 +2,7 @@
 
 use super::job::to_json;
 use super::page::Page;
-use super::query::{Asked, PageAsked, bad_cursor};
+use super::query::{Asked, PageAsked};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -66,9 +66,7 @@ pub(super) async fn list(
     };
     let filter = filter(asked.which.as_deref(), &caller.tenant)?;
     let query = ListQuery { limit: page.limit()?, order, ..ListQuery::of(filter) };
-    let query =
-        query.behind(page.cursor()).map_err(|error| bad_cursor().detail(error.to_string()))?;
-    let page = door.pool.store.list(&query).await?;
+    let page = door.pool.store.list(&query.behind(page.cursor())?).await?;
     let items: Vec<JobView> =
         page.items.iter().map(|stored| JobView::of(&stored.record, &app.public_url)).collect();
     let next = page.next.map(|cursor| cursor.to_string());

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use store::CursorError;
 use utoipa::IntoParams;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
@@ -203,6 +204,12 @@ pub(crate) fn bad_cursor() -> Problem {
     let title = "the cursor cannot be used";
     Problem::new(StatusCode::BAD_REQUEST, "bad-cursor", title)
         .detail("take what the page before says comes next, as it stands")
+}
+
+impl From<CursorError> for Problem {
+    fn from(error: CursorError) -> Self {
+        bad_cursor().detail(error.to_string())
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::doubts;
 use axum::extract::{Path, Query, State};
 use dashboard::screens::doubt::{Doubt as Screen, Doubts, Row};
 use dashboard::{Notice, Viewer};
-use job::{By, ParkWhy, StateWord, TaskId, settle};
+use job::{By, StateWord, TaskId};
 use reconcile::doubt::{self, Deed, Doubt, DoubtError};
 use serde_json::Value;
 use std::sync::Arc;
@@ -72,19 +72,15 @@ fn written(
         )));
     };
     let evidence = doubts::known(door, stored);
-    let tasks = match doubt.why {
-        Some(ParkWhy::SeveralTasks { tasks }) => tasks.iter().map(ToString::to_string).collect(),
-        Some(_) | None => Vec::new(),
-    };
     let cost = doubt::cost(door.pool.settings.route, stored);
     let screen = Screen {
         viewer,
         now: stored.now,
         row: &row,
         evidence: &told(&evidence),
-        settled_from: settle::quiet_horizon(doubt.attempt, &door.pool.policy),
+        settled_from: doubt.settled_from(&door.pool.policy),
         cost: cost.map(|cost| format!("about {}", money::of_cost(&cost))),
-        tasks,
+        tasks: doubt.tasks().iter().map(ToString::to_string).collect(),
         grounds: doubts::mark(stored).unwrap_or_default(),
         fault,
     };

@@ -11,7 +11,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use dashboard::{PREFIX, Role, Viewer, screens};
-use job::StateWord;
 use limiter::Flood;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -169,8 +168,7 @@ impl FromRequestParts<Arc<App>> for Visitor {
 async fn in_doubt(app: &App, viewer: &Viewer) -> Result<u64, Trouble> {
     let Ok(doors) = sight::pools(app, viewer) else { return Ok(0) };
     let counts = sight::counts(&doors, viewer).await?;
-    let open = |word: StateWord| matches!(word, StateWord::InDoubt | StateWord::Parked);
-    Ok(counts.into_iter().filter(|(word, _)| open(*word)).map(|(_, n)| n).sum())
+    Ok(counts.into_iter().filter(|(word, _)| word.is_in_doubt()).map(|(_, n)| n).sum())
 }
 
 impl Visitor {

@@ -94,6 +94,12 @@ impl StateWord {
         Self::ALL.into_iter().find(|w| w.as_str() == text)
     }
 
+    /// Nobody knows how its create ended.
+    #[must_use]
+    pub const fn is_in_doubt(self) -> bool {
+        matches!(self, Self::InDoubt | Self::Parked)
+    }
+
     /// The job has nowhere to go by itself.
     #[must_use]
     pub const fn is_finished(self) -> bool {

@@ -50,8 +50,7 @@ pub(crate) async fn run(global: &Global, verb: EraseVerb) -> Outcome {
 ///
 /// It has not ended, and is not to be stopped.
 pub(crate) fn would_go(id: &JobId, word: StateWord, how: &Erasing) -> Result<String, Failure> {
-    let doubted = matches!(word, StateWord::InDoubt | StateWord::Parked);
-    if !word.is_finished() && !doubted && !how.cancel {
+    if !word.is_finished() && !word.is_in_doubt() && !how.cancel {
         let what = format!("{id} has not ended: it is {}", word.as_str());
         return Err(Failure::new(Exit::Conflict, what)
             .hint("--cancel stops it as far as it can be; or wait for its end"));

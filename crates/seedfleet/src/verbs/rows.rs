@@ -33,7 +33,7 @@ pub(crate) fn job(record: &Record) -> Row {
 pub(crate) fn reason(state: &State) -> Option<String> {
     match state {
         State::Held { why } => Some(held(*why).to_owned()),
-        State::InDoubt { cause, .. } => Some(format!("{}: {}", cause.kind, cause.detail)),
+        State::InDoubt { cause, .. } => Some(cause.to_string()),
         State::Parked { why, .. } => Some(why.to_string()),
         State::Finished { end, .. } => end_words(end),
         State::Queued { .. }

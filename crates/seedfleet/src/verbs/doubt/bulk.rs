@@ -9,7 +9,7 @@ use crate::session::{Session, operator};
 use crate::verbs::rows::Walk;
 use crate::verbs::tally::{Tally, Told};
 use job::filter::Filter;
-use job::{AttemptId, AttemptOutcome, By, Event, JobId, ParkWhy, Record, StateWord, settle};
+use job::{AttemptId, AttemptOutcome, By, Event, JobId, ParkWhy, Record, StateWord};
 use reconcile::doubt::Doubt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -132,7 +132,7 @@ fn line(session: &Session, action: Action, bulk: &Bulk, stored: &Stored) -> Opti
     };
     let recent = bulk.since.is_none_or(|since| stored.now.since(doubt.since) <= since);
     let account = bulk.account.as_ref().is_none_or(|name| *name == doubt.attempt.facts.account);
-    let possible = stored.now >= settle::quiet_horizon(doubt.attempt, &session.policy);
+    let possible = stored.now >= doubt.settled_from(&session.policy);
     if !(kind && recent && account && possible) {
         return None;
     }

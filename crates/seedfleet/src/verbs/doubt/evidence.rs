@@ -3,7 +3,7 @@
 use crate::output::Row;
 use crate::session::Session;
 use crate::verbs::rows;
-use job::{ParkWhy, TaskId, settle};
+use job::TaskId;
 use reconcile::doubt::{self, Doubt};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -26,11 +26,8 @@ pub(super) fn row(session: &Session, stored: &Stored) -> Row {
 /// The commands by which a person goes on, each with what speaks for it.
 pub(super) fn next_steps(session: &Session, stored: &Stored) -> Vec<String> {
     let Some(doubt) = Doubt::of(&stored.record) else { return Vec::new() };
-    let tasks = match doubt.why {
-        Some(ParkWhy::SeveralTasks { tasks }) => tasks.iter().map(TaskId::as_str).collect(),
-        Some(_) | None => Vec::new(),
-    };
-    let settled = stored.now >= settle::quiet_horizon(doubt.attempt, &session.policy);
+    let tasks: Vec<&str> = doubt.tasks().iter().map(TaskId::as_str).collect();
+    let settled = stored.now >= doubt.settled_from(&session.policy);
     steps(stored.record.id.as_str(), &row(session, stored), &tasks, settled)
 }
 
