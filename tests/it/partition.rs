@@ -94,29 +94,35 @@ fn a_line_to_the_provider_that_breaks_around_a_create_leaves_one_task_per_job() 
     for (proxy, line) in proxies.iter().zip(after) {
         proxy.set(line);
     }
+    fleet.until("every line to have struck", || {
+        let counts: Vec<_> = proxies.iter().map(TcpProxy::counts).collect();
+        let struck = [
+            counts[0].cut,
+            counts[1].black_holed,
+            counts[2].one_way,
+            counts[3].half_closed,
+            counts[4].half_closed,
+            counts[5].stalled,
+        ];
+        struck.iter().all(|count| *count > 0).then_some(())
+    });
+    // They would take the other jobs as well: a create that is cut at once ends at once.
+    for n in 0..after.len() {
+        fleet.role(&format!("submitter-{n}")).stop();
+    }
     // And these are bad before anything is sent.
     let before = [Line::OneWay(Way::Up), Line::Refuse, Line::Delay(Duration::from_millis(100))];
     for (n, line) in before.into_iter().enumerate() {
         proxies.push(behind_provider(&fleet, &format!("submitter-bad-{n}"), line));
     }
     ids.extend(jobs(&fleet, "before", 9));
-    let counts = |n: usize| proxies[n].counts();
-    fleet.until("every line to have struck", || {
-        let struck = [
-            counts(0).cut,
-            counts(1).black_holed,
-            counts(2).one_way,
-            counts(3).half_closed,
-            counts(4).half_closed,
-            counts(5).stalled,
-            counts(6).one_way,
-            counts(8).delayed,
-        ];
+    fleet.until("the bad lines to have struck as well", || {
+        let struck = proxies[6].counts().one_way > 0 && proxies[8].counts().delayed > 0;
         let refused = |id: &JobId| {
             let attempts = fleet.record(id).life.attempts;
             attempts.iter().any(|a| matches!(a.outcome, AttemptOutcome::NotSent { .. }))
         };
-        (struck.iter().all(|count| *count > 0) && ids.iter().any(refused)).then_some(())
+        (struck && ids.iter().any(refused)).then_some(())
     });
     for proxy in &proxies {
         proxy.set(Line::Pass);

@@ -87,7 +87,7 @@ impl Fleet {
 }
 
 async fn answer(request: RequestBuilder) -> Reply {
-    let response = request.send().await.unwrap_or_else(|error| panic!("no answer: {error}"));
+    let response = request.send().await.unwrap_or_else(|error| panic!("no answer: {error:?}"));
     let status = response.status().as_u16();
     let headers = response.headers().clone();
     let bytes = response.bytes().await.unwrap_or_default().to_vec();

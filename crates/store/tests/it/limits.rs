@@ -196,7 +196,7 @@ async fn a_limit_with_an_end_ends_by_itself_and_who_set_it_is_told_until_then() 
     assert_eq!((set.by.as_str(), set.reason.as_str()), ("ann", "others use it"));
     until("its end", async || {
         let (_, spacing) = granted(&ground).await;
-        let over = ground.store.now().await.expect("answers") > till;
+        let over = ground.store.now().await.expect("answers") >= till;
         assert!(over || spacing == 2 * PACE.interval_us, "{spacing}");
         spacing == PACE.interval_us
     })
