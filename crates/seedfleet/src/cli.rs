@@ -383,6 +383,14 @@ pub(crate) struct UpArgs {
     /// An origin that webhooks may call, such as http://127.0.0.1:9000 for a receiver on this machine.
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) webhooks_to: Vec<String>,
+    /// Creates a minute that the simulated account is allowed, of each model.
+    #[arg(long, value_name = "COUNT", default_value_t = crate::dev::Allowed::default().create_rpm,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) create_rpm: u32,
+    /// Tasks that the simulated account may have running at once, of each model.
+    #[arg(long, value_name = "COUNT", default_value_t = crate::dev::Allowed::default().running,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) running: u32,
 }
 
 #[derive(Debug, Args)]

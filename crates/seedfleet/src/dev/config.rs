@@ -16,6 +16,22 @@ pub(super) const LIST_QPS: u32 = 20;
 /// See [`RETRIEVE_QPS`].
 pub(super) const DELETE_QPS: u32 = 200;
 
+/// What the simulated account may do, of each model but 4k: fleet and simulator agree on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allowed {
+    /// Creates a minute.
+    pub(crate) create_rpm: u32,
+    /// Tasks at once.
+    pub(crate) running: u32,
+}
+
+impl Default for Allowed {
+    /// As the provider gives companies (`provider-contract.md` §8).
+    fn default() -> Self {
+        Self { create_rpm: 600, running: 10 }
+    }
+}
+
 /// Where the parts of a run are.
 pub(super) struct Places<'a> {
     pub(super) dir: &'a Path,
@@ -26,6 +42,7 @@ pub(super) struct Places<'a> {
     pub(super) gateway: &'a str,
     /// Origins that webhooks may call, beside public ones.
     pub(super) webhooks_to: &'a [String],
+    pub(super) allowed: Allowed,
 }
 
 /// The file with a mark for everything that differs between runs.
@@ -33,7 +50,7 @@ const TEMPLATE: &str = include_str!("run.toml");
 
 /// The file's text.
 pub(super) fn written(places: &Places<'_>) -> String {
-    let Places { dir, redis_url, api, media, gateway, webhooks_to } = places;
+    let Places { dir, redis_url, api, media, gateway, webhooks_to, allowed } = places;
     let text = |text: String| Value::String(text).to_string();
     let file = |name: &str| text(dir.join(name).display().to_string());
     let marks = [
@@ -50,6 +67,8 @@ pub(super) fn written(places: &Places<'_>) -> String {
         ("@retrieve_qps@", RETRIEVE_QPS.to_string()),
         ("@list_qps@", LIST_QPS.to_string()),
         ("@delete_qps@", DELETE_QPS.to_string()),
+        ("@create_rpm@", allowed.create_rpm.to_string()),
+        ("@running@", allowed.running.to_string()),
     ];
     marks.iter().fold(TEMPLATE.to_owned(), |page, (mark, value)| page.replace(mark, value))
 }
@@ -69,6 +88,7 @@ mod tests {
             media: "127.0.0.1:3",
             gateway: "127.0.0.1:4",
             webhooks_to: &["http://127.0.0.1:5".to_owned()],
+            allowed: Allowed { create_rpm: 60_000, running: 300 },
         };
         let text = written(&places);
         assert!(!text.contains('@'), "every mark is filled: {text}");

@@ -8,6 +8,7 @@ mod audit;
 mod ledger;
 mod requests;
 
+use super::config::Allowed;
 use super::fleet::{Fleet, Plan};
 use crate::cli::{DemoArgs, Duplicates, Global};
 use crate::exit::{Exit, Failure, Outcome};
@@ -59,6 +60,7 @@ pub(super) async fn run(global: &Global, args: DemoArgs) -> Outcome {
         seed: args.seed,
         clock_scale: CLOCK_SCALE,
         webhooks_to: Vec::new(),
+        allowed: Allowed::default(),
         echo: global.verbose,
     };
     let (mut interrupt, mut terminate) =

@@ -2,7 +2,7 @@
 //!
 //! Everything of a run lies in one folder: configuration, keys, logs, ledger, Redis data, bucket.
 
-use super::config::{self, API_KEY, DELETE_QPS, LIST_QPS, POOL, Places, RETRIEVE_QPS};
+use super::config::{self, API_KEY, Allowed, DELETE_QPS, LIST_QPS, POOL, Places, RETRIEVE_QPS};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::session::Session;
@@ -30,6 +30,7 @@ pub(super) struct Plan {
     pub(super) clock_scale: f64,
     /// Origins that webhooks may call, beside public ones.
     pub(super) webhooks_to: Vec<String>,
+    pub(super) allowed: Allowed,
     /// Print the children's lines with their names in front.
     pub(super) echo: bool,
 }
@@ -87,6 +88,7 @@ impl Fleet {
             media: &ports.media,
             gateway: &gateway,
             webhooks_to: &plan.webhooks_to,
+            allowed: plan.allowed,
         };
         std::fs::write(&config, config::written(&places))?;
         let loaded = Sources::default().file(&config).load()?;
@@ -193,8 +195,14 @@ fn start_simulator(plan: &Plan, logs: &Logs) -> Result<(Process, Ports), Failure
     command.args(["--api-key", API_KEY, "--seed", &plan.seed.to_string()]);
     command.args(["--clock-scale", &plan.clock_scale.to_string(), "--run-s", "30-120"]);
     command.args(["--limits", "enterprise"]);
-    let limits =
-        [("retrieve_qps", RETRIEVE_QPS), ("list_qps", LIST_QPS), ("delete_qps", DELETE_QPS)];
+    let Allowed { create_rpm, running } = plan.allowed;
+    let limits = [
+        ("retrieve_qps", RETRIEVE_QPS),
+        ("list_qps", LIST_QPS),
+        ("delete_qps", DELETE_QPS),
+        ("create_rpm", create_rpm),
+        ("running", running),
+    ];
     for (name, limit) in limits {
         command.args(["--limits", &format!("{name}={limit}")]);
     }

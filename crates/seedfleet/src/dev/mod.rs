@@ -5,6 +5,8 @@ mod demo;
 mod fleet;
 mod up;
 
+pub(crate) use config::Allowed;
+
 use crate::cli::{DevVerb, Global};
 use crate::exit::{Exit, Failure, Outcome};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! `dev up`: everything at once, until Ctrl-C.
 
+use super::config::Allowed;
 use super::fleet::{Fleet, Plan, WORKERS};
 use crate::cli::{Global, UpArgs};
 use crate::exit::{Exit, Failure, Outcome};
@@ -18,6 +19,7 @@ pub(super) async fn run(global: &Global, args: UpArgs) -> Outcome {
         seed: 1,
         clock_scale: args.clock_scale,
         webhooks_to: args.webhooks_to,
+        allowed: Allowed { create_rpm: args.create_rpm, running: args.running },
         echo: !global.quiet,
     };
     // Before any child runs, so that Ctrl-C never leaves by the short way.
