@@ -123,6 +123,24 @@ struct Batch {
     accounts: Vec<Option<String>>,
 }
 
+/// Tickets that were taken, and whose records nobody has read yet.
+pub(crate) struct Taken {
+    queue: Queue,
+    batches: Vec<Batch>,
+}
+
+impl Taken {
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        self.batches.iter().map(|batch| batch.ids.len()).sum()
+    }
+
+    /// As [`Claimed::next_due`].
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        self.batches.iter().filter_map(|batch| batch.next_due).min()
+    }
+}
+
 impl Store {
     /// The same store, claiming creates only while an account has room for them, and naming it. Without this a
     /// submit queue hands out what is asked for, and Begin refuses what exceeds the slots.
@@ -134,9 +152,6 @@ impl Store {
 
     /// Takes up to `n` tickets of a queue for `lease`, and reads their records.
     ///
-    /// A ticket whose record is gone is dropped; one whose record cannot be read stays lent for a
-    /// minute and is logged. After a lost reply the tickets come back when their lease ends.
-    ///
     /// # Errors
     ///
     /// As every call.
@@ -146,16 +161,39 @@ impl Store {
         n: usize,
         lease: Duration,
     ) -> Result<Claimed, StoreError> {
-        let queue = *queue;
+        self.read_taken(self.take(*queue, n, lease).await?).await
+    }
+
+    /// Takes up to `n` tickets of a queue for `lease`. After a lost reply they come back when their lease ends.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub(crate) async fn take(
+        &self,
+        queue: Queue,
+        n: usize,
+        lease: Duration,
+    ) -> Result<Taken, StoreError> {
         let batches = match queue.class() {
             Some(class) => self.claim_submit(class, n.min(CLAIM_SUBMIT_MAX), lease).await?,
             None => vec![self.claim_plain(queue, n.min(CLAIM_MAX), lease).await?],
         };
-        let now = batches.last().map_or(Timestamp::from_unix_ms(0), |batch| batch.now);
-        let next_due = batches.iter().filter_map(|batch| batch.next_due).min();
+        Ok(Taken { queue, batches })
+    }
+
+    /// Reads the records of tickets that were taken. A ticket whose record is gone is dropped; one whose record cannot
+    /// be read stays lent for a minute and is logged.
+    ///
+    /// # Errors
+    ///
+    /// As every call; the tickets come back when their lease ends.
+    pub(crate) async fn read_taken(&self, taken: Taken) -> Result<Claimed, StoreError> {
+        let now = taken.batches.last().map_or(Timestamp::from_unix_ms(0), |batch| batch.now);
+        let next_due = taken.next_due();
         let (mut items, mut unreadable) = (Vec::new(), 0);
-        for batch in batches {
-            let (held, aside) = self.read_claimed(queue, batch).await?;
+        for batch in taken.batches {
+            let (held, aside) = self.read_claimed(taken.queue, batch).await?;
             items.extend(held);
             unreadable += aside;
         }

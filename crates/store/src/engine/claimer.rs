@@ -1,16 +1,19 @@
-//! Takes slots, then claims at most that many tickets, and sleeps exactly until more can be due.
+//! Takes slots, then claims at most that many tickets, and sleeps exactly until more can be due. While the records of
+//! one claim are read, the next one is asked for.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinHandle;
 
 use super::ledger::Picked;
 use super::outage::{Outage, Pauses};
 use super::wake::Waker;
 use super::{CLAIM_MAX, Counts, Inner, Phase, reached, renewer, sleep_unless};
-use crate::{Claimed, StoreError};
+use crate::StoreError;
+use crate::claim::Taken;
 
 /// Longest sleep without a token: a token lost with a connection costs this much and no more.
 const IDLE_MAX: Duration = Duration::from_secs(1);
@@ -25,13 +28,18 @@ pub(super) async fn run(inner: Arc<Inner>, mut wake: Waker, picked: mpsc::Sender
     let outage = Outage::new("claim", inner.settings.queue);
     let mut pauses = Pauses::new();
     let leases = renewer::Context::of(&inner);
-    while let Some(slots) = take_slots(&inner).await {
+    let mut before = Reading::default();
+    while let Some(mut slots) = take_slots(&inner).await {
         let asked = slots.len();
         // Not cancelled by a drain: the answer may carry tickets that must be handed back.
-        let answer = claim(&inner, &leases, asked).await;
+        let answer = take(&inner, &leases, asked).await;
         inner.counts.stamp(&inner.counts.last_pass_ms);
-        let claimed = match answer {
-            Ok(claimed) => claimed,
+        // What was taken first is handed over first.
+        if let Err(error) = before.end().await {
+            outage.failed(&error);
+        }
+        let taken = match answer {
+            Ok(taken) => taken,
             Err(error) => {
                 outage.failed(&error);
                 if sleep_unless(&mut phases, Phase::Draining, pauses.next()).await {
@@ -42,8 +50,9 @@ pub(super) async fn run(inner: Arc<Inner>, mut wake: Waker, picked: mpsc::Sender
         };
         outage.answered();
         pauses.reset();
-        let nap = nap(&claimed, asked);
-        hand_over(&inner, claimed, slots, &picked).await;
+        let nap = nap(taken.len(), taken.next_due(), asked);
+        slots.truncate(taken.len());
+        before = Reading::of(&inner, taken, slots, &picked);
         if let Some(nap) = nap {
             tokio::select! {
                 () = reached(&mut phases, Phase::Draining) => break,
@@ -51,13 +60,46 @@ pub(super) async fn run(inner: Arc<Inner>, mut wake: Waker, picked: mpsc::Sender
             }
         }
     }
+    if let Err(error) = before.end().await {
+        outage.failed(&error);
+    }
 }
 
-async fn claim(inner: &Inner, leases: &renewer::Context, n: usize) -> Result<Claimed, StoreError> {
+async fn take(inner: &Inner, leases: &renewer::Context, n: usize) -> Result<Taken, StoreError> {
     if leases.overdue() {
         leases.pass().await?;
     }
-    inner.store.claim(&inner.settings.queue, n, inner.settings.lease).await
+    inner.store.take(inner.settings.queue, n, inner.settings.lease).await
+}
+
+/// The records of one claim, which are read and handed over beside the next claim.
+#[derive(Default)]
+struct Reading(Option<JoinHandle<Result<(), StoreError>>>);
+
+impl Reading {
+    fn of(
+        inner: &Arc<Inner>,
+        taken: Taken,
+        slots: Vec<OwnedSemaphorePermit>,
+        picked: &mpsc::Sender<Picked>,
+    ) -> Self {
+        if taken.len() == 0 {
+            return Self(None);
+        }
+        let (inner, picked) = (Arc::clone(inner), picked.clone());
+        Self(Some(tokio::spawn(async move { hand_over(&inner, taken, slots, &picked).await })))
+    }
+
+    /// Waits for it. What it was not answered comes back when its lease ends.
+    async fn end(&mut self) -> Result<(), StoreError> {
+        let Some(reading) = self.0.take() else { return Ok(()) };
+        match reading.await.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(read) => read,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The runtime ends, and this loop with it.
+            Err(Err(_)) => Ok(()),
+        }
+    }
 }
 
 /// One slot for certain, more if they are free; none when the engine drains.
@@ -83,22 +125,22 @@ async fn take_slots(inner: &Inner) -> Option<Vec<OwnedSemaphorePermit>> {
 }
 
 /// How long nothing can be due; `None` when as much came as was asked for and more may wait.
-fn nap(claimed: &Claimed, asked: usize) -> Option<Duration> {
-    let got = claimed.items.len();
+fn nap(got: usize, next_due: Option<Duration>, asked: usize) -> Option<Duration> {
     if got >= asked {
         return None;
     }
-    let next = claimed.next_due.unwrap_or(IDLE_MAX);
+    let next = next_due.unwrap_or(IDLE_MAX);
     let floor = if next.is_zero() && got == 0 { DENIED_PAUSE } else { IDLE_MIN };
     Some(next.clamp(floor, IDLE_MAX))
 }
 
 async fn hand_over(
     inner: &Inner,
-    claimed: Claimed,
+    taken: Taken,
     mut slots: Vec<OwnedSemaphorePermit>,
     picked: &mpsc::Sender<Picked>,
-) {
+) -> Result<(), StoreError> {
+    let claimed = inner.store.read_taken(taken).await?;
     let reclaimed = claimed.items.iter().filter(|held| held.reclaimed).count();
     Counts::add(&inner.counts.claimed, claimed.items.len());
     Counts::add(&inner.counts.reclaimed, reclaimed);
@@ -113,24 +155,20 @@ async fn hand_over(
             break;
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use job::Timestamp;
-
-    fn claimed(next_due: Option<Duration>) -> Claimed {
-        Claimed { now: Timestamp::from_unix_ms(0), next_due, items: Vec::new(), unreadable: 0 }
-    }
 
     #[test]
     fn it_sleeps_exactly_until_the_next_ticket_is_due() {
         let in_ms = |ms| Some(Duration::from_millis(ms));
-        assert_eq!(nap(&claimed(in_ms(17)), 5), in_ms(17));
-        assert_eq!(nap(&claimed(in_ms(90_000)), 5), Some(IDLE_MAX));
-        assert_eq!(nap(&claimed(None), 5), Some(IDLE_MAX));
-        assert_eq!(nap(&claimed(in_ms(0)), 5), Some(DENIED_PAUSE));
-        assert_eq!(nap(&claimed(in_ms(0)), 0), None);
+        assert_eq!(nap(0, in_ms(17), 5), in_ms(17));
+        assert_eq!(nap(0, in_ms(90_000), 5), Some(IDLE_MAX));
+        assert_eq!(nap(0, None, 5), Some(IDLE_MAX));
+        assert_eq!(nap(0, in_ms(0), 5), Some(DENIED_PAUSE));
+        assert_eq!(nap(0, in_ms(0), 0), None);
     }
 }
