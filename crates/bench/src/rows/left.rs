@@ -4,7 +4,7 @@ use super::life::{rest, walk};
 use crate::figure::Figure;
 use crate::order::Order;
 use crate::server::Counters;
-use crate::stage::{BOUND, Caller, street};
+use crate::stage::{BOUND, Caller, columns, street};
 use e2e::kit::{Fleet, Receiver};
 use sandbox::wait;
 
@@ -25,15 +25,19 @@ pub fn run(order: &Order) -> Vec<Figure> {
     let caller = Caller::of(&fleet);
     caller.tell(&receiver);
     walk(&caller, "warm", 20, 20);
-    let before = left(&fleet);
-    walk(&caller, "leaves", jobs, 20 + jobs);
-    let after = left(&fleet);
-    let each = |at: usize| vec![(after[at] - before[at]) / jobs as f64];
+    let (mut before, mut runs) = (left(&fleet), Vec::new());
+    for run in 1..=order.runs {
+        walk(&caller, &format!("leaves-{run}"), jobs, 20 + run * jobs);
+        let after = left(&fleet);
+        runs.push([0, 1].map(|at: usize| (after[at] - before[at]) / jobs as f64));
+        before = after;
+    }
+    let [left, events] = columns(&runs);
     vec![
-        Figure::new("Redis, per finished job whose record has left", "bytes", each(0))
+        Figure::new("Redis, per finished job whose record has left", "bytes", left)
             .at_most(300.0)
             .noting(format!("{jobs} jobs by bulk through all five programs; without the stream of events, which is trimmed by time and number")),
-        Figure::new("the stream of events, per job", "bytes", each(1))
+        Figure::new("the stream of events, per job", "bytes", events)
             .noting("kept for `events.kept`, whether jobs leave or not"),
     ]
 }
