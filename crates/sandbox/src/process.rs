@@ -23,6 +23,9 @@ use self::leash::Leash;
 pub use self::logs::{Echo, Logs};
 use crate::{TempDir, wait};
 
+/// The longest from SIGSTOP until all threads of a child stand still, on a machine that is busy.
+const STILL_MAX: Duration = Duration::from_secs(10);
+
 /// How long [`Process::stop`] waits for a child that was asked to end before it is killed.
 const STOP_MAX: Duration = Duration::from_secs(30);
 
@@ -135,18 +138,24 @@ impl Process {
     }
 
     /// Sends a signal by name: `"TERM"`, `"INT"`, `"KILL"`, `"STOP"`, `"CONT"`. A child that has
-    /// ended gets nothing, and that is no error.
+    /// ended gets nothing, and that is no error. After `"STOP"` it stands still: the thread that the
+    /// kernel tells may have to wait for a processor, and the others go on until it had its turn.
     ///
     /// # Errors
     ///
-    /// The shell refused, such as for an unknown name.
+    /// The shell refused, such as for an unknown name, or a child that was to stand still does not.
     pub fn signal(&self, signal: &str) -> io::Result<()> {
         let mut alive = self.alive();
         if alive.reap().is_some() {
             return Ok(());
         }
         // Held under the lock and before reaping, so the id cannot have passed to a stranger.
-        leash::send(signal, self.pid)
+        leash::send(signal, self.pid)?;
+        if signal != "STOP" {
+            return Ok(());
+        }
+        let still = || (stands_still(self.pid) || alive.reap().is_some()).then_some(());
+        wait::until("a child to stand still", STILL_MAX, still).map_err(io::Error::other)
     }
 
     /// SIGKILL, then waits until the kernel has taken it away.
@@ -194,6 +203,17 @@ impl Process {
     fn alive(&self) -> MutexGuard<'_, Alive> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether every thread is stopped; where the kernel shows no threads, the signal alone has to do.
+fn stands_still(pid: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    threads.flatten().all(|thread| {
+        // A thread that has gone meanwhile does nothing.
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        let word = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        !word.starts_with(['R', 'S', 'D'])
+    })
 }
 
 impl Alive {

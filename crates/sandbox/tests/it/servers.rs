@@ -1,9 +1,7 @@
 //! A real private server: durable, killable, its data guarded.
 
-use std::time::Duration;
-
 use sandbox::redis::{CommandError, StartError, find};
-use sandbox::{Options, Redis, TempDir, wait};
+use sandbox::{Options, Redis, TempDir};
 
 #[test]
 fn it_is_durable_by_default_and_survives_a_kill() {
@@ -41,12 +39,9 @@ fn two_servers_share_nothing() {
 fn a_paused_server_answers_after_it_is_resumed() {
     let redis = Redis::start(Options::default()).expect("a server");
     redis.pause().expect("a signal");
-    let paused = wait::until("state T", Duration::from_secs(10), || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", redis.pid())).ok();
-        // Where there is no /proc, the signal alone has to do.
-        stat.is_none_or(|stat| stat.contains(") T ")).then_some(())
-    });
-    paused.expect("the kernel stops it");
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", redis.pid()));
+    // Where there is no /proc, the signal alone has to do.
+    assert!(stat.is_ok_and(|stat| stat.contains(") T ")) || !cfg!(target_os = "linux"));
     redis.resume().expect("a signal");
     assert_eq!(redis.command(&["PING"]).expect("an answer"), "PONG");
 }
