@@ -107,7 +107,9 @@ async fn a_stopped_account_waits_then_sends_one_probe() {
     let held = queued(&ground, 4).await;
     let open = attempt(&held[0].stored.record, 172_800);
     assert!(granted(&ground.begin(&held[0], &open, &FREE).await));
-    let until = ground.store.now().await.expect("answers") + Duration::from_millis(300);
+    // Longer than a busy machine keeps this test from its next question.
+    let pause = Duration::from_secs(3);
+    let until = ground.store.now().await.expect("answers") + pause;
     ground.work(&held[0], &refused(&open, Class::Rate, 0, until)).await;
 
     let next = attempt(&held[1].stored.record, 172_801);
@@ -115,7 +117,7 @@ async fn a_stopped_account_waits_then_sends_one_probe() {
     else {
         panic!("the account is stopped")
     };
-    assert!(after <= Duration::from_millis(300) && !after.is_zero(), "{after:?}");
+    assert!(after <= pause && !after.is_zero(), "{after:?}");
     assert_eq!((code.as_str(), in_row), ("SomethingSaidNo", 1));
     let elsewhere = attempt_on("second", &held[2].stored.record, 172_802);
     assert!(granted(&ground.begin(&held[2], &elsewhere, &FREE).await), "that account only");

@@ -4,6 +4,11 @@ use crate::ground::{Ground, connect, until, until_answers};
 use std::time::{Duration, Instant};
 use store::{Grant, Pace};
 
+/// Grants to each process before the row counts as used.
+const USES_MIN: usize = 10;
+/// A hold that lasts longer than a busy machine keeps a test from its next question.
+const HOLD: Duration = Duration::from_secs(3);
+
 #[tokio::test]
 async fn many_processes_share_one_row_without_an_excess() {
     let ground = Ground::new().await;
@@ -12,7 +17,9 @@ async fn many_processes_share_one_row_without_an_excess() {
         let store = connect(&ground.redis).await;
         let begin = Instant::now();
         let mut spans = Vec::new();
-        while begin.elapsed() < Duration::from_millis(600) {
+        // Until the row has been used, however long the machine kept this test from it.
+        while begin.elapsed() < Duration::from_millis(600) || spans.len() < USES_MIN {
+            assert!(begin.elapsed() < Duration::from_secs(20), "{} grants", spans.len());
             let asked = store.now().await.expect("answers").unix_ms() * 1_000;
             match store.grant("main", "retrieve", 3, pace).await.expect("answers") {
                 Grant::Granted { count, first_in, spacing, .. } => {
@@ -31,7 +38,6 @@ async fn many_processes_share_one_row_without_an_excess() {
     let given: u64 = all.iter().flatten().map(|(_, count)| u64::from(*count)).sum();
     let span_us = u64::try_from(begin.elapsed().as_micros()).expect("short") + pace.horizon_us;
     assert!(given <= span_us / pace.interval_us + 1, "{given} in {span_us} µs");
-    assert!(given >= 40, "and the row is used: {given}");
 }
 
 #[tokio::test]
@@ -41,13 +47,13 @@ async fn a_hold_is_kept_and_ends_by_itself() {
     let ask = || async { ground.store.grant("main", "list", 1, pace).await.expect("answers") };
     // Never used: one interval passes first.
     until("the first", async || matches!(ask().await, Grant::Granted { .. })).await;
-    let held_till = ground.store.now().await.expect("answers") + Duration::from_millis(200);
+    let held_till = ground.store.now().await.expect("answers") + HOLD;
     let hold = |till, code| ground.store.hold_calls("main", "list", till, code);
     hold(held_till, "Slow").await.expect("answers");
     // A shorter one, learned later, does not end it.
     hold(held_till, "Same").await.expect("answers");
     let Grant::Wait { after, held } = ask().await else { panic!("held") };
-    assert!(after <= Duration::from_millis(200) && after <= held, "{after:?} {held:?}");
+    assert!(after <= HOLD && after <= held, "{after:?} {held:?}");
     let accounts = ["main".to_owned(), "other".to_owned()];
     let holds = || async { ground.store.holds(&accounts).await.expect("answers") };
     let [row] = &holds().await[..] else { panic!("one hold") };
@@ -119,10 +125,10 @@ async fn a_clock_that_was_set_back_stops_a_row_for_a_minute_and_says_so() {
     let before_the_step = row.granted().await;
     let (back_us, minute_us) = (7_200_000_000_u64, 60_000_000);
     row.redis(&["HINCRBY", &row.key, "tat", &back_us.to_string()]);
-    let stepped_at = row.now_us().await;
     let Grant::Wait { after, .. } = row.ask().await else { panic!("the row is far ahead") };
     assert!(after > Duration::from_secs(59) && after <= Duration::from_secs(61), "{after:?}");
-    assert!(row.tat() < stepped_at + 62_000_000, "what was cut is written: time passes");
+    let asked_by = row.now_us().await;
+    assert!(row.tat() < asked_by + 62_000_000, "what was cut is written: time passes");
     assert!(matches!(row.ask().await, Grant::Wait { .. }));
     let audit = row.ground.store.audit(10).await.expect("answers");
     assert_eq!(audit.len(), 1, "once, not at every call: {audit:?}");
@@ -156,7 +162,8 @@ async fn a_row_that_another_run_of_the_server_wrote_is_held_and_a_save_holds_not
     row.redis(&["HSET", &row.key, "stamp", "1"]);
     let before = row.tat();
     assert!(matches!(row.ask().await, Grant::Granted { .. }), "within the horizon");
-    assert_eq!(row.tat(), before + row.pace.interval_us);
+    // An instant that has passed meanwhile is not given away: then it is a later one.
+    assert!(row.tat() >= before + row.pace.interval_us);
     // The sign of a run is a second: a server that starts twice in one is not told apart.
     let started: u64 = row.redis(&["LASTSAVE"]).parse().expect("a number");
     until("the next second", async || row.now_us().await >= (started + 1) * 1_000_000).await;
