@@ -11,7 +11,7 @@ use crate::toys::Cancel;
 /// in which a queue without per-job leases runs everything twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_runs_are_renewed_and_run_once() {
-    let house = House::new().await.with("poll.lease", "600ms").with("poll.renew", "200ms");
+    let house = House::new().await.with("poll.lease", "1500ms").with("poll.renew", "300ms");
     let house = house.with("poll.concurrency", "2");
     let ids = house.watched(6).await;
     let step = Cancel::behind_a_gate();
@@ -21,7 +21,7 @@ async fn slow_runs_are_renewed_and_run_once() {
     let begun = house.store.now().await.expect("the clock");
     until("three leases to pass", async || {
         let now = house.store.now().await.expect("the clock");
-        now.since(begun) > Duration::from_millis(1_800)
+        now.since(begun) > Duration::from_millis(4_500)
     })
     .await;
     assert_eq!(step.seen.runs().len(), 4, "nothing is claimed that cannot be started");
