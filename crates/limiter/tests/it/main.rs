@@ -105,8 +105,15 @@ async fn a_create_has_its_slot_and_no_other() {
     let limiter = limiter(&redis, &pool(20)).await;
     let (class, ms) = (SlotClass::V20, Duration::from_millis);
     let create = |of: &Reserved| limiter.create("a", class, of);
-    let slot = reserved(ms(0), ms(0));
-    let permit = create(&slot).expect("its slot has just begun");
+    // A slot lasts for a tenth of a second, in which a busy machine may not get round to this test.
+    let in_time = |class: SlotClass| {
+        let tries = std::iter::repeat_with(|| {
+            let slot = reserved(ms(0), ms(0));
+            limiter.create("a", class, &slot).ok().map(|permit| (slot, permit))
+        });
+        tries.take(50).flatten().next().expect("its slot has just begun")
+    };
+    let (slot, permit) = in_time(class);
     let moment = permit.moment().expect("a create has one");
     assert_eq!((moment.opens, moment.closes), (slot.answered, slot.asked + ms(100)));
     assert!(create(&reserved(ms(200), ms(0))).is_err(), "over");
@@ -116,7 +123,7 @@ async fn a_create_has_its_slot_and_no_other() {
     // What no slots can have led to is a mistake of ours, and is not sent.
     let sent = (0..20).filter(|_| moment.last_word()()).count();
     assert!((1..=3).contains(&sent), "{sent} of 20 at once, a minute apart by their row");
-    let fast = limiter.create("a", SlotClass::V20Fast, &slot).expect("a class of its own");
+    let (_, fast) = in_time(SlotClass::V20Fast);
     assert!(fast.moment().expect("a create has one").last_word()());
 }
 
@@ -147,7 +154,9 @@ async fn a_refusal_heard_by_one_holds_that_call_for_everybody_until_it_ends_by_i
         let NoPermit::Held { rest, call: Call::Retrieve, .. } = refused else {
             panic!("{refused}");
         };
-        assert!(rest <= 4 * SECOND && rest > 2 * SECOND, "{rest:?}");
+        // The server tells whole milliseconds.
+        let whole = rest + heard.elapsed() + Duration::from_millis(5);
+        assert!(rest <= 4 * SECOND && whole >= 4 * SECOND, "{rest:?}");
         assert!(limiter.permit("a", Call::List).await.is_ok(), "that kind of call only");
     }
     let end = tokio::time::timeout(30 * SECOND, async {
@@ -223,11 +232,15 @@ async fn a_rare_call_keeps_its_place_until_it_is_answered_or_can_arrive_no_more(
 
     // Nobody says how the first ends: its process is gone.
     let silent = one.permit("a", Call::List).await.expect("configured").spend();
-    let silent_at = Instant::now();
+    let instant_of = |out: String| {
+        let id = out.split(' ').next().and_then(|id| id.parse::<u64>().ok());
+        id.unwrap_or_else(|| panic!("{out:?} names no instant"))
+    };
+    let first_us = instant_of(out());
     let second = other.permit("a", Call::List).await.expect("configured");
-    // Less than the tenth of a second by which the first may have used its instant late.
-    let longest = 2 * SECOND + UNDER_WAY.read;
-    assert!(silent_at.elapsed() >= longest - Settings::default().use_within, "it may be out still");
+    let (second_us, longest) = (instant_of(out()), 2 * SECOND + UNDER_WAY.read);
+    let apart = Duration::from_micros(second_us - first_us);
+    assert!(apart >= longest, "it may be out still: {apart:?}");
     drop(silent);
 
     let spent = second.spend();
@@ -240,7 +253,14 @@ async fn a_rare_call_keeps_its_place_until_it_is_answered_or_can_arrive_no_more(
     assert!(till > instant && till <= now_us + 1_000_000, "a window after the answer");
 
     // One that is waited with too long is not made, and one that is not made has no place.
-    let third = one.permit("a", Call::List).await.expect("configured");
+    // On a busy machine it may have been waited with already.
+    let mut third = one.permit("a", Call::List).await.expect("configured");
+    for _ in 0..10 {
+        if !third.is_over() {
+            break;
+        }
+        third = one.permit("a", Call::List).await.expect("configured");
+    }
     assert!(!third.is_over());
     let deadline = Instant::now() + 30 * SECOND;
     while !third.is_over() {
