@@ -11,7 +11,7 @@ use crate::peer::{End, Peer, Plan, answer};
 fn client_for(peer: &Peer) -> GuardedClient {
     let origins = vec![Origin::parse(peer.url("/").as_str()).unwrap()];
     let rules = Rules { hosts: Hosts::AnyPublic, origins, redirects_max: 3 };
-    let patience = FetchTimeouts { idle: Duration::from_millis(500), ..FetchTimeouts::default() };
+    let patience = FetchTimeouts { idle: Duration::from_secs(2), ..FetchTimeouts::default() };
     GuardedClient::new(rules, patience, Trust::Nobody).unwrap()
 }
 

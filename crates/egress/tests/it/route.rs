@@ -8,8 +8,8 @@ use crate::peer::{End, Peer, Plan, answer};
 
 fn limits() -> CallLimits {
     CallLimits {
-        connect_timeout: Duration::from_millis(400),
-        total_timeout: Duration::from_millis(1500),
+        connect_timeout: Duration::from_secs(2),
+        total_timeout: Duration::from_secs(3),
         ..CallLimits::for_reads()
     }
 }

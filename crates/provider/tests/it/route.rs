@@ -115,9 +115,9 @@ pub fn pool(base_url: &str, key_file: &std::path::Path) -> PoolSettings {
 
 pub fn settings() -> Settings {
     Settings {
-        connect_timeout: Duration::from_millis(500),
-        create_timeout: Duration::from_secs(5),
-        read_timeout: Duration::from_millis(1500),
+        connect_timeout: Duration::from_secs(2),
+        create_timeout: Duration::from_secs(10),
+        read_timeout: Duration::from_secs(10),
         ..Settings::default()
     }
 }
