@@ -75,7 +75,7 @@ async fn the_identifier_is_shown_where_the_answer_says() {
 
 #[tokio::test]
 async fn lists_lag_and_have_an_order() {
-    let bench = bench(&["list_lag_ms=700", "list_order=oldest_first"]).await;
+    let bench = bench(&["list_lag_ms=3000", "list_order=oldest_first"]).await;
     let began = Instant::now();
     let first = bench.make(json!({})).await;
     let second = bench.make(json!({})).await;
@@ -86,7 +86,7 @@ async fn lists_lag_and_have_an_order() {
         (page["total"] == 2).then(|| page["items"].clone())
     })
     .await;
-    assert!(began.elapsed() >= Duration::from_millis(600), "{:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_millis(2_900), "{:?}", began.elapsed());
     assert_eq!([&items[0]["id"], &items[1]["id"]], [first.as_str(), second.as_str()]);
 }
 
