@@ -130,6 +130,17 @@ async fn a_job_that_ended_without_knowing_its_attempt_is_told() {
 
 #[tokio::test]
 async fn a_walk_outlasts_a_redis_that_dies_and_comes_back() {
+    // On a busy machine the walk may be over before anybody kills: it is made once more.
+    for _ in 0..3 {
+        if dies_in_the_middle().await {
+            return;
+        }
+    }
+    panic!("the walk is always over before the server dies");
+}
+
+/// Whether the server died in the middle of the walk; what must hold holds in any case.
+async fn dies_in_the_middle() -> bool {
     const JOBS: u64 = 1_500;
     let bed = Arc::new(Bed::new().await);
     for n in 0..JOBS {
@@ -151,10 +162,10 @@ async fn a_walk_outlasts_a_redis_that_dies_and_comes_back() {
     let report = quarantine::recover(&bed.ground, since, false).await.unwrap();
     let written = killer.await.unwrap();
 
-    assert!(written < JOBS, "it dies in the middle of the walk: {written}");
     let recovered = report.recovered.unwrap();
     assert_eq!(recovered.intents, JOBS, "one walk");
     // A batch whose answer was lost with the line is known when it is compared again.
     assert_eq!(recovered.restored + recovered.known, JOBS, "{recovered:?}");
     assert!(recovered.doubted == 0 && recovered.left == 0, "{recovered:?}");
+    written < JOBS
 }
