@@ -108,12 +108,16 @@ impl Fleet {
         self.send(if token.is_empty() { request } else { request.bearer_auth(token) })
     }
 
-    /// A page of a program's admin listener.
+    /// A page of a program's admin listener, as soon as it has told where that is.
     fn admin(&self, name: &str, page: &str) -> String {
-        let log = self.role(name).log();
-        let line = log.lines().rfind(|line| line.contains("admin listener"));
-        let address = line.and_then(|line| line.split("listen=").nth(1)).expect("an address");
-        format!("http://{}{page}", address.trim())
+        let address = self.until(&format!("an admin listener of {name}"), || {
+            let log = self.role(name).log();
+            // A line that ends has been written whole.
+            let (told, _) = log.rsplit_once('\n')?;
+            let line = told.lines().rfind(|line| line.contains("admin listener"))?;
+            line.split("listen=").nth(1).map(|address| address.trim().to_owned())
+        });
+        format!("http://{address}{page}")
     }
 
     /// Every line that any child of the fleet has written.
