@@ -34,9 +34,15 @@ fn wait_made(fleet: &Fleet, count: usize) {
     fleet.until("tasks", || (made(fleet) >= count).then_some(()));
 }
 
-fn wait_frozen(fleet: &Fleet, frozen: bool) {
-    let what = if frozen { "the freeze" } else { "the thaw" };
-    fleet.until(what, || (fleet.is_frozen() == frozen).then_some(()));
+/// Loses something, and waits until that is noticed.
+fn loss(fleet: &Fleet, lose: impl FnOnce()) {
+    let since = fleet.clock_now();
+    lose();
+    fleet.until_frozen(since);
+}
+
+fn wait_thawed(fleet: &Fleet) {
+    fleet.until("the thaw", || (!fleet.is_frozen()).then_some(()));
 }
 
 fn finding<'a>(report: &'a Value, kind: &str) -> Vec<&'a Value> {
@@ -75,9 +81,8 @@ fn a_rolled_back_redis_is_noticed_and_with_the_fence_every_job_is_bought_once() 
     // The copy knows nothing of these.
     ids.extend(jobs(&fleet, "after the copy", 6));
     wait_made(&fleet, 12);
-    fleet.power().rollback(&copy);
-    wait_frozen(&fleet, true);
-    wait_frozen(&fleet, false);
+    loss(&fleet, || fleet.power().rollback(&copy));
+    wait_thawed(&fleet);
     let records = fleet.wait_stored(&ids);
     let back = records.iter().flat_map(|record| fleet.timeline(&record.id));
     let restored = back.filter(|line| line.contains("restored")).count();
@@ -116,19 +121,16 @@ fn rollbacks_in_a_row_some_to_much_older_copies_buy_nothing_twice_and_lose_nothi
         let before = made(&fleet);
         // While creates are frozen nothing is made: the next loss then hits the quarantine itself.
         let progress = || (made(&fleet) >= before + 4).then_some(());
-        drop(sandbox::wait::until(
-            "tasks",
-            Duration::from_secs(2 + round as u64 % 3 * 4),
-            progress,
-        ));
+        // Nothing is frozen before the first loss: it meets a fleet that has bought.
+        let bound = if round == 0 { BOUND } else { Duration::from_secs(2 + round as u64 % 3 * 4) };
+        drop(sandbox::wait::until("tasks", bound, progress));
         let older = copies.len().saturating_sub(1 + round % 3);
-        fleet.power().rollback(&copies[older]);
+        loss(&fleet, || fleet.power().rollback(&copies[older]));
         copies.truncate(older + 1);
-        wait_frozen(&fleet, true);
         // The test's own connection has to find the server again.
         fleet.until("Redis", || fleet.run(fleet.store().now()).ok());
     }
-    wait_frozen(&fleet, false);
+    wait_thawed(&fleet);
     let sent = ever_sent(&fleet);
     let there = |id: &&JobId| fleet.run(fleet.store().load(id)).unwrap().is_some();
     let (kept, gone): (Vec<&JobId>, Vec<&JobId>) = ids.iter().partition(there);
@@ -148,9 +150,8 @@ fn a_wiped_redis_gets_back_every_job_that_was_sent() {
     wait_made(&fleet, 10);
     // Some have ended by now, with their films in the bucket.
     fleet.wait(&ids[0], "succeeded");
-    fleet.redis().command(&["FLUSHALL"]).unwrap();
-    wait_frozen(&fleet, true);
-    wait_frozen(&fleet, false);
+    loss(&fleet, || drop(fleet.redis().command(&["FLUSHALL"]).unwrap()));
+    wait_thawed(&fleet);
     for record in fleet.wait_stored(&ids) {
         let manifest = fleet.verified_manifest(&record);
         let billed = fleet.ledger().billed_to(&record);
@@ -171,7 +172,7 @@ fn a_lost_job_asked_for_again_adopts_the_task_it_had_bought() {
     let record = fleet.wait(&second, "succeeded");
     assert_eq!(fleet.ledger().events("create_seen").count(), 1);
     assert_eq!(fleet.ledger().tasks_of(&record).len(), 1);
-    wait_frozen(&fleet, false);
+    wait_thawed(&fleet);
     fleet.audit(&[second]);
 }
 
@@ -183,8 +184,7 @@ fn without_the_fence_creates_stay_frozen_until_a_person_has_reconciled() {
     let copy = fleet.power().snapshot();
     fleet.start_role("submitter");
     wait_made(&fleet, 1);
-    fleet.power().rollback(&copy);
-    wait_frozen(&fleet, true);
+    loss(&fleet, || fleet.power().rollback(&copy));
     let poller = fleet.role("poller");
     poller.wait_for_line("creates stay frozen", BOUND).unwrap_or_else(|missed| panic!("{missed}"));
 
@@ -256,7 +256,8 @@ fn a_task_nobody_owns_is_told_counted_and_withdrawn_only_when_asked() {
     fleet.until("the gauge", || {
         fleet.metrics("poller").contains("seedfleet_orphan_tasks{pool=\"sim\"} 1").then_some(())
     });
-    assert!(fleet.role("poller").log().contains(&task), "the alarm names the task");
+    let alarm = fleet.role("poller").wait_for_line(&task, BOUND);
+    alarm.unwrap_or_else(|missed| panic!("the alarm names the task: {missed}"));
     let dry = reconcile(&fleet, &["--cancel-queued", "--dry-run"]);
     assert_eq!(dry.code, 3, "{dry:?}");
     assert!(fleet.ledger().calls("delete", &task).is_empty());

@@ -4,12 +4,13 @@ use super::Fleet;
 use admission::{Admitted, Door, Intake, Refusal};
 use assets::{Assets, Buckets, FenceSettings, Intents, Manifest};
 use erasure::Eraser;
-use job::{By, Event, JobId, Policy, PoolSettings, Record, Source};
+use job::{By, Event, JobId, Policy, PoolSettings, Record, Source, Timestamp};
 use serde_json::Value;
 use settings::Sources;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 use store::{Store, Writer};
 use tokio::runtime::Runtime;
 
@@ -160,6 +161,27 @@ impl Fleet {
     pub fn is_frozen(&self) -> bool {
         let key = self.inside.store.keys().freeze();
         self.redis().command(&["EXISTS", &key]).is_ok_and(|answer| answer == "1")
+    }
+
+    /// Waits until creates have been frozen for a loss since this instant, and tells when they were: the freeze may
+    /// be over before anybody looks, and the audit keeps it.
+    pub fn until_frozen(&self, since: Timestamp) -> Timestamp {
+        self.until("frozen creates", || {
+            let lines = self.run(self.inside.store.audit(100)).ok()?;
+            let frozen = lines.iter().filter(|line| line.alarm == "frozen" && line.at >= since);
+            frozen.map(|line| line.at).min()
+        })
+    }
+
+    /// The clock of this machine, which is its servers' as well.
+    ///
+    /// # Panics
+    ///
+    /// It stands before 1970.
+    #[must_use]
+    pub fn clock_now(&self) -> Timestamp {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+        Timestamp::from_unix_ms(i64::try_from(now.as_millis()).expect("this epoch"))
     }
 
     /// Asks for a job to be stopped.
