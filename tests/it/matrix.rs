@@ -1,7 +1,7 @@
 //! The retry matrix (M24), row by row: the provider misbehaves, its ledger counts the calls.
 
 use e2e::kit::{Fleet, Ledger, Options, text};
-use job::{AttemptOutcome, By, End, Event, JobId, ParkWhy, Record, State};
+use job::{Attempt, AttemptOutcome, By, End, Event, JobId, ParkWhy, Record, State};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -33,11 +33,19 @@ fn cause(record: &Record) -> &job::Cause {
     }
 }
 
+/// How the attempts ended whose request went out: one that a busy machine kept back until its instant had passed has
+/// no part in what a test is about.
+fn sent(record: &Record) -> Vec<&Attempt> {
+    let attempts = record.life.attempts.iter();
+    attempts.filter(|a| !matches!(a.outcome, AttemptOutcome::NotSent { .. })).collect()
+}
+
 // covers: M22, M24/create-no-id, M26
 #[test]
 fn a_create_that_was_not_sent_goes_again_with_the_same_record() {
     let fleet = Fleet::start(Options::empty());
-    fleet.faults(&json!({"connect": [{"kind": "refuse", "ms": 2500}]}));
+    // As long as three programs may take to start on a busy machine, and to try.
+    fleet.faults(&json!({"connect": [{"kind": "refuse", "ms": 8_000}]}));
     let id = fleet.admit(film("patience"));
     for role in ["submitter", "poller", "downloader"] {
         fleet.start_role(role);
@@ -96,7 +104,7 @@ fn an_unclear_create_is_looked_up_and_bought_again_only_when_proven_absent() {
         assert_eq!(record.life.resends, 0);
     }
     for record in fleet.wait_stored(&lost) {
-        let outcome = &record.life.attempts[0].outcome;
+        let outcome = &sent(&record)[0].outcome;
         assert_eq!(*outcome, AttemptOutcome::Absent, "proven, not guessed");
         assert_eq!(record.life.resends, 1);
         assert_eq!(fleet.ledger().creates_of(&record), 2, "exactly one re-send");
@@ -161,7 +169,7 @@ fn a_refusal_waits_unspent_or_fails_by_its_class() {
     let paused = fleet.admit(film("AccountQuotaExceeded"));
 
     for (code, record) in waits.iter().zip(fleet.wait_stored(&waiting)) {
-        let AttemptOutcome::Refused { code: told } = &record.life.attempts[0].outcome else {
+        let AttemptOutcome::Refused { code: told } = &sent(&record)[0].outcome else {
             panic!("{code}: {:#?}", fleet.timeline(&record.id))
         };
         assert_eq!(told, code);
@@ -174,7 +182,7 @@ fn a_refusal_waits_unspent_or_fails_by_its_class() {
         assert_eq!(fleet.ledger().creates_of(&record), 1, "{code}");
     }
     let record = fleet.wait(&paused, "succeeded");
-    let second = record.life.attempts[1].open.begun_at;
+    let second = sent(&record)[1].open.begun_at;
     assert!(second.unix_ms() / 1000 >= reset.unix_ms() / 1000, "it waited for the time told");
     fleet.audit(&[waiting, failing, vec![paused]].concat());
 }
@@ -266,10 +274,14 @@ fn a_download_goes_again_after_every_kind_of_trouble() {
         let billed = &fleet.ledger().billed_to(&record)[0];
         assert_eq!(manifest.output().unwrap().sha256, billed.video_sha256);
     }
-    let ledger = fleet.ledger();
+    let fired = |kind: &str| {
+        let ledger = fleet.ledger();
+        ledger.events("call").filter(|line| line["fault"] == kind).count()
+    };
     for (kind, _) in &kinds {
-        let fired = ledger.events("call").filter(|line| line["fault"] == *kind).count();
-        assert_eq!(fired, 2, "{kind} was there");
+        // A call is written down when it is over, for the provider too.
+        fleet.until(&format!("{kind}, twice"), || (fired(kind) >= 2).then_some(()));
+        assert_eq!(fired(kind), 2, "{kind} was there");
     }
     fleet.audit(&ids);
 }

@@ -2,7 +2,7 @@
 
 use e2e::kit::{BOUND, Fleet, Line, Options, TcpProxy, text};
 use job::mutant::{self, Mutant};
-use job::{AttemptOutcome, JobId, Record};
+use job::{Attempt, AttemptOutcome, JobId, Record};
 use sandbox::Process;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,12 +32,14 @@ fn submitters_stopped_past_their_lease_wake_up_and_send_nothing() {
     let options = Options { roles: vec!["poller", "downloader"], ..Options::default() };
     let fleet = Fleet::start(options.config(SINGLE_FILE));
     let points = [fault::SUBMIT_BEGUN, fault::SUBMIT_BEFORE_LAST_BYTE, fault::SUBMIT_SENT];
-    let zombies: Vec<_> =
-        points.map(|point| sleeper(&fleet, point.name(), point, 1_000, &[])).into();
-    let held = jobs(&fleet, "held", zombies.len());
-    for zombie in &zombies {
-        pauses(zombie);
+    let (mut zombies, mut held) = (Vec::new(), Vec::new());
+    // One after the other, so that each finds a job; the pause lasts until a busy machine has stopped it.
+    for point in points {
+        let zombie = sleeper(&fleet, point.name(), point, 5_000, &[]);
+        held.extend(jobs(&fleet, &format!("held at {}", point.name()), 1));
+        pauses(&zombie);
         zombie.signal("STOP").expect("a signal");
+        zombies.push(zombie);
     }
     // The leases pass, another submitter and the scans clear up.
     fleet.start_role("submitter");
@@ -122,10 +124,12 @@ fn a_submitter_paused_past_its_slot_sends_nothing_and_the_job_goes_again() {
         fleet.wait_stored(std::slice::from_ref(&id));
         submitter.stop();
         let record = fleet.record(&id);
-        let [late, again] = &record.life.attempts[..] else {
+        let [late @ .., again] = &record.life.attempts[..] else {
             panic!("{:#?}", fleet.timeline(&id));
         };
-        assert!(matches!(late.outcome, AttemptOutcome::NotSent { .. }), "{late:?}");
+        // A busy machine may be too late for another slot as well.
+        let not_sent = |a: &Attempt| matches!(a.outcome, AttemptOutcome::NotSent { .. });
+        assert!(!late.is_empty() && late.iter().all(not_sent), "{late:?}");
         assert!(matches!(again.outcome, AttemptOutcome::Accepted { .. }), "{again:?}");
         assert_eq!(fleet.ledger().creates_of(&record), 1, "{}", point.name());
         ids.push(id);
