@@ -109,13 +109,17 @@ fn a_redis_that_falls_silent_pauses_the_fleet_and_loses_nothing() {
     fleet.audit(&ids);
 }
 
-/// Most calls of a kind that ever arrived within one of its windows, and those beyond the limit.
-fn windows(stats: &Value, name: &str) -> (u64, u64) {
-    let tallies: Vec<&Value> =
-        stats["windows"][name].as_object().into_iter().flat_map(|scopes| scopes.values()).collect();
-    let number = |tally: &Value, key: &str| tally[key].as_u64().unwrap_or(0);
-    let most = tallies.iter().map(|tally| number(tally, "arrived_max")).max();
-    (most.unwrap_or(0), tallies.iter().map(|tally| number(tally, "over_limit")).sum())
+/// Most calls of a kind that ever came within one of its windows: as the kernel had them, whenever the provider's
+/// program got round to them.
+fn fullest(stats: &Value, name: &str) -> u64 {
+    let tallies = stats["windows"][name].as_object().into_iter().flat_map(|scopes| scopes.values());
+    tallies.filter_map(|tally| tally["came_max"].as_u64()).max().unwrap_or(0)
+}
+
+/// When a create came, by the kernel's clock where it tells.
+fn came_ms(line: &Value) -> i64 {
+    let arrived_us = line["arrived_us"].as_i64();
+    arrived_us.map(|us| us / 1_000).or_else(|| line["at_ms"].as_i64()).unwrap()
 }
 
 // covers: M28
@@ -125,7 +129,7 @@ fn two_of_each_worker_together_stay_within_the_accounts_limits() {
                   [pools.sim.accounts.a.limits.classes]\n\
                   \"2.0\" = { create_rpm = 120, running = 3 }\n\
                   [submit]\nlookahead = 2\n[poll]\nfirst = \"50ms\"\nsteady = \"50ms\"\n\
-                  [limits]\nuse_within = \"200ms\"\nnetwork_spread = \"250ms\"\n";
+                  [limits]\nuse_within = \"200ms\"\nnetwork_spread = \"500ms\"\n";
     let words = ["create_rpm=120", "retrieve_qps=5", "running=3"];
     let mut flags: Vec<&str> = words.iter().flat_map(|word| ["--limits", word]).collect();
     flags.extend(["--run-s", "2"]);
@@ -138,13 +142,13 @@ fn two_of_each_worker_together_stay_within_the_accounts_limits() {
     let ids = fleet.admit_many((0..9).map(|n| text(&format!("in line {n}")).into()));
     fleet.wait_stored(&ids);
     let stats = fleet.stats();
-    let (most, over) = windows(&stats, "retrieve_qps");
+    let most = fullest(&stats, "retrieve_qps");
     assert!(most >= 3, "a limit nobody comes near proves nothing: {stats}");
-    assert_eq!(over, 0, "{stats}");
-    assert_eq!(windows(&stats, "create_rpm").1, 0, "{stats}");
+    assert!(most <= 5, "{stats}");
+    assert!(fullest(&stats, "create_rpm") <= 120, "{stats}");
     let ledger = fleet.ledger();
-    let sent: Vec<i64> =
-        ledger.events("create_seen").map(|line| line["at_ms"].as_i64().unwrap()).collect();
+    let mut sent: Vec<i64> = ledger.events("create_seen").map(came_ms).collect();
+    sent.sort_unstable();
     // Half a second apart, less what a busy machine may shift them against each other.
     assert!(sent[8] - sent[0] >= 8 * 500 - 450, "creates are paced: {sent:?}");
     let queued = stats["queued"].as_object().unwrap().values().next().unwrap();
