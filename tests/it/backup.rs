@@ -6,11 +6,13 @@ use sandbox::{Options, Redis, TempDir, wait};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Copies of one server that is never at rest.
 const COPIES: usize = 3;
 const KEY: &str = "written";
+/// Writes before the first rewrite amid a copy. Each later one of the same copy comes after twice as many: how many a
+/// copy needs is the machine's affair.
 const WRITES_BETWEEN: u64 = 150;
 
 fn script(words: &[&OsStr]) -> Output {
@@ -49,6 +51,7 @@ fn server_in(dir: &Path) -> Redis {
 fn a_copy_taken_amid_rewrites_has_all_that_was_acknowledged_before_it() {
     let redis = Redis::start(Options::default()).unwrap();
     let (target, over) = (TempDir::new("backups").unwrap(), AtomicBool::new(false));
+    let between = AtomicU64::new(WRITES_BETWEEN);
     let copies: Vec<(u64, PathBuf, u64)> = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
@@ -61,12 +64,14 @@ fn a_copy_taken_amid_rewrites_has_all_that_was_acknowledged_before_it() {
                 let then = count(&redis);
                 // Refused while an earlier one runs.
                 drop(redis.command(&["BGREWRITEAOF"]));
-                let more =
-                    || count(&redis) >= then + WRITES_BETWEEN || over.load(Ordering::Relaxed);
+                let writes = between.load(Ordering::Relaxed);
+                between.store(writes.saturating_mul(2), Ordering::Relaxed);
+                let more = || count(&redis) >= then + writes || over.load(Ordering::Relaxed);
                 drop(wait::until("more writes", BOUND, || more().then_some(())));
             }
         });
         let copy = |n: usize| {
+            between.store(WRITES_BETWEEN, Ordering::Relaxed);
             let before = count(&redis);
             let place = target.path().join(n.to_string());
             let copy = script(&["take".as_ref(), redis.dir().as_os_str(), place.as_os_str()]);

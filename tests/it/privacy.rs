@@ -107,7 +107,8 @@ fn sightings(fleet: &Fleet) -> Vec<String> {
     let mut seen: Vec<String> =
         dump(fleet).lines().filter(|line| shows(line)).map(str::to_owned).collect();
     for file in files(&fleet.path("bucket")) {
-        let bytes = std::fs::read(fleet.path("bucket").join(&file)).unwrap();
+        // What goes between the two looks is seen nowhere.
+        let Ok(bytes) = std::fs::read(fleet.path("bucket").join(&file)) else { continue };
         let raw = STANDARD.decode(picture).unwrap();
         let holds = shows(&String::from_utf8_lossy(&bytes)) || bytes == raw;
         if holds || file.to_string_lossy().contains("canary-erase") {
@@ -384,6 +385,12 @@ fn two_turns_of_one_process_are_one() {
 
 #[test]
 fn a_killed_gateway_leaves_its_erasure_to_the_other_one() {
+    // On a busy machine a turn may be over before anybody kills: then it is begun anew.
+    assert!((0..5).any(|_| killed_in_a_turn()), "no turn lasts until somebody kills");
+}
+
+/// Whether the gateway died in the middle of a turn; what must hold then is looked at.
+fn killed_in_a_turn() -> bool {
     const JOBS: usize = 900;
     let fleet = Fleet::start(Options { roles: vec!["gateway"], ..Options::default() });
     let other = sandbox::ports::free();
@@ -413,7 +420,9 @@ fn a_killed_gateway_leaves_its_erasure_to_the_other_one() {
         drop(asked.join());
         (id, removed)
     });
-    assert!(removed < JOBS, "it was killed in the middle");
+    if removed == JOBS || !dump(&fleet).contains("\"under_way\":true") {
+        return false;
+    }
     assert!(dump(&fleet).contains("canary-erase"), "there is something left to do");
     fleet.start_gateway_as("other", other);
     let receipt = fleet.until("the receipt", || {
@@ -426,6 +435,7 @@ fn a_killed_gateway_leaves_its_erasure_to_the_other_one() {
     assert_eq!(receipt["interruptions"], 1, "it says that it broke off: {receipt}");
     assert_eq!(sightings(&fleet), Vec::<String>::new());
     assert!(fleet.run(fleet.store().recount()).unwrap().drifts.is_empty());
+    true
 }
 
 #[test]
