@@ -40,7 +40,8 @@ impl Watched {
             name: "fleet".to_owned(),
             port: primary.peer_port(),
             quorum: 2,
-            down_after: Duration::from_secs(1),
+            // Longer than a busy machine keeps a server from its turn.
+            down_after: Duration::from_secs(4),
             failover_timeout: Duration::from_secs(3),
             tls: Some(walls.tls()),
             lines: walls.sentinel_lines("fleet"),
