@@ -4,6 +4,7 @@ use e2e::kit::{ALICE, BOB, Fleet, Options, Receiver, Reply, text};
 use job::StateWord;
 use reqwest::{Body, Method};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Nothing moves by itself.
 fn still() -> Options {
@@ -26,6 +27,8 @@ fn rows(name: &str, jobs: usize) -> String {
 fn upload(fleet: &Fleet, batch: &str, key: &str, rows: impl Into<Body>) -> Reply {
     let path = format!("/v1/batches?batch={batch}");
     let request = fleet.ask(fleet.gateway_port(), Method::POST, &path, key);
+    // One of them goes on while other things are waited for.
+    let request = request.timeout(Duration::from_secs(180));
     let taken = fleet.send(request.header("content-type", "application/jsonl").body(rows));
     assert_eq!(taken.status, 202, "{}", taken.body);
     taken
@@ -77,7 +80,8 @@ fn two_tenants_with_a_batch_of_one_name_see_their_own() {
 fn a_batch_is_completed_when_its_upload_is() {
     let receiver = Receiver::start();
     let allowed = format!("[webhooks]\nallow_origins = [\"{}\"]\n", receiver.origin());
-    let mut options = still().config(&allowed);
+    let patient = "[gateway]\nbody_idle_max = \"60s\"\n";
+    let mut options = still().config(&allowed).config(patient);
     options.roles.push("notifier");
     let fleet = Fleet::start(options);
     let endpoint = json!({"url": receiver.url("/all"), "types": ["batch.completed"]});

@@ -5,7 +5,7 @@ use e2e::kit::{ALICE, Fleet, Options, Wire, text};
 use reqwest::Method;
 use sandbox::wait;
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Short silences, few connections, small bodies.
 const TIGHT: &str = "[gateway]\nbody_bytes_max = 1048576\nbodies_bytes_max = 16777216\n\
@@ -13,6 +13,11 @@ const TIGHT: &str = "[gateway]\nbody_bytes_max = 1048576\nbodies_bytes_max = 167
 
 fn fleet() -> Fleet {
     fleet_with("body_idle_max = \"800ms\"\n")
+}
+
+/// For callers who are not slow, whatever the machine makes of them.
+fn patient_fleet() -> Fleet {
+    fleet_with("body_idle_max = \"8s\"\n")
 }
 
 fn fleet_with(more: &str) -> Fleet {
@@ -74,7 +79,8 @@ fn who_drips_a_head_or_falls_silent_in_it_is_told_and_cut() {
 
 #[test]
 fn who_drips_or_breaks_off_a_body_is_told_and_cut() {
-    let fleet = fleet();
+    // Long enough for one of them to say that it has said all before it counts as silent.
+    let fleet = fleet_with("body_idle_max = \"3s\"\n");
     let mut silent = fleet.wire();
     silent.say(head("/v1/jobs", "content-length: 400\r\n") + "{\"model\":");
     told(&mut silent, 408, "too-slow");
@@ -98,7 +104,7 @@ fn who_drips_or_breaks_off_a_body_is_told_and_cut() {
 // covers: M25
 #[test]
 fn what_is_too_large_is_refused_before_it_is_taken_in() {
-    let fleet = fleet();
+    let fleet = patient_fleet();
     let mut line = fleet.wire();
     line.say(format!("GET /v1/jobs?where={} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(9_000)));
     told(&mut line, 414, "address-too-long");
@@ -139,7 +145,7 @@ fn what_is_too_large_is_refused_before_it_is_taken_in() {
 // covers: M25
 #[test]
 fn what_is_no_json_of_one_reading_is_refused() {
-    let fleet = fleet();
+    let fleet = patient_fleet();
     let deep = "[".repeat(100_000);
     let deep_object = format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200));
     let wide = format!("[{}1]", "1,".repeat(300_000));
@@ -178,7 +184,7 @@ fn what_is_no_json_of_one_reading_is_refused() {
 
 #[test]
 fn what_is_no_http_ends_its_own_connection_only() {
-    let fleet = fleet();
+    let fleet = patient_fleet();
     let rubbish: [&[u8]; 6] = [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"SSH-2.0-OpenSSH_9.2\r\n",
@@ -236,7 +242,7 @@ fn what_is_no_http_ends_its_own_connection_only() {
 
 #[test]
 fn who_has_said_everything_may_still_listen() {
-    let fleet = fleet();
+    let fleet = patient_fleet();
     let body = Value::from(text("half closed")).to_string();
     let mut wire = fleet.wire();
     wire.say(
@@ -281,6 +287,7 @@ fn many_large_bodies_at_once_are_bounded_and_keep_no_small_one_out() {
     let before = resident_bytes(&fleet);
     let piece = "a".repeat(1_000_000);
     for round in 0..2 {
+        let begun = Instant::now();
         let mut wires: Vec<Wire> = (0..60).map(|_| fleet.wire()).collect();
         for wire in &mut wires {
             wire.say(head("/v1/jobs", "content-length: 1048576\r\n") + "{\"model\":\"" + &piece);
@@ -288,11 +295,14 @@ fn many_large_bodies_at_once_are_bounded_and_keep_no_small_one_out() {
         let request = fleet.ask(fleet.gateway_port(), Method::POST, "/v1/jobs", ALICE);
         let reply = fleet.send(request.json(&Value::from(text(&format!("small, {round}")))));
         assert_eq!(reply.status, 202, "{}", reply.body);
-        // Some sixteen of them fit and are waited for; the others are told to come again.
+        // Some sixteen of them fit and are waited for; the others are told to come again. As many fit anew whenever those
+        // have been waited for in vain.
+        let turns = 1 + usize::try_from(begun.elapsed().as_secs() / 5).unwrap();
         let answers: Vec<u16> =
             wires.iter_mut().filter_map(Wire::hear).map(|spoken| spoken.status).collect();
         let refused = answers.iter().filter(|status| **status == 503).count();
-        assert!(refused >= 30 && answers.contains(&408), "{answers:?}");
+        let fit = 30 * turns;
+        assert!(refused + fit >= 60 && answers.contains(&408), "{turns} turns: {answers:?}");
     }
     // Far less than the 120 MB that were sent stays, once the allocator has had an occasion to give it back.
     let bounded = || {
