@@ -211,8 +211,8 @@ fn of_the_provider(fleet: &Fleet) {
     named(fleet, &THROTTLED);
 
     admit(fleet, "not reached", 6);
-    // The port comes back by itself: it is closed anew before that.
-    let closed = json!({"connect": [{"kind": "refuse", "ms": 2_000}]});
+    // The port comes back by itself: it is closed anew before that, with each look of the command line.
+    let closed = json!({"connect": [{"kind": "refuse", "ms": 5_000}]});
     named_while(fleet, &AWAY, || fleet.faults(&closed));
 
     let overdue = json!([{"kind": "answer", "code": "AccountOverdueError"}]);

@@ -1,7 +1,7 @@
 //! When work will have ended: told for rows before they are taken in and for batches on their way, and plainly not told
 //! where nobody can know.
 
-use e2e::kit::{ALICE, Fleet, Options, text};
+use e2e::kit::{ALICE, BOUND, Fleet, Options, text};
 use job::rounds;
 use seedance::SlotClass;
 use serde_json::{Value, json};
@@ -148,17 +148,22 @@ fn a_batch_tells_when_it_will_have_ended_or_why_nobody_knows() {
 
 #[test]
 fn a_watch_writes_a_line_for_each_estimate_and_one_for_the_end() {
-    let fleet = Fleet::start(Options::default());
+    let fleet = Fleet::start(Options { roles: vec!["poller", "downloader"], ..Options::default() });
     write_rows(&fleet, "watched", 6);
     import(&fleet, "watched");
     let watch = ["batch", "watch", "watched", "-q", "-o", "ndjson", "--every", "100ms"];
-    let watched = fleet.cli(&[&watch[..], &["--timeout", "40s"]].concat());
-    assert_eq!(watched.code, 0, "{watched:?}");
+    let child = fleet.cli_child("watch", &[&watch[..], &["--timeout", "120s"]].concat());
+    // Nothing moves before it has looked once.
+    child.wait_for_line("\"eta\"", BOUND).unwrap_or_else(|missed| panic!("{missed}"));
+    fleet.start_role("submitter");
+    let ended = child.wait_bounded(BOUND * 2).and_then(|status| status.code());
+    let watched = child.log();
+    assert_eq!(ended, Some(0), "{watched}");
     let lines: Vec<Value> =
-        watched.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        watched.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (end, samples) = lines.split_last().unwrap();
     assert_eq!((&end["batch"], &end["succeeded"]), (&json!("watched"), &json!(6)), "{end}");
-    assert!(!samples.is_empty(), "{watched:?}");
+    assert!(!samples.is_empty(), "{watched}");
     for sample in samples {
         assert_eq!(sample["jobs"], 6, "{sample}");
         assert!(sample["finished"].as_u64().unwrap() < 6, "{sample}");

@@ -127,7 +127,7 @@ fn creates_refused_for_their_rate_slow_the_fleet_down_and_the_rate_comes_back_by
     assert!(shown.stdout.contains("a 2.0: create at "), "{}", shown.stdout);
     let brakes =
         |role: &str| fleet.metrics(role).contains("seedfleet_create_brakes_total{brake=\"rate\"");
-    assert!(brakes("submitter") || brakes("submitter-2"));
+    fleet.until("a brake counted", || (brakes("submitter") || brakes("submitter-2")).then_some(()));
 
     fleet.provider_limits(&json!({"default": {"create_rpm": 6000}}));
     fleet.wait_stored(&ids);

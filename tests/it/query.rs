@@ -74,8 +74,12 @@ fn lists_and_totals_tell_what_became_of_the_jobs() {
     assert_eq!(fleet.get("/v1/usage?group_by=day", BOB).body["items"], json!([]));
     let failures = fleet.get("/v1/failures?batch=spring", ALICE);
     assert_eq!((failures.status, &failures.body["items"]), (200, &json!([])));
-    let limits = fleet.get("/v1/limits", ALICE).body;
-    assert!(limits["limited_by"].as_str().is_some_and(|s| s.starts_with("Nothing")), "{limits}");
+    // A machine that is busy may limit for a moment.
+    let limits = fleet.until("nothing that limits", || {
+        let limits = fleet.get("/v1/limits", ALICE).body;
+        let nothing = limits["limited_by"].as_str().is_some_and(|s| s.starts_with("Nothing"));
+        nothing.then_some(limits)
+    });
     assert_eq!(limits["counts"]["succeeded"], 5);
 
     let shown = fleet.get("/v1/batches/spring", ALICE).body;

@@ -52,8 +52,10 @@ fn an_autoscaler_hears_how_many_are_of_use_and_never_old_numbers() {
     for role in ["submitter", "poller", "downloader", "notifier"] {
         assert_eq!(told[role], busy[role], "{shown:?}");
     }
-    let page = fleet.metrics("gateway");
-    assert!(page.contains("seedfleet_desired_replicas{role=\"submitter\"} 10"), "{page}");
+    fleet.until("the same as a metric", || {
+        let page = fleet.metrics("gateway");
+        page.contains("seedfleet_desired_replicas{role=\"submitter\"} 10").then_some(())
+    });
 
     let lower = ["limits", "set", "--class", "2.0", "--running", "30", "--lookahead", "0"];
     let set = fleet.cli(&[&lower[..], &["--reason", "others use the account"]].concat());
