@@ -93,7 +93,7 @@ pub use evidence::Evidence;
 pub use failures::{FailureGroup, Scope};
 pub use fleet::{
     ALIVE_FOR, API_KEYS_MAX, About, Around, BEAT_EVERY, EndWhy, FleetStore, Ill, InForce, KnownKey,
-    LiveProcess, Minted, RATE_WINDOW, Raised, Rated, Revoked, Session,
+    LiveProcess, Minted, RATE_WINDOW, Raised, Rated, Revoked, SILENT_AFTER, Session,
 };
 pub use freeze::{Freeze, FreezeKind, Watch};
 pub use grant::{Grant, HoldRow};

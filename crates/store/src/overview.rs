@@ -1,12 +1,13 @@
 //! Looks at a whole pool: counts, depths, slots, stops, timelines.
 
+use crate::caps::IN_FLIGHT;
 use crate::queue::{Lane, Queue};
 use crate::{Store, StoreError, commit};
 use job::{AttemptId, JobId, Priority, Slot, StateWord, Timestamp};
 use redis::{Pipeline, Value};
 use seedance::SlotClass;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Tenants whose lanes are added up.
 const TENANTS_MAX: usize = 2_000;
@@ -277,15 +278,52 @@ impl Store {
         let Some(class) = queue.class() else {
             return Ok(vec![self.keys().due(queue)]);
         };
-        let tenants: Vec<String> = self
-            .connection()
-            .ask(redis::cmd("ZRANGE").arg(self.keys().lanes(class)).arg(0).arg(TENANTS_MAX - 1))
-            .await?;
-        let lanes = tenants.into_iter().flat_map(|tenant| {
-            [Priority::High, Priority::Normal, Priority::Low]
-                .map(|priority| Lane { tenant: tenant.clone(), priority })
-        });
-        Ok(lanes.map(|lane| self.keys().lane(class, &lane)).collect())
+        let tenants = self.tenants_in_line(class).await?;
+        Ok(tenants.iter().flat_map(|tenant| self.lanes_of(class, tenant)).collect())
+    }
+
+    /// So many due jobs no claim hands out, whoever asks: their tenant is among `paused`, or has in flight what it may
+    /// have. What was handed out and has not begun is not seen here, so a tenant may be at its cap a little earlier.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn due_at_rest(&self, paused: &BTreeSet<String>) -> Result<u64, StoreError> {
+        let (now, mut pipe) = (self.now().await?, Pipeline::new());
+        for class in SlotClass::ALL {
+            for tenant in self.tenants_in_line(class).await? {
+                if paused.contains(&tenant) || self.is_at_its_cap(&tenant).await? {
+                    for lane in self.lanes_of(class, &tenant) {
+                        pipe.cmd("ZCOUNT").arg(lane).arg("-inf").arg(now.unix_ms());
+                    }
+                }
+            }
+        }
+        if pipe.is_empty() {
+            return Ok(0);
+        }
+        self.connection().pipe(&mut pipe).await?.iter().map(number).sum()
+    }
+
+    async fn is_at_its_cap(&self, tenant: &str) -> Result<bool, StoreError> {
+        let cap = u64::from(self.caps_of(tenant).in_flight_max);
+        if cap == 0 {
+            return Ok(false);
+        }
+        let counts = self.tenant_counts(tenant).await?;
+        Ok(IN_FLIGHT.iter().filter_map(|word| counts.get(word)).sum::<u64>() >= cap)
+    }
+
+    async fn tenants_in_line(&self, class: SlotClass) -> Result<Vec<String>, StoreError> {
+        let mut ask = redis::cmd("ZRANGE");
+        ask.arg(self.keys().lanes(class)).arg(0).arg(TENANTS_MAX - 1);
+        self.connection().ask(&ask).await
+    }
+
+    fn lanes_of(&self, class: SlotClass, tenant: &str) -> [String; 3] {
+        let lane = |priority| Lane { tenant: tenant.to_owned(), priority };
+        [Priority::High, Priority::Normal, Priority::Low]
+            .map(|priority| self.keys().lane(class, &lane(priority)))
     }
 }
 

@@ -12,7 +12,7 @@ mod tests;
 mod words;
 
 pub(crate) use judge::{Scene, causes, sentence};
-pub(crate) use look::{Others, others};
+pub(crate) use look::{Others, others, resting};
 
 use job::rounds::Patience;
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ pub enum CauseKind {
     Paused,
     /// Redis's memory is nearly used up: no job is taken in.
     RedisFull,
-    /// No process of a role runs that has work.
+    /// No process of a role is at work that has work.
     RoleMissing,
     /// The bucket takes nothing.
     BucketIll,
@@ -57,8 +57,8 @@ pub enum CauseKind {
     LimitSet,
     /// A cap of spending holds jobs.
     Budget,
-    /// Jobs are due and none is in hand.
-    SubmitterSilent,
+    /// Jobs are due whose tenants may begin nothing now.
+    TenantsRest,
     /// The rate of creates.
     CreateRate,
     /// Jobs wait for the end of a pause after a refusal.
@@ -100,7 +100,7 @@ impl CauseKind {
         Self::SlotsFull,
         Self::LimitSet,
         Self::Budget,
-        Self::SubmitterSilent,
+        Self::TenantsRest,
         Self::CreateRate,
         Self::Waiting,
         Self::Held,
@@ -121,7 +121,7 @@ impl CauseKind {
             Self::SlotsFull
                 | Self::LimitSet
                 | Self::Budget
-                | Self::SubmitterSilent
+                | Self::TenantsRest
                 | Self::CreateRate
                 | Self::Waiting
                 | Self::Held
@@ -144,9 +144,8 @@ impl CauseKind {
             | Self::ProviderUnreachable
             | Self::ProviderFails
             | Self::CallbacksSilent => "seedfleet doctor",
-            Self::RoleMissing | Self::NotifierMissing | Self::SubmitterSilent => {
-                "seedfleet schema status"
-            }
+            Self::RoleMissing | Self::NotifierMissing => "seedfleet schema status",
+            Self::TenantsRest => "seedfleet tenants list",
             Self::Throttled => "seedfleet limits set",
             Self::LimitSet => "seedfleet limits reset",
             Self::InDoubt | Self::Parked => "seedfleet doubt list",
@@ -178,7 +177,7 @@ impl CauseKind {
             Self::Parked => "docs/runbooks/jobs-parked.md",
             Self::SlotsFull | Self::CreateRate | Self::CopiesWait => "docs/scaling.md",
             Self::Budget => "docs/runbooks/jobs-held-for-budget.md",
-            Self::LimitSet | Self::SubmitterSilent | Self::Waiting | Self::Held => {
+            Self::LimitSet | Self::TenantsRest | Self::Waiting | Self::Held => {
                 "docs/runbooks/nothing-is-submitted.md"
             }
             Self::WebhooksFail => "docs/runbooks/webhooks-failing.md",

@@ -107,8 +107,9 @@ impl Voice {
                             known = in_force;
                         }
                     }
-                    // An outage, which the engines tell.
-                    Err(_) => {}
+                    // An outage, which the engines tell. The next try does not wait for the next beat: who looks
+                    // when Redis is back finds everybody silent until it is told.
+                    Err(_) => told_at = None,
                 }
             }
         });

@@ -13,7 +13,7 @@ mod sessions;
 pub use api_keys::{API_KEYS_MAX, EndWhy, KnownKey, Minted, Revoked};
 pub use around::{Around, Ill};
 pub use rate::{RATE_WINDOW, Rated};
-pub use schema::{ALIVE_FOR, About, BEAT_EVERY, InForce, LiveProcess, Raised};
+pub use schema::{ALIVE_FOR, About, BEAT_EVERY, InForce, LiveProcess, Raised, SILENT_AFTER};
 pub use sessions::Session;
 
 use crate::connection::Connection;

@@ -12,8 +12,11 @@ use std::time::Duration;
 
 /// How often a process tells that it lives.
 pub const BEAT_EVERY: Duration = Duration::from_secs(5);
-/// For how long one that has fallen silent counts as alive.
+/// For how long one that has fallen silent counts as alive where a version of the record is raised: it may come
+/// back and must read what it finds.
 pub const ALIVE_FOR: Duration = Duration::from_secs(60);
+/// From when on one that is silent is not at work: two beats are missing, and the third is due.
+pub const SILENT_AFTER: Duration = BEAT_EVERY.saturating_mul(3);
 
 /// What a process tells of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +60,12 @@ pub struct LiveProcess {
 }
 
 impl LiveProcess {
+    /// Whether it has told nothing for so long that it is not at work: dead, held up, or cut off from Redis.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.silent_for >= SILENT_AFTER
+    }
+
     /// Whether it reads this form of the record.
     #[must_use]
     pub fn reads(&self, version: u32) -> bool {

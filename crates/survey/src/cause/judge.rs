@@ -6,7 +6,7 @@ use crate::pauses::pauses_sentence;
 use job::{StateWord, Timestamp};
 use seedance::SlotClass;
 use std::collections::BTreeMap;
-use store::{Around, Depth, Freeze, FreezeKind, Pause, PauseScope, Queue, StopRow};
+use store::{Around, Depth, Freeze, FreezeKind, Pause, PauseScope, Queue, SILENT_AFTER, StopRow};
 
 /// So many jobs in doubt are worth a word: fewer come and go.
 const DOUBTS_MANY: u64 = 10;
@@ -21,6 +21,8 @@ pub(crate) struct Scene {
     /// Accounts, and classes of accounts, that were stopped.
     pub(crate) stops: Vec<StopRow>,
     pub(crate) depths: Vec<Depth>,
+    /// Due jobs whose tenants may begin nothing now; counted where no ticket is in hand.
+    pub(crate) resting: u64,
     pub(crate) freeze: Option<Freeze>,
     pub(crate) counts: BTreeMap<StateWord, u64>,
     /// Which cap of spending holds jobs, in a sentence.
@@ -35,7 +37,7 @@ pub(crate) fn causes(scene: &Scene) -> Vec<CauseView> {
     let judges = [frozen, paused, memory, roles, bucket, stopped, provider, doubts, room, delays];
     let mut found: Vec<CauseView> = judges.into_iter().flat_map(|judge| judge(scene)).collect();
     // What is left when nothing else explains why jobs wait: alone it says that all is as it should be.
-    if !found.iter().any(|cause| cause.cause < CauseKind::SubmitterSilent) {
+    if !found.iter().any(|cause| cause.cause < CauseKind::TenantsRest) {
         found.extend(pace(scene));
     }
     found.sort_by_key(|cause| cause.cause);
@@ -135,7 +137,8 @@ fn memory(scene: &Scene) -> Vec<CauseView> {
     says.map(|says| CauseView::new(CauseKind::RedisFull, says)).into_iter().collect()
 }
 
-/// Roles of which no process lives, though there is work for it; in the order of a job's way.
+/// Roles of which no process is at work, though there is work for it; in the order of a job's way. Whether one is at
+/// work is told by its beats alone: that none has a ticket in hand may mean that none can go on.
 fn roles(scene: &Scene) -> Vec<CauseView> {
     let (waiting, _, leased) = scene.to_buy();
     let notify = scene.depths.iter().find(|depth| depth.queue == Queue::Notify);
@@ -145,12 +148,16 @@ fn roles(scene: &Scene) -> Vec<CauseView> {
         ("downloader", scene.count(&[StateWord::Downloading])),
         ("notifier", notify.map_or(0, |depth| depth.waiting + depth.leased)),
     ];
-    let missing =
-        work.into_iter().filter(|(role, n)| *n > 0 && !scene.others.roles.contains(*role));
-    let told = missing.map(|(role, n)| {
+    // A Redis that is nearly full may have taken no beat.
+    let full = scene.others.memory_past.is_some();
+    let told = work.into_iter().filter(|(_, n)| *n > 0).filter_map(|(role, n)| {
+        let silent = scene.others.roles.get(role).copied();
+        if silent.is_some_and(|silent| full || silent < SILENT_AFTER) {
+            return None;
+        }
         let cause =
             if role == "notifier" { CauseKind::NotifierMissing } else { CauseKind::RoleMissing };
-        CauseView::new(cause, words::missing(role, n))
+        Some(CauseView::new(cause, words::missing(role, n, silent)))
     });
     told.collect()
 }
@@ -264,9 +271,13 @@ fn pace(scene: &Scene) -> Option<CauseView> {
             CauseKind::Waiting,
             format!("{waiting} jobs wait for the end of a pause after a refusal."),
         ),
-        (_, 0) => {
-            (CauseKind::SubmitterSilent, format!("No submitter is at work: {due} jobs are due."))
-        }
+        (_, 0) if scene.resting >= due => (
+            CauseKind::TenantsRest,
+            format!(
+                "{due} jobs are due, and their tenants are paused or have in flight what they may have."
+            ),
+        ),
+        // That none is in hand says nothing about submitters: none is lent before an account has an instant for it.
         (_, _) => {
             let lowered = if slowed { ", lowered after refusals" } else { "" };
             let says = format!(

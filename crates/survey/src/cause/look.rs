@@ -4,8 +4,9 @@ use super::LimitsSettings;
 use futures::future::try_join_all;
 use job::PoolSettings;
 use job::rounds::are_silent;
-use std::collections::BTreeSet;
-use store::{Ill, Store, StoreError};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use store::{Depth, Ill, LiveProcess, Pause, PauseScope, Store, StoreError};
 
 /// Endpoints with undelivered events that are looked at.
 const ENDPOINTS_MOST: usize = 20;
@@ -22,8 +23,8 @@ pub(crate) struct FailingHook {
 /// What was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Others {
-    /// Roles of which a process lives.
-    pub(crate) roles: BTreeSet<String>,
+    /// Roles of which a process told within the last minute that it lives, and how long that is ago.
+    pub(crate) roles: BTreeMap<String, Duration>,
     /// What processes find ill around themselves, in this pool.
     pub(crate) ill: Vec<Ill>,
     /// Share of Redis's memory in use and the share from which no job is taken in, in percent; none below that.
@@ -53,7 +54,9 @@ pub(crate) async fn others(
         store.failing_endpoints(ENDPOINTS_MOST),
         silent(store, pool, settings)
     )?;
-    let ill = live.iter().flat_map(store::LiveProcess::ill).filter(|ill| ill.pool == store.pool());
+    // What one met that is not at work any more is old.
+    let ill = live.iter().filter(|process| !process.is_silent()).flat_map(LiveProcess::ill);
+    let ill = ill.filter(|ill| ill.pool == store.pool());
     let hidden = |mut ill: Ill| {
         if tenant.is_some() {
             ill.why.clear();
@@ -69,11 +72,43 @@ pub(crate) async fn others(
     });
     Ok(Others {
         ill: ill.map(hidden).collect(),
-        roles: live.into_iter().filter_map(|process| Some(process.about?.role)).collect(),
+        roles: heard(&live),
         memory_past: past(pulse.memory_ratio(), settings.intake_stop_ratio),
         hooks: hooks.filter(own).collect(),
         silent,
     })
+}
+
+/// Due jobs whose tenants may begin nothing now, where that may be why no ticket is in hand.
+///
+/// # Errors
+///
+/// As every call of the store.
+pub(crate) async fn resting(
+    store: &Store,
+    depths: &[Depth],
+    pauses: &[Pause],
+) -> Result<u64, StoreError> {
+    let submit = || depths.iter().filter(|depth| depth.queue.class().is_some());
+    if submit().any(|depth| depth.leased > 0) || submit().all(|depth| depth.due == 0) {
+        return Ok(0);
+    }
+    let of = |pause: &Pause| match &pause.scope {
+        PauseScope::Tenant(tenant) => Some(tenant.clone()),
+        PauseScope::Submit | PauseScope::Model(_) | PauseScope::Poll | PauseScope::Download => None,
+    };
+    store.due_at_rest(&pauses.iter().filter_map(of).collect()).await
+}
+
+/// Of each role, how long ago the last of its processes told that it lives.
+fn heard(live: &[LiveProcess]) -> BTreeMap<String, Duration> {
+    let mut roles = BTreeMap::new();
+    for LiveProcess { about, silent_for, .. } in live {
+        let Some(about) = about else { continue };
+        let least = roles.entry(about.role.clone()).or_insert(*silent_for);
+        *least = (*least).min(*silent_for);
+    }
+    roles
 }
 
 /// In percent, where new jobs are refused for it.

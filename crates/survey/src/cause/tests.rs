@@ -7,7 +7,11 @@ use crate::limits::AccountView;
 use job::{StateWord, Timestamp};
 use seedance::SlotClass;
 use std::collections::BTreeMap;
-use store::{Around, Depth, Freeze, FreezeKind, Ill, Pause, PauseScope, Queue, StopRow};
+use std::time::Duration;
+use store::{
+    Around, BEAT_EVERY, Depth, Freeze, FreezeKind, Ill, Pause, PauseScope, Queue, SILENT_AFTER,
+    StopRow,
+};
 
 const NOW_S: i64 = 1_000;
 
@@ -40,12 +44,14 @@ fn account(name: &str, used: u64) -> AccountView {
 
 /// One account with so many slots used; all roles at work.
 fn scene(used: u64, due: u64, leased: u64) -> Scene {
-    let roles = ["submitter", "poller", "downloader", "notifier"].map(str::to_owned);
+    let roles = ["submitter", "poller", "downloader", "notifier"];
+    let roles = roles.map(|role| (role.to_owned(), BEAT_EVERY));
     Scene {
         now: at(NOW_S),
         accounts: vec![account("a", used)],
         stops: Vec::new(),
         depths: vec![Depth { queue: Queue::Submit(SlotClass::V20), waiting: due, due, leased }],
+        resting: 0,
         freeze: None,
         counts: BTreeMap::new(),
         budget: None,
@@ -104,7 +110,7 @@ fn nothing_is_said_as_well() {
 #[test]
 fn room_and_pace() {
     says(&scene(3, 5, 1), CauseKind::SlotsFull, "3 of 3 slots of 2.0");
-    says(&scene(1, 5, 0), CauseKind::SubmitterSilent, "No submitter is at work: 5 jobs are due");
+    says(&scene(1, 5, 0), CauseKind::CreateRate, "slots are free, and jobs wait for their instant");
     says(&scene(1, 5, 2), CauseKind::CreateRate, "The rate of creates limits: slots are free");
     let mut lowered = scene(1, 5, 2);
     lowered.accounts[0].classes[0].slots = 1;
@@ -137,7 +143,11 @@ fn a_pause_is_told_whatever_else_limits() {
     model.pauses = vec![pause(PauseScope::Model(SlotClass::V20))];
     assert_eq!(kinds(&model)[0], CauseKind::PartPaused);
     model.pauses = vec![pause(PauseScope::Tenant("acme".into()))];
-    says(&model, CauseKind::SubmitterSilent, "Paused: creates of tenant acme by ann");
+    says(&model, CauseKind::CreateRate, "Paused: creates of tenant acme by ann");
+    model.resting = 2;
+    says(&model, CauseKind::TenantsRest, "2 jobs are due, and their tenants are paused or have");
+    model.depths[0].leased = 1;
+    assert_eq!(kinds(&model), [CauseKind::CreateRate], "somebody else's is in hand");
 }
 
 #[test]
@@ -164,6 +174,26 @@ fn a_role_without_a_process_is_missed_where_it_has_work() {
 }
 
 #[test]
+fn only_beats_tell_whether_a_role_is_at_work() {
+    let mut silent = scene(1, 5, 0);
+    let heard = |silent: &mut Scene, role: &str, ago: Duration| {
+        silent.others.roles.insert(role.into(), ago);
+    };
+    heard(&mut silent, "submitter", SILENT_AFTER - Duration::from_millis(1));
+    assert_eq!(kinds(&silent), [CauseKind::CreateRate], "no ticket in hand says nothing");
+    heard(&mut silent, "submitter", SILENT_AFTER + Duration::from_millis(5_900));
+    heard(&mut silent, "downloader", SILENT_AFTER);
+    let words =
+        "No submitter runs: the last one has been silent for 20 s, and 5 jobs wait to be bought.";
+    says(&silent, CauseKind::RoleMissing, words);
+    assert_eq!(kinds(&silent), [CauseKind::RoleMissing], "no video waits for a downloader");
+    silent.depths[0].leased = 2;
+    says(&silent, CauseKind::RoleMissing, "silent for 20 s, and 7 jobs wait");
+    silent.others.memory_past = Some((101, 80));
+    assert_eq!(kinds(&silent), [CauseKind::RedisFull, CauseKind::CreateRate], "it takes no beat");
+}
+
+#[test]
 fn an_account_is_stopped_until_a_create_is_taken() {
     let mut stopped = scene(0, 5, 0);
     stopped.stops = vec![stop("auth", "AuthenticationError", None)];
@@ -179,7 +209,7 @@ fn an_account_is_stopped_until_a_create_is_taken() {
     stopped.stops[0].until = at(NOW_S - 1);
     says(&stopped, CauseKind::ProviderUnreachable, "until a job that asks now is taken");
     stopped.stops[0].in_row = 0;
-    assert_eq!(kinds(&stopped), [CauseKind::SubmitterSilent], "it ran out, and others went well");
+    assert_eq!(kinds(&stopped), [CauseKind::CreateRate], "it ran out, and others went well");
     stopped.stops = vec![stop("pause", "QuotaExceeded", None)];
     says(&stopped, CauseKind::Throttled, "asks account a to wait (QuotaExceeded)");
     stopped.stops = vec![stop("rate", "RateLimit", Some(SlotClass::V20))];
@@ -189,11 +219,11 @@ fn an_account_is_stopped_until_a_create_is_taken() {
         "refuses creates of 2.0 for their rate or number (RateLimit)",
     );
     stopped.stops = vec![stop("rate", "RateLimit", Some(SlotClass::V20Fast))];
-    assert_eq!(kinds(&stopped), [CauseKind::SubmitterSilent], "another class waits");
+    assert_eq!(kinds(&stopped), [CauseKind::CreateRate], "another class waits");
 
     stopped.accounts.push(account("b", 0));
     stopped.stops = vec![stop("auth", "AuthenticationError", None)];
-    assert_eq!(kinds(&stopped), [CauseKind::SubmitterSilent, CauseKind::AccountStopped]);
+    assert_eq!(kinds(&stopped), [CauseKind::CreateRate, CauseKind::AccountStopped]);
     assert!(causes(&stopped)[1].says.ends_with("Others of the pool go on."));
     let mut idle = scene(0, 0, 0);
     idle.stops = vec![stop("auth", "AuthenticationError", None)];

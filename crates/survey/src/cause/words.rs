@@ -4,6 +4,7 @@ use super::CauseKind;
 use super::look::FailingHook;
 use job::Timestamp;
 use seedance::SlotClass;
+use std::time::Duration;
 use store::StopRow;
 
 /// `n` of them, with its verb.
@@ -16,8 +17,9 @@ fn because(why: &str) -> String {
     if why.is_empty() { String::new() } else { format!(" ({why})") }
 }
 
-/// No process of a role lives and there is work for it.
-pub(super) fn missing(role: &str, n: u64) -> String {
+/// No process of a role is at work, though there is work for it. `silent`: how long ago the last one told that it
+/// lives, where that is known.
+pub(super) fn missing(role: &str, n: u64, silent: Option<Duration>) -> String {
     let work = match role {
         "submitter" => counted(n, "job waits to be bought", "jobs wait to be bought"),
         "poller" => {
@@ -30,7 +32,13 @@ pub(super) fn missing(role: &str, n: u64) -> String {
         }
         _ => counted(n, "endpoint waits to be told", "endpoints wait to be told"),
     };
-    format!("No {role} runs: {work}.")
+    match silent {
+        Some(silent) => {
+            let s = silent.as_secs();
+            format!("No {role} runs: the last one has been silent for {s} s, and {work}.")
+        }
+        None => format!("No {role} runs: {work}."),
+    }
 }
 
 pub(super) fn bucket(role: &str, why: &str) -> String {
