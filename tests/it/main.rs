@@ -41,6 +41,7 @@ mod pauses;
 mod pilots;
 mod polling;
 mod power;
+mod presence;
 mod privacy;
 mod probe;
 mod query;

@@ -36,7 +36,7 @@ impl Workers<'_> {
     #[must_use]
     pub fn page(&self) -> String {
         let main = html! {
-            p class="dim" { "A ticket that is due and stays due has nobody to work it: see that its program runs. Processes keep no list of themselves; leases are what can be seen of them." }
+            p class="dim" { "A ticket that is due and stays due has nobody to work it: see that its program runs, or what holds creates up. “seedfleet schema status” lists the processes that were heard of." }
             table {
                 caption class="hidden" { "Queues" }
                 thead { tr { th scope="col" { "Program" } th scope="col" { "Queue" } th scope="col" class="w" { "Pool" } th scope="col" class="num" { "Waiting" } th scope="col" class="num" { "Due" } th scope="col" class="num" { "In work" } } }

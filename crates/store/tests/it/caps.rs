@@ -184,3 +184,27 @@ async fn inline_media_have_their_day_too() {
     assert_eq!(today(&store).await.media_bytes, 100);
     assert_eq!(ground.store.allot_media("acme", 500).await.expect("no cap"), store::Media::Taken);
 }
+
+#[tokio::test]
+async fn due_jobs_whose_tenant_may_begin_nothing_are_counted() {
+    let mut ground = Ground::new().await;
+    let caps = capped(Caps { in_flight_max: 1, ..Caps::default() });
+    ground.store = ground.store.clone().with_caps(caps);
+    let first = ground.admit(of("acme")).await;
+    for tenant in ["acme", "acme", "bob"] {
+        ground.admit(of(tenant)).await;
+    }
+    let resting = async |paused: &[&str]| {
+        let paused = paused.iter().map(|tenant| (*tenant).to_owned()).collect();
+        ground.store.due_at_rest(&paused).await.expect("Redis answers")
+    };
+    assert_eq!(resting(&[]).await, 0, "nothing flies");
+    assert_eq!(resting(&["bob", "nobody"]).await, 1);
+    let held = ground.claim(SUBMIT, 1).await.remove(0);
+    assert_eq!(held.claim.id, first.id);
+    let open = attempt(&held.stored.record, 172_000);
+    assert!(matches!(ground.begin(&held, &open, &FREE).await, Begun::Granted { .. }));
+    assert_eq!(resting(&[]).await, 2, "the tenant's others wait for it");
+    assert_eq!(resting(&["acme", "bob"]).await, 3, "none counts twice");
+    ground.sound().await;
+}

@@ -190,7 +190,7 @@ fn only_beats_tell_whether_a_role_is_at_work() {
     silent.depths[0].leased = 2;
     says(&silent, CauseKind::RoleMissing, "silent for 20 s, and 7 jobs wait");
     silent.others.memory_past = Some((101, 80));
-    assert_eq!(kinds(&silent), [CauseKind::RedisFull, CauseKind::CreateRate], "it takes no beat");
+    assert_eq!(kinds(&silent), [CauseKind::RedisFull], "it takes no beat");
 }
 
 #[test]
