@@ -7,7 +7,7 @@ use std::time::Duration;
 use store::SILENT_AFTER;
 
 const RATE: &str =
-    "\n\nThe rate of creates limits: slots are free, and jobs wait for their instant.";
+    "\n\nThe rate of creates limits: slots are free, and jobs wait for their instant";
 const SILENT: &str = "\n\nNo submitter runs: the last one has been silent for ";
 
 /// How long ago the submitter told that it lives; none: it never did, or a minute ago.
@@ -55,12 +55,18 @@ fn a_submitter_that_waits_for_an_instant_is_at_work_and_one_that_is_held_up_is_n
     let told = shown_while_it_beats(&fleet);
     assert!(told.stdout.contains(RATE) && !told.stdout.contains("No submitter"), "{told:?}");
 
+    fleet.until("how far away the first one is", || {
+        shown(&fleet).stdout.contains(", the first of which is ").then_some(())
+    });
+
     let submitter = fleet.role("submitter");
     submitter.signal("STOP").expect("a signal");
     let told = fleet.until("a submitter that is missed", || {
         let told = shown(&fleet).stdout;
         told.contains(SILENT).then_some(told)
     });
+    let workers = fleet.cli(&["-o", "json", "workers"]).json();
+    assert_eq!(workers["submitter"]["at_work"], 0, "{workers}");
     assert!(told.contains(" jobs wait to be bought."), "{told}");
     assert!(
         told.contains("  next: seedfleet schema status (docs/runbooks/role-missing.md)"),
@@ -68,6 +74,10 @@ fn a_submitter_that_waits_for_an_instant_is_at_work_and_one_that_is_held_up_is_n
     );
     submitter.signal("CONT").expect("a signal");
     fleet.until("a submitter that is back", || shown(&fleet).stdout.contains(RATE).then_some(()));
+    fleet.until("one that is counted", || {
+        let workers = fleet.cli(&["-o", "json", "workers"]).json();
+        (workers["submitter"]["at_work"] == 1 && workers["submitter"]["silent"] == 0).then_some(())
+    });
 }
 
 #[test]

@@ -117,14 +117,14 @@ async fn look(
         survey::pool_facts(&pool.store, &pool.settings, lookahead, steady)
     }));
     // Every process has at least one pool.
-    let now = async {
-        match pools.first() {
-            Some(pool) => pool.store.now().await,
-            None => Ok(Timestamp::default()),
+    let (now, staff) = match pools.first() {
+        Some(pool) => {
+            let fleet = pool.store.fleet();
+            tokio::try_join!(pool.store.now(), survey::staff(&fleet))?
         }
+        None => (Timestamp::default(), survey::Staff::default()),
     };
-    let (facts, now) = tokio::try_join!(facts, now)?;
-    let wanted = survey::wanted(&facts, arithmetic);
+    let wanted = survey::wanted(&facts.await?, arithmetic, &staff);
     Ok(Answer { wanted, as_of: now.rfc3339(), stale: false })
 }
 

@@ -5,6 +5,7 @@ use crate::connection::Call;
 use crate::{CallRow, Store, StoreError, commit, script};
 use job::Timestamp;
 use redis::{Pipeline, Value};
+use seedance::SlotClass;
 use std::time::Duration;
 
 /// Instants given away by the server's clock.
@@ -156,5 +157,28 @@ impl Store {
             (until > now).then(|| HoldRow { account, call, until, code: code.unwrap_or_default() })
         };
         Ok(asked.into_iter().zip(answers).filter_map(row).collect())
+    }
+
+    /// The first instant of creates of a class that nobody was given, where they keep this interval; none where nobody
+    /// has asked for one yet. Creates that are counted and on their way may push it back further.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn next_create(
+        &self,
+        account: &str,
+        class: SlotClass,
+        interval: Duration,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let mut ask = redis::cmd("HMGET");
+        ask.arg(self.keys().creates(account, class)).arg(&["tat", "gap", "hold"]);
+        let (free, gap, held): (Option<i64>, Option<i64>, Option<i64>) =
+            self.connection().ask(&ask).await?;
+        let interval_us = i64::try_from(interval.as_micros()).unwrap_or(i64::MAX);
+        // As snippet pace reads it: the gap behind the last one is that of the interval in force.
+        let free =
+            free.map(|free| gap.map_or(free, |gap| (free - gap).saturating_add(interval_us)));
+        Ok(free.max(held).map(|us| Timestamp::from_unix_ms(us / 1_000)))
     }
 }

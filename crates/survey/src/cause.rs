@@ -12,7 +12,7 @@ mod tests;
 mod words;
 
 pub(crate) use judge::{Scene, causes, sentence};
-pub(crate) use look::{Others, others, resting};
+pub(crate) use look::{Others, Unlent, others, unlent};
 
 use job::rounds::Patience;
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@ use crate::cause::LimitsSettings;
 use crate::held_slots::{HeldSlot, held_slots};
 use crate::limits::{LimitsView, limits};
 use crate::recent::{Flow, Recent};
-use crate::scaling::{ScalingSettings, Wanted, pool_facts, wanted};
+use crate::scaling::{ScalingSettings, Wanted, pool_facts, staff, wanted};
 use job::{PoolSettings, StateWord, Timestamp};
 use std::time::Duration;
 use store::{Depth, Store, StoreError};
@@ -61,9 +61,11 @@ pub async fn glance(
 ) -> Result<Glance, StoreError> {
     let now = store.now().await?;
     let facts = pool_facts(store, pool, settings.limits.lookahead, settings.look_every);
-    let (limits, facts, pulse, depths, oldest, slots, ()) = tokio::try_join!(
+    let fleet = store.fleet();
+    let (limits, facts, staff, pulse, depths, oldest, slots, ()) = tokio::try_join!(
         limits(store, pool, &settings.limits, None),
         facts,
+        staff(&fleet),
         store.pulse(),
         store.depths(),
         store.oldest_of(StateWord::Queued),
@@ -80,7 +82,7 @@ pub async fn glance(
         link_left,
         depths,
         slots,
-        wanted: wanted(&[facts], &settings.scaling),
+        wanted: wanted(&[facts], &settings.scaling, &staff),
         flow: recent.flow(now),
     })
 }

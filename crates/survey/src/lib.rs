@@ -41,5 +41,7 @@ pub use queues::{HeldBatchView, HeldPartView, PartView, QueueView, QueuesView, p
 pub use quota::{QuotaView, SpendView, UseView};
 pub use recent::{Flow, Recent};
 pub use result::{RESULT_COLUMNS, ResultRow, Results, csv_line};
-pub use scaling::{Bound, PoolFacts, RoleView, ScalingSettings, Wanted, pool_facts, wanted};
+pub use scaling::{
+    Bound, Heard, PoolFacts, RoleView, ScalingSettings, Staff, Wanted, pool_facts, staff, wanted,
+};
 pub use usage::{Group, UsageTotal, usage};

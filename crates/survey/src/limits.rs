@@ -167,14 +167,14 @@ pub async fn limits(
         None => (store.counts().await?, None),
     };
     let budget = budget_sentence(&holding, pool.route, tenant);
-    let resting = cause::resting(store, &depths, &pauses).await?;
+    let unlent = cause::unlent(store, &accounts, &depths, &pauses).await?;
     let pauses = concerning(pauses, tenant);
     let scene = Scene {
         now,
         accounts,
         stops,
         depths,
-        resting,
+        unlent,
         freeze: watch.frozen,
         counts,
         budget,

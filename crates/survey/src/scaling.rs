@@ -9,10 +9,12 @@
 
 mod look;
 mod settings;
+mod staff;
 mod words;
 
 pub use look::{ClassFacts, PoolFacts, pool_facts};
 pub use settings::{ScalingSettings, Share};
+pub use staff::{Heard, Staff, staff};
 
 use serde::Serialize;
 use std::time::Duration;
@@ -57,6 +59,9 @@ pub struct RoleView<T> {
     pub bound_by: Bound,
     /// The same in a sentence.
     pub reason: String,
+    /// Processes that were heard of; they decide nothing.
+    #[serde(flatten)]
+    pub heard: Heard,
     /// What it was reckoned from.
     #[serde(flatten)]
     pub from: T,
@@ -128,15 +133,20 @@ impl Wanted {
     }
 }
 
-/// How many of each role these pools together have use for.
+/// How many of each role these pools together have use for, beside those that there are.
 #[must_use]
-pub fn wanted(pools: &[PoolFacts], settings: &ScalingSettings) -> Wanted {
-    Wanted {
+pub fn wanted(pools: &[PoolFacts], settings: &ScalingSettings, staff: &Staff) -> Wanted {
+    let mut wanted = Wanted {
         submitter: submitter(pools, settings),
         poller: poller(pools, settings),
         downloader: downloader(pools, settings),
         notifier: notifier(pools, settings),
-    }
+    };
+    wanted.submitter.heard = staff.heard("submitter");
+    wanted.poller.heard = staff.heard("poller");
+    wanted.downloader.heard = staff.heard("downloader");
+    wanted.notifier.heard = staff.heard("notifier");
+    wanted
 }
 
 fn submitter(pools: &[PoolFacts], settings: &ScalingSettings) -> RoleView<Creates> {
@@ -159,7 +169,7 @@ fn submitter(pools: &[PoolFacts], settings: &ScalingSettings) -> RoleView<Create
     let share = settings.submitter.share();
     let (desired, bound_by) = replicas(of_use, settings.submitter.creates_per_s, share, decides);
     let reason = words::submitter(bound_by, &from, share);
-    RoleView { desired, bound_by, reason, from }
+    RoleView { desired, bound_by, reason, heard: Heard::default(), from }
 }
 
 /// Creates of a class a second that are of use, and what bounds them.
@@ -197,7 +207,7 @@ fn poller(pools: &[PoolFacts], settings: &ScalingSettings) -> RoleView<Looks> {
     let share = settings.poller.share();
     let (desired, bound_by) = replicas(looks, settings.poller.looks_per_s, share, bound);
     let reason = words::poller(bound_by, &from, share);
-    RoleView { desired, bound_by, reason, from }
+    RoleView { desired, bound_by, reason, heard: Heard::default(), from }
 }
 
 fn downloader(pools: &[PoolFacts], settings: &ScalingSettings) -> RoleView<Copies> {
@@ -223,7 +233,7 @@ fn downloader(pools: &[PoolFacts], settings: &ScalingSettings) -> RoleView<Copie
         min_ttl_s: ttl.map(|ttl| ttl.as_secs()),
     };
     let reason = words::downloader(bound_by, &from, share);
-    RoleView { desired, bound_by, reason, from }
+    RoleView { desired, bound_by, reason, heard: Heard::default(), from }
 }
 
 /// Tasks of a class that end in a second: those that run, each in its time. What is fed ahead does not run.
@@ -239,7 +249,8 @@ fn notifier(pools: &[PoolFacts], settings: &ScalingSettings) -> RoleView<Deliver
     let each = settings.notifier.endpoints;
     let (desired, bound_by) = replicas(endpoints as f64, each, share, decides);
     let from = Deliveries { endpoints };
-    RoleView { desired, bound_by, reason: words::notifier(bound_by, &from, share), from }
+    let reason = words::notifier(bound_by, &from, share);
+    RoleView { desired, bound_by, reason, heard: Heard::default(), from }
 }
 
 /// Processes for so much work, each doing `each` of it.

@@ -1,4 +1,4 @@
-//! `workers`: how many processes of each role are of use, as gateways tell an autoscaler.
+//! `workers`: how many processes of each role are of use, as gateways tell an autoscaler, and how many are at work.
 
 use super::totals::row;
 use crate::cli::Global;
@@ -8,9 +8,10 @@ use crate::session::{self, Session};
 use limiter::Feed;
 use serde_json::json;
 use settings::Loaded;
-use survey::{ScalingSettings, Wanted};
+use survey::{ScalingSettings, Staff, Wanted};
 
-const COLUMNS: &[&str] = &["role", "desired", "bound_by", "reason"];
+const COLUMNS: &[&str] =
+    &["role", "desired", "at_work", "silent", "silent_s", "bound_by", "reason"];
 
 /// In the order of a job's way.
 const ROLES: [&str; 4] = ["submitter", "poller", "downloader", "notifier"];
@@ -54,11 +55,14 @@ pub(crate) async fn wanted(global: &Global, loaded: &Loaded) -> Result<Wanted, F
         None => session::pools(loaded)?,
     };
     let mut facts = Vec::with_capacity(pools.len());
+    let mut staff = Staff::default();
     for (name, pool) in pools {
         let session = Session::connect(loaded.clone(), &name, pool).await?;
         let steady = session.policy.poll.steady;
         let (store, pool) = (&session.store, &session.pool);
         facts.push(survey::pool_facts(store, pool, feed.lookahead, steady).await?);
+        // The same whichever pool is asked: processes belong to the fleet.
+        staff = survey::staff(&store.fleet()).await?;
     }
-    Ok(survey::wanted(&facts, &arithmetic))
+    Ok(survey::wanted(&facts, &arithmetic, &staff))
 }

@@ -2,6 +2,7 @@
 //! Redis loses.
 
 use crate::ground::{CLASS, FREE, Ground, LEASE, SUBMIT, attempt, connect, record, rooms, until};
+use job::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -199,4 +200,25 @@ async fn creates_are_counted_by_begin_and_a_claim_hands_out_none_that_has_no_pla
     })
     .await;
     ground.sound().await;
+}
+
+#[tokio::test]
+async fn the_first_free_instant_of_creates_is_told_for_the_interval_in_force() {
+    let ground = Ground::new().await;
+    let next = async |interval_s| {
+        let interval = Duration::from_secs(interval_s);
+        ground.store.next_create("main", CLASS, interval).await.expect("answers")
+    };
+    assert_eq!(next(60).await, None, "nobody asked yet");
+    let call = format!("create.{}", CLASS.word());
+    let last = granted(&ground.store, &call, Pace { counted: None, ..RARE }).await;
+    for interval_s in [1, 60] {
+        let ms = i64::try_from(last / 1_000 + interval_s * 1_000).expect("of our time");
+        assert_eq!(next(interval_s).await, Some(Timestamp::from_unix_ms(ms)));
+    }
+    let key = ground.store.keys().creates("main", CLASS);
+    let held = last / 1_000 + 90_000;
+    let hold = ["HSET", &key, "hold", &(held * 1_000).to_string()];
+    ground.redis.command(&hold).expect("answers");
+    assert_eq!(next(60).await.map(Timestamp::unix_ms), i64::try_from(held).ok(), "not before that");
 }

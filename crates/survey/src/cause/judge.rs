@@ -1,6 +1,6 @@
 //! From facts to causes.
 
-use super::{CauseKind, CauseView, Others, words};
+use super::{CauseKind, CauseView, Others, Unlent, words};
 use crate::limits::AccountView;
 use crate::pauses::pauses_sentence;
 use job::{StateWord, Timestamp};
@@ -21,8 +21,8 @@ pub(crate) struct Scene {
     /// Accounts, and classes of accounts, that were stopped.
     pub(crate) stops: Vec<StopRow>,
     pub(crate) depths: Vec<Depth>,
-    /// Due jobs whose tenants may begin nothing now; counted where no ticket is in hand.
-    pub(crate) resting: u64,
+    /// Why no ticket of due jobs is in hand, where none is.
+    pub(crate) unlent: Unlent,
     pub(crate) freeze: Option<Freeze>,
     pub(crate) counts: BTreeMap<StateWord, u64>,
     /// Which cap of spending holds jobs, in a sentence.
@@ -271,7 +271,7 @@ fn pace(scene: &Scene) -> Option<CauseView> {
             CauseKind::Waiting,
             format!("{waiting} jobs wait for the end of a pause after a refusal."),
         ),
-        (_, 0) if scene.resting >= due => (
+        (_, 0) if scene.unlent.resting >= due => (
             CauseKind::TenantsRest,
             format!(
                 "{due} jobs are due, and their tenants are paused or have in flight what they may have."
@@ -280,8 +280,9 @@ fn pace(scene: &Scene) -> Option<CauseView> {
         // That none is in hand says nothing about submitters: none is lent before an account has an instant for it.
         (_, _) => {
             let lowered = if slowed { ", lowered after refusals" } else { "" };
+            let first = words::first_instant(scene.unlent.next, scene.now);
             let says = format!(
-                "The rate of creates limits{lowered}: slots are free, and jobs wait for their instant."
+                "The rate of creates limits{lowered}: slots are free, and jobs wait for their instant{first}."
             );
             (CauseKind::CreateRate, says)
         }

@@ -1,9 +1,11 @@
 //! What beside limits, queues and counts the judgement rests on, read at one moment.
 
 use super::LimitsSettings;
+use crate::limits::AccountView;
 use futures::future::try_join_all;
-use job::PoolSettings;
 use job::rounds::are_silent;
+use job::{PoolSettings, Timestamp};
+use seedance::SlotClass;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use store::{Depth, Ill, LiveProcess, Pause, PauseScope, Store, StoreError};
@@ -79,25 +81,54 @@ pub(crate) async fn others(
     })
 }
 
-/// Due jobs whose tenants may begin nothing now, where that may be why no ticket is in hand.
+/// Why no ticket of due jobs may be in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Unlent {
+    /// Due jobs whose tenants may begin nothing now.
+    pub(crate) resting: u64,
+    /// The first instant at which an account with room may create one of the others.
+    pub(crate) next: Option<Timestamp>,
+}
+
+/// Looks for it, where none is in hand.
 ///
 /// # Errors
 ///
 /// As every call of the store.
-pub(crate) async fn resting(
+pub(crate) async fn unlent(
     store: &Store,
+    accounts: &[AccountView],
     depths: &[Depth],
     pauses: &[Pause],
-) -> Result<u64, StoreError> {
+) -> Result<Unlent, StoreError> {
     let submit = || depths.iter().filter(|depth| depth.queue.class().is_some());
     if submit().any(|depth| depth.leased > 0) || submit().all(|depth| depth.due == 0) {
-        return Ok(0);
+        return Ok(Unlent::default());
     }
     let of = |pause: &Pause| match &pause.scope {
         PauseScope::Tenant(tenant) => Some(tenant.clone()),
         PauseScope::Submit | PauseScope::Model(_) | PauseScope::Poll | PauseScope::Download => None,
     };
-    store.due_at_rest(&pauses.iter().filter_map(of).collect()).await
+    let resting = store.due_at_rest(&pauses.iter().filter_map(of).collect()).await?;
+    let due = submit().filter(|depth| depth.due > 0).filter_map(|depth| depth.queue.class());
+    let rows = due.flat_map(|class| with_room(accounts, class).map(move |of| (class, of)));
+    let nexts = try_join_all(rows.map(async |(class, (account, rpm))| {
+        let interval = Duration::try_from_secs_f64(60.0 / rpm).unwrap_or(Duration::MAX);
+        store.next_create(account, class, interval).await
+    }));
+    Ok(Unlent { resting, next: nexts.await?.into_iter().flatten().min() })
+}
+
+/// The accounts that may begin a create of a class, but for its instant, and their creates a minute.
+fn with_room(accounts: &[AccountView], class: SlotClass) -> impl Iterator<Item = (&str, f64)> {
+    let open = accounts.iter().filter(|account| account.stopped_until.is_none());
+    open.flat_map(move |account| {
+        let of = account.classes.iter().filter(move |view| view.class == class.word());
+        let room = of.filter(|view| view.stopped_until.is_none());
+        let room = room.filter(|view| view.slots_used < u64::from(view.slots + view.lookahead));
+        let room = room.filter(|view| view.create_rpm > 0.0);
+        room.map(|view| (account.account.as_str(), view.create_rpm))
+    })
 }
 
 /// Of each role, how long ago the last of its processes told that it lives.

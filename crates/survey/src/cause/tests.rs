@@ -1,7 +1,7 @@
 //! Each cause from its facts, and which of two comes first.
 
 use super::look::FailingHook;
-use super::{CauseKind, Others, Scene, causes, sentence};
+use super::{CauseKind, Others, Scene, Unlent, causes, sentence};
 use crate::force::{ClassView, ConfiguredView};
 use crate::limits::AccountView;
 use job::{StateWord, Timestamp};
@@ -51,7 +51,7 @@ fn scene(used: u64, due: u64, leased: u64) -> Scene {
         accounts: vec![account("a", used)],
         stops: Vec::new(),
         depths: vec![Depth { queue: Queue::Submit(SlotClass::V20), waiting: due, due, leased }],
-        resting: 0,
+        unlent: Unlent::default(),
         freeze: None,
         counts: BTreeMap::new(),
         budget: None,
@@ -144,7 +144,7 @@ fn a_pause_is_told_whatever_else_limits() {
     assert_eq!(kinds(&model)[0], CauseKind::PartPaused);
     model.pauses = vec![pause(PauseScope::Tenant("acme".into()))];
     says(&model, CauseKind::CreateRate, "Paused: creates of tenant acme by ann");
-    model.resting = 2;
+    model.unlent.resting = 2;
     says(&model, CauseKind::TenantsRest, "2 jobs are due, and their tenants are paused or have");
     model.depths[0].leased = 1;
     assert_eq!(kinds(&model), [CauseKind::CreateRate], "somebody else's is in hand");
@@ -181,6 +181,10 @@ fn only_beats_tell_whether_a_role_is_at_work() {
     };
     heard(&mut silent, "submitter", SILENT_AFTER - Duration::from_millis(1));
     assert_eq!(kinds(&silent), [CauseKind::CreateRate], "no ticket in hand says nothing");
+    silent.unlent.next = Some(at(NOW_S + 1));
+    assert!(said(&silent).ends_with("wait for their instant."), "it is near");
+    silent.unlent.next = Some(at(NOW_S + 63));
+    assert!(said(&silent).ends_with("instant, the first of which is 63 s away at the soonest."));
     heard(&mut silent, "submitter", SILENT_AFTER + Duration::from_millis(5_900));
     heard(&mut silent, "downloader", SILENT_AFTER);
     let words =

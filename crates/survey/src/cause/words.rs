@@ -7,6 +7,9 @@ use seedance::SlotClass;
 use std::time::Duration;
 use store::StopRow;
 
+/// An instant that is nearer is not told.
+const TOLD_FROM: Duration = Duration::from_secs(2);
+
 /// `n` of them, with its verb.
 fn counted(n: u64, one: &str, many: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
@@ -39,6 +42,14 @@ pub(super) fn missing(role: &str, n: u64, silent: Option<Duration>) -> String {
         }
         None => format!("No {role} runs: {work}."),
     }
+}
+
+/// How far away the first create is, where somebody would wonder.
+pub(super) fn first_instant(next: Option<Timestamp>, now: Timestamp) -> String {
+    let away = next.map(|next| next.since(now)).filter(|away| *away >= TOLD_FROM);
+    away.map_or_else(String::new, |away| {
+        format!(", the first of which is {} s away at the soonest", away.as_secs())
+    })
 }
 
 pub(super) fn bucket(role: &str, why: &str) -> String {

@@ -45,13 +45,13 @@ fn pool(class: ClassFacts) -> PoolFacts {
 }
 
 fn submitters(class: ClassFacts) -> (u32, Bound) {
-    let view = wanted(&[pool(class)], &settings()).submitter;
+    let view = wanted(&[pool(class)], &settings(), &Staff::default()).submitter;
     (view.desired, view.bound_by)
 }
 
 #[test]
 fn an_empty_fleet_wants_the_least_of_everybody() {
-    let wanted = wanted(&[pool(class(0, 40, 0))], &settings());
+    let wanted = wanted(&[pool(class(0, 40, 0))], &settings(), &Staff::default());
     let told = wanted.roles().map(|(role, desired, bound, _)| (role, desired, bound));
     let idle = Bound::NothingToDo;
     assert_eq!(
@@ -93,10 +93,11 @@ fn who_may_not_buy_is_not_helped_by_more_of_them() {
     assert_eq!(submitters(stopped), (2, Bound::Stopped));
     let mut frozen = pool(class(1_000_000, 800, 0));
     frozen.frozen = true;
-    let of_frozen = wanted(std::slice::from_ref(&frozen), &settings()).submitter;
+    let of_frozen = wanted(std::slice::from_ref(&frozen), &settings(), &Staff::default()).submitter;
     assert_eq!((of_frozen.desired, of_frozen.bound_by), (2, Bound::Frozen));
     // Another pool goes on.
-    let both = wanted(&[frozen, pool(class(1_000_000, 400, 402))], &settings()).submitter;
+    let both = wanted(&[frozen, pool(class(1_000_000, 400, 402))], &settings(), &Staff::default())
+        .submitter;
     assert_eq!((both.desired, both.bound_by), (4, Bound::Concurrency));
     assert_eq!(both.from.backlog, 2_000_000);
 }
@@ -105,7 +106,7 @@ fn who_may_not_buy_is_not_helped_by_more_of_them() {
 fn tasks_are_looked_at_as_often_as_reads_allow() {
     let of = |tasks: u64, allowed: f64| {
         let facts = PoolFacts { looks_per_s_max: allowed, tasks, ..pool(class(0, 10, 10)) };
-        let view = wanted(&[facts], &settings()).poller;
+        let view = wanted(&[facts], &settings(), &Staff::default()).poller;
         (view.desired, view.bound_by)
     };
     assert_eq!(of(10, 520.0), (1, Bound::Work));
@@ -118,7 +119,7 @@ fn tasks_are_looked_at_as_often_as_reads_allow() {
 fn copies_keep_up_with_what_ends_and_hurry_before_a_link_dies() {
     let of = |downloads: u64, taken: u64, link_left: Option<Duration>| {
         let facts = PoolFacts { downloads, link_left, ..pool(class(0, 1_000, taken)) };
-        let view = wanted(&[facts], &settings()).downloader;
+        let view = wanted(&[facts], &settings(), &Staff::default()).downloader;
         (view.desired, view.bound_by)
     };
     // 500 tasks of 100 s: five videos end in a second, and one process copies one in a second.
@@ -136,7 +137,7 @@ fn copies_keep_up_with_what_ends_and_hurry_before_a_link_dies() {
 fn an_endpoint_takes_one_delivery_at_a_time() {
     let of = |endpoints: u64| {
         let facts = PoolFacts { endpoints, ..pool(class(0, 1, 0)) };
-        wanted(&[facts], &settings()).notifier.desired
+        wanted(&[facts], &settings(), &Staff::default()).notifier.desired
     };
     assert_eq!([0, 1, 10, 11, 12, 30, 1_000].map(of), [1, 1, 1, 1, 2, 3, 16]);
 }
@@ -167,7 +168,7 @@ proptest! {
     #[test]
     fn nobody_is_wanted_for_whom_there_is_no_work(pools in prop::collection::vec(facts(), 1..4)) {
         let settings = settings();
-        let wanted = wanted(&pools, &settings);
+        let wanted = wanted(&pools, &settings, &Staff::default());
         for (role, desired, _, reason) in wanted.roles() {
             prop_assert!((1..=16).contains(&desired) && !reason.is_empty(), "{role}");
         }
@@ -182,13 +183,13 @@ proptest! {
     #[test]
     fn more_work_never_asks_for_fewer(pool in facts(), more in 0_u64..100_000) {
         let settings = settings();
-        let before = wanted(std::slice::from_ref(&pool), &settings);
+        let before = wanted(std::slice::from_ref(&pool), &settings, &Staff::default());
         let mut fuller = pool;
         fuller.classes[0].backlog += more;
         fuller.downloads += more;
         fuller.tasks += more;
         fuller.endpoints += more;
-        let after = wanted(&[fuller], &settings);
+        let after = wanted(&[fuller], &settings, &Staff::default());
         for ((role, less, ..), (_, more, ..)) in before.roles().into_iter().zip(after.roles()) {
             prop_assert!(more >= less, "{role}: {less} became {more}");
         }
