@@ -109,7 +109,7 @@ pub(crate) enum Verb {
     /// Limits of the provider and what holds jobs up now.
     #[command(subcommand)]
     Limits(LimitsVerb),
-    /// How many processes of each role are of use now, and why.
+    /// How many processes of each role are of use now, and why; how many are at work, and how many fell silent.
     Workers,
     /// The pool on a terminal, drawn anew every second: flow, slots, limits, money, failures, jobs.
     Top(TopArgs),

@@ -1,8 +1,7 @@
 //! Looks at a whole pool: counts, depths, slots, stops, timelines.
 
-use crate::caps::IN_FLIGHT;
 use crate::queue::{Lane, Queue};
-use crate::{Store, StoreError, commit};
+use crate::{Store, StoreError, caps, commit};
 use job::{AttemptId, JobId, Priority, Slot, StateWord, Timestamp};
 use redis::{Pipeline, Value};
 use seedance::SlotClass;
@@ -291,12 +290,12 @@ impl Store {
     pub async fn due_at_rest(&self, paused: &BTreeSet<String>) -> Result<u64, StoreError> {
         let (now, mut pipe) = (self.now().await?, Pipeline::new());
         for class in SlotClass::ALL {
-            for tenant in self.tenants_in_line(class).await? {
-                if paused.contains(&tenant) || self.is_at_its_cap(&tenant).await? {
-                    for lane in self.lanes_of(class, &tenant) {
-                        pipe.cmd("ZCOUNT").arg(lane).arg("-inf").arg(now.unix_ms());
-                    }
-                }
+            let tenants = self.tenants_in_line(class).await?;
+            let (mut resting, others): (Vec<_>, Vec<_>) =
+                tenants.into_iter().partition(|tenant| paused.contains(tenant));
+            resting.extend(self.at_their_caps(others).await?);
+            for lane in resting.iter().flat_map(|tenant| self.lanes_of(class, tenant)) {
+                pipe.cmd("ZCOUNT").arg(lane).arg("-inf").arg(now.unix_ms());
             }
         }
         if pipe.is_empty() {
@@ -305,13 +304,28 @@ impl Store {
         self.connection().pipe(&mut pipe).await?.iter().map(number).sum()
     }
 
-    async fn is_at_its_cap(&self, tenant: &str) -> Result<bool, StoreError> {
-        let cap = u64::from(self.caps_of(tenant).in_flight_max);
-        if cap == 0 {
-            return Ok(false);
+    /// Those of the tenants that have in flight what they may have.
+    async fn at_their_caps(&self, mut tenants: Vec<String>) -> Result<Vec<String>, StoreError> {
+        let cap = |tenant: &str| i64::from(self.caps_of(tenant).in_flight_max);
+        tenants.retain(|tenant| cap(tenant) > 0);
+        if tenants.is_empty() {
+            return Ok(tenants);
         }
-        let counts = self.tenant_counts(tenant).await?;
-        Ok(IN_FLIGHT.iter().filter_map(|word| counts.get(word)).sum::<u64>() >= cap)
+        let mut pipe = Pipeline::with_capacity(tenants.len());
+        for tenant in &tenants {
+            let key = self.keys().tenant_counts(tenant);
+            pipe.cmd("HMGET").arg(key).arg(&caps::words(&caps::IN_FLIGHT));
+        }
+        let answers = self.connection().pipe(&mut pipe).await?;
+        let mut full = Vec::with_capacity(tenants.len());
+        for (tenant, answer) in tenants.into_iter().zip(answers) {
+            let counts: Vec<Option<i64>> = redis::from_redis_value(answer)
+                .map_err(|error| StoreError::Bug(format!("counts of {tenant}: {error}")))?;
+            if counts.into_iter().flatten().map(|n| n.max(0)).sum::<i64>() >= cap(&tenant) {
+                full.push(tenant);
+            }
+        }
+        Ok(full)
     }
 
     async fn tenants_in_line(&self, class: SlotClass) -> Result<Vec<String>, StoreError> {

@@ -14,7 +14,8 @@ use std::sync::Arc;
 /// How many processes are of use.
 ///
 /// Of each role, over all pools: `desired` processes, what bounds them (`bound_by`) and why (`reason`), as autoscalers are
-/// told, and with what it was reckoned from. A key of tenant `*`.
+/// told, and with what it was reckoned from. Beside it how many are `at_work`, and how many fell `silent` within the last
+/// minute, the last of them `silent_s` seconds ago. A key of tenant `*`.
 #[utoipa::path(
     get,
     path = "/v1/workers",

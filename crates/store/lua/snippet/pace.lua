@@ -85,9 +85,15 @@ local function keep_calls(key, calls)
   redis.call('HSET', key, 'out', table.concat(words, ' '))
 end
 
--- `free` comes `gap` µs after the last instant that was given away.
+-- `free` comes `gap` µs after the last instant that was given away, or, without a gap, is what it is whatever the
+-- interval: nobody knows the last one, and with a gap of nothing each look would find it an interval later.
 local function keep_row(key, free, gap)
-  redis.call('HSET', key, 'tat', string.format('%.0f', free), 'gap', string.format('%.0f', gap))
+  redis.call('HSET', key, 'tat', string.format('%.0f', free))
+  if gap then
+    redis.call('HSET', key, 'gap', string.format('%.0f', gap))
+  else
+    redis.call('HDEL', key, 'gap')
+  end
 end
 
 -- `free`, or the first instant that nobody can hold if the row is from another run of the server.
@@ -114,9 +120,10 @@ end
 local function row(key, seen, audit, now, interval, p, want)
   local lead_max = math.max(p.lead, p.lead_max)
   local last, last_of_all = now + p.lead + p.horizon, now + lead_max + p.horizon
-  -- What a loss puts behind the last instant, and the part of it that gets shorter where the row gets faster.
+  -- What a loss puts behind the last instant, and the part of it that gets shorter where the row gets faster; none
+  -- where all that may be out has to arrive before.
   local c, behind, gap = p.counted, interval, interval
-  if c then behind, gap = math.max(interval, c.under_way + c.window), 0 end
+  if c then behind, gap = math.max(interval, c.under_way + c.window), nil end
   local free = tonumber(seen.tat)
   if free and seen.gap then free = free - seen.gap + interval end
   free = free_in_this_run(key, seen, free, last_of_all + behind, gap)

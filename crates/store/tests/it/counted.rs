@@ -222,3 +222,39 @@ async fn the_first_free_instant_of_creates_is_told_for_the_interval_in_force() {
     ground.redis.command(&hold).expect("answers");
     assert_eq!(next(60).await.map(Timestamp::unix_ms), i64::try_from(held).ok(), "not before that");
 }
+
+/// As creates of 4k are on a new account: a minute and more until the first, and an interval that is longer than the time
+/// between two looks.
+#[tokio::test]
+async fn a_row_that_is_not_trusted_keeps_its_first_instant_however_often_somebody_asks() {
+    let ground = Ground::new().await;
+    let pace = Pace { interval_us: 4_000_000, calls: 15, ..RARE };
+    let key = ground.store.keys().pace("main", "list");
+    let free = || ground.redis.command(&["HGET", &key, "tat"]).expect("answers");
+    let wait = async |pace| {
+        let Grant::Wait { after, .. } = ask(&ground.store, "list", pace).await else {
+            panic!("what is out is not known")
+        };
+        after
+    };
+    wait(pace).await;
+    let first = free();
+    for pace in [pace, pace, Pace { interval_us: 1_000_000, ..pace }, pace] {
+        let after = wait(pace).await;
+        assert!(after <= 120_000 * MS, "{after:?}");
+        assert_eq!(free(), first, "a look pushes nothing back");
+    }
+    assert_eq!(ground.store.audit(9).await.expect("answers"), [], "and nobody set a clock");
+
+    // A clock that was set back, and the row of a program that kept a gap of nothing.
+    let far = (first.parse::<u64>().expect("a number") + 600_000_000).to_string();
+    ground.redis.command(&["HSET", &key, "tat", &far, "gap", "0"]).expect("answers");
+    wait(pace).await;
+    let cut = free();
+    assert_ne!(cut, far);
+    for _ in 0..3 {
+        wait(pace).await;
+        assert_eq!(free(), cut, "it is cut once");
+    }
+    assert_eq!(ground.store.audit(9).await.expect("answers").len(), 1);
+}
