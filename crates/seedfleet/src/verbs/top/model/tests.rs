@@ -106,7 +106,11 @@ fn glance(now: Timestamp) -> Glance {
         link_left: Some(Duration::from_secs(82_260)),
         depths: vec![Depth { queue: submit, waiting: 584_990, due: 584_990, leased: 1 }],
         slots: (0..36).map(slot).collect(),
-        wanted: survey::wanted(&[], &loaded.section("scaling").expect("section scaling")),
+        wanted: survey::wanted(
+            &[],
+            &loaded.section("scaling").expect("section scaling"),
+            &survey::Staff::default(),
+        ),
         flow: Flow {
             in_per_s: 0.0,
             out_per_s: 0.28,
