@@ -78,6 +78,9 @@ fn a_submitter_that_waits_for_an_instant_is_at_work_and_one_that_is_held_up_is_n
         let workers = fleet.cli(&["-o", "json", "workers"]).json();
         (workers["submitter"]["at_work"] == 1 && workers["submitter"]["silent"] == 0).then_some(())
     });
+    let audit = fleet.run(fleet.store().audit(100)).expect("Redis answers");
+    let pushed = audit.iter().any(|line| line.alarm == "clock_set_back");
+    assert!(!pushed, "each look pushes the first instant back: {audit:?}");
 }
 
 #[test]
