@@ -177,7 +177,7 @@ const TABLE: &[Row] = &[
     Row {
         key: "pace:<account>:<call>",
         kind: "hash",
-        holds: "`tat`: first instant not yet given away (µs), `gap` after the last one that was (µs); `calls` (thousandths), `running`, `lookahead`: what a person has set, with its end (µs, or 0) and who, when and why (JSON); `rate`, `ramp` (thousandths), `depth`: what was taken away after a refusal, with how much comes back how often since when (µs) and for which code (JSON); `hold`: none before this instant (µs), `code`: of the answer that asked for it; `out`: where calls are counted, each that counts and until when (µs); `stamp` and `run` of the server that wrote it: after another run the row may be older than what was given away; call is `create.<class>`, `retrieve`, `list` or `delete`",
+        holds: "`tat`: first instant not yet given away (µs), `gap` after the last one that was (µs), none where that one is not known; `calls` (thousandths), `running`, `lookahead`: what a person has set, with its end (µs, or 0) and who, when and why (JSON); `rate`, `ramp` (thousandths), `depth`: what was taken away after a refusal, with how much comes back how often since when (µs) and for which code (JSON); `hold`: none before this instant (µs), `code`: of the answer that asked for it; `out`: where calls are counted, each that counts and until when (µs); `stamp` and `run` of the server that wrote it: after another run the row may be older than what was given away; call is `create.<class>`, `retrieve`, `list` or `delete`",
         bound: "accounts × 7",
     },
     Row {
