@@ -68,7 +68,14 @@ impl Progress {
 
     /// Ends; the bar goes away.
     pub(crate) fn end(self) {
-        if let Some(bar) = self.bar {
+        drop(self);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        // Also where a failure ends it: that is told on a line of its own.
+        if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }
