@@ -37,6 +37,7 @@ mod live_limits;
 mod matrix;
 mod outages;
 mod partition;
+mod patience;
 mod pauses;
 mod pilots;
 mod polling;

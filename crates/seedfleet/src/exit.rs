@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 /// The exit codes that scripts may rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +49,14 @@ pub(crate) struct Failure {
     what: String,
     causes: Vec<String>,
     hint: Option<String>,
+    /// How long whoever refused asks to wait before it is tried again.
+    pub(crate) again_after: Option<Duration>,
 }
 
 impl Failure {
     /// A failure with its first line.
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), causes: Vec::new(), hint: None }
+        Self { exit, what: what.into(), causes: Vec::new(), hint: None, again_after: None }
     }
 
     /// Shorthand for what the command line got wrong.

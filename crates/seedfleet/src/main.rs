@@ -12,6 +12,7 @@ mod cli;
 mod dev;
 mod exit;
 mod output;
+mod patience;
 mod remote;
 mod session;
 mod verbs;

@@ -8,12 +8,14 @@ use super::{own_name, own_tenant};
 use crate::cli::{BatchArgs, BatchNamed, BatchVerb, BudgetArgs, EditArgs, Global, StopOnArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Format, Progress, Row, Rows, note};
+use crate::patience::Patience;
 use crate::verbs::batch::edit::{self, Wish};
 use crate::verbs::batch::watch::How;
 use crate::verbs::batch::{COLUMNS, pause_words};
 use crate::verbs::jobs::{ended, in_words, too_long, verdict};
 use job::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Instant;
 use store::EditCount;
 
@@ -82,14 +84,18 @@ pub(super) async fn of_name(gateway: &Gateway, name: &str) -> Result<Value, Fail
 
 /// Waits for all jobs of a batch and shows what they came to.
 pub(super) async fn wait_for(global: &Global, gateway: &Gateway, name: &str, how: How) -> Outcome {
-    let begun = Instant::now();
+    let pause = LOOK_EVERY.min(how.every);
+    let mut patience = Patience::new(global, pause, Some(how.timeout));
     let lines = how.lines && global.output.format == Format::Ndjson;
     let mut progress: Option<Progress> = None;
     let mut told: Option<Instant> = None;
+    let mut counts = BTreeMap::new();
     loop {
-        let looked = of_name(gateway, name).await?;
-        let (all, counts) = (looked["jobs"].as_u64().unwrap_or(0), rows::counts(&looked["counts"]));
-        let done = ended(&counts);
+        let late = || too_long(how.timeout, &counts);
+        let question = async || of_name(gateway, name).await;
+        let looked = patience.ask(progress.as_ref(), late, question).await?;
+        counts = rows::counts(&looked["counts"]);
+        let (all, done) = (looked["jobs"].as_u64().unwrap_or(0), ended(&counts));
         let left =
             looked["eta"]["says"].as_str().map(|says| format!(" · {says}")).unwrap_or_default();
         let shown = progress.get_or_insert_with(|| Progress::begin(Some(all), global.quiet));
@@ -112,13 +118,13 @@ pub(super) async fn wait_for(global: &Global, gateway: &Gateway, name: &str, how
             told = Some(Instant::now());
             output::object(&global.output, sample(name, &looked))?;
         }
-        if begun.elapsed() >= how.timeout {
+        if patience.is_over() {
             if let Some(progress) = progress {
                 progress.end();
             }
             return Err(too_long(how.timeout, &counts));
         }
-        tokio::time::sleep(LOOK_EVERY.min(how.every)).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -6,6 +6,7 @@ use super::{no_way, own_tenant, rows};
 use crate::cli::{EventsVerb, Global};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Form, Row, say, streamed};
+use crate::patience::Patience;
 use crate::verbs::events::COLUMNS;
 use job::Timestamp;
 use serde_json::Value;
@@ -29,31 +30,37 @@ pub(super) async fn run(global: &Global, gateway: &Gateway, verb: EventsVerb) ->
     let types = args.types.join(",");
     let query: Vec<(&str, &str)> =
         if types.is_empty() { Vec::new() } else { vec![("types", types.as_str())] };
-    loop {
-        let heard = tokio::select! {
-            biased;
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
-                return Ok(Exit::Interrupted);
+    let mut patience = Patience::new(global, RETRY, None);
+    let follow = async {
+        loop {
+            let headers: Vec<(&'static str, &str)> =
+                place.iter().map(|id| ("last-event-id", id.as_str())).collect();
+            let question = async || gateway.open(&["events"], &query, &headers).await;
+            // None is for a wait with an end.
+            if let Some(pieces) = patience.answer(None, question).await? {
+                let lines = Lines::of(gateway, pieces);
+                // A stream that breaks off is taken up again.
+                let wait = listen(&global.output, lines, &mut place).await?;
+                tokio::time::sleep(wait).await;
             }
-            heard = listen(&global.output, gateway, &query, &mut place) => heard,
-        };
-        // A stream that breaks off is taken up again; one that cannot be opened has been tried for long enough.
-        tokio::time::sleep(heard?).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            Ok(Exit::Interrupted)
+        }
+        failed = follow => failed,
     }
 }
 
 /// Tells what comes until the stream ends, and how long to wait then.
 async fn listen(
     form: &Form,
-    gateway: &Gateway,
-    query: &[(&str, &str)],
+    mut lines: Lines<'_>,
     place: &mut Option<String>,
 ) -> Result<Duration, Failure> {
-    let behind = place.clone();
-    let headers: Vec<(&'static str, &str)> =
-        behind.iter().map(|id| ("last-event-id", id.as_str())).collect();
-    let mut lines = Lines::of(gateway, gateway.open(&["events"], query, &headers).await?);
     let (mut block, mut retry) = (Block::default(), RETRY);
     loop {
         let line = match lines.next().await {

@@ -254,7 +254,8 @@ impl Gateway {
         let read: Option<Problem> = serde_json::from_slice(&answer.body).ok();
         let Some(problem) = read.filter(|problem| !problem.code.is_empty()) else {
             let what = format!("{} answered HTTP {}", self.server, answer.status);
-            let failure = Failure::new(exit_of(answer.status, ""), what);
+            let mut failure = Failure::new(exit_of(answer.status, ""), what);
+            failure.again_after = answer.head.retry_after;
             return failure.hint("that is no answer of a gateway: is this its address?");
         };
         let exit = exit_of(answer.status, &problem.code);
@@ -275,6 +276,7 @@ impl Gateway {
         if let Some(id) = &problem.request_id {
             failure = failure.because(format!("request {}", plain(id)));
         }
+        failure.again_after = answer.head.retry_after;
         match (exit, answer.head.retry_after) {
             (Exit::Outage, Some(wait)) => {
                 failure.hint(format!("repeat the command in {} s", wait.as_secs().max(1)))
@@ -331,6 +333,7 @@ fn exit_of(status: u16, code: &str) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use egress::AnswerHead;
 
     #[test]
     fn exit_codes_say_what_to_do_next() {
@@ -348,6 +351,19 @@ mod tests {
             (500, "internal", Exit::Failed),
         ] {
             assert_eq!(exit_of(status, code), exit, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_for_now_says_when_to_come_again() {
+        let key = Key::Given(Secret::new("a-key".to_owned()).expect("a key"));
+        let server = Url::parse("http://127.0.0.1:9").expect("an address");
+        let gateway = Gateway::new(server, key, None).expect("a client");
+        let wait = Some(std::time::Duration::from_secs(7));
+        for body in [&br#"{"title":"Slower","code":"rate-limited"}"#[..], b"<html>busy</html>"] {
+            let head = AnswerHead { retry_after: wait, ..AnswerHead::default() };
+            let refused = gateway.refused(&Answer { status: 429, head, body: body.into() });
+            assert_eq!((refused.exit, refused.again_after), (Exit::Outage, wait), "{refused}");
         }
     }
 }

@@ -6,6 +6,7 @@ use super::{TENANT_DEFAULT, batch, bulk, lacks, own_name, own_tenant, requests};
 use crate::cli::{AdoptArgs, Global, JobsArgs, JobsVerb};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Form, Format, Progress, Row, Rows, note, say, streamed};
+use crate::patience::Patience;
 use crate::verbs::batch::watch::How;
 use crate::verbs::bulk::agree;
 use crate::verbs::jobs::open as link;
@@ -16,7 +17,7 @@ use job::filter::Filter;
 use job::{JobId, StateWord, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use store::OperationVerb;
 
 /// Between two looks of a wait: a tenant may have a cap on requests.
@@ -36,7 +37,8 @@ pub(super) async fn run(global: &Global, gateway: &Gateway, verb: JobsVerb) -> O
         JobsVerb::Show { id } => show(global, gateway, &id).await,
         JobsVerb::Watch { id, timeout } => follow(global, gateway, &id, timeout).await,
         JobsVerb::Wait { ids, batch: None, tenant: _, timeout } => {
-            wait_for(global, gateway, &ids, timeout).await
+            let patience = Patience::new(global, LOOK_EVERY, Some(timeout));
+            wait_for(global, gateway, &ids, (patience, timeout)).await
         }
         JobsVerb::Wait { ids: _, batch: Some(name), tenant, timeout } => {
             own_tenant(tenant.as_deref())?;
@@ -147,10 +149,13 @@ fn after(line: &Value, view: &Value) -> String {
 
 /// Tells each step as it is written, until the job has ended or waits for a person.
 async fn follow(global: &Global, gateway: &Gateway, id: &JobId, timeout: Duration) -> Outcome {
-    let deadline = Instant::now() + timeout;
+    let mut patience = Patience::new(global, LOOK_EVERY, Some(timeout));
+    let mut counts = BTreeMap::new();
     let mut last: Option<Value> = None;
     loop {
-        let view = find(gateway, id, &[("include", "timeline")]).await?;
+        let late = || too_long(timeout, &counts);
+        let question = async || find(gateway, id, &[("include", "timeline")]).await;
+        let view = patience.ask(None, late, question).await?;
         let lines = view["timeline"].as_array().cloned().unwrap_or_default();
         let known = last.as_ref().and_then(|last| lines.iter().rposition(|line| line == last));
         for line in &lines[known.map_or(0, |at| at + 1)..] {
@@ -164,11 +169,11 @@ async fn follow(global: &Global, gateway: &Gateway, id: &JobId, timeout: Duratio
             say(&streamed(&global.output, watch::COLUMNS, row)?)?;
         }
         last = lines.last().cloned().or(last);
-        let counts = BTreeMap::from([(rows::state(&view)?, 1)]);
+        counts = BTreeMap::from([(rows::state(&view)?, 1)]);
         if ended(&counts) == 1 {
             return Ok(verdict(counts.into_iter()));
         }
-        if Instant::now() >= deadline {
+        if patience.is_over() {
             return Err(too_long(timeout, &counts));
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -180,11 +185,12 @@ pub(super) async fn wait_for(
     global: &Global,
     gateway: &Gateway,
     ids: &[JobId],
-    timeout: Duration,
+    (patience, timeout): (Patience, Duration),
 ) -> Outcome {
-    let (seen, over) = look_until(global, gateway, ids, timeout).await?;
+    let late = |counts: &_| too_long(timeout, counts);
+    let (seen, over) = look_until(global, gateway, ids, patience, late).await?;
     if !over {
-        return Err(too_long(timeout, &counted(&seen)));
+        return Err(late(&counted(&seen)));
     }
     let mut rows = Rows::new(&global.output, &["job", "state", "video", "tokens", "reason"]);
     for (_, view) in &seen {
@@ -198,21 +204,23 @@ pub(super) async fn wait_for(
 ///
 /// # Errors
 ///
-/// As every read.
+/// As every read; `late` of what was seen last, where time is up in an outage.
 pub(super) async fn look_until(
     global: &Global,
     gateway: &Gateway,
     ids: &[JobId],
-    timeout: Duration,
+    mut patience: Patience,
+    late: impl Fn(&BTreeMap<StateWord, u64>) -> Failure,
 ) -> Result<(Vec<(StateWord, Value)>, bool), Failure> {
-    let deadline = Instant::now() + timeout;
     let progress = Progress::begin(Some(ids.len() as u64), global.quiet);
     let mut seen: Vec<(StateWord, Value)> = Vec::with_capacity(ids.len());
     loop {
         for (at, id) in ids.iter().enumerate() {
             let open = |(word, _): &(StateWord, Value)| ended(&BTreeMap::from([(*word, 1)])) == 0;
             if seen.get(at).is_none_or(open) {
-                let view = find(gateway, id, &[]).await?;
+                let late = || late(&counted(&seen));
+                let question = async || find(gateway, id, &[]).await;
+                let view = patience.ask(Some(&progress), late, question).await?;
                 let look = (rows::state(&view)?, view);
                 match seen.get_mut(at) {
                     Some(before) => *before = look,
@@ -223,7 +231,7 @@ pub(super) async fn look_until(
         let counts = counted(&seen);
         progress.at(ended(&counts), &in_words(&counts));
         let over = ended(&counts) == ids.len() as u64;
-        if over || Instant::now() >= deadline {
+        if over || patience.is_over() {
             progress.end();
             return Ok((seen, over));
         }

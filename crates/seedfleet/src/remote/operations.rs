@@ -6,7 +6,8 @@ use super::rows;
 use crate::cli::{Global, OperationsVerb};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Progress, Rows};
-use crate::verbs::operations::{COLUMNS, flat, in_time, told};
+use crate::patience::Patience;
+use crate::verbs::operations::{COLUMNS, flat, late, told, unless_interrupted};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -26,7 +27,10 @@ pub(super) async fn run(global: &Global, gateway: &Gateway, verb: OperationsVerb
             output::object(&global.output, flat(rows::row(find(gateway, &id).await?)?))?;
             Ok(Exit::Done)
         }
-        OperationsVerb::Watch { id, timeout } => follow(global, gateway, &id, 0, timeout).await,
+        OperationsVerb::Watch { id, timeout } => {
+            find(gateway, &id).await?;
+            follow(global, gateway, &id, 0, timeout).await
+        }
     }
 }
 
@@ -49,25 +53,33 @@ pub(super) async fn follow(
     timeout: Duration,
 ) -> Outcome {
     let progress = Progress::begin((matched > 0).then_some(matched), global.quiet);
-    let says = [
-        format!("interrupted; {id} goes on"),
-        format!("{id} has not ended within {timeout:?}; it goes on"),
-    ];
-    let ended = in_time(id, timeout, says, end(gateway, id, &progress)).await;
+    let patience = Patience::new(global, LOOK_EVERY, Some(timeout)).answered();
+    let late = || late(id, format!("{id} has not ended within {timeout:?}; it goes on"));
+    let ended = end(gateway, id, &progress, (patience, late));
+    let ended = unless_interrupted(id, format!("interrupted; {id} goes on"), ended).await;
     progress.end();
     told(global, flat(rows::row(ended?)?), matched)
 }
 
-/// Looks until it has ended.
-async fn end(gateway: &Gateway, id: &str, progress: &Progress) -> Result<Value, Failure> {
+/// Looks until it has ended, or time is up.
+async fn end(
+    gateway: &Gateway,
+    id: &str,
+    progress: &Progress,
+    (mut patience, late): (Patience, impl Fn() -> Failure),
+) -> Result<Value, Failure> {
     loop {
-        let operation = find(gateway, id).await?;
+        let question = async || find(gateway, id).await;
+        let operation = patience.ask(Some(progress), &late, question).await?;
         if !operation["ended_at"].is_null() {
             return Ok(operation);
         }
         let of = |name: &str| operation["jobs"][name].as_u64().unwrap_or(0);
         let (changed, left) = (of("changed"), of("left"));
         progress.at(changed + left, &format!("{changed} changed, {left} skipped"));
+        if patience.is_over() {
+            return Err(late());
+        }
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -6,6 +6,7 @@ use super::{TENANT_DEFAULT, jobs, own_tenant};
 use crate::cli::{Global, SubmitArgs};
 use crate::exit::{Exit, Outcome};
 use crate::output::{self, Row, note, plain};
+use crate::patience::Patience;
 use crate::verbs::submit;
 use job::JobId;
 use serde_json::{Value, json};
@@ -33,7 +34,8 @@ pub(super) async fn run(global: &Global, gateway: &Gateway, args: &SubmitArgs) -
         return Ok(Exit::Done);
     }
     note(&format!("{id} accepted; waiting for its end"));
-    jobs::wait_for(global, gateway, std::slice::from_ref(&id), args.timeout).await
+    let patience = Patience::new(global, jobs::LOOK_EVERY, Some(args.timeout)).answered();
+    jobs::wait_for(global, gateway, std::slice::from_ref(&id), (patience, args.timeout)).await
 }
 
 pub(super) fn told(view: &Value, has_key: bool) -> Row {

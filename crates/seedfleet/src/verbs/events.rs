@@ -3,12 +3,18 @@
 use crate::cli::{EventsVerb, Global, TailArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Form, Row, say, streamed};
+use crate::patience::Patience;
 use crate::session::Session;
 use job::StateWord;
 use serde_json::json;
+use std::pin::pin;
+use std::time::Duration;
 use store::{Change, ChangeReader, Mark};
 
 pub(crate) const COLUMNS: &[&str] = &["at", "type", "job", "tenant", "batch", "from", "state"];
+
+/// Before another try while Redis is away.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs the verb.
 pub(crate) async fn run(global: &Global, verb: EventsVerb) -> Outcome {
@@ -19,10 +25,14 @@ pub(crate) async fn run(global: &Global, verb: EventsVerb) -> Outcome {
         None => None,
     };
     let mut reader = ChangeReader::connect(&session.store, after).await?;
+    // What is read to its end is no wait.
+    let mut patience =
+        (!args.no_follow).then(|| Patience::new(global, READ_AGAIN, None).answered());
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         let changes = tokio::select! {
-            changes = reader.next() => changes?,
-            interrupted = tokio::signal::ctrl_c() => {
+            changes = next(&mut reader, patience.as_mut()) => changes?,
+            interrupted = &mut interrupted => {
                 interrupted?;
                 return Ok(Exit::Interrupted);
             }
@@ -34,6 +44,16 @@ pub(crate) async fn run(global: &Global, verb: EventsVerb) -> Outcome {
             return Ok(Exit::Done);
         }
     }
+}
+
+async fn next(
+    reader: &mut ChangeReader,
+    patience: Option<&mut Patience>,
+) -> Result<Vec<Change>, Failure> {
+    let Some(patience) = patience else { return Ok(reader.next().await?) };
+    let changes = patience.answer(None, async || Ok(reader.next().await?)).await?;
+    // None is for a wait with an end.
+    Ok(changes.unwrap_or_default())
 }
 
 fn wanted(args: &TailArgs, change: &Change) -> bool {

@@ -9,6 +9,7 @@ use super::rows::{self, JOB_COLUMNS, Walk};
 use crate::cli::{AdoptArgs, Global, JobsArgs, JobsVerb, Which};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Form, Format, Progress, Row, Rows, note};
+use crate::patience::Patience;
 use crate::session::{Session, operator};
 use crate::verbs::batch::watch::How;
 use crate::verbs::submit::refused;
@@ -19,7 +20,7 @@ use job::filter::Filter;
 use job::{Event, JobId, Record, StateWord, Timestamp};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use store::{OperationVerb, Reported, Stored, TimelineLine, Writer};
 
 /// Between two looks of a wait.
@@ -228,26 +229,23 @@ pub(crate) async fn wait_for(
     ids: &[JobId],
     timeout: Duration,
 ) -> Outcome {
-    let deadline = Instant::now() + timeout;
+    let mut patience = Patience::new(global, LOOK_EVERY, Some(timeout)).answered();
     let progress = Progress::begin(Some(ids.len() as u64), global.quiet);
+    let mut counts: BTreeMap<StateWord, u64> = BTreeMap::new();
     let found = loop {
-        let mut found = Vec::with_capacity(ids.len());
-        for (id, stored) in ids.iter().zip(session.store.load_many(ids).await?) {
-            match stored? {
-                Some(stored) => found.push(stored.record),
-                None => return find(session, id).await.map(|_| Exit::Failed),
-            }
-        }
-        let mut counts = BTreeMap::new();
+        let late = || too_long(timeout, &counts);
+        let question = async || records(session, ids).await;
+        let found = patience.ask(Some(&progress), late, question).await?;
+        counts.clear();
         for record in &found {
-            *counts.entry(record.life.state.word()).or_insert(0_u64) += 1;
+            *counts.entry(record.life.state.word()).or_insert(0) += 1;
         }
         progress.at(ended(&counts), &in_words(&counts));
         if ended(&counts) == ids.len() as u64 {
             progress.end();
             break found;
         }
-        if Instant::now() >= deadline {
+        if patience.is_over() {
             progress.end();
             return Err(too_long(timeout, &counts));
         }
@@ -259,6 +257,18 @@ pub(crate) async fn wait_for(
     }
     rows.end()?;
     Ok(verdict(found.iter().map(|record| (record.life.state.word(), 1))))
+}
+
+/// All of these jobs, or that there is none of some id.
+async fn records(session: &Session, ids: &[JobId]) -> Result<Vec<Record>, Failure> {
+    let mut records = Vec::with_capacity(ids.len());
+    for (id, stored) in ids.iter().zip(session.store.load_many(ids).await?) {
+        records.push(match stored? {
+            Some(stored) => stored.record,
+            None => find(session, id).await?.record,
+        });
+    }
+    Ok(records)
 }
 
 /// A parked job waits for a person, a held one too: waiting longer brings nothing.

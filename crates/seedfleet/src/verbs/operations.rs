@@ -3,6 +3,7 @@
 use crate::cli::{Global, OperationsVerb};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Progress, Row, Rows};
+use crate::patience::Patience;
 use crate::session::Session;
 use crate::verbs::totals::row;
 use serde_json::{Value, json};
@@ -77,34 +78,44 @@ pub(crate) async fn follow(
     timeout: Duration,
 ) -> Outcome {
     let progress = Progress::begin((matched > 0).then_some(matched), global.quiet);
-    let says = [
-        format!("interrupted; {id} goes on as far as a gateway carries it out"),
-        format!("{id} has not ended within {timeout:?}"),
-    ];
-    let ended = in_time(id, timeout, says, end(session, id, &progress)).await;
+    let patience = Patience::new(global, LOOK_EVERY, Some(timeout)).answered();
+    let late = || late(id, format!("{id} has not ended within {timeout:?}"));
+    let interrupted = format!("interrupted; {id} goes on as far as a gateway carries it out");
+    let ended = end(session, id, &progress, (patience, late));
+    let ended = unless_interrupted(id, interrupted, ended).await;
     progress.end();
     told(global, line(&ended?)?, matched)
 }
 
-/// The end of an operation, unless Ctrl-C or the end of the wait comes before: what is said then, in this order.
-pub(crate) async fn in_time<T>(
+/// The end of an operation, unless Ctrl-C comes before: what is said then.
+pub(crate) async fn unless_interrupted<T>(
     id: &str,
-    timeout: Duration,
-    [interrupted, late]: [String; 2],
+    said: String,
     end: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let again = format!("`seedfleet operations watch {id}` follows it again");
     tokio::select! {
         biased;
-        _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Interrupted, interrupted).hint(again)),
-        ended = tokio::time::timeout(timeout, end) => {
-            ended.unwrap_or_else(|_| Err(Failure::new(Exit::Deadline, late).hint(again)))
-        }
+        _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Interrupted, said).hint(again(id))),
+        ended = end => ended,
     }
 }
 
-/// Looks until it has ended.
-async fn end(session: &Session, id: &str, progress: &Progress) -> Result<Operation, Failure> {
+/// Time is up.
+pub(crate) fn late(id: &str, said: String) -> Failure {
+    Failure::new(Exit::Deadline, said).hint(again(id))
+}
+
+fn again(id: &str) -> String {
+    format!("`seedfleet operations watch {id}` follows it again")
+}
+
+/// Looks until it has ended, or time is up.
+async fn end(
+    session: &Session,
+    id: &str,
+    progress: &Progress,
+    (mut patience, late): (Patience, impl Fn() -> Failure),
+) -> Result<Operation, Failure> {
     let own = Operations {
         store: session.store.clone(),
         policy: Arc::new(session.policy.clone()),
@@ -112,20 +123,24 @@ async fn end(session: &Session, id: &str, progress: &Progress) -> Result<Operati
     };
     let mut alone_since: Option<Instant> = None;
     loop {
-        let operation = find(session, id).await?;
+        let question = async || Ok((find(session, id).await?, own.are_in_hand().await?));
+        let (operation, in_hand) = patience.ask(Some(progress), &late, question).await?;
         if operation.ended_at.is_some() {
             return Ok(operation);
+        }
+        if patience.is_over() {
+            return Err(late());
         }
         let done = operation.progress;
         progress.at(
             done.changed + done.left,
             &format!("{} changed, {} skipped", done.changed, done.left),
         );
-        if own.are_in_hand().await? {
+        if in_hand {
             alone_since = None;
         } else if alone_since.get_or_insert_with(Instant::now).elapsed() >= NOBODY_AFTER {
             progress.remark("no gateway carries operations out here: this command does");
-            own.turn().await?;
+            patience.ask(Some(progress), &late, async || Ok(own.turn().await?)).await?;
             alone_since = None;
             continue;
         }

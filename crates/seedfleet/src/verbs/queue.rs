@@ -3,11 +3,12 @@
 use crate::cli::{DrainArgs, Global, PauseArgs, QueueVerb, ResumeArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Progress, Row, Rows};
+use crate::patience::Patience;
 use crate::session::{Session, operator};
 use crate::verbs::batch;
 use crate::verbs::totals::row;
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use store::{DOWNLOAD_MARGIN, PAUSES_MAX, PauseScope};
 
 /// Between two looks at what is in hand.
@@ -155,15 +156,24 @@ pub(crate) async fn drained(
     look: impl AsyncFn() -> Result<Row, Failure>,
 ) -> Result<(), Failure> {
     let scope = args.pause.scope();
-    let deadline = Instant::now() + args.timeout;
+    let mut patience = Patience::new(global, LOOK_EVERY, Some(args.timeout)).answered();
     let progress = Progress::begin(None, global.quiet);
-    let mut before = None;
+    let still = |left: &str| {
+        let what = format!("{left} still in hand after {:?}: {scope}", args.timeout);
+        Failure::new(Exit::Deadline, what)
+            .hint("it stays paused; the same command with a longer --timeout waits on")
+    };
+    let mut before: Option<u64> = None;
     loop {
-        let is = in_hand(&look().await?, &scope);
+        let late = || match before {
+            Some(left) => still(&left.to_string()),
+            None => still("it is not known what is"),
+        };
+        let is = in_hand(&patience.ask(Some(&progress), late, &look).await?, &scope);
         // Of a pause that ended, what was left when it was last seen.
         let left = is.or(before).unwrap_or(0);
         before = Some(left);
-        if is.is_some() && left > 0 && Instant::now() < deadline {
+        if is.is_some() && left > 0 && !patience.is_over() {
             progress.at(0, &format!("{scope}: {left} in hand"));
             tokio::time::sleep(LOOK_EVERY).await;
             continue;
@@ -171,11 +181,7 @@ pub(crate) async fn drained(
         progress.end();
         return match (is, left) {
             (Some(_), 0) => Ok(()),
-            (Some(_), _) => {
-                let what = format!("{left} still in hand after {:?}: {scope}", args.timeout);
-                Err(Failure::new(Exit::Deadline, what)
-                    .hint("it stays paused; the same command with a longer --timeout waits on"))
-            }
+            (Some(_), _) => Err(still(&left.to_string())),
             (None, _) => {
                 let what = format!("{scope}: the pause ended while {left} were in hand");
                 Err(Failure::new(Exit::Conflict, what)

@@ -8,6 +8,7 @@ use super::sending::Pass;
 use super::{Import, Passed};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Row};
+use crate::patience::Patience;
 use crate::remote::{batch, jobs, rows};
 use crate::verbs::import::tried::{self, Tried};
 use crate::verbs::jobs::verdict;
@@ -64,12 +65,14 @@ impl Import<'_> {
             return self.ended(&whole);
         }
         let ids: Vec<JobId> = made.keys().cloned().collect();
+        let patience = Patience::new(self.global, jobs::LOOK_EVERY, Some(timeout)).answered();
+        let late = |_: &_| tried::not_over(timeout);
         let (seen, over) = tokio::select! {
             biased;
             _ = tokio::signal::ctrl_c() => {
                 return Err(tried::interrupted("the pilot goes on, and all rows are safe"));
             }
-            looked = jobs::look_until(self.global, self.gateway, &ids, timeout) => looked?,
+            looked = jobs::look_until(self.global, self.gateway, &ids, patience, late) => looked?,
         };
         let tried: Vec<Tried> =
             ids.iter().zip(&seen).map(|(id, job)| tried_of(id, job, &made)).collect();

@@ -8,6 +8,7 @@ use super::{Order, Tally, ended, rows, summary, take_in, twice};
 use crate::cli::Global;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Progress};
+use crate::patience::Patience;
 use crate::session::{Session, operator};
 use crate::verbs::{batch, jobs};
 use admission::{Deck, Drawn, RowForm, settings_of};
@@ -16,7 +17,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Between two looks at the jobs of a pilot.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -186,28 +187,32 @@ async fn wait(
     ids: &BTreeSet<JobId>,
     timeout: Duration,
 ) -> Result<(Vec<Record>, bool), Failure> {
-    let deadline = Instant::now() + timeout;
+    let mut patience = Patience::new(global, LOOK_EVERY, Some(timeout)).answered();
     let progress = Progress::begin(Some(ids.len() as u64), global.quiet);
     let ctrl_c = tokio::signal::ctrl_c();
     tokio::pin!(ctrl_c);
     loop {
-        let records = load(session, ids).await?;
+        let late = || tried::not_over(timeout);
+        let question = async || load(session, ids).await;
+        let interrupted = || interrupted("the pilot goes on, and all rows are safe");
+        let records = tokio::select! {
+            biased;
+            _ = &mut ctrl_c => return Err(interrupted()),
+            records = patience.ask(Some(&progress), late, question) => records?,
+        };
         let mut counts: BTreeMap<StateWord, u64> = BTreeMap::new();
         for record in &records {
             *counts.entry(record.life.state.word()).or_default() += 1;
         }
         progress.at(jobs::ended(&counts), &jobs::in_words(&counts));
         let over = jobs::ended(&counts) == records.len() as u64;
-        if over || Instant::now() >= deadline {
+        if over || patience.is_over() {
             progress.end();
             return Ok((records, over));
         }
         tokio::select! {
             biased;
-            _ = &mut ctrl_c => {
-                progress.end();
-                return Err(interrupted("the pilot goes on, and all rows are safe"));
-            }
+            _ = &mut ctrl_c => return Err(interrupted()),
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }

@@ -4,11 +4,12 @@ use super::{LOOK_EVERY, after, ended, find, too_long, verdict};
 use crate::cli::Global;
 use crate::exit::Outcome;
 use crate::output::{Row, say, streamed};
+use crate::patience::Patience;
 use crate::session::Session;
-use job::JobId;
+use job::{JobId, StateWord};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(crate) const COLUMNS: &[&str] = &["after", "state", "what", "by"];
 
@@ -19,12 +20,17 @@ pub(super) async fn run(
     id: &JobId,
     timeout: Duration,
 ) -> Outcome {
-    let deadline = Instant::now() + timeout;
+    let mut patience = Patience::new(global, LOOK_EVERY, Some(timeout)).answered();
+    let mut counts: BTreeMap<StateWord, u64> = BTreeMap::new();
     let mut told = 0;
     loop {
-        // The record first: what ends it stands in the timeline by then.
-        let record = find(session, id).await?.record;
-        let mut timeline = session.store.timeline(id).await?;
+        let late = || too_long(timeout, &counts);
+        let question = async || {
+            // The record first: what ends it stands in the timeline by then.
+            let record = find(session, id).await?.record;
+            Ok((record, session.store.timeline(id).await?))
+        };
+        let (record, mut timeline) = patience.ask(None, late, question).await?;
         timeline.sort_by_key(|line| line.rev);
         for line in timeline.iter().filter(|line| line.rev > told) {
             let mut row = Row::new();
@@ -37,11 +43,11 @@ pub(super) async fn run(
             say(&streamed(&global.output, COLUMNS, row)?)?;
         }
         told = timeline.last().map_or(told, |line| line.rev.max(told));
-        let counts = BTreeMap::from([(record.life.state.word(), 1)]);
+        counts = BTreeMap::from([(record.life.state.word(), 1)]);
         if ended(&counts) == 1 {
             return Ok(verdict(counts.into_iter()));
         }
-        if Instant::now() >= deadline {
+        if patience.is_over() {
             return Err(too_long(timeout, &counts));
         }
         tokio::time::sleep(LOOK_EVERY).await;
