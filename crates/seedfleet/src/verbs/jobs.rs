@@ -286,7 +286,9 @@ pub(crate) fn in_words(counts: &BTreeMap<StateWord, u64>) -> String {
 }
 
 pub(crate) fn too_long(timeout: Duration, counts: &BTreeMap<StateWord, u64>) -> Failure {
-    let what = format!("not ended within {timeout:?}: {}", in_words(counts));
+    // In an outage that began before the first look, nothing was seen.
+    let seen = if counts.is_empty() { String::new() } else { format!(": {}", in_words(counts)) };
+    let what = format!("not ended within {timeout:?}{seen}");
     Failure::new(Exit::Deadline, what).hint("the work goes on; wait again with a longer --timeout")
 }
 
