@@ -314,7 +314,7 @@ impl Store {
         let mut pipe = Pipeline::with_capacity(tenants.len());
         for tenant in &tenants {
             let key = self.keys().tenant_counts(tenant);
-            pipe.cmd("HMGET").arg(key).arg(&caps::words(&caps::IN_FLIGHT));
+            pipe.cmd("HMGET").arg(key).arg(caps::words(&caps::IN_FLIGHT));
         }
         let answers = self.connection().pipe(&mut pipe).await?;
         let mut full = Vec::with_capacity(tenants.len());
