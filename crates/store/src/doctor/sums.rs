@@ -192,6 +192,15 @@ impl Store {
         sets: &[String],
         fields: &[&str],
     ) -> Result<Option<(Sums, Vec<Vec<String>>)>, StoreError> {
+        // Asked first: the members of very large sets would be megabytes that nobody looks at.
+        let sizes = sets.iter().map(|set| Read::of("ZCARD", set, &[])).collect();
+        for size in self.read_at_once(sizes).await? {
+            let size: usize = redis::from_redis_value(size)
+                .map_err(|error| StoreError::Bug(error.to_string()))?;
+            if size > SUMMED_MAX {
+                return Ok(None);
+            }
+        }
         let mut known: BTreeSet<String> = BTreeSet::new();
         for _ in 0..TRIES_MAX {
             let last = SUMMED_MAX.to_string();
