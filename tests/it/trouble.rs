@@ -98,7 +98,12 @@ fn two_accounts_share_a_backlog_in_proportion_to_their_slots() {
 // covers: M22
 #[test]
 fn a_redis_that_falls_silent_pauses_the_fleet_and_loses_nothing() {
-    let fleet = Fleet::start(Options::default().config("[redis]\nresponse_timeout = \"500ms\"\n"));
+    let fleet = Fleet::start(Options::empty());
+    // The workers' patience, and not that of who takes the jobs in on a busy machine.
+    let quick = ("SEEDFLEET__REDIS__RESPONSE_TIMEOUT", "500ms");
+    for role in ["submitter", "poller", "downloader"] {
+        fleet.start_as(role, role, &[quick]);
+    }
     let ids = fleet.admit_many((0..8).map(|n| text(&format!("patient {n}")).into()));
     fleet.until("creates", || (fleet.ledger().events("create_seen").count() >= 2).then_some(()));
     fleet.redis().pause().expect("a signal");
