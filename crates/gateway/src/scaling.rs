@@ -117,14 +117,15 @@ async fn look(
         survey::pool_facts(&pool.store, &pool.settings, lookahead, steady)
     }));
     // Every process has at least one pool.
-    let (now, staff) = match pools.first() {
-        Some(pool) => {
-            let fleet = pool.store.fleet();
-            tokio::try_join!(pool.store.now(), survey::staff(&fleet))?
-        }
-        None => (Timestamp::default(), survey::Staff::default()),
+    let once = async {
+        let Some(pool) = pools.first() else {
+            return Ok((Timestamp::default(), survey::Staff::default()));
+        };
+        let fleet = pool.store.fleet();
+        tokio::try_join!(pool.store.now(), survey::staff(&fleet))
     };
-    let wanted = survey::wanted(&facts.await?, arithmetic, &staff);
+    let (facts, (now, staff)) = tokio::try_join!(facts, once)?;
+    let wanted = survey::wanted(&facts, arithmetic, &staff);
     Ok(Answer { wanted, as_of: now.rfc3339(), stale: false })
 }
 

@@ -55,14 +55,16 @@ pub(crate) async fn wanted(global: &Global, loaded: &Loaded) -> Result<Wanted, F
         None => session::pools(loaded)?,
     };
     let mut facts = Vec::with_capacity(pools.len());
-    let mut staff = Staff::default();
+    let mut staff: Option<Staff> = None;
     for (name, pool) in pools {
         let session = Session::connect(loaded.clone(), &name, pool).await?;
         let steady = session.policy.poll.steady;
         let (store, pool) = (&session.store, &session.pool);
         facts.push(survey::pool_facts(store, pool, feed.lookahead, steady).await?);
         // The same whichever pool is asked: processes belong to the fleet.
-        staff = survey::staff(&store.fleet()).await?;
+        if staff.is_none() {
+            staff = Some(survey::staff(&store.fleet()).await?);
+        }
     }
-    Ok(survey::wanted(&facts, &arithmetic, &staff))
+    Ok(survey::wanted(&facts, &arithmetic, &staff.unwrap_or_default()))
 }

@@ -35,11 +35,19 @@ pub(super) async fn run(inner: Arc<Inner>, mut wake: Waker, picked: mpsc::Sender
         let answer = take(&inner, &leases, asked).await;
         inner.counts.stamp(&inner.counts.last_pass_ms);
         // What was taken first is handed over first.
-        if let Err(error) = before.end().await {
-            outage.failed(&error);
-        }
-        let taken = match answer {
-            Ok(taken) => taken,
+        let read = before.end().await;
+        let done = match answer {
+            Ok(taken) => {
+                let nap = nap(taken.len(), taken.next_due(), asked);
+                slots.truncate(taken.len());
+                before = Reading::of(&inner, taken, slots, &picked);
+                read.map(|()| nap)
+            }
+            Err(error) => read.and(Err(error)),
+        };
+        // Where tickets can be had and no records, taking more of them at once would only lend them out.
+        let nap = match done {
+            Ok(nap) => nap,
             Err(error) => {
                 outage.failed(&error);
                 if sleep_unless(&mut phases, Phase::Draining, pauses.next()).await {
@@ -50,9 +58,6 @@ pub(super) async fn run(inner: Arc<Inner>, mut wake: Waker, picked: mpsc::Sender
         };
         outage.answered();
         pauses.reset();
-        let nap = nap(taken.len(), taken.next_due(), asked);
-        slots.truncate(taken.len());
-        before = Reading::of(&inner, taken, slots, &picked);
         if let Some(nap) = nap {
             tokio::select! {
                 () = reached(&mut phases, Phase::Draining) => break,
