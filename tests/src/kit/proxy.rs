@@ -359,6 +359,11 @@ impl Pump<'_> {
             changed = lines.changed() => return changed.map_err(|_| Reset),
             ready = from.readable() => ready.map_err(|_| Reset)?,
         }
+        // Who waits is woken one after the other: the other way may have heard of the end first, and what it
+        // let through is answered before this one has heard.
+        if lines.has_changed().map_err(|_| Reset)? {
+            return Ok(());
+        }
         count(&self.tally.stalled);
         lines.changed().await.map_err(|_| Reset)
     }
