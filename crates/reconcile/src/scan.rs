@@ -326,6 +326,9 @@ impl Window {
         }
         let at_start = *self.total_at_start.get_or_insert(total);
         self.pages += 1;
+        // No more than there is: a list has ten thousand rows, and half as many again would lie unused.
+        self.seen.reserve_exact(page.items.len());
+        self.ends.reserve_exact(page.items.len());
         for task in &page.items {
             let Ok(id) = TaskId::parse(&task.id) else {
                 return Progress::Torn("a task id is not of the known form");

@@ -12,6 +12,7 @@ use job::{Event, FoundVia, Intent, JobId, State, TaskId, Timestamp};
 use provider::{Deleted, Retrieved, Site};
 use seedance::{ModelKey, TaskStatus};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use store::{Reported, Writer};
 
@@ -19,6 +20,8 @@ use store::{Reported, Writer};
 const SCANS_MAX: u32 = 4;
 /// Pause after a torn scan.
 const SCAN_PAUSE: Duration = Duration::from_millis(500);
+/// Tasks whose owners are asked for at once.
+const OWNERS_AT_ONCE: usize = 1_000;
 /// Jobs named as candidates for one unowned task.
 const CANDIDATES_MAX: usize = 5;
 
@@ -76,27 +79,31 @@ struct Sweep<'a> {
     report: &'a mut Report,
 }
 
-/// A task of the list with what became of it.
-type Listed = (Sighting, Row);
+/// A task of a scan with what became of it. A list has ten thousand and more, so nothing of it is copied.
+type Listed<'s> = (&'s Sighting, &'s Row);
 
 impl Sweep<'_> {
     async fn account(mut self) -> Result<AccountReport, ReconcileError> {
         let account = self.site.account.clone();
         let mut row = AccountReport { account, ..AccountReport::default() };
-        let Some((began_at, listed)) = self.list().await else { return Ok(row) };
-        let ids: Vec<TaskId> = listed.iter().map(|(seen, _)| seen.id.clone()).collect();
-        let owners = self.ground.store.owners(&ids).await?;
+        let Some(scan) = self.list().await else { return Ok(row) };
+        let Scan::Whole { began_at, seen, ends } = &*scan else { return Ok(row) };
+        let (mut known, since) = (BTreeSet::new(), self.report.since);
+        let mut listed: Vec<Listed<'_>> = seen.iter().zip(ends).collect();
+        listed.retain(|(seen, _)| {
+            seen.created_at.is_none_or(|made| made >= since) && known.insert(&seen.id)
+        });
+        let owners = self.owners(&listed).await?;
         row.tasks = listed.len() as u64;
         row.owned = owners.iter().flatten().count() as u64;
-        let unowned: Vec<&Listed> =
-            listed.iter().zip(&owners).filter(|(_, o)| o.is_none()).map(|(l, _)| l).collect();
+        let both = listed.iter().zip(&owners);
+        let unowned = both.filter(|(_, owner)| owner.is_none()).map(|(l, _)| *l).collect();
         let orphans = self.explain(unowned, &mut row).await?;
         row.orphans = orphans.len() as u64;
         for orphan in orphans {
             self.orphan(orphan).await?;
         }
-        let known: BTreeSet<&TaskId> = ids.iter().collect();
-        let mut look = unknown::Look::new(self.ground, self.site, &known, began_at);
+        let mut look = unknown::Look::new(self.ground, self.site, &known, *began_at);
         row.unknown = look.waiting(self.report).await?;
         row.unknown_paid = look.paid(self.paid, self.report).await?;
         if self.options.ended {
@@ -117,8 +124,18 @@ impl Sweep<'_> {
         Ok(row)
     }
 
-    /// A whole scan of the window, each task once; none and a finding if there is none to be had.
-    async fn list(&mut self) -> Option<(Timestamp, Vec<Listed>)> {
+    /// Whose each task is.
+    async fn owners(&self, listed: &[Listed<'_>]) -> Result<Vec<Option<JobId>>, ReconcileError> {
+        let mut owners = Vec::with_capacity(listed.len());
+        for some in listed.chunks(OWNERS_AT_ONCE) {
+            let ids: Vec<TaskId> = some.iter().map(|(seen, _)| seen.id.clone()).collect();
+            owners.extend(self.ground.store.owners(&ids).await?);
+        }
+        Ok(owners)
+    }
+
+    /// A whole scan that reaches back to the window; none and a finding if there is none to be had.
+    async fn list(&mut self) -> Option<Arc<Scan>> {
         let since = self.report.since;
         let mut last = "the scanner ended".to_owned();
         let route = self.ground.settings.route;
@@ -126,18 +143,11 @@ impl Sweep<'_> {
             ModelKey::ALL.into_iter().map(|model| model.wire_id(route).to_owned()).collect();
         for tries in 1..=SCANS_MAX {
             let scanner = self.ground.scanners.of(self.site);
-            match scanner.scan(since, model_ids.clone()).await.as_deref() {
-                Some(Scan::Whole { began_at, seen, ends }) => {
-                    let mut once = BTreeSet::new();
-                    let rows = seen.iter().cloned().zip(ends.iter().cloned());
-                    let listed = rows.filter(|(seen, _)| {
-                        seen.created_at.is_none_or(|made| made >= since)
-                            && once.insert(seen.id.clone())
-                    });
-                    return Some((*began_at, listed.collect()));
+            if let Some(scan) = scanner.scan(since, model_ids.clone()).await {
+                match &*scan {
+                    Scan::Whole { .. } => return Some(scan),
+                    Scan::Torn { why } => last.clone_from(why),
                 }
-                Some(Scan::Torn { why }) => last.clone_from(why),
-                None => {}
             }
             tokio::time::sleep(SCAN_PAUSE * tries).await;
         }
@@ -155,26 +165,26 @@ impl Sweep<'_> {
     /// Takes out of `unowned` what an attempt explains; what is left is nobody's.
     async fn explain<'l>(
         &mut self,
-        unowned: Vec<&'l Listed>,
+        unowned: Vec<Listed<'l>>,
         row: &mut AccountReport,
-    ) -> Result<Vec<&'l Listed>, ReconcileError> {
+    ) -> Result<Vec<Listed<'l>>, ReconcileError> {
         let mut left = Vec::new();
         for listed in unowned {
-            match self.open_job(&listed.0).await? {
+            match self.open_job(listed.0).await? {
                 true => row.in_doubt += 1,
                 false => left.push(listed),
             }
         }
         // A commit may have come between the look at owners and the one at marks.
-        let ids: Vec<TaskId> = left.iter().map(|(seen, _)| seen.id.clone()).collect();
-        let owners = self.ground.store.owners(&ids).await?;
+        let owners = self.owners(&left).await?;
         row.owned += owners.iter().flatten().count() as u64;
-        let left: Vec<&Listed> =
+        let left: Vec<Listed<'_>> =
             left.into_iter().zip(owners).filter(|(_, o)| o.is_none()).map(|(l, _)| l).collect();
         let unheard: Vec<Sighting> = left
             .iter()
-            .map(|(seen, _)| seen.clone())
+            .map(|(seen, _)| *seen)
             .filter(|seen| !self.options.unexplained.contains(&seen.id))
+            .cloned()
             .collect();
         if unheard.is_empty() {
             return Ok(left);
@@ -276,7 +286,7 @@ impl Sweep<'_> {
         }
     }
 
-    async fn orphan(&mut self, (seen, end): &Listed) -> Result<(), ReconcileError> {
+    async fn orphan(&mut self, (seen, end): Listed<'_>) -> Result<(), ReconcileError> {
         let waits = end.status == TaskStatus::Queued;
         let may_withdraw = self.options.cancel_queued && !self.options.dry_run && waits;
         if may_withdraw && self.withdraw(&seen.id).await {
