@@ -10,6 +10,7 @@
 
 mod accounts;
 mod attempt;
+mod departures;
 mod fence;
 mod greet;
 mod lead;

@@ -1,5 +1,6 @@
 //! One send, and what its answer proves.
 
+use crate::departures::Departure;
 use crate::lead::Lead;
 use bytes::Bytes;
 use egress::Gate;
@@ -29,17 +30,25 @@ pub(crate) async fn send(
     attempt: &OpenAttempt,
     body: Bytes,
     (deadline, wall_deadline): (Instant, SystemTime),
-    ready: Ready,
+    (ready, departure): (Ready, Departure),
 ) -> CreateAnswer {
     let late = if mutant::on(Mutant::GateRemoved) { WHENEVER } else { Duration::ZERO };
+    // Half of the slot is left to whoever has waited.
+    let latest =
+        permit.moment().map_or(deadline, |slot| slot.opens + (slot.closes - slot.opens) / 2);
+    let turn = departure.turn(latest);
     let gate = Gate {
         deadline: deadline + late,
         wall_deadline: wall_deadline + late,
         before_release: Some(Box::pin(async move {
             ready.lead.took(ready.before + ready.began.elapsed());
             fault::point(fault::SUBMIT_BEFORE_LAST_BYTE).await;
+            turn.await;
         })),
-        after_release: Some(Box::pin(fault::point(fault::SUBMIT_SENT))),
+        after_release: Some(Box::pin(async move {
+            fault::point(fault::SUBMIT_SENT).await;
+            departure.out().await;
+        })),
         moment: None,
     };
     let site = Site::for_create(&attempt.facts);

@@ -3,6 +3,7 @@
 use crate::Settings;
 use crate::accounts::Accounts;
 use crate::attempt::{Blank, hex};
+use crate::departures::Departure;
 use crate::fence::{self, Ahead, Fenced};
 use crate::lead::Lead;
 use crate::proof::late_proof;
@@ -82,6 +83,7 @@ fn held_back(why: &str) -> Outcome {
 struct Granted {
     attempt: OpenAttempt,
     body: Bytes,
+    departure: Departure,
     reserved: Reserved,
     /// The last byte leaves before this, or never. Counted from before the server's clock was read,
     /// so it never lies behind the deadline in the record.
@@ -202,7 +204,8 @@ impl SubmitStep {
             let body = self.render(record, &blank).await?;
             let attempt = blank.with_body(record, &body, policy);
             let began = Event::SubmitBegan { attempt: attempt.clone() };
-            let ((asked, wall_asked), begun) = place.go(timed(turn.begin(&began, &guard))).await;
+            let (((asked, wall_asked), begun), departure) =
+                place.go(account, timed(turn.begin(&began, &guard))).await;
             let answered = Instant::now();
             match begun {
                 Begun::Granted { usable_in, missed_by, .. } => {
@@ -217,6 +220,7 @@ impl SubmitStep {
                     return Ok(Ok(Granted {
                         attempt,
                         body,
+                        departure,
                         reserved,
                         deadline,
                         wall_deadline: policy.gate_closes(before_wall, SystemTime::now()),
@@ -315,7 +319,7 @@ impl SubmitStep {
     /// Sends behind a fence that stands, at the instant of the slot. The connection is opened a little
     /// before it, so that only the last byte is left to go when it comes.
     async fn send_fenced(&self, granted: Granted, fenced_in: Duration) -> CreateAnswer {
-        let Granted { attempt, body, reserved, deadline, wall_deadline } = granted;
+        let Granted { attempt, body, departure, reserved, deadline, wall_deadline } = granted;
         if hex(&body) != attempt.body_sha256 {
             return not_sent("the rendered body is not the one the intent names");
         }
@@ -334,8 +338,8 @@ impl SubmitStep {
         }
         let ready =
             send::Ready { lead: Arc::clone(lead), began: Instant::now(), before: fenced_in };
-        let deadlines = (deadline, wall_deadline);
-        send::send(&self.shared.client, permit, &attempt, body, deadlines, ready).await
+        let (deadlines, around) = ((deadline, wall_deadline), (ready, departure));
+        send::send(&self.shared.client, permit, &attempt, body, deadlines, around).await
     }
 
     /// Where creates are counted, this one is over: it was answered, or nothing of it left. Of none is known how it

@@ -1,6 +1,7 @@
 //! The order in which claimed jobs begin. A claim names what is urgent first; then each of its jobs looks at its
 //! fence, reads the clock and renders its body, side by side, and whichever is done first would go first.
 
+use crate::departures::{Departure, Departures};
 use job::Priority;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -18,11 +19,16 @@ type Rank = (bool, u64);
 
 /// Jobs of one queue that this process has claimed and that have not begun.
 #[derive(Default)]
-pub(crate) struct Turnstile(Mutex<BTreeMap<Rank, Arc<Notify>>>);
+pub(crate) struct Turnstile {
+    waiting: Mutex<BTreeMap<Rank, Arc<Notify>>>,
+    /// Those that have.
+    begun: Departures,
+}
 
 /// One job's place, until it has begun or its step has ended.
 pub(crate) struct Place<'a> {
     turnstile: &'a Turnstile,
+    priority: Priority,
     rank: Rank,
     called: Arc<Notify>,
 }
@@ -32,19 +38,23 @@ impl Turnstile {
     pub(crate) fn enter(&self, priority: Priority, fence: u64) -> Place<'_> {
         let (rank, called) = ((priority != Priority::High, fence), Arc::new(Notify::new()));
         self.waiting().insert(rank, Arc::clone(&called));
-        Place { turnstile: self, rank, called }
+        Place { turnstile: self, priority, rank, called }
     }
 
     fn waiting(&self) -> MutexGuard<'_, BTreeMap<Rank, Arc<Notify>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Place<'_> {
-    /// Gives Redis a call when nobody before this job is left, and lets the next one through as soon as it is given,
-    /// not when it is answered: calls of one connection run in the order in which they were given to it. One that has
-    /// been through waits for nobody.
-    pub(crate) async fn go<T>(&self, call: impl Future<Output = T>) -> T {
+    /// Gives Redis a Begin on an account when nobody before this job is left, and lets the next one through as soon as
+    /// it is given, not when it is answered: calls of one connection run in the order in which they were given to it.
+    /// One that has been through waits for nobody.
+    pub(crate) async fn go<T>(
+        &self,
+        account: &str,
+        call: impl Future<Output = T>,
+    ) -> (T, Departure) {
         let first = async {
             while !self.is_next() {
                 self.called.notified().await;
@@ -56,11 +66,13 @@ impl Place<'_> {
         let mut call = pin!(call);
         // The first poll is what gives it.
         let given = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+        let departure = self.turnstile.begun.begin(account, self.priority);
         self.leave();
-        match given {
+        let answer = match given {
             Poll::Ready(answer) => answer,
             Poll::Pending => call.await,
-        }
+        };
+        (answer, departure)
     }
 
     fn is_next(&self) -> bool {
@@ -104,10 +116,10 @@ mod tests {
         let [(a, ready_a), (b, ready_b), (c, ready_c), (d, ready_d)] = answers;
         let all = async {
             tokio::join!(
-                places[0].go(call(3, &given, ready_a)),
-                places[1].go(call(1, &given, ready_b)),
-                places[2].go(call(2, &given, ready_c)),
-                urgent.go(call(9, &given, ready_d)),
+                places[0].go("a", call(3, &given, ready_a)),
+                places[1].go("a", call(1, &given, ready_b)),
+                places[2].go("a", call(2, &given, ready_c)),
+                urgent.go("a", call(9, &given, ready_d)),
             )
         };
         let answered = async {
@@ -132,13 +144,13 @@ mod tests {
         drop(ended);
         assert!(!third.is_next(), "the slow one is before it");
         let begun = std::time::Instant::now();
-        third.go(async {}).await;
+        third.go("a", async {}).await;
         assert!(begun.elapsed() >= WAIT_MAX);
         assert!(third.is_next(), "it has been through");
         assert!(!fourth.is_next());
         drop(slow);
         assert!(fourth.is_next());
-        fourth.go(async {}).await;
+        fourth.go("a", async {}).await;
         assert!(turnstile.waiting().is_empty());
     }
 }
