@@ -1,9 +1,10 @@
 """The image is really built, by buildah, and its programs run in it.
 
 The base is made here, of glibc and libgcc and nothing else: more the programs must not need. The last stage of
-`deploy/docker/Dockerfile` is built on it around the programs that are built already; with SEEDFLEET_TEST_RUST_IMAGE, which
-names an image with Rust (docker.io/library/rust:1.95-bookworm), all stages are, which takes as long as a release build and
-needs a registry of images and one of crates.
+`deploy/docker/Dockerfile` is built on it around the programs that are built already; with SEEDFLEET_TEST_RUST_IMAGE all stages are, which takes as long as a
+release build and needs a registry of crates. It names an image with Rust (docker.io/library/rust:1.95-bookworm), or is
+`local`: then one is made here, of Debian's packages (debootstrap) and this machine's own Rust, and no registry of images is
+needed.
 In the image every program answers, `seedfleet` with its version, and the gateway serves its health pages and ends when asked to. In a layer
 above, which adds a shell and a Redis because the image has neither, the demo runs: real jobs, audited to the last byte.
 
@@ -39,6 +40,8 @@ JOBS = 8
 TRIES = 5
 PATIENCE_S = 60
 BASE, IMAGE, DEMO = "localhost/seedfleet-base", "localhost/seedfleet:check", "localhost/seedfleet-demo:check"
+RUST = "localhost/seedfleet-rust"
+CERTIFICATES = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 def tool(program, package):
@@ -104,18 +107,34 @@ def base(buildah, folder):
     return len(found)
 
 
+def rust_image(buildah, folder):
+    """Debian with a C compiler and the Rust of this machine: what the image that the Dockerfile names has of use."""
+    root = folder / "rust"
+    release = re.search(r"^VERSION_CODENAME=(\w+)", pathlib.Path("/etc/os-release").read_text(), re.MULTILINE)[1]
+    words = ["--variant=minbase", "--include=ca-certificates,gcc,g++,libc6-dev,make", release, root]
+    subprocess.run([tool("debootstrap", "debootstrap"), *words], check=True, stdout=subprocess.DEVNULL)
+    told = subprocess.run(["rustc", "--print", "sysroot"], check=True, capture_output=True, text=True).stdout
+    shutil.copytree(told.strip(), root / "usr" / "local", symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("doc", "man"))
+    # A machine may trust a proxy of its own.
+    copied([CERTIFICATES], root)
+    buildah.built(RUST, root, "FROM scratch\nCOPY . /\nENV CARGO_HOME=/usr/local/cargo\n")
+    shutil.rmtree(root)
+    return RUST
+
+
 def image(buildah, folder):
     """The Dockerfile's last stage around the programs of this build, or all of its stages."""
     text = (DEPLOY / "Dockerfile").read_text()
     rust = os.environ.get("SEEDFLEET_TEST_RUST_IMAGE")
     if rust:
+        rust = rust_image(buildah, folder) if rust == "local" else rust
         arguments = ["--build-arg", f"RUST_IMAGE={rust}", "--build-arg", f"BASE_IMAGE={BASE}"]
         buildah.ran("build", "--layers=false", "--tag", IMAGE, "--file", DEPLOY / "Dockerfile", *arguments, ".")
         return "all stages"
     root = folder / "image-context"
     (root / "image" / "bin").mkdir(parents=True)
     (root / "image" / "state").mkdir()
-    copied([pathlib.Path("/etc/ssl/certs/ca-certificates.crt")], root)
+    copied([CERTIFICATES], root)
     strip = tool("strip", "binutils")
     for program in PROGRAMS:
         subprocess.run([strip, "-o", root / "image" / "bin" / f"seedfleet-{program}", BIN / program], check=True)
