@@ -36,8 +36,7 @@ const SETTLED_MAX: Duration = Duration::from_secs(120);
 pub fn run(order: &Order) -> Vec<Figure> {
     let runtime = tokio::runtime::Runtime::new().expect("an event loop");
     let jobs = order.sized(JOBS);
-    let runs: Vec<[f64; 6]> =
-        (0..order.runs).map(|_| runtime.block_on(once(jobs))).collect();
+    let runs: Vec<[f64; 6]> = (0..order.runs).map(|_| runtime.block_on(once(jobs))).collect();
     let [share, late, redis, own, rss, redis_mib] = columns(&runs);
     vec![
         Figure::new(format!("looks made of those due, {jobs} tasks"), "%", share)
