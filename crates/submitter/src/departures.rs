@@ -1,6 +1,6 @@
 //! The order in which calls leave that have begun. Begin gives each an instant of its own, one after the other; but
 //! the second fence takes one longer than the next, and so does a connection, and calls of several instants can be
-//! ready at once. Then what is urgent goes first here too.
+//! ready at once. Then what is urgent goes first here too (`docs/decisions/0054-what-is-urgent-leaves-first.md`).
 
 use job::Priority;
 use std::collections::BTreeMap;
