@@ -66,7 +66,13 @@ pub fn request(mark: &str) -> Value {
 /// The whole street, without limits: gateway, submitter, poller, downloader, notifier.
 #[must_use]
 pub fn street(receiver: &Receiver) -> Options {
-    let mut options = Options::default().simulator(&FAST).config(UNBOUND);
+    street_with(receiver, &FAST)
+}
+
+/// The same, with these flags of the simulator.
+#[must_use]
+pub fn street_with(receiver: &Receiver, simulator: &[&str]) -> Options {
+    let mut options = Options::default().simulator(simulator).config(UNBOUND);
     options.roles.splice(0..0, ["gateway", "notifier"]);
     let origin = receiver.origin();
     options.config(&format!("[webhooks]\nallow_origins = [\"{origin}\"]\n"))
